@@ -1,0 +1,186 @@
+//! An engine: an ordered key-value store with atomic, conditional batches.
+//!
+//! Holds: keys are ordered as bytes; a batch is applied whole or not at all; when `commit`
+//! returns `Ok`, the batch is on disk; batches are serialised, so what a batch asserts is
+//! true at the moment it is applied.
+//! Other half: `crate::db` turns records and rooms into keys and batches.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub type Key = Vec<u8>;
+pub type KeyRange = Range<Key>;
+
+/// What the rest of the store knows of a database.
+///
+/// Every method may be called from many tasks at once.
+#[async_trait]
+pub trait Engine: Send + Sync + fmt::Debug + 'static {
+    /// The value under `key` as of the last commit.
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// The values under `keys`, in their order.
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError>;
+
+    /// At most `page.limit` pairs of `page.range`, in key order (or against it), without
+    /// holding anything between calls: a caller goes on from the last key.
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError>;
+
+    /// A view of the database that later commits don't change.
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError>;
+
+    /// Applies `batch` when all that it asserts is true, and returns once it is on disk.
+    ///
+    /// Commits of many tasks are gathered into one synced write. They are applied in the
+    /// order in which `commit` was first polled.
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
+
+    /// Bytes that the database takes on disk, or 0 where that isn't known.
+    async fn disk_octets(&self) -> Result<u64, EngineError>;
+
+    /// Asks the engine to give up memory that it doesn't need (caches, write buffers).
+    async fn trim_memory(&self) {}
+}
+
+/// The reading half of an [`Engine`], as of one moment.
+#[async_trait]
+pub trait Snapshot: Send + Sync {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError>;
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError>;
+}
+
+/// What one `scan` reads.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub range: KeyRange,
+    pub limit: usize,
+    pub direction: Direction,
+    /// The values aren't wanted: they may come back empty.
+    pub keys_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// Changes that are applied together, and what must be true for that.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    pub assertions: Vec<Assertion>,
+    /// In this order; of two writes to one key, the later one stands.
+    pub writes: Vec<Write>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assertion {
+    /// No value under the key.
+    Absent(Key),
+    /// Some value under the key.
+    Present(Key),
+    /// Exactly this value under the key.
+    Equals(Key, Bytes),
+    /// No key in the range.
+    RangeEmpty(KeyRange),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    Put(Key, Bytes),
+    Delete(Key),
+    /// All keys of the range.
+    DeleteRange(KeyRange),
+    /// Adds to a counter: a big-endian `i64` that is 0 while it has no value. A sum outside
+    /// of `i64` stays at its end.
+    Add(Key, i64),
+}
+
+/// Why a batch was not applied. In either case nothing of it was.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// Assertion number `.0` of the batch was not true: somebody else was faster. The
+    /// caller reads again and tries anew.
+    #[error("assertion {0} of the batch does not hold")]
+    Conflict(usize),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The engine could not do it. Cheap to clone, since one failed sync fails many batches.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// No room left on the disk, or the database is read-only: reading goes on.
+    #[error("the database can't be written: {0}")]
+    Full(Arc<str>),
+    /// Another process has the data folder.
+    #[error("the data folder is in use by another process: {0}")]
+    Locked(Arc<str>),
+    /// The bytes on disk are damaged.
+    #[error("the database is damaged: {0}")]
+    Corrupt(Arc<str>),
+    #[error("the database failed: {0}")]
+    Io(Arc<str>),
+}
+
+impl Batch {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.assertions.is_empty() && self.writes.is_empty()
+    }
+
+    pub fn put(&mut self, key: Key, value: impl Into<Bytes>) -> &mut Self {
+        self.writes.push(Write::Put(key, value.into()));
+        self
+    }
+
+    pub fn delete(&mut self, key: Key) -> &mut Self {
+        self.writes.push(Write::Delete(key));
+        self
+    }
+
+    pub fn delete_range(&mut self, range: KeyRange) -> &mut Self {
+        self.writes.push(Write::DeleteRange(range));
+        self
+    }
+
+    pub fn add(&mut self, key: Key, delta: i64) -> &mut Self {
+        self.writes.push(Write::Add(key, delta));
+        self
+    }
+
+    pub fn assert(&mut self, assertion: Assertion) -> &mut Self {
+        self.assertions.push(assertion);
+        self
+    }
+
+    /// `other` after this one, as one batch.
+    pub fn append(&mut self, other: Batch) -> &mut Self {
+        self.assertions.extend(other.assertions);
+        self.writes.extend(other.writes);
+        self
+    }
+}
+
+impl Page {
+    /// The first `limit` pairs of `range`.
+    pub fn first(range: KeyRange, limit: usize) -> Self {
+        Self { range, limit, direction: Direction::Ascending, keys_only: false }
+    }
+
+    /// The last `limit` pairs of `range`, the last one first.
+    pub fn last(range: KeyRange, limit: usize) -> Self {
+        Self { range, limit, direction: Direction::Descending, keys_only: false }
+    }
+
+    pub fn keys_only(mut self) -> Self {
+        self.keys_only = true;
+        self
+    }
+}
