@@ -171,12 +171,22 @@ impl Batch {
 impl Page {
     /// The first `limit` pairs of `range`.
     pub fn first(range: KeyRange, limit: usize) -> Self {
-        Self { range, limit, direction: Direction::Ascending, keys_only: false }
+        Self {
+            range,
+            limit,
+            direction: Direction::Ascending,
+            keys_only: false,
+        }
     }
 
     /// The last `limit` pairs of `range`, the last one first.
     pub fn last(range: KeyRange, limit: usize) -> Self {
-        Self { range, limit, direction: Direction::Descending, keys_only: false }
+        Self {
+            range,
+            limit,
+            direction: Direction::Descending,
+            keys_only: false,
+        }
     }
 
     pub fn keys_only(mut self) -> Self {

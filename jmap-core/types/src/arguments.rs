@@ -1,0 +1,143 @@
+//! Reading the arguments of a method call, strictly (RFC 8620 §3.6.2 `invalidArguments`).
+//!
+//! Holds: an argument of the wrong type, a missing one and an unknown one are errors that name it.
+
+use crate::{
+    AccountId, MethodError, MethodErrorKind, Property, UtcDate, WireId,
+    value::{Map, MapExt, Value},
+};
+
+/// The arguments of one call that have not been read yet.
+#[derive(Debug)]
+pub struct Arguments(Map);
+
+/// A Rust value out of a JSON value; `None` when it is of another type.
+pub trait FromValue: Sized {
+    const EXPECTED: &'static str;
+    fn from_value(value: Value) -> Option<Self>;
+}
+
+impl Arguments {
+    pub fn new(map: Map) -> Self {
+        Self(map)
+    }
+
+    /// A mandatory argument.
+    pub fn required<T: FromValue>(&mut self, property: Property) -> Result<T, MethodError> {
+        let value = self.0.take(property).ok_or_else(|| {
+            MethodError::invalid_arguments(format!("The argument \"{property}\" is missing."))
+        })?;
+        convert(property, value)
+    }
+
+    /// An argument that may be missing or null.
+    pub fn optional<T: FromValue>(&mut self, property: Property) -> Result<Option<T>, MethodError> {
+        match self.0.take(property) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => convert(property, value).map(Some),
+        }
+    }
+
+    /// An argument with a default; null is not among its values.
+    pub fn or<T: FromValue>(&mut self, property: Property, default: T) -> Result<T, MethodError> {
+        match self.0.take(property) {
+            None => Ok(default),
+            Some(value) => convert(property, value),
+        }
+    }
+
+    /// An argument with a default, for which null says the same as its absence.
+    pub fn or_default<T: FromValue + Default>(
+        &mut self,
+        property: Property,
+    ) -> Result<T, MethodError> {
+        Ok(self.optional(property)?.unwrap_or_default())
+    }
+
+    /// RFC 8620 §3.6.2: an accountId that isn't one names no account.
+    pub fn account_id(&mut self) -> Result<AccountId, MethodError> {
+        let id: String = self.required(Property::AccountId)?;
+        AccountId::parse(&id).ok_or(MethodErrorKind::AccountNotFound.into())
+    }
+
+    /// All arguments have been read.
+    pub fn finish(self) -> Result<(), MethodError> {
+        match self.0.as_vec().first() {
+            None => Ok(()),
+            Some((key, _)) => Err(MethodError::invalid_arguments(format!(
+                "The argument \"{}\" is unknown.",
+                key.to_string()
+            ))),
+        }
+    }
+
+    pub fn into_rest(self) -> Map {
+        self.0
+    }
+}
+
+fn convert<T: FromValue>(property: Property, value: Value) -> Result<T, MethodError> {
+    T::from_value(value).ok_or_else(|| {
+        MethodError::invalid_arguments(format!("\"{property}\" must be {}.", T::EXPECTED))
+    })
+}
+
+macro_rules! from_value {
+    ($type:ty, $expected:literal, $pattern:pat => $result:expr) => {
+        impl FromValue for $type {
+            const EXPECTED: &'static str = $expected;
+            fn from_value(value: Value) -> Option<Self> {
+                match value {
+                    $pattern => $result,
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// RFC 8620 §1.3: integers are within ±(2^53 - 1).
+pub const INTEGER_MAX: i64 = (1 << 53) - 1;
+
+from_value!(bool, "a Boolean", Value::Bool(b) => Some(b));
+from_value!(String, "a String", Value::Str(text) => Some(text.into_owned()));
+from_value!(u64, "an UnsignedInt", Value::Number(n) => n.as_u64().filter(|&n| n <= INTEGER_MAX as u64));
+from_value!(i64, "an Int", Value::Number(n) => n.as_i64().filter(|n| n.abs() <= INTEGER_MAX));
+from_value!(Map, "an object", Value::Object(map) => Some(map));
+from_value!(WireId, "an Id", Value::Str(text) => WireId::parse(&text));
+from_value!(UtcDate, "a UTCDate", Value::Str(text) => UtcDate::parse(&text));
+
+impl FromValue for Value {
+    const EXPECTED: &'static str = "a value";
+    fn from_value(value: Value) -> Option<Self> {
+        Some(value)
+    }
+}
+
+impl<T: FromValue> FromValue for Vec<T> {
+    const EXPECTED: &'static str = "an array of the right type";
+    fn from_value(value: Value) -> Option<Self> {
+        value.into_array()?.into_iter().map(T::from_value).collect()
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    fn from_value(value: Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+/// `{"x": …}` in its order.
+impl<T: FromValue> FromValue for Vec<(String, T)> {
+    const EXPECTED: &'static str = "an object of the right type";
+    fn from_value(value: Value) -> Option<Self> {
+        let entries = value.into_object()?.into_vec().into_iter();
+        entries
+            .map(|(key, value)| Some((key.into_string(), T::from_value(value)?)))
+            .collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! PatchObjects (RFC 8620 §5.3) and JSON Pointer (RFC 6901) over objects.
+//!
+//! Holds: a patch that can't be applied as a whole changes nothing.
+
+use crate::value::{Map, Value, key};
+
+/// Why a patch is no patch: the path at fault.
+#[derive(Debug, PartialEq, Eq, Clone)]
+pub struct InvalidPatch {
+    pub path: String,
+    pub why: &'static str,
+}
+
+/// How deep a patch may point.
+pub const POINTER_DEPTH_MAX: usize = 32;
+
+/// The steps of a JSON Pointer without its leading slash; `None` when an escape is wrong.
+pub fn parse_pointer(path: &str) -> Option<Vec<String>> {
+    let steps: Vec<String> = path.split('/').map(unescape).collect::<Option<_>>()?;
+    (steps.len() <= POINTER_DEPTH_MAX).then_some(steps)
+}
+
+/// RFC 6901 §3: `~1` is a slash, `~0` a tilde, nothing else is.
+fn unescape(step: &str) -> Option<String> {
+    if !step.contains('~') {
+        return Some(step.to_owned());
+    }
+    let mut plain = String::with_capacity(step.len());
+    let mut chars = step.chars();
+    while let Some(c) = chars.next() {
+        plain.push(match c {
+            '~' => match chars.next()? {
+                '0' => '~',
+                '1' => '/',
+                _ => return None,
+            },
+            c => c,
+        });
+    }
+    Some(plain)
+}
+
+/// Applies `patch` to `object`. A null takes the member away; the caller gives properties that
+/// have a default their default again (RFC 8620 §5.3).
+pub fn apply(object: &mut Map, patch: Map) -> Result<(), InvalidPatch> {
+    let entries = patch.into_vec();
+    let mut parsed = Vec::with_capacity(entries.len());
+    for (path, value) in entries {
+        let path = path.into_string();
+        let invalid = |why| InvalidPatch {
+            path: path.clone(),
+            why,
+        };
+        let steps =
+            parse_pointer(&path).ok_or_else(|| invalid("The path is not a JSON Pointer."))?;
+        parsed.push((path, steps, value));
+    }
+    refuse_prefixes(&parsed)?;
+    let mut patched = object.clone();
+    for (path, steps, value) in parsed {
+        set_at(&mut patched, &steps, value).map_err(|why| InvalidPatch { path, why })?;
+    }
+    *object = patched;
+    Ok(())
+}
+
+/// RFC 8620 §5.3: no pointer may be a prefix of another.
+fn refuse_prefixes(parsed: &[(String, Vec<String>, Value)]) -> Result<(), InvalidPatch> {
+    let mut paths: Vec<&[String]> = parsed
+        .iter()
+        .map(|(_, steps, _)| steps.as_slice())
+        .collect();
+    paths.sort_unstable();
+    match paths.windows(2).find(|pair| pair[1].starts_with(pair[0])) {
+        Some(pair) => Err(InvalidPatch {
+            path: pair[1].join("/"),
+            why: "Another path of the patch is a prefix of this one.",
+        }),
+        None => Ok(()),
+    }
+}
+
+fn set_at(object: &mut Map, steps: &[String], value: Value) -> Result<(), &'static str> {
+    let [step, rest @ ..] = steps else {
+        return Err("The path is empty.");
+    };
+    let name = key(step.as_str());
+    if !rest.is_empty() {
+        return match object.get_mut(&name) {
+            Some(Value::Object(inner)) => set_at(inner, rest, value),
+            Some(Value::Array(_)) => Err("A patch must not point into an array."),
+            _ => Err("What the path goes through does not exist."),
+        };
+    }
+    let entries = object.as_mut_vec();
+    let at = entries.iter().position(|(k, _)| *k == name);
+    match (at, value) {
+        (Some(at), Value::Null) => {
+            entries.remove(at);
+        }
+        (None, Value::Null) => {}
+        (Some(at), value) => entries[at].1 = value,
+        (None, value) => entries.push((name, value)),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(json: &str) -> Map {
+        Value::parse_json(json.to_owned().leak())
+            .unwrap()
+            .into_object()
+            .unwrap()
+    }
+
+    fn check(object: &str, patch: &str, expected: Result<&str, &str>) {
+        let mut patched = map(object);
+        let result = apply(&mut patched, map(patch));
+        match expected {
+            Ok(json) => {
+                assert_eq!(result, Ok(()), "{patch}");
+                assert_eq!(Value::Object(patched), Value::Object(map(json)), "{patch}");
+            }
+            Err(path) => {
+                assert_eq!(result.unwrap_err().path, path);
+                assert_eq!(
+                    Value::Object(patched),
+                    Value::Object(map(object)),
+                    "{patch}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn patches() {
+        let object = r#"{"a": {"x": true}, "n": 1, "l": [1]}"#;
+        check(
+            object,
+            r#"{"a/y": true}"#,
+            Ok(r#"{"a": {"x": true, "y": true}, "n": 1, "l": [1]}"#),
+        );
+        check(
+            object,
+            r#"{"a/x": null, "n": 2}"#,
+            Ok(r#"{"a": {}, "n": 2, "l": [1]}"#),
+        );
+        check(
+            object,
+            r#"{"a/0123": 1}"#,
+            Ok(r#"{"a": {"x": true, "0123": 1}, "n": 1, "l": [1]}"#),
+        );
+        check(
+            object,
+            r#"{"a/s~1t~0": 1}"#,
+            Ok(r#"{"a": {"x": true, "s/t~": 1}, "n": 1, "l": [1]}"#),
+        );
+        check(object, r#"{"n": 2, "b/c": 1}"#, Err("b/c"));
+        check(object, r#"{"l/0": 2}"#, Err("l/0"));
+        check(object, r#"{"a": {}, "a/x": null}"#, Err("a/x"));
+        check(object, r#"{"a~2": 1}"#, Err("a~2"));
+    }
+}
