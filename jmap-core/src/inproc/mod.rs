@@ -1,0 +1,3 @@
+//! Typed calls that exist only in-process and are never reachable through JSON.
+
+pub mod deliver;

@@ -1,0 +1,484 @@
+//! Transactions on one account.
+//!
+//! Holds: an account's transactions form one sequence; each sees all that were staged before
+//! it; what is staged while a commit is under way goes to disk together with the next one; a
+//! transaction is acknowledged and published after it is on disk, in the order of the sequence.
+//! Other half: `log` reads the rows that transactions leave.
+
+use std::{collections::HashMap, fmt, mem, sync::Arc};
+
+use bytes::Bytes;
+use jmap_types::{AccountId, DataType};
+use minicbor::{Decode, Encode};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+
+use crate::{
+    Change, Error, Record,
+    engine::{Assertion, Batch, Engine, Key, KeyRange, Page, Write},
+    keys,
+    log::LogRow,
+    numbers,
+};
+
+/// What is kept of an account as a whole: rewritten by each of its transactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Head {
+    /// The last transaction.
+    #[n(0)]
+    pub sequence: u64,
+    /// By number of the `DataType`: the last transaction that changed such an object.
+    #[n(1)]
+    pub states: Vec<u64>,
+    /// The last number given to an object.
+    #[n(2)]
+    pub last_id: u64,
+    /// Sum of the sizes of all emails.
+    #[n(3)]
+    pub used_octets: u64,
+    /// Rows of the log up to this one are gone.
+    #[n(4)]
+    pub log_trimmed: u64,
+}
+
+impl Record for Head {
+    const KIND: &'static str = "account head";
+}
+
+impl Head {
+    pub fn state(&self, data_type: DataType) -> u64 {
+        self.states.get(data_type as usize).copied().unwrap_or(0)
+    }
+
+    fn set_state(&mut self, data_type: DataType, sequence: u64) {
+        let at = data_type as usize;
+        if self.states.len() <= at {
+            self.states.resize(at + 1, 0);
+        }
+        self.states[at] = sequence;
+    }
+}
+
+/// The log keeps at least this many rows; a client that is further behind starts anew.
+pub const LOG_ROWS_MIN: u64 = 100_000;
+/// Rows are trimmed this many at a time.
+const LOG_TRIM_ROWS: u64 = 1000;
+/// Octets that one group of transactions gathers before others have to wait.
+const GROUP_OCTETS_MAX: usize = 16 << 20;
+
+/// A transaction that is on disk, for whoever keeps a view of the account.
+#[derive(Debug)]
+pub struct Committed<E> {
+    pub sequence: u64,
+    pub changes: Vec<Change>,
+    pub events: Vec<E>,
+    pub head: Head,
+}
+
+/// Called with each group of transactions once it is on disk, in their order, before they are
+/// acknowledged.
+pub type Sink<E> = Arc<dyn Fn(AccountId, Vec<Committed<E>>) + Send + Sync>;
+
+/// The one place of a process that writes to an account.
+pub struct AccountWriter<E> {
+    account: AccountId,
+    engine: Arc<dyn Engine>,
+    building: Arc<Mutex<Building<E>>>,
+    flushing: Arc<Mutex<()>>,
+    sink: Sink<E>,
+}
+
+impl<E> Clone for AccountWriter<E> {
+    fn clone(&self) -> Self {
+        Self {
+            account: self.account,
+            engine: self.engine.clone(),
+            building: self.building.clone(),
+            flushing: self.flushing.clone(),
+            sink: self.sink.clone(),
+        }
+    }
+}
+
+impl<E> fmt::Debug for AccountWriter<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountWriter")
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Values by key; `None` where the key is deleted.
+type Overlay = HashMap<Key, Option<Bytes>>;
+
+struct Building<E> {
+    /// The head after all that is staged; `None` until it is read, and after a failure.
+    head: Option<Head>,
+    /// The head that the group under construction builds on, as it is (or will be) on disk.
+    base: Option<Bytes>,
+    group: Group<E>,
+    /// What is on its way to the disk.
+    in_flight: Option<Arc<Overlay>>,
+}
+
+struct Group<E> {
+    batch: Batch,
+    overlay: Overlay,
+    committed: Vec<Committed<E>>,
+    outcome: watch::Sender<Option<Result<(), Error>>>,
+    octets: usize,
+}
+
+impl<E> Group<E> {
+    fn new() -> Self {
+        Self {
+            batch: Batch::new(),
+            overlay: HashMap::new(),
+            committed: Vec::new(),
+            outcome: watch::Sender::new(None),
+            octets: 0,
+        }
+    }
+}
+
+/// The outcome of a staged transaction, to be waited for. Dropping it does not undo anything.
+#[derive(Debug)]
+#[must_use = "the transaction is on disk only when this was waited for"]
+pub struct Ticket {
+    outcome: watch::Receiver<Option<Result<(), Error>>>,
+    pub sequence: u64,
+}
+
+impl Ticket {
+    /// Waits until the transaction is on disk and published.
+    pub async fn durable(mut self) -> Result<(), Error> {
+        wait(&mut self.outcome).await
+    }
+}
+
+async fn wait(outcome: &mut watch::Receiver<Option<Result<(), Error>>>) -> Result<(), Error> {
+    match outcome.wait_for(Option::is_some).await {
+        Ok(result) => result.clone().unwrap_or(Err(Error::Conflict)),
+        // The committing task is gone: the process is stopping.
+        Err(_) => Err(Error::Conflict),
+    }
+}
+
+impl<E: Send + 'static> AccountWriter<E> {
+    pub fn new(account: AccountId, engine: Arc<dyn Engine>, sink: Sink<E>) -> Self {
+        let building = Building {
+            head: None,
+            base: None,
+            group: Group::new(),
+            in_flight: None,
+        };
+        Self {
+            account,
+            engine,
+            building: Arc::new(Mutex::new(building)),
+            flushing: Arc::new(Mutex::new(())),
+            sink,
+        }
+    }
+
+    /// Begins a transaction. Others on this account wait until it is staged or dropped; when it
+    /// is dropped, nothing of it stays.
+    pub async fn begin(&self) -> Result<Txn<E>, Error> {
+        loop {
+            let mut building = self.building.clone().lock_owned().await;
+            if building.group.octets > GROUP_OCTETS_MAX {
+                let mut outcome = building.group.outcome.subscribe();
+                drop(building);
+                // Whether it worked is the business of those that staged it.
+                let _ = wait(&mut outcome).await;
+                continue;
+            }
+            let head = match &building.head {
+                Some(head) => head.clone(),
+                None => self.read_head(&mut building).await?,
+            };
+            return Ok(Txn {
+                writer: self.clone(),
+                building,
+                sequence: head.sequence + 1,
+                head,
+                batch: Batch::new(),
+                overlay: HashMap::new(),
+                changes: Vec::new(),
+                events: Vec::new(),
+            });
+        }
+    }
+
+    async fn read_head(&self, building: &mut Building<E>) -> Result<Head, Error> {
+        let key = keys::head(self.account);
+        let bytes = self.engine.get(&key).await?;
+        let head = match &bytes {
+            Some(bytes) => Head::from_bytes(&key, bytes)?,
+            None => Head::default(),
+        };
+        building.base = bytes;
+        building.head = Some(head.clone());
+        Ok(head)
+    }
+
+    /// Writes the group that is being built, in a task of its own: a caller that goes away
+    /// must not stop it half-way.
+    fn schedule_flush(&self) {
+        let writer = self.clone();
+        tokio::spawn(async move { writer.flush().await });
+    }
+
+    async fn flush(&self) {
+        let _turn = self.flushing.lock().await;
+        let (mut group, overlay) = {
+            let mut building = self.building.lock().await;
+            let mut group = mem::replace(&mut building.group, Group::new());
+            let overlay = Arc::new(mem::take(&mut group.overlay));
+            building.in_flight = Some(overlay.clone());
+            let head_key = keys::head(self.account);
+            group.batch.assert(match building.base.take() {
+                Some(bytes) => Assertion::Equals(head_key.clone(), bytes),
+                None => Assertion::Absent(head_key.clone()),
+            });
+            if let Some(head) = &building.head {
+                let bytes = head.to_bytes();
+                building.base = Some(bytes.clone());
+                group.batch.put(head_key, bytes);
+            }
+            (group, overlay)
+        };
+        let batch = mem::take(&mut group.batch);
+        let result = self.engine.commit(batch).await.map_err(Error::from);
+        drop(overlay);
+        let mut building = self.building.lock().await;
+        building.in_flight = None;
+        match &result {
+            Ok(()) => (self.sink)(self.account, mem::take(&mut group.committed)),
+            Err(error) => {
+                // What was built meanwhile stands on what has not happened.
+                let failed = mem::replace(&mut building.group, Group::new());
+                building.head = None;
+                building.base = None;
+                failed.outcome.send_replace(Some(Err(error.clone())));
+            }
+        }
+        drop(building);
+        group.outcome.send_replace(Some(result));
+    }
+
+    /// The head as it is on disk.
+    pub async fn stored_head(&self) -> Result<Head, Error> {
+        let key = keys::head(self.account);
+        match self.engine.get(&key).await? {
+            Some(bytes) => Head::from_bytes(&key, &bytes),
+            None => Ok(Head::default()),
+        }
+    }
+}
+
+/// A transaction under construction. It holds the account's turn.
+pub struct Txn<E> {
+    writer: AccountWriter<E>,
+    building: OwnedMutexGuard<Building<E>>,
+    pub head: Head,
+    sequence: u64,
+    batch: Batch,
+    overlay: Overlay,
+    changes: Vec<Change>,
+    events: Vec<E>,
+}
+
+impl<E> fmt::Debug for Txn<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Txn")
+            .field("sequence", &self.sequence)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Send + 'static> Txn<E> {
+    pub fn account(&self) -> AccountId {
+        self.writer.account
+    }
+
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.writer.engine
+    }
+
+    /// The number that this transaction will have: the state, and the MODSEQ, of what it changes.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// A number for a new object, never given before in this account.
+    pub fn new_id(&mut self) -> u64 {
+        self.head.last_id += 1;
+        self.head.last_id
+    }
+
+    pub async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match self.staged(key) {
+            Some(value) => Ok(value.clone()),
+            None => Ok(self.writer.engine.get(key).await?),
+        }
+    }
+
+    fn staged(&self, key: &[u8]) -> Option<&Option<Bytes>> {
+        let in_flight = self.building.in_flight.as_ref();
+        self.overlay
+            .get(key)
+            .or_else(|| self.building.group.overlay.get(key))
+            .or_else(|| in_flight.and_then(|overlay| overlay.get(key)))
+    }
+
+    pub async fn record<R: Record>(&self, key: &[u8]) -> Result<Option<R>, Error> {
+        let bytes = self.get(key).await?;
+        bytes.map(|bytes| R::from_bytes(key, &bytes)).transpose()
+    }
+
+    /// All pairs of a small range, in key order.
+    pub async fn scan(&self, range: KeyRange) -> Result<Vec<(Bytes, Bytes)>, Error> {
+        const ROWS_PER_PAGE: usize = 1000;
+        let mut rows: std::collections::BTreeMap<Bytes, Bytes> = Default::default();
+        let mut rest = range.clone();
+        loop {
+            let page = self
+                .writer
+                .engine
+                .scan(Page::first(rest.clone(), ROWS_PER_PAGE))
+                .await?;
+            let full = page.len() == ROWS_PER_PAGE;
+            if let Some((last, _)) = page.last() {
+                rest.start = last.to_vec();
+                rest.start.push(0);
+            }
+            rows.extend(page);
+            if !full {
+                break;
+            }
+        }
+        let in_flight = self.building.in_flight.as_deref().into_iter();
+        for overlay in in_flight.chain([&self.building.group.overlay, &self.overlay]) {
+            for (key, value) in overlay.iter().filter(|(key, _)| range.contains(*key)) {
+                match value {
+                    Some(value) => rows.insert(Bytes::copy_from_slice(key), value.clone()),
+                    None => rows.remove(key.as_slice()),
+                };
+            }
+        }
+        Ok(rows.into_iter().collect())
+    }
+
+    pub fn put(&mut self, key: Key, value: impl Into<Bytes>) {
+        let value = value.into();
+        self.overlay.insert(key.clone(), Some(value.clone()));
+        self.batch.put(key, value);
+    }
+
+    pub fn put_record<R: Record>(&mut self, key: Key, record: &R) {
+        self.put(key, record.to_bytes());
+    }
+
+    pub fn delete(&mut self, key: Key) {
+        self.overlay.insert(key.clone(), None);
+        self.batch.delete(key);
+    }
+
+    /// Something that must be true when the transaction is written.
+    pub fn assert(&mut self, assertion: Assertion) {
+        self.batch.assert(assertion);
+    }
+
+    /// Writes that no transaction of the account reads back before they are on disk, such as a
+    /// blob's octets.
+    pub fn append_unread(&mut self, batch: Batch) {
+        self.batch.append(batch);
+    }
+
+    /// An object was created, updated or destroyed.
+    pub fn changed(&mut self, change: Change) {
+        if !self.changes.contains(&change) {
+            self.changes.push(change);
+        }
+    }
+
+    /// Something for the sink, once the transaction is on disk.
+    pub fn emit(&mut self, event: E) {
+        self.events.push(event);
+    }
+
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty() || !self.batch.is_empty()
+    }
+
+    /// Hands the transaction in: from now on the next ones see it, and it goes to disk with the
+    /// next commit.
+    pub fn stage(mut self) -> Ticket {
+        let sequence = self.sequence;
+        if !self.changes.is_empty() {
+            self.head.sequence = sequence;
+            for change in &self.changes {
+                if let Some(data_type) = change.data_type() {
+                    self.head.set_state(data_type, sequence);
+                }
+            }
+            let row = LogRow {
+                changes: self.changes.clone(),
+            };
+            self.batch
+                .put(keys::log(self.writer.account, sequence), row.to_bytes());
+            let touches_email = |c: &Change| c.data_type() == Some(DataType::Email);
+            if self.changes.iter().any(touches_email) {
+                self.batch.put(
+                    keys::search_pending(self.writer.account),
+                    numbers(&[sequence]),
+                );
+            }
+            self.trim_log();
+        }
+        let group = &mut self.building.group;
+        let first = group.batch.is_empty() && group.committed.is_empty();
+        group.octets += octets(&self.batch);
+        group.batch.append(mem::take(&mut self.batch));
+        group.overlay.extend(mem::take(&mut self.overlay));
+        group.committed.push(Committed {
+            sequence,
+            changes: mem::take(&mut self.changes),
+            events: mem::take(&mut self.events),
+            head: self.head.clone(),
+        });
+        let outcome = group.outcome.subscribe();
+        self.building.head = Some(self.head.clone());
+        if first {
+            self.writer.schedule_flush();
+        }
+        Ticket { outcome, sequence }
+    }
+
+    /// Stages the transaction and waits until it is on disk.
+    pub async fn commit(self) -> Result<u64, Error> {
+        let ticket = self.stage();
+        let sequence = ticket.sequence;
+        ticket.durable().await.map(|()| sequence)
+    }
+
+    fn trim_log(&mut self) {
+        let kept = self.head.sequence - self.head.log_trimmed;
+        if kept >= LOG_ROWS_MIN + LOG_TRIM_ROWS {
+            let account = self.writer.account;
+            let upto = self.head.log_trimmed + LOG_TRIM_ROWS;
+            self.batch
+                .delete_range(keys::log_range(account, self.head.log_trimmed..upto + 1));
+            self.head.log_trimmed = upto;
+        }
+    }
+}
+
+fn octets(batch: &Batch) -> usize {
+    let of_write = |write: &Write| match write {
+        Write::Put(key, value) => key.len() + value.len(),
+        Write::Delete(key) | Write::Add(key, _) => key.len(),
+        Write::DeleteRange(range) => range.start.len() + range.end.len(),
+    };
+    batch.writes.iter().map(of_write).sum()
+}

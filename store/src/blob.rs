@@ -1,0 +1,81 @@
+//! Blobs: octets named by their BLAKE3 hash, stored once, kept while something refers to them.
+//!
+//! Holds: a blob that a committed reference names exists. A batch that adds a reference either
+//! puts the blob or asserts that it is there; the batch that removes a blob asserts that no
+//! reference is: the engine serialises the two, so there is no race.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    Error,
+    engine::{Assertion, Batch, Engine, Page},
+    keys::{self, BlobHash},
+};
+
+pub fn hash(octets: &[u8]) -> BlobHash {
+    *blake3::hash(octets).as_bytes()
+}
+
+/// Adds to `batch` what makes the blob be there: its octets, or the assertion that they are.
+pub async fn ensure(
+    engine: &Arc<dyn Engine>,
+    batch: &mut Batch,
+    hash: &BlobHash,
+    octets: &Bytes,
+) -> Result<(), Error> {
+    let key = keys::blob(hash);
+    let page = Page::first(key.clone()..next_key(&key), 1).keys_only();
+    if engine.scan(page).await?.is_empty() {
+        batch.put(key, octets.clone());
+    } else {
+        batch.assert(Assertion::Present(key));
+    }
+    Ok(())
+}
+
+fn next_key(key: &[u8]) -> Vec<u8> {
+    let mut next = key.to_vec();
+    next.push(0);
+    next
+}
+
+pub async fn get(engine: &Arc<dyn Engine>, hash: &BlobHash) -> Result<Option<Bytes>, Error> {
+    Ok(engine.get(&keys::blob(hash)).await?)
+}
+
+/// How many candidates one round of collecting looks at.
+const CANDIDATES_PER_ROUND: usize = 256;
+
+/// Removes blobs that nothing refers to any more, among the candidates marked before
+/// `before_ms`. Returns the number of candidates dealt with: 0 when there is nothing to do.
+pub async fn collect(engine: &Arc<dyn Engine>, before_ms: u64) -> Result<usize, Error> {
+    let page = Page::first(
+        keys::blob_candidates_before(before_ms),
+        CANDIDATES_PER_ROUND,
+    )
+    .keys_only();
+    let candidates = engine.scan(page).await?;
+    for (key, _) in &candidates {
+        let (_, hash) = keys::decode_blob_candidate(key)
+            .ok_or_else(|| Error::bad_key("blob candidate", key))?;
+        let refs = keys::blob_refs(&hash);
+        let mut batch = Batch::new();
+        batch.delete(key.to_vec());
+        if engine
+            .scan(Page::first(refs.clone(), 1).keys_only())
+            .await?
+            .is_empty()
+        {
+            batch.assert(Assertion::RangeEmpty(refs));
+            batch.delete(keys::blob(&hash)).delete(keys::summary(&hash));
+        }
+        match engine.commit(batch).await.map_err(Error::from) {
+            // A reference came in between: the next removal of it marks the blob again.
+            Ok(()) | Err(Error::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(candidates.len())
+}

@@ -1,0 +1,46 @@
+//! What can go wrong below the core.
+
+use crate::{
+    engine::{CommitError, EngineError},
+    record::hex,
+};
+
+/// For the log: it names keys. Nothing of it goes to a client.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Somebody else changed what this was built on: read again and try anew.
+    #[error("a concurrent change was faster")]
+    Conflict,
+    /// A record that can't be read. The rest of the account goes on working.
+    #[error("the {kind} under key {key} is damaged: {cause}")]
+    Corrupt {
+        kind: &'static str,
+        key: String,
+        cause: String,
+    },
+    #[error(
+        "the data folder has format {found}, and this version reads formats up to {known}; a newer version of the server wrote it"
+    )]
+    NewerFormat { found: u64, known: u64 },
+}
+
+impl Error {
+    pub fn bad_key(kind: &'static str, key: &[u8]) -> Self {
+        Self::Corrupt {
+            kind,
+            key: hex(key),
+            cause: "the key has the wrong shape".into(),
+        }
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict(_) => Self::Conflict,
+            CommitError::Engine(error) => Self::Engine(error),
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! The keys of the store: one constructor and one decoder a row.
+//!
+//! Holds: integers are big-endian, so keys sort as numbers do; a subspace's number is never
+//! used for anything else again. `store/README.md` has the same table, and a test compares.
+
+use std::ops::Range;
+
+use jmap_types::{AccountId, DataType};
+
+use crate::engine::{Key, KeyRange};
+
+/// The first octet of every key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Subspace {
+    Meta = 0x00,
+    Account = 0x01,
+    LoginName = 0x02,
+    Domain = 0x03,
+    Address = 0x04,
+    Credential = 0x05,
+    CredentialLookup = 0x06,
+    Membership = 0x07,
+    SharedWith = 0x08,
+    Head = 0x10,
+    Object = 0x11,
+    Log = 0x12,
+    ThreadRef = 0x13,
+    Delivered = 0x14,
+    MailboxUid = 0x15,
+    Blob = 0x20,
+    BlobRef = 0x21,
+    Summary = 0x22,
+    BlobCandidate = 0x23,
+    Upload = 0x24,
+    UploadExpiry = 0x25,
+    SearchPending = 0x30,
+    SearchCursor = 0x31,
+    QueueDue = 0x40,
+    PendingDelivery = 0x41,
+    Quarantine = 0x50,
+}
+
+/// The rows of the key table: subspace, what follows it, and what the value is.
+pub const TABLE: &[(Subspace, &str, &str)] = &[
+    (
+        Subspace::Meta,
+        "name",
+        "format version, next account id, process secrets",
+    ),
+    (Subspace::Account, "account u64", "account record"),
+    (Subspace::LoginName, "name", "account u64"),
+    (Subspace::Domain, "name", "domain record"),
+    (Subspace::Address, "address", "address record"),
+    (
+        Subspace::Credential,
+        "account u64, credential u64",
+        "credential record",
+    ),
+    (
+        Subspace::CredentialLookup,
+        "lookup id",
+        "account u64, credential u64",
+    ),
+    (Subspace::Membership, "member u64, group u64", "empty"),
+    (
+        Subspace::SharedWith,
+        "grantee u64, owner u64",
+        "number of grants u64",
+    ),
+    (Subspace::Head, "account u64", "head record"),
+    (
+        Subspace::Object,
+        "account u64, type u8, id u64",
+        "the type's record",
+    ),
+    (Subspace::Log, "account u64, sequence u64", "changes"),
+    (
+        Subspace::ThreadRef,
+        "account u64, hash u64",
+        "thread u64, number of emails u64",
+    ),
+    (Subspace::Delivered, "account u64, delivery u64", "empty"),
+    (
+        Subspace::MailboxUid,
+        "account u64, mailbox u64",
+        "UIDVALIDITY u64, UIDNEXT u64",
+    ),
+    (Subspace::Blob, "hash", "octets"),
+    (
+        Subspace::BlobRef,
+        "hash, account u64, type u8, id u64",
+        "empty",
+    ),
+    (Subspace::Summary, "hash", "message summary"),
+    (Subspace::BlobCandidate, "time u64, hash", "empty"),
+    (Subspace::Upload, "account u64, hash", "upload record"),
+    (
+        Subspace::UploadExpiry,
+        "time u64, account u64, hash",
+        "empty",
+    ),
+    (Subspace::SearchPending, "account u64", "sequence u64"),
+    (Subspace::SearchCursor, "account u64", "sequence u64"),
+    (
+        Subspace::QueueDue,
+        "time u64, account u64, submission u64",
+        "lease record",
+    ),
+    (Subspace::PendingDelivery, "delivery u64", "delivery record"),
+    (Subspace::Quarantine, "key", "reason and the bad octets"),
+];
+
+pub type BlobHash = [u8; 32];
+
+/// Builds a key field by field.
+struct Builder(Key);
+
+impl Builder {
+    fn new(subspace: Subspace) -> Self {
+        let mut key = Vec::with_capacity(48);
+        key.push(subspace as u8);
+        Self(key)
+    }
+
+    fn u64(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    fn u8(mut self, number: u8) -> Self {
+        self.0.push(number);
+        self
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+}
+
+/// Takes a key apart again; every step is `None` when the key is of another shape.
+pub struct Fields<'k>(&'k [u8]);
+
+impl<'k> Fields<'k> {
+    pub fn of(subspace: Subspace, key: &'k [u8]) -> Option<Self> {
+        key.strip_prefix(&[subspace as u8]).map(Self)
+    }
+
+    pub fn u64(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(u64::from_be_bytes(*number))
+    }
+
+    pub fn u8(&mut self) -> Option<u8> {
+        let (number, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*number)
+    }
+
+    pub fn hash(&mut self) -> Option<BlobHash> {
+        let (hash, rest) = self.0.split_first_chunk::<32>()?;
+        self.0 = rest;
+        Some(*hash)
+    }
+
+    pub fn rest(self) -> &'k [u8] {
+        self.0
+    }
+
+    /// Nothing is left.
+    pub fn end(self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+}
+
+/// All keys that begin with `prefix`.
+pub fn prefix(prefix: Key) -> KeyRange {
+    let mut end = prefix.clone();
+    while let Some(last) = end.pop() {
+        if last < 0xff {
+            end.push(last + 1);
+            return prefix..end;
+        }
+    }
+    // Subspaces end below 0xff, so this is the empty prefix: everything.
+    prefix..vec![0xff; 64]
+}
+
+/// All keys of a subspace.
+pub fn all(subspace: Subspace) -> KeyRange {
+    prefix(vec![subspace as u8])
+}
+
+pub fn meta(name: &str) -> Key {
+    Builder::new(Subspace::Meta).bytes(name.as_bytes()).0
+}
+
+pub fn account(account: AccountId) -> Key {
+    Builder::new(Subspace::Account).u64(account.number()).0
+}
+
+pub fn decode_account(key: &[u8]) -> Option<AccountId> {
+    let mut fields = Fields::of(Subspace::Account, key)?;
+    let account = AccountId::new(fields.u64()?);
+    fields.end().map(|()| account)
+}
+
+pub fn login_name(name: &str) -> Key {
+    Builder::new(Subspace::LoginName).bytes(name.as_bytes()).0
+}
+
+pub fn domain(name: &str) -> Key {
+    Builder::new(Subspace::Domain).bytes(name.as_bytes()).0
+}
+
+pub fn address(address: &str) -> Key {
+    Builder::new(Subspace::Address).bytes(address.as_bytes()).0
+}
+
+pub fn credential(account: AccountId, credential: u64) -> Key {
+    Builder::new(Subspace::Credential)
+        .u64(account.number())
+        .u64(credential)
+        .0
+}
+
+pub fn credentials_of(account: AccountId) -> KeyRange {
+    prefix(Builder::new(Subspace::Credential).u64(account.number()).0)
+}
+
+pub fn credential_lookup(lookup: &[u8]) -> Key {
+    Builder::new(Subspace::CredentialLookup).bytes(lookup).0
+}
+
+pub fn membership(member: AccountId, group: AccountId) -> Key {
+    Builder::new(Subspace::Membership)
+        .u64(member.number())
+        .u64(group.number())
+        .0
+}
+
+pub fn memberships_of(member: AccountId) -> KeyRange {
+    prefix(Builder::new(Subspace::Membership).u64(member.number()).0)
+}
+
+/// (member, group)
+pub fn decode_membership(key: &[u8]) -> Option<(AccountId, AccountId)> {
+    let mut fields = Fields::of(Subspace::Membership, key)?;
+    let pair = (AccountId::new(fields.u64()?), AccountId::new(fields.u64()?));
+    fields.end().map(|()| pair)
+}
+
+pub fn shared_with(grantee: AccountId, owner: AccountId) -> Key {
+    Builder::new(Subspace::SharedWith)
+        .u64(grantee.number())
+        .u64(owner.number())
+        .0
+}
+
+pub fn shared_with_of(grantee: AccountId) -> KeyRange {
+    prefix(Builder::new(Subspace::SharedWith).u64(grantee.number()).0)
+}
+
+/// (grantee, owner)
+pub fn decode_shared_with(key: &[u8]) -> Option<(AccountId, AccountId)> {
+    let mut fields = Fields::of(Subspace::SharedWith, key)?;
+    let pair = (AccountId::new(fields.u64()?), AccountId::new(fields.u64()?));
+    fields.end().map(|()| pair)
+}
+
+pub fn head(account: AccountId) -> Key {
+    Builder::new(Subspace::Head).u64(account.number()).0
+}
+
+pub fn decode_head(key: &[u8]) -> Option<AccountId> {
+    let mut fields = Fields::of(Subspace::Head, key)?;
+    let account = AccountId::new(fields.u64()?);
+    fields.end().map(|()| account)
+}
+
+pub fn object(account: AccountId, data_type: DataType, id: u64) -> Key {
+    Builder::new(Subspace::Object)
+        .u64(account.number())
+        .u8(data_type as u8)
+        .u64(id)
+        .0
+}
+
+pub fn objects(account: AccountId, data_type: DataType) -> KeyRange {
+    prefix(
+        Builder::new(Subspace::Object)
+            .u64(account.number())
+            .u8(data_type as u8)
+            .0,
+    )
+}
+
+pub fn decode_object(key: &[u8]) -> Option<(AccountId, DataType, u64)> {
+    let mut fields = Fields::of(Subspace::Object, key)?;
+    let account = AccountId::new(fields.u64()?);
+    let data_type = DataType::from_number(fields.u8()?)?;
+    let id = fields.u64()?;
+    fields.end().map(|()| (account, data_type, id))
+}
+
+pub fn log(account: AccountId, sequence: u64) -> Key {
+    Builder::new(Subspace::Log)
+        .u64(account.number())
+        .u64(sequence)
+        .0
+}
+
+/// The rows of `sequences` (the end not included).
+pub fn log_range(account: AccountId, sequences: Range<u64>) -> KeyRange {
+    log(account, sequences.start)..log(account, sequences.end)
+}
+
+pub fn decode_log(key: &[u8]) -> Option<(AccountId, u64)> {
+    let mut fields = Fields::of(Subspace::Log, key)?;
+    let pair = (AccountId::new(fields.u64()?), fields.u64()?);
+    fields.end().map(|()| pair)
+}
+
+pub fn thread_ref(account: AccountId, hash: u64) -> Key {
+    Builder::new(Subspace::ThreadRef)
+        .u64(account.number())
+        .u64(hash)
+        .0
+}
+
+pub fn delivered(account: AccountId, delivery: u64) -> Key {
+    Builder::new(Subspace::Delivered)
+        .u64(account.number())
+        .u64(delivery)
+        .0
+}
+
+pub fn mailbox_uid(account: AccountId, mailbox: u64) -> Key {
+    Builder::new(Subspace::MailboxUid)
+        .u64(account.number())
+        .u64(mailbox)
+        .0
+}
+
+pub fn decode_mailbox_uid(key: &[u8]) -> Option<(AccountId, u64)> {
+    let mut fields = Fields::of(Subspace::MailboxUid, key)?;
+    let pair = (AccountId::new(fields.u64()?), fields.u64()?);
+    fields.end().map(|()| pair)
+}
+
+pub fn blob(hash: &BlobHash) -> Key {
+    Builder::new(Subspace::Blob).bytes(hash).0
+}
+
+pub fn decode_blob(key: &[u8]) -> Option<BlobHash> {
+    let mut fields = Fields::of(Subspace::Blob, key)?;
+    let hash = fields.hash()?;
+    fields.end().map(|()| hash)
+}
+
+pub fn blob_ref(hash: &BlobHash, account: AccountId, data_type: DataType, id: u64) -> Key {
+    Builder::new(Subspace::BlobRef)
+        .bytes(hash)
+        .u64(account.number())
+        .u8(data_type as u8)
+        .u64(id)
+        .0
+}
+
+pub fn blob_refs(hash: &BlobHash) -> KeyRange {
+    prefix(Builder::new(Subspace::BlobRef).bytes(hash).0)
+}
+
+pub fn blob_refs_of(hash: &BlobHash, account: AccountId) -> KeyRange {
+    prefix(
+        Builder::new(Subspace::BlobRef)
+            .bytes(hash)
+            .u64(account.number())
+            .0,
+    )
+}
+
+pub fn decode_blob_ref(key: &[u8]) -> Option<(BlobHash, AccountId, DataType, u64)> {
+    let mut fields = Fields::of(Subspace::BlobRef, key)?;
+    let hash = fields.hash()?;
+    let account = AccountId::new(fields.u64()?);
+    let data_type = DataType::from_number(fields.u8()?)?;
+    let id = fields.u64()?;
+    fields.end().map(|()| (hash, account, data_type, id))
+}
+
+pub fn summary(hash: &BlobHash) -> Key {
+    Builder::new(Subspace::Summary).bytes(hash).0
+}
+
+pub fn decode_summary(key: &[u8]) -> Option<BlobHash> {
+    let mut fields = Fields::of(Subspace::Summary, key)?;
+    let hash = fields.hash()?;
+    fields.end().map(|()| hash)
+}
+
+pub fn blob_candidate(time: u64, hash: &BlobHash) -> Key {
+    Builder::new(Subspace::BlobCandidate)
+        .u64(time)
+        .bytes(hash)
+        .0
+}
+
+/// Candidates whose time is before `time`.
+pub fn blob_candidates_before(time: u64) -> KeyRange {
+    vec![Subspace::BlobCandidate as u8]..Builder::new(Subspace::BlobCandidate).u64(time).0
+}
+
+pub fn decode_blob_candidate(key: &[u8]) -> Option<(u64, BlobHash)> {
+    let mut fields = Fields::of(Subspace::BlobCandidate, key)?;
+    let pair = (fields.u64()?, fields.hash()?);
+    fields.end().map(|()| pair)
+}
+
+pub fn upload(account: AccountId, hash: &BlobHash) -> Key {
+    Builder::new(Subspace::Upload)
+        .u64(account.number())
+        .bytes(hash)
+        .0
+}
+
+pub fn uploads_of(account: AccountId) -> KeyRange {
+    prefix(Builder::new(Subspace::Upload).u64(account.number()).0)
+}
+
+pub fn decode_upload(key: &[u8]) -> Option<(AccountId, BlobHash)> {
+    let mut fields = Fields::of(Subspace::Upload, key)?;
+    let pair = (AccountId::new(fields.u64()?), fields.hash()?);
+    fields.end().map(|()| pair)
+}
+
+pub fn upload_expiry(time: u64, account: AccountId, hash: &BlobHash) -> Key {
+    Builder::new(Subspace::UploadExpiry)
+        .u64(time)
+        .u64(account.number())
+        .bytes(hash)
+        .0
+}
+
+/// Uploads that expire before `time`.
+pub fn upload_expiries_before(time: u64) -> KeyRange {
+    vec![Subspace::UploadExpiry as u8]..Builder::new(Subspace::UploadExpiry).u64(time).0
+}
+
+pub fn decode_upload_expiry(key: &[u8]) -> Option<(u64, AccountId, BlobHash)> {
+    let mut fields = Fields::of(Subspace::UploadExpiry, key)?;
+    let triple = (fields.u64()?, AccountId::new(fields.u64()?), fields.hash()?);
+    fields.end().map(|()| triple)
+}
+
+pub fn search_pending(account: AccountId) -> Key {
+    Builder::new(Subspace::SearchPending)
+        .u64(account.number())
+        .0
+}
+
+pub fn decode_search_pending(key: &[u8]) -> Option<AccountId> {
+    let mut fields = Fields::of(Subspace::SearchPending, key)?;
+    let account = AccountId::new(fields.u64()?);
+    fields.end().map(|()| account)
+}
+
+pub fn search_cursor(account: AccountId) -> Key {
+    Builder::new(Subspace::SearchCursor).u64(account.number()).0
+}
+
+pub fn queue_due(time: u64, account: AccountId, submission: u64) -> Key {
+    Builder::new(Subspace::QueueDue)
+        .u64(time)
+        .u64(account.number())
+        .u64(submission)
+        .0
+}
+
+/// What is due before `time`.
+pub fn queue_due_before(time: u64) -> KeyRange {
+    vec![Subspace::QueueDue as u8]..Builder::new(Subspace::QueueDue).u64(time).0
+}
+
+pub fn decode_queue_due(key: &[u8]) -> Option<(u64, AccountId, u64)> {
+    let mut fields = Fields::of(Subspace::QueueDue, key)?;
+    let triple = (fields.u64()?, AccountId::new(fields.u64()?), fields.u64()?);
+    fields.end().map(|()| triple)
+}
+
+pub fn pending_delivery(delivery: u64) -> Key {
+    Builder::new(Subspace::PendingDelivery).u64(delivery).0
+}
+
+pub fn decode_pending_delivery(key: &[u8]) -> Option<u64> {
+    let mut fields = Fields::of(Subspace::PendingDelivery, key)?;
+    let delivery = fields.u64()?;
+    fields.end().map(|()| delivery)
+}
+
+pub fn quarantine(key: &[u8]) -> Key {
+    Builder::new(Subspace::Quarantine).bytes(key).0
+}
