@@ -1,0 +1,112 @@
+//! What a client presents, where it comes from, and how a login can fail.
+//! Holds: plain data; neither `Debug` nor `Display` of anything here shows a secret, and no error tells an unknown
+//! account from a wrong password.
+//! Other half: adapters fill [`Credentials`] and [`Origin`] in; the core's `login` answers with [`AuthError`].
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::secret::Secret;
+
+/// Longest login name that is looked at, in octets: the longest mail address (RFC 5321 §4.5.3.1) and some room.
+pub const LOGIN_OCTETS_MAX: usize = 320;
+
+/// What a client proves its identity with.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// A login name and a password or app password (SASL PLAIN, LOGIN, USER/PASS, HTTP Basic).
+    Password {
+        login: String,
+        password: Secret<String>,
+    },
+    /// A token alone (HTTP Bearer of RFC 6750, SASL OAUTHBEARER of RFC 7628).
+    Bearer { token: Secret<String> },
+}
+
+/// The protocol a login arrived by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    Jmap,
+    Imap,
+    Pop3,
+    ManageSieve,
+    Smtp,
+    Submission,
+    Dav,
+    Admin,
+}
+
+impl Protocol {
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Jmap => "jmap",
+            Protocol::Imap => "imap",
+            Protocol::Pop3 => "pop3",
+            Protocol::ManageSieve => "managesieve",
+            Protocol::Smtp => "smtp",
+            Protocol::Submission => "submission",
+            Protocol::Dav => "dav",
+            Protocol::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a login comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The client's address, as told by a trusted proxy if there is one.
+    pub ip: IpAddr,
+    pub protocol: Protocol,
+    /// Whether the client's connection is encrypted.
+    pub tls: bool,
+}
+
+/// Why a login was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// Unknown account, wrong password or bad token: which one is not told.
+    #[error("the login name or the secret is wrong")]
+    Invalid,
+    /// Too many failures; the client may try again after `retry_after`.
+    #[error("too many failed logins; try again in {} seconds", retry_after.as_secs().max(1))]
+    TooManyAttempts { retry_after: Duration },
+    /// The secret was right, and the account may not log in.
+    #[error("this account is disabled")]
+    Disabled,
+    /// More logins at once than the server can check; nothing is wrong with this one.
+    #[error("the server is busy checking other logins; try again shortly")]
+    TooBusy,
+    /// The server could not check the login.
+    #[error("logins can't be checked at the moment; try again later")]
+    Unavailable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let rows = [
+            Credentials::Password {
+                login: "ann@example.org".into(),
+                password: Secret::new("hunter22".into()),
+            },
+            Credentials::Bearer {
+                token: Secret::new("hunter22".into()),
+            },
+        ];
+        for row in rows {
+            let shown = format!("{row:?}");
+            assert!(!shown.contains("hunter"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Who is asking: the parts that logging in is made of.
+//! Holds: a secret is never shown or compared in variable time; whatever an attacker can make grow is bounded; no
+//! protocol has limits of its own, all of them count here.
+//! Other half: the core's `login` reads the account's records and puts these parts together; adapters build
+//! [`Credentials`] and translate [`AuthError`].
+
+pub mod cache;
+pub mod credentials;
+pub mod password;
+pub mod rate;
+pub mod secret;
+pub mod token;
+
+pub use cache::VerifiedCache;
+pub use credentials::{AuthError, Credentials, Origin, Protocol};
+pub use password::{PasswordHasher, Verdict};
+pub use rate::{LoginLimits, LoginRate, RetryAfter};
+pub use secret::Secret;
