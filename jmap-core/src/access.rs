@@ -4,7 +4,7 @@
 
 use jmap_types::{AccountId, MethodError, MethodErrorKind, method::Access};
 
-use crate::{auth::Caller, mail::mailbox::MailboxRecord};
+use crate::{caller::Caller, mail::records::MailboxRecord};
 
 /// What a caller is to an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,319 @@
+//! The system's packages that building, testing and measuring need, each with its reason.
+//! Holds: a package is asked for only when what it gives is missing, so a machine that has all needs neither root nor
+//! network.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::say;
+
+/// What a package is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    Build,
+    Test,
+    Bench,
+}
+
+/// How to see that what a package gives is there.
+enum Found {
+    /// One of these programs is in PATH (or in /usr/sbin, where a user's PATH doesn't look).
+    Program(&'static [&'static str]),
+    /// A libclang that bindgen can load.
+    LibClang,
+    /// Python's venv with pip in it.
+    PythonVenv,
+    /// A module that perl can load.
+    PerlModule(&'static str),
+    /// This file.
+    File(&'static str),
+}
+
+struct Package {
+    /// Debian's name.
+    name: &'static str,
+    need: Need,
+    why: &'static str,
+    found: Found,
+}
+
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "g++",
+        need: Need::Build,
+        why: "the C and C++ compiler, for RocksDB, zstd, lz4, aws-lc and mimalloc",
+        found: Found::Program(&["c++", "g++"]),
+    },
+    Package {
+        name: "libclang-dev",
+        need: Need::Build,
+        why: "libclang, with which bindgen reads RocksDB's header",
+        found: Found::LibClang,
+    },
+    Package {
+        name: "curl",
+        need: Need::Test,
+        why: "a client the tests drive the server's HTTP with",
+        found: Found::Program(&["curl"]),
+    },
+    Package {
+        name: "swaks",
+        need: Need::Test,
+        why: "a client the tests drive the server's SMTP with",
+        found: Found::Program(&["swaks"]),
+    },
+    Package {
+        name: "libnet-ssleay-perl",
+        need: Need::Test,
+        why: "STARTTLS in swaks",
+        found: Found::PerlModule("Net::SSLeay"),
+    },
+    Package {
+        name: "strace",
+        need: Need::Test,
+        why: "shows the tests that an acknowledgement comes after the sync",
+        found: Found::Program(&["strace"]),
+    },
+    Package {
+        name: "python3-venv",
+        need: Need::Test,
+        why: "a place for Python's JMAP client, away from the system's",
+        found: Found::PythonVenv,
+    },
+    Package {
+        name: "postfix",
+        need: Need::Bench,
+        why: "the peer the benchmark's SMTP is measured beside",
+        found: Found::Program(&["postfix"]),
+    },
+    Package {
+        name: "dovecot-imapd",
+        need: Need::Bench,
+        why: "the peer the benchmark's reading is measured beside (IMAP)",
+        found: Found::File("/usr/lib/dovecot/imap"),
+    },
+    Package {
+        name: "dovecot-lmtpd",
+        need: Need::Bench,
+        why: "the peer the benchmark's LMTP is measured beside",
+        found: Found::File("/usr/lib/dovecot/lmtp"),
+    },
+];
+
+/// Installs what is missing of `needs`; says each package and its reason. Without root, and without sudo that asks for no
+/// password, it fails with the command to run.
+pub fn ensure(needs: &[Need]) -> Result<(), String> {
+    let missing: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| needs.contains(&package.need) && !is_there(&package.found))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for package in &missing {
+        say::step(format_args!(
+            "missing: {:<20} {}",
+            package.name, package.why
+        ));
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let by_hand = format!(
+        "apt-get install --no-install-recommends {}",
+        names.join(" ")
+    );
+    if !has("apt-get") {
+        return Err(format!(
+            "this is no Debian: install the above with your system's packages (on Debian: {by_hand})"
+        ));
+    }
+    let prefix: &[&str] = if is_root() {
+        &[]
+    } else if sudo_asks_nothing() {
+        &["sudo", "-n"]
+    } else {
+        return Err(format!(
+            "installing needs root; please run\n\n    sudo {by_hand}\n\nand then this again"
+        ));
+    };
+    install(prefix, &names)?;
+    match missing.iter().find(|package| !is_there(&package.found)) {
+        None => Ok(()),
+        Some(package) => Err(format!(
+            "{} was installed, but what it should give is not found",
+            package.name
+        )),
+    }
+}
+
+fn install(prefix: &[&str], names: &[&str]) -> Result<(), String> {
+    let _quiet = NoServices::new(names);
+    apt(prefix, &["update", "--quiet"])?;
+    let mut args = vec!["install", "--quiet", "--yes", "--no-install-recommends"];
+    args.extend(names);
+    apt(prefix, &args)
+}
+
+fn apt(prefix: &[&str], args: &[&str]) -> Result<(), String> {
+    let mut words: Vec<&str> = prefix.to_vec();
+    words.extend([
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-o",
+        "Dpkg::Use-Pty=0",
+    ]);
+    words.extend(args);
+    say::step(format_args!("{}", words.join(" ")));
+    let status = Command::new(words[0])
+        .args(&words[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|error| format!("can't start {}: {error}", words[0]))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{}: {status}", words.join(" "))),
+    }
+}
+
+/// Keeps apt-get from starting the peers as services: the benchmark starts its own, on its own ports. Debian's way is a
+/// `policy-rc.d` that says no; one that the system already has is left as it is.
+struct NoServices {
+    written: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn new(names: &[&str]) -> Self {
+        let services = names
+            .iter()
+            .any(|name| name.starts_with("postfix") || name.starts_with("dovecot"));
+        let mut written = false;
+        if services && is_root() && !Path::new(POLICY).exists() {
+            written = fs::write(POLICY, "#!/bin/sh\nexit 101\n").is_ok()
+                && fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)).is_ok();
+        }
+        Self { written }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.written {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}
+
+fn is_there(found: &Found) -> bool {
+    match found {
+        Found::Program(names) => names.iter().any(|name| has(name)),
+        Found::LibClang => libclang_is_there(),
+        Found::PythonVenv => {
+            // Debian splits the module: `venv` is always there, `ensurepip` only with python3-venv.
+            quiet("python3", &["-c", "import venv, ensurepip"])
+        }
+        Found::PerlModule(name) => quiet("perl", &[&format!("-M{name}"), "-e1"]),
+        Found::File(path) => Path::new(path).exists(),
+    }
+}
+
+pub fn has(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| {
+            folder
+                .join(program)
+                .metadata()
+                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        })
+}
+
+/// Looks where clang-sys looks: `$LIBCLANG_PATH`, what `llvm-config` says, the libraries' folders and LLVM's own.
+fn libclang_is_there() -> bool {
+    let mut folders: Vec<std::path::PathBuf> = Vec::new();
+    folders.extend(env::var_os("LIBCLANG_PATH").map(Into::into));
+    if let Ok(out) = Command::new("llvm-config").arg("--libdir").output() {
+        folders.push(String::from_utf8_lossy(&out.stdout).trim().into());
+    }
+    for base in ["/usr/lib", "/usr/local/lib", "/usr/lib64", "/lib", "/lib64"] {
+        folders.push(base.into());
+        let below = fs::read_dir(base).into_iter().flatten().flatten();
+        for entry in below {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("llvm") {
+                folders.push(entry.path().join("lib"));
+            } else if name.ends_with("-linux-gnu") {
+                folders.push(entry.path());
+            }
+        }
+    }
+    folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
+        .any(|entry| is_libclang(&entry.file_name()))
+}
+
+/// `libclang.so`, `libclang-14.so`, `libclang.so.1`; not `libclang-cpp.so.14`, which bindgen can't use.
+fn is_libclang(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let Some(rest) = name.strip_prefix("libclang") else {
+        return false;
+    };
+    let rest = rest.trim_start_matches(|c: char| c == '-' || c == '.' || c.is_ascii_digit());
+    rest == "so" || rest.starts_with("so.")
+}
+
+pub fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|out| out.stdout.trim_ascii() == b"0")
+}
+
+fn sudo_asks_nothing() -> bool {
+    has("sudo") && quiet("sudo", &["-n", "true"])
+}
+
+fn quiet(program: &str, args: &[&str]) -> bool {
+    Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, want: bool) {
+        assert_eq!(is_libclang(OsStr::new(name)), want, "{name}");
+    }
+
+    #[test]
+    fn libclang_is_told_from_its_relatives() {
+        check("libclang.so", true);
+        check("libclang-14.so", true);
+        check("libclang-14.so.1", true);
+        check("libclang.so.1", true);
+        check("libclang-14.so.14.0.6", true);
+        check("libclang-cpp.so.14", false);
+        check("libclangAST.a", false);
+        check("libclang.a", false);
+    }
+
+    #[test]
+    fn every_package_says_why() {
+        for package in PACKAGES {
+            assert!(package.why.len() > 10, "{}", package.name);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask test`: all that must hold before a change goes in.
+//! Holds: it needs a Rust toolchain and Debian's packages, no container and no running service; its last lines are cargo
+//! test's own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::say::Ticker;
+use crate::{cache, cargo, imports, packages, say};
+
+/// Python's JMAP client, which the end-to-end tests try the server with.
+const PYTHON_PACKAGES: &[&str] = &["jmapc==0.4.0"];
+
+pub fn test(args: &[String]) -> Result<(), String> {
+    let time = Ticker::start();
+    packages::ensure(&[packages::Need::Build, packages::Need::Test])?;
+    let args = match args.split_first() {
+        Some((first, rest)) if first == "--" => rest,
+        _ => args,
+    };
+    cargo::check(
+        "cargo fmt --check",
+        cargo::bare().args(["fmt", "--all", "--check"]),
+    )?;
+    imports::check_workspace()?;
+    let venv = python_venv()?;
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    cargo::check("cargo clippy", cargo::cargo()?.args(clippy))?;
+    // The end-to-end tests start the server's binary, which `cargo test` alone would not build for them.
+    let build = ["build", "--package", "posthorn", "--bin", "posthorn"];
+    cargo::check("building posthorn", cargo::cargo()?.args(build))?;
+    say::step(format_args!("{} so far", time.elapsed()));
+    let mut tests = cargo::cargo()?;
+    tests
+        .args(["test", "--workspace"])
+        .args(args)
+        .env("POSTHORN_BIN", cache::target()?.join("debug/posthorn"))
+        .env("POSTHORN_PYTHON", venv.join("bin/python"));
+    cargo::check("cargo test --workspace", &mut tests)
+}
+
+/// The folder of a Python environment with the JMAP client; made when it isn't in the cache yet.
+pub fn python_venv() -> Result<PathBuf, String> {
+    let base = cache::cache()?;
+    let venv = base.join("python");
+    let marker = venv.join("installed");
+    let want = PYTHON_PACKAGES.join("\n");
+    let is_ready = || fs::read_to_string(&marker).is_ok_and(|have| have == want);
+    if is_ready() {
+        return Ok(venv);
+    }
+    let _lock = cache::lock(&base.join("python.lock"))?;
+    if is_ready() {
+        return Ok(venv);
+    }
+    let _ = fs::remove_dir_all(&venv);
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv"]).arg(&venv);
+    cargo::check(
+        &format!("making a Python environment in {}", venv.display()),
+        &mut make,
+    )?;
+    let mut install = Command::new(venv.join("bin/python"));
+    install
+        .args(["-m", "pip", "install", "--quiet"])
+        .args(PYTHON_PACKAGES);
+    cargo::check(
+        &format!(
+            "pip install {} (a JMAP client, for the tests)",
+            PYTHON_PACKAGES.join(" ")
+        ),
+        &mut install,
+    )?;
+    fs::write(&marker, want).map_err(|error| format!("{}: {error}", marker.display()))?;
+    Ok(venv)
+}
