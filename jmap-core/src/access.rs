@@ -55,7 +55,11 @@ pub fn standing(who: &Caller, account: AccountId) -> Result<Standing, MethodErro
 }
 
 /// Whether a call of this kind may begin at all; single objects are checked by their handlers.
-pub fn may_call(who: &Caller, account: AccountId, _needed: Access) -> Result<Standing, MethodError> {
+pub fn may_call(
+    who: &Caller,
+    account: AccountId,
+    _needed: Access,
+) -> Result<Standing, MethodError> {
     standing(who, account)
 }
 
@@ -66,7 +70,12 @@ pub fn mailbox_rights(who: &Caller, standing: Standing, mailbox: &MailboxRecord)
         Standing::Guest => mailbox
             .share_with
             .iter()
-            .filter(|grant| who.account.number() == grant.account || who.groups.iter().any(|g| g.number() == grant.account))
-            .fold(MailboxRights::default(), |rights, grant| rights.union(MailboxRights(grant.rights))),
+            .filter(|grant| {
+                who.account.number() == grant.account
+                    || who.groups.iter().any(|g| g.number() == grant.account)
+            })
+            .fold(MailboxRights::default(), |rights, grant| {
+                rights.union(MailboxRights(grant.rights))
+            }),
     }
 }

@@ -12,9 +12,9 @@ pub fn method_error(error: store::Error) -> MethodError {
             "The server has no room to store changes at the moment.",
         ),
         store::Error::Conflict => MethodErrorKind::ServerUnavailable.into(),
-        store::Error::Engine(_) | store::Error::Corrupt { .. } | store::Error::NewerFormat { .. } => {
-            MethodErrorKind::ServerFail.into()
-        }
+        store::Error::Engine(_)
+        | store::Error::Corrupt { .. }
+        | store::Error::NewerFormat { .. } => MethodErrorKind::ServerFail.into(),
     }
 }
 
@@ -22,11 +22,13 @@ pub fn method_error(error: store::Error) -> MethodError {
 pub fn set_error(error: store::Error) -> SetError {
     tracing::error!(%error, "a change failed in the store");
     let why = match error {
-        store::Error::Engine(EngineError::Full(_)) => "The server has no room to store changes at the moment.",
-        store::Error::Conflict => "A concurrent change came in between; please try again.",
-        store::Error::Engine(_) | store::Error::Corrupt { .. } | store::Error::NewerFormat { .. } => {
-            "The server failed to store the change."
+        store::Error::Engine(EngineError::Full(_)) => {
+            "The server has no room to store changes at the moment."
         }
+        store::Error::Conflict => "A concurrent change came in between; please try again.",
+        store::Error::Engine(_)
+        | store::Error::Corrupt { .. }
+        | store::Error::NewerFormat { .. } => "The server failed to store the change.",
     };
     SetError::describe(SetErrorKind::ServerFail, why)
 }

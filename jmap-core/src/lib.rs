@@ -1,9 +1,25 @@
 //! What the JMAP methods mean: the canonical core that every protocol translates to.
+//!
+//! Holds: typed calls only, no JSON envelope; access is decided here and nowhere else.
+//! Other half: `jmap-types` has the calls, `store` keeps what they change.
 
+pub mod access;
+pub mod accounts;
 pub mod auth;
+pub mod bus;
+pub mod caller;
 pub mod clock;
+mod core;
+pub mod error;
+pub mod inproc;
+pub mod limits;
+pub mod mail;
 pub mod push {
     //! Push notifications (RFC 8620 §7.2).
     pub mod crypto;
 }
 pub mod rng;
+
+pub use self::core::{Context, Core, Handle, Parts};
+pub use caller::{Caller, Role};
+pub use limits::Limits;

@@ -266,6 +266,17 @@ impl<E: Send + 'static> AccountWriter<E> {
         group.outcome.send_replace(Some(result));
     }
 
+    /// Nothing is staged and nobody has a transaction open.
+    pub fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.building) == 1
+    }
+
+    /// While the guard lives, nothing of this account goes to disk: transactions may be staged,
+    /// and wait.
+    pub async fn pause_commits(&self) -> OwnedMutexGuard<()> {
+        self.flushing.clone().lock_owned().await
+    }
+
     /// The head as it is on disk.
     pub async fn stored_head(&self) -> Result<Head, Error> {
         let key = keys::head(self.account);

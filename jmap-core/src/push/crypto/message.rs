@@ -142,7 +142,11 @@ fn keying_material(
         |shared| {
             let secret = hkdf::Salt::new(HKDF_SHA256, auth).extract(shared);
             let mut material = Zeroizing::new([0; 32]);
-            expand(&secret, &[b"WebPush: info\0", receiver, sender], &mut *material)?;
+            expand(
+                &secret,
+                &[b"WebPush: info\0", receiver, sender],
+                &mut *material,
+            )?;
             Ok(material)
         },
     )

@@ -1,0 +1,193 @@
+//! The accounts that are in memory: each with its writer and, when somebody reads mail, its view.
+//!
+//! Holds: there is one handle an account in this process; views take at most `VIEW_OCTETS_MAX`
+//! together, the ones least recently used go first; a view that is there is current.
+//! Other half: `store::account` commits, and calls `publish`.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jmap_types::{AccountId, DataType};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use store::{AccountWriter, Committed, Head, engine::Engine};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::{
+    bus::Bus,
+    mail::view::{View, ViewEvent},
+};
+
+/// Octets (estimated) that all views may take.
+pub const VIEW_OCTETS_MAX: usize = 64 << 20;
+/// Handles without a view that are kept: they cost little, and making one is a read.
+const HANDLES_MAX: usize = 4096;
+
+#[derive(Debug)]
+pub struct AccountHandle {
+    pub id: AccountId,
+    pub writer: AccountWriter<ViewEvent>,
+    engine: Arc<dyn Engine>,
+    view: RwLock<Option<View>>,
+    loading: AsyncMutex<()>,
+    used: AtomicU64,
+}
+
+/// A view that is read: don't hold it across an await.
+pub type ViewGuard<'h> = parking_lot::MappedRwLockReadGuard<'h, View>;
+
+impl AccountHandle {
+    /// The account's mail. Loads it when it isn't in memory.
+    pub async fn view(&self) -> Result<ViewGuard<'_>, store::Error> {
+        loop {
+            if let Some(view) = self.loaded_view() {
+                return Ok(view);
+            }
+            self.load().await?;
+        }
+    }
+
+    /// The view, when it is in memory.
+    pub fn loaded_view(&self) -> Option<ViewGuard<'_>> {
+        RwLockReadGuard::try_map(self.view.read(), Option::as_ref).ok()
+    }
+
+    async fn load(&self) -> Result<(), store::Error> {
+        let _one_at_a_time = self.loading.lock().await;
+        if self.view.read().is_some() {
+            return Ok(());
+        }
+        // While commits stand still, what is on disk doesn't move.
+        let _still = self.writer.pause_commits().await;
+        let head = self.writer.stored_head().await?;
+        let view = View::load(&self.engine, self.id, head).await?;
+        *self.view.write() = Some(view);
+        Ok(())
+    }
+
+    /// The account's state as of the last commit.
+    pub async fn head(&self) -> Result<Head, store::Error> {
+        match self.loaded_view() {
+            Some(view) => Ok(view.head.clone()),
+            None => self.writer.stored_head().await,
+        }
+    }
+
+    fn publish(&self, committed: &mut [Committed<ViewEvent>]) {
+        let mut view = self.view.write();
+        let Some(view) = view.as_mut() else {
+            return;
+        };
+        for transaction in committed {
+            for event in transaction.events.drain(..) {
+                view.apply(event);
+            }
+            view.head = transaction.head.clone();
+        }
+    }
+
+    fn unload(&self) -> bool {
+        self.view.write().take().is_some()
+    }
+}
+
+/// All handles of the process.
+#[derive(Debug)]
+pub struct Accounts {
+    engine: Arc<dyn Engine>,
+    handles: Mutex<HashMap<AccountId, Arc<AccountHandle>>>,
+    bus: Arc<Bus>,
+    tick: AtomicU64,
+    this: Weak<Accounts>,
+}
+
+impl Accounts {
+    pub fn new(engine: Arc<dyn Engine>, bus: Arc<Bus>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            engine,
+            handles: Mutex::default(),
+            bus,
+            tick: AtomicU64::new(0),
+            this: this.clone(),
+        })
+    }
+
+    /// The handle of an account. It needn't exist: the caller has found that out.
+    pub fn handle(&self, id: AccountId) -> Arc<AccountHandle> {
+        let tick = self.tick.fetch_add(1, Ordering::Relaxed);
+        let mut handles = self.handles.lock();
+        let handle = handles.entry(id).or_insert_with(|| self.make(id)).clone();
+        handle.used.store(tick, Ordering::Relaxed);
+        if handles.len() > HANDLES_MAX {
+            forget_oldest(&mut handles, id);
+        }
+        handle
+    }
+
+    fn make(&self, id: AccountId) -> Arc<AccountHandle> {
+        let accounts = self.this.clone();
+        let sink = Arc::new(move |account, committed| {
+            if let Some(accounts) = accounts.upgrade() {
+                accounts.publish(account, committed);
+            }
+        });
+        Arc::new(AccountHandle {
+            id,
+            writer: AccountWriter::new(id, self.engine.clone(), sink),
+            engine: self.engine.clone(),
+            view: RwLock::new(None),
+            loading: AsyncMutex::new(()),
+            used: AtomicU64::new(0),
+        })
+    }
+
+    /// Transactions are on disk: the view and the subscribers learn of it.
+    fn publish(&self, account: AccountId, mut committed: Vec<Committed<ViewEvent>>) {
+        let handle = self.handles.lock().get(&account).cloned();
+        if let Some(handle) = handle {
+            handle.publish(&mut committed);
+        }
+        let types = committed
+            .iter()
+            .flat_map(|c| &c.changes)
+            .filter_map(|change| change.data_type());
+        let types: jmap_types::data_type::DataTypes = types.collect();
+        if let (false, Some(last)) = (types.is_empty(), committed.last()) {
+            self.bus.publish(account, types, &last.head);
+        }
+    }
+
+    /// Takes views out of memory until they fit; called by background work now and then.
+    pub fn shrink(&self, octets_max: usize) {
+        let mut handles: Vec<Arc<AccountHandle>> = self.handles.lock().values().cloned().collect();
+        handles
+            .sort_unstable_by_key(|handle| std::cmp::Reverse(handle.used.load(Ordering::Relaxed)));
+        let mut octets = 0;
+        for handle in handles {
+            octets += handle.loaded_view().map_or(0, |view| view.octets());
+            if octets > octets_max && handle.unload() {
+                tracing::debug!(account = %handle.id, "a mail view was taken out of memory");
+            }
+        }
+    }
+}
+
+/// A handle that others still hold must stay the only one of its account.
+fn forget_oldest(handles: &mut HashMap<AccountId, Arc<AccountHandle>>, keep: AccountId) {
+    let unused = handles.iter().filter(|(id, handle)| {
+        **id != keep && Arc::strong_count(handle) == 1 && handle.writer.is_idle()
+    });
+    let oldest = unused
+        .min_by_key(|(_, handle)| handle.used.load(Ordering::Relaxed))
+        .map(|(id, _)| *id);
+    if let Some(id) = oldest {
+        handles.remove(&id);
+    }
+}
+
+/// RFC 8620 §7.1: the types of which a client hears.
+pub const PUSHED: &[DataType] = DataType::ALL;

@@ -1,0 +1,144 @@
+//! `Core`: all that an adapter ever holds, beside a `Caller`.
+//!
+//! Holds: account lookup and access are checked here, once, before any handler runs.
+//! Other half: the handlers, one module a method family.
+
+use std::{future::Future, sync::Arc};
+
+use jmap_types::{
+    AccountId, MethodError, MethodErrorKind,
+    data_type::DataTypes,
+    method::{Access, MethodCall},
+};
+use store::engine::Engine;
+
+use crate::{
+    access::{self, Standing},
+    accounts::{AccountHandle, Accounts},
+    bus::{Bus, Subscription},
+    caller::Caller,
+    clock::Clock,
+    limits::Limits,
+    rng::Rng,
+};
+
+/// The core of a running server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Core(Arc<Inner>);
+
+/// What a core is made of: nothing is taken from the environment behind its back.
+#[derive(Debug)]
+pub struct Parts {
+    pub engine: Arc<dyn Engine>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub limits: Limits,
+    /// The name that the server goes by in what it writes into mail.
+    pub hostname: String,
+}
+
+#[derive(Debug)]
+pub struct Inner {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub limits: Limits,
+    pub hostname: String,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) bus: Arc<Bus>,
+}
+
+impl std::ops::Deref for Core {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// What a method call does. The checks of [`Core::call`] are behind it.
+pub trait Handle: MethodCall {
+    fn handle(
+        self,
+        context: Context,
+    ) -> impl Future<Output = Result<Self::Response, MethodError>> + Send;
+}
+
+/// What a handler works with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub core: Core,
+    pub who: Caller,
+    /// The account of the call, and what the caller is to it; `None` for calls without one.
+    target: Option<(Arc<AccountHandle>, Standing)>,
+}
+
+impl Context {
+    pub fn account(&self) -> Result<&Arc<AccountHandle>, MethodError> {
+        self.target
+            .as_ref()
+            .map(|(account, _)| account)
+            .ok_or_else(no_account)
+    }
+
+    pub fn standing(&self) -> Result<Standing, MethodError> {
+        self.target
+            .as_ref()
+            .map(|(_, standing)| *standing)
+            .ok_or_else(no_account)
+    }
+}
+
+fn no_account() -> MethodError {
+    MethodErrorKind::ServerFail.into()
+}
+
+impl Core {
+    /// Opens the core over a store: checks its format, and takes up what was left half-done.
+    pub async fn open(parts: Parts) -> Result<Self, store::Error> {
+        store::format::open(&parts.engine).await?;
+        let bus = Arc::new(Bus::default());
+        let accounts = Accounts::new(parts.engine.clone(), bus.clone());
+        Ok(Self(Arc::new(Inner {
+            engine: parts.engine,
+            clock: parts.clock,
+            rng: parts.rng,
+            limits: parts.limits,
+            hostname: parts.hostname,
+            accounts,
+            bus,
+        })))
+    }
+
+    /// Does what `call` says on behalf of `who`.
+    pub async fn call<C: Handle>(&self, who: &Caller, call: C) -> Result<C::Response, MethodError> {
+        let context = self.context(who, call.account_id(), C::ACCESS)?;
+        call.handle(context).await
+    }
+
+    /// The context of a call that another one implies.
+    pub(crate) fn context(
+        &self,
+        who: &Caller,
+        account: Option<AccountId>,
+        access: Access,
+    ) -> Result<Context, MethodError> {
+        let target = match account {
+            Some(id) => {
+                let standing = access::may_call(who, id, access)?;
+                Some((self.accounts.handle(id), standing))
+            }
+            None => None,
+        };
+        Ok(Context {
+            core: self.clone(),
+            who: who.clone(),
+            target,
+        })
+    }
+
+    /// Changes of these types in all accounts that the caller can see.
+    pub fn subscribe(&self, who: &Caller, types: DataTypes) -> Subscription {
+        self.bus.subscribe(who.accounts().collect(), types)
+    }
+}

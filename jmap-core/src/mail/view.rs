@@ -1,0 +1,402 @@
+//! An account's mail in memory: what lists, counts and most filters need.
+//!
+//! Holds: the view is what the store has as of `head.sequence`; it is loaded by one scan and
+//! kept current by each committed transaction, so counts are always a recount.
+//! Other half: transactions emit [`ViewEvent`]s; `accounts::AccountHandle` applies them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use jmap_types::DataType;
+use store::{
+    Head, Record,
+    engine::{Engine, Page},
+    keys,
+};
+
+use super::records::{EmailRecord, InMailbox, MailboxRecord};
+
+/// What a transaction does to the view.
+#[derive(Debug)]
+pub enum ViewEvent {
+    Email { id: u64, record: Arc<EmailRecord> },
+    EmailGone { id: u64 },
+    Mailbox { id: u64, record: Arc<MailboxRecord> },
+    MailboxGone { id: u64 },
+}
+
+#[derive(Debug, Default)]
+pub struct View {
+    pub head: Head,
+    emails: BTreeMap<u64, EmailRow>,
+    mailboxes: BTreeMap<u64, MailboxRow>,
+    /// (thread, email)
+    threads: BTreeSet<(u64, u64)>,
+    /// All emails by (received, id).
+    by_received: Vec<(i64, u64)>,
+    keywords: Keywords,
+}
+
+/// What is kept of one email.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmailRow {
+    pub thread: u64,
+    pub received_at: i64,
+    pub sent_at: Option<i64>,
+    pub size: u32,
+    pub has_attachment: bool,
+    pub keywords: KeywordSet,
+    pub mailboxes: Box<[InMailbox]>,
+    pub created_seq: u64,
+    pub modseq: u64,
+}
+
+#[derive(Debug)]
+pub struct MailboxRow {
+    pub record: Arc<MailboxRecord>,
+    /// (received, email), in order.
+    pub by_received: Vec<(i64, u64)>,
+    /// Without `$seen` or with `$draft`'s rule of RFC 8621 §2: counted as they change.
+    pub unread_emails: u64,
+}
+
+/// RFC 8621 §2 `totalEmails` and its sisters.
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+pub struct MailboxCounts {
+    pub total_emails: u64,
+    pub unread_emails: u64,
+    pub total_threads: u64,
+    pub unread_threads: u64,
+}
+
+/// Keywords by number: the first 64 of an account are bits, the others a list.
+#[derive(Debug, Default)]
+struct Keywords {
+    names: Vec<Box<str>>,
+    numbers: HashMap<Box<str>, u32>,
+}
+
+/// The keywords of an email.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeywordSet {
+    bits: u64,
+    more: Option<Box<[u32]>>,
+}
+
+const SEEN: u32 = 0;
+const DRAFT: u32 = 1;
+
+impl Keywords {
+    fn new() -> Self {
+        let mut keywords = Self::default();
+        for name in [
+            "$seen",
+            "$draft",
+            "$flagged",
+            "$answered",
+            "$forwarded",
+            "$recent",
+            "$junk",
+            "$notjunk",
+        ] {
+            keywords.number(name);
+        }
+        keywords
+    }
+
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.into());
+        self.numbers.insert(name.into(), number);
+        number
+    }
+
+    fn set(&mut self, names: &[String]) -> KeywordSet {
+        let mut set = KeywordSet::default();
+        let mut more = Vec::new();
+        for name in names {
+            match self.number(name) {
+                bit @ 0..64 => set.bits |= 1 << bit,
+                number => more.push(number),
+            }
+        }
+        if !more.is_empty() {
+            more.sort_unstable();
+            set.more = Some(more.into());
+        }
+        set
+    }
+}
+
+impl KeywordSet {
+    fn contains(&self, number: u32) -> bool {
+        match number {
+            bit @ 0..64 => self.bits & 1 << bit != 0,
+            number => self
+                .more
+                .as_ref()
+                .is_some_and(|more| more.binary_search(&number).is_ok()),
+        }
+    }
+
+    /// RFC 8621 §2: neither `$seen` nor `$draft`.
+    pub fn is_unread(&self) -> bool {
+        !self.contains(SEEN) && !self.contains(DRAFT)
+    }
+}
+
+/// Rows that one page of loading reads.
+const ROWS_PER_PAGE: usize = 2000;
+
+impl View {
+    pub fn empty(head: Head) -> Self {
+        Self {
+            head,
+            keywords: Keywords::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads an account's mail. The caller sees to it that nothing is committed meanwhile.
+    pub async fn load(
+        engine: &Arc<dyn Engine>,
+        account: jmap_types::AccountId,
+        head: Head,
+    ) -> Result<Self, store::Error> {
+        let mut view = Self::empty(head);
+        each(engine, account, DataType::Mailbox, |key, id, bytes| {
+            let record: MailboxRecord = Record::from_bytes(key, bytes)?;
+            view.put_mailbox(id, Arc::new(record));
+            Ok(())
+        })
+        .await?;
+        each(engine, account, DataType::Email, |key, id, bytes| {
+            match EmailRecord::from_bytes(key, bytes) {
+                Ok(record) => view.put_email(id, &record),
+                // Invariant 5: a bad record is reported, and the rest of the account goes on.
+                Err(error) => tracing::error!(%error, "an email record is left out of the view"),
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(view)
+    }
+
+    pub fn apply(&mut self, event: ViewEvent) {
+        match event {
+            ViewEvent::Email { id, record } => self.put_email(id, &record),
+            ViewEvent::EmailGone { id } => self.remove_email(id),
+            ViewEvent::Mailbox { id, record } => self.put_mailbox(id, record),
+            ViewEvent::MailboxGone { id } => {
+                self.mailboxes.remove(&id);
+            }
+        }
+    }
+
+    fn put_mailbox(&mut self, id: u64, record: Arc<MailboxRecord>) {
+        match self.mailboxes.get_mut(&id) {
+            Some(row) => row.record = record,
+            None => {
+                let row = MailboxRow {
+                    record,
+                    by_received: Vec::new(),
+                    unread_emails: 0,
+                };
+                self.mailboxes.insert(id, row);
+            }
+        }
+    }
+
+    fn put_email(&mut self, id: u64, record: &EmailRecord) {
+        self.remove_email(id);
+        let row = EmailRow {
+            thread: record.thread,
+            received_at: record.received_at,
+            sent_at: record.sent_at,
+            size: u32::try_from(record.size).unwrap_or(u32::MAX),
+            has_attachment: record.has_attachment,
+            keywords: self.keywords.set(&record.keywords),
+            mailboxes: record.mailboxes.as_slice().into(),
+            created_seq: record.created_seq,
+            modseq: record.modseq,
+        };
+        let at = (row.received_at, id);
+        insert_sorted(&mut self.by_received, at);
+        for place in &row.mailboxes {
+            if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
+                insert_sorted(&mut mailbox.by_received, at);
+                mailbox.unread_emails += u64::from(row.keywords.is_unread());
+            }
+        }
+        self.threads.insert((row.thread, id));
+        self.emails.insert(id, row);
+    }
+
+    fn remove_email(&mut self, id: u64) {
+        let Some(row) = self.emails.remove(&id) else {
+            return;
+        };
+        let at = (row.received_at, id);
+        remove_sorted(&mut self.by_received, at);
+        for place in &row.mailboxes {
+            if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
+                remove_sorted(&mut mailbox.by_received, at);
+                mailbox.unread_emails -= u64::from(row.keywords.is_unread());
+            }
+        }
+        self.threads.remove(&(row.thread, id));
+    }
+
+    pub fn email(&self, id: u64) -> Option<&EmailRow> {
+        self.emails.get(&id)
+    }
+
+    /// All emails, by id.
+    pub fn emails(&self) -> impl ExactSizeIterator<Item = (u64, &EmailRow)> {
+        self.emails.iter().map(|(&id, row)| (id, row))
+    }
+
+    /// All emails by (received, id).
+    pub fn by_received(&self) -> &[(i64, u64)] {
+        &self.by_received
+    }
+
+    pub fn mailbox(&self, id: u64) -> Option<&MailboxRow> {
+        self.mailboxes.get(&id)
+    }
+
+    /// All mailboxes, by id.
+    pub fn mailboxes(&self) -> impl ExactSizeIterator<Item = (u64, &MailboxRow)> {
+        self.mailboxes.iter().map(|(&id, row)| (id, row))
+    }
+
+    pub fn mailbox_by_role(&self, role: &str) -> Option<u64> {
+        let mut rows = self.mailboxes.iter();
+        rows.find(|(_, row)| row.record.role.as_deref() == Some(role))
+            .map(|(&id, _)| id)
+    }
+
+    /// The emails of a thread, oldest first (RFC 8621 §3 `emailIds`).
+    pub fn thread(&self, thread: u64) -> Vec<u64> {
+        let ids = self.threads.range((thread, 0)..=(thread, u64::MAX));
+        let mut emails: Vec<(i64, u64)> = ids
+            .filter_map(|&(_, id)| Some((self.emails.get(&id)?.received_at, id)))
+            .collect();
+        emails.sort_unstable();
+        emails.into_iter().map(|(_, id)| id).collect()
+    }
+
+    pub fn thread_exists(&self, thread: u64) -> bool {
+        self.threads
+            .range((thread, 0)..=(thread, u64::MAX))
+            .next()
+            .is_some()
+    }
+
+    pub fn has_keyword(&self, row: &EmailRow, keyword: &str) -> bool {
+        self.keywords
+            .numbers
+            .get(keyword)
+            .is_some_and(|&number| row.keywords.contains(number))
+    }
+
+    /// The keywords of an email, in no order.
+    pub fn keywords<'v>(&'v self, row: &'v EmailRow) -> impl Iterator<Item = &'v str> {
+        let bits = (0..64u32).filter(|&bit| row.keywords.bits & 1 << bit != 0);
+        let more = row
+            .keywords
+            .more
+            .iter()
+            .flat_map(|more| more.iter().copied());
+        bits.chain(more)
+            .filter_map(|number| self.keywords.names.get(number as usize).map(|name| &**name))
+    }
+
+    /// RFC 8621 §2: `unreadThreads` counts a thread when some email of it is unread, in this mailbox
+    /// or, unless this is the trash, in any other but the trash.
+    pub fn counts(&self, id: u64) -> MailboxCounts {
+        let Some(mailbox) = self.mailboxes.get(&id) else {
+            return MailboxCounts::default();
+        };
+        let trash = self.mailbox_by_role("trash");
+        let mut threads = BTreeMap::new();
+        for (_, email) in &mailbox.by_received {
+            if let Some(row) = self.emails.get(email) {
+                threads.entry(row.thread).or_insert(false);
+            }
+        }
+        for (&thread, unread) in &mut threads {
+            let ids = self.threads.range((thread, 0)..=(thread, u64::MAX));
+            *unread = ids.filter_map(|(_, id)| self.emails.get(id)).any(|row| {
+                let counted = |place: &InMailbox| {
+                    if trash == Some(id) {
+                        place.mailbox == id
+                    } else {
+                        Some(place.mailbox) != trash
+                    }
+                };
+                row.keywords.is_unread() && row.mailboxes.iter().any(counted)
+            });
+        }
+        MailboxCounts {
+            total_emails: mailbox.by_received.len() as u64,
+            unread_emails: mailbox.unread_emails,
+            total_threads: threads.len() as u64,
+            unread_threads: threads.values().filter(|unread| **unread).count() as u64,
+        }
+    }
+
+    /// An estimate of the memory that the view takes.
+    pub fn octets(&self) -> usize {
+        const PER_EMAIL: usize = 240;
+        const PER_MAILBOX: usize = 400;
+        self.emails.len() * PER_EMAIL + self.mailboxes.len() * PER_MAILBOX + 4096
+    }
+}
+
+/// Almost always at the end: mail arrives in order.
+fn insert_sorted(list: &mut Vec<(i64, u64)>, item: (i64, u64)) {
+    match list.last() {
+        Some(last) if *last >= item => {
+            if let Err(at) = list.binary_search(&item) {
+                list.insert(at, item);
+            }
+        }
+        _ => list.push(item),
+    }
+}
+
+fn remove_sorted(list: &mut Vec<(i64, u64)>, item: (i64, u64)) {
+    if let Ok(at) = list.binary_search(&item) {
+        list.remove(at);
+    }
+}
+
+/// Calls `visit` with each object of a type: key, id, record.
+pub async fn each(
+    engine: &Arc<dyn Engine>,
+    account: jmap_types::AccountId,
+    data_type: DataType,
+    mut visit: impl FnMut(&[u8], u64, &[u8]) -> Result<(), store::Error>,
+) -> Result<(), store::Error> {
+    let mut range = keys::objects(account, data_type);
+    loop {
+        let rows = engine
+            .scan(Page::first(range.clone(), ROWS_PER_PAGE))
+            .await?;
+        for (key, bytes) in &rows {
+            let (_, _, id) =
+                keys::decode_object(key).ok_or_else(|| store::Error::bad_key("object", key))?;
+            visit(key, id, bytes)?;
+        }
+        let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE) else {
+            return Ok(());
+        };
+        range.start = [last, &[0u8][..]].concat();
+    }
+}
