@@ -23,3 +23,7 @@ pub mod rng;
 pub use self::core::{Context, Core, Handle, Parts};
 pub use caller::{Caller, Role};
 pub use limits::Limits;
+//! (skeleton)
+pub mod mail {
+    //! Mail (RFC 8621).
+    pub mod message;
