@@ -95,7 +95,10 @@ mod tests {
     #[test]
     fn debug_is_redacted() {
         assert_eq!(format!("{:?}", Secret::from("hunter2")), "Secret(..)");
-        assert_eq!(format!("{:?}", Some(Secret::new([7u8; 4]))), "Some(Secret(..))");
+        assert_eq!(
+            format!("{:?}", Some(Secret::new([7u8; 4]))),
+            "Some(Secret(..))"
+        );
     }
 
     #[test]

@@ -22,7 +22,11 @@ fn only_the_same_is_found() {
         ("", "annsecret", None),
     ];
     for (login, password, want) in rows {
-        assert_eq!(cache.get(login, &password.into(), 7), want, "{login} {password}");
+        assert_eq!(
+            cache.get(login, &password.into(), 7),
+            want,
+            "{login} {password}"
+        );
     }
 }
 

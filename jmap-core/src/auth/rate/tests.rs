@@ -196,7 +196,11 @@ fn memory_is_bounded() {
         rate.failed(&origin, Some(&format!("user{}", rng.next_u64())));
     }
     let tables = rate.tables.lock();
-    let lens = [tables.pairs.len(), tables.networks.len(), tables.accounts.len()];
+    let lens = [
+        tables.pairs.len(),
+        tables.networks.len(),
+        tables.accounts.len(),
+    ];
     assert!(lens.iter().all(|len| *len <= 1_000), "{lens:?}");
 }
 

@@ -37,7 +37,10 @@ fn the_same_id_is_not_enough() {
     let forged = format!("{BEARER_PREFIX}{}", URL_SAFE_NO_PAD.encode(octets));
     let presented = parse_bearer(&forged).unwrap();
     assert_eq!(presented.id, token.id);
-    assert_eq!(presented.verify(&token.hash, None, NOW), Err(TokenError::Wrong));
+    assert_eq!(
+        presented.verify(&token.hash, None, NOW),
+        Err(TokenError::Wrong)
+    );
 }
 
 #[test]
@@ -85,7 +88,11 @@ fn app_password_round_trip() {
         for spelling in spellings {
             let presented = parse_app_password(&spelling).unwrap();
             assert_eq!(presented.id, minted.id);
-            assert_eq!(presented.verify(&minted.hash, None, NOW), Ok(()), "{spelling}");
+            assert_eq!(
+                presented.verify(&minted.hash, None, NOW),
+                Ok(()),
+                "{spelling}"
+            );
         }
     }
 }
@@ -131,7 +138,10 @@ fn one_changed_character_is_wrong() {
         };
         let changed = String::from_utf8(octets).unwrap();
         let presented = parse_app_password(&changed).unwrap();
-        assert_eq!(presented.verify(&minted.hash, None, NOW), Err(TokenError::Wrong));
+        assert_eq!(
+            presented.verify(&minted.hash, None, NOW),
+            Err(TokenError::Wrong)
+        );
         assert_eq!(presented.id == minted.id, at >= 10, "{changed}");
     }
 }

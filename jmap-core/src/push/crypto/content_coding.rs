@@ -66,7 +66,8 @@ pub fn seal(
     let key_id_octets = u8::try_from(header.key_id.len()).map_err(|_| failed)?;
     let keys = Keys::derive(&header.salt, keying_material)?;
 
-    let mut content = Vec::with_capacity(HEADER_OCTETS + header.key_id.len() + plaintext.len() + 64);
+    let mut content =
+        Vec::with_capacity(HEADER_OCTETS + header.key_id.len() + plaintext.len() + 64);
     content.extend_from_slice(&header.salt);
     content.extend_from_slice(&header.record_octets.to_be_bytes());
     content.push(key_id_octets);
@@ -150,8 +151,7 @@ impl Keys {
         expand(&secret, &[b"Content-Encoding: aes128gcm\0"], &mut *key)?;
         let mut base_nonce = [0; NONCE_LEN];
         expand(&secret, &[b"Content-Encoding: nonce\0"], &mut base_nonce)?;
-        let key =
-            UnboundKey::new(&AES_128_GCM, &*key).map_err(|_| PushCryptoError::Failed)?;
+        let key = UnboundKey::new(&AES_128_GCM, &*key).map_err(|_| PushCryptoError::Failed)?;
         Ok(Keys {
             aead: LessSafeKey::new(key),
             base_nonce,
@@ -170,11 +170,7 @@ impl Keys {
 }
 
 /// HKDF-Expand (RFC 5869) into the whole of `out`.
-pub(super) fn expand(
-    secret: &Prk,
-    info: &[&[u8]],
-    out: &mut [u8],
-) -> Result<(), PushCryptoError> {
+pub(super) fn expand(secret: &Prk, info: &[&[u8]], out: &mut [u8]) -> Result<(), PushCryptoError> {
     struct Octets(usize);
     impl KeyType for Octets {
         fn len(&self) -> usize {

@@ -201,7 +201,10 @@ fn check_characters(url: &str) -> Result<(), EndpointError> {
             b'#' => return Err(EndpointError::HasFragment),
             b'%' => {
                 let digits = [octets.next(), octets.next()];
-                if !digits.iter().all(|digit| digit.is_some_and(|d| d.is_ascii_hexdigit())) {
+                if !digits
+                    .iter()
+                    .all(|digit| digit.is_some_and(|d| d.is_ascii_hexdigit()))
+                {
                     return Err(EndpointError::BadCharacter);
                 }
             }
@@ -270,7 +273,15 @@ fn is_label(label: &str) -> bool {
 /// A name is refused that is only ever of this machine or network (RFC 6761, RFC 6762, RFC 8375, RFC 9476).
 fn may_be_public(host: &Host) -> bool {
     const LOCAL: [&str; 9] = [
-        "localhost", "local", "internal", "intranet", "lan", "home", "corp", "arpa", "alt",
+        "localhost",
+        "local",
+        "internal",
+        "intranet",
+        "lan",
+        "home",
+        "corp",
+        "arpa",
+        "alt",
     ];
     match host {
         Host::Ip(ip) => is_public(*ip),

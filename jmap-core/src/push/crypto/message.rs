@@ -98,7 +98,7 @@ pub(super) fn encrypt_with(
         return Err(PushCryptoError::TooLong);
     }
     let sender = public_point(private)?;
-    let material = keying_material(private, &keys.public, &keys.auth, &keys.public, &sender)?;
+    let material = keying_material(private, &keys.public, &*keys.auth, &keys.public, &sender)?;
     let header = Header {
         salt,
         record_octets: RECORD_OCTETS,
@@ -142,7 +142,11 @@ fn keying_material(
         |shared| {
             let secret = hkdf::Salt::new(HKDF_SHA256, auth).extract(shared);
             let mut material = Zeroizing::new([0; 32]);
-            expand(&secret, &[b"WebPush: info\0", receiver, sender], &mut *material)?;
+            expand(
+                &secret,
+                &[b"WebPush: info\0", receiver, sender],
+                &mut *material,
+            )?;
             Ok(material)
         },
     )

@@ -210,7 +210,10 @@ fn damaged_messages_are_refused() {
             && body[..16] == octets(BODY)[..16]
             && body[20..] == octets(BODY)[20..];
         let opened = decrypt(&receiver, &fixed(AUTH), &body);
-        assert!(opened.is_err() || same_but_size, "seed {seed} round {round}");
+        assert!(
+            opened.is_err() || same_but_size,
+            "seed {seed} round {round}"
+        );
     }
 }
 
@@ -248,20 +251,44 @@ fn identification_known_answer() {
 fn identification_is_made_and_verified() {
     let key = VapidKey::generate(&SeededRng::new(4)).unwrap();
     let rows = [
-        ("https://push.example.net/a/b?c", "https://push.example.net", Some("mailto:ops@example.org")),
-        ("https://Push.Example.NET:443/a", "https://push.example.net", Some("https://example.org/")),
-        ("https://push.example.net:8443", "https://push.example.net:8443", None),
+        (
+            "https://push.example.net/a/b?c",
+            "https://push.example.net",
+            Some("mailto:ops@example.org"),
+        ),
+        (
+            "https://Push.Example.NET:443/a",
+            "https://push.example.net",
+            Some("https://example.org/"),
+        ),
+        (
+            "https://push.example.net:8443",
+            "https://push.example.net:8443",
+            None,
+        ),
     ];
     for (url, audience, contact) in rows {
         let value = key.authorization(&endpoint(url), contact, NOW).unwrap();
-        assert!(value.starts_with("vapid t=") && value.bytes().all(|octet| octet.is_ascii_graphic() || octet == b' '));
+        assert!(
+            value.starts_with("vapid t=")
+                && value
+                    .bytes()
+                    .all(|octet| octet.is_ascii_graphic() || octet == b' ')
+        );
         let (claims, public) = verify(&value, audience, NOW).unwrap();
         assert_eq!(claims.aud, audience);
         assert_eq!(claims.exp, NOW.saturating_add(VALID_FOR).seconds());
         assert_eq!(claims.sub.as_deref(), contact);
         assert_eq!(URL_SAFE_NO_PAD.encode(public), key.public());
     }
-    for contact in ["", "mailto:", "ops@example.org", "http://example.org", "mailto:a\r\nb", "mailto:é"] {
+    for contact in [
+        "",
+        "mailto:",
+        "ops@example.org",
+        "http://example.org",
+        "mailto:a\r\nb",
+        "mailto:é",
+    ] {
         let got = key.authorization(&endpoint("https://push.example.net"), Some(contact), NOW);
         assert_eq!(got, Err(PushCryptoError::BadContact), "{contact}");
     }
@@ -274,8 +301,14 @@ fn keys_are_stored_and_loaded() {
     assert_eq!(loaded.public(), key.public());
     assert_eq!(octets(key.public()).len(), P256_POINT_OCTETS);
     assert_eq!(octets(key.public())[0], 4);
-    assert_eq!(VapidKey::generate(&SeededRng::new(5)).unwrap().public(), key.public());
-    assert_ne!(VapidKey::generate(&SeededRng::new(6)).unwrap().public(), key.public());
+    assert_eq!(
+        VapidKey::generate(&SeededRng::new(5)).unwrap().public(),
+        key.public()
+    );
+    assert_ne!(
+        VapidKey::generate(&SeededRng::new(6)).unwrap().public(),
+        key.public()
+    );
     let value = loaded
         .authorization(&endpoint("https://push.example.net"), None, NOW)
         .unwrap();
@@ -303,12 +336,26 @@ fn damaged_identifications_are_refused() {
         let value = String::from_utf8_lossy(&value);
         // The scheme is read in any letter case, and spaces around a parameter do not count.
         if let Ok((claims, _)) = verify(&value, "https://push.example.net", NOW) {
-            assert_eq!(claims.exp, 1_453_523_768, "seed {seed} round {round}: {value}");
+            assert_eq!(
+                claims.exp, 1_453_523_768,
+                "seed {seed} round {round}: {value}"
+            );
         }
     }
-    let rows = ["", "vapid", "vapid ", "vapid t=,k=", "vapid t=..,k=", "Bearer t=a.b.c, k=d", "vapid k=a,t=é.é.é"];
+    let rows = [
+        "",
+        "vapid",
+        "vapid ",
+        "vapid t=,k=",
+        "vapid t=..,k=",
+        "Bearer t=a.b.c, k=d",
+        "vapid k=a,t=é.é.é",
+    ];
     for row in rows {
-        assert!(verify(row, "https://push.example.net", NOW).is_err(), "{row}");
+        assert!(
+            verify(row, "https://push.example.net", NOW).is_err(),
+            "{row}"
+        );
     }
     assert!(verify(&"v".repeat(100_000), "https://push.example.net", NOW).is_err());
 }

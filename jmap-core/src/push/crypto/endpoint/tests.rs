@@ -15,14 +15,26 @@ fn check(url: &str, policy: EndpointPolicy, want: Result<&str, EndpointError>) {
 fn accepted() {
     let rows = [
         ("https://push.example.net", "https://push.example.net/"),
-        ("https://push.example.net/a/b?c=d&e", "https://push.example.net/a/b?c=d&e"),
+        (
+            "https://push.example.net/a/b?c=d&e",
+            "https://push.example.net/a/b?c=d&e",
+        ),
         ("https://push.example.net?c", "https://push.example.net/?c"),
         ("HTTPS://Push.Example.NET./A", "https://push.example.net/A"),
         ("https://push.example.net:443/", "https://push.example.net/"),
-        ("https://push.example.net:08443/", "https://push.example.net:8443/"),
-        ("https://xn--bcher-kva.example/%C3%a9", "https://xn--bcher-kva.example/%C3%a9"),
+        (
+            "https://push.example.net:08443/",
+            "https://push.example.net:8443/",
+        ),
+        (
+            "https://xn--bcher-kva.example/%C3%a9",
+            "https://xn--bcher-kva.example/%C3%a9",
+        ),
         ("https://8.8.8.8/x", "https://8.8.8.8/x"),
-        ("https://[2606:4700:0:0::1111]:99/x", "https://[2606:4700::1111]:99/x"),
+        (
+            "https://[2606:4700:0:0::1111]:99/x",
+            "https://[2606:4700::1111]:99/x",
+        ),
         ("https://a_b.example/@user:x", "https://a_b.example/@user:x"),
     ];
     for (url, want) in rows {
@@ -33,7 +45,10 @@ fn accepted() {
 #[test]
 fn refused() {
     use EndpointError::*;
-    let most = format!("https://example.org/{}", "a".repeat(ENDPOINT_OCTETS_MAX - 20));
+    let most = format!(
+        "https://example.org/{}",
+        "a".repeat(ENDPOINT_OCTETS_MAX - 20)
+    );
     check(&most, EndpointPolicy::Public, Ok(&most));
     let label = "a".repeat(LABEL_OCTETS_MAX + 1);
     let long_name = format!("https://{}example.org/", "abc.".repeat(63));
@@ -192,8 +207,33 @@ fn hostile_urls_never_panic() {
     let seed = 11;
     let rng = SeededRng::new(seed);
     let pieces = [
-        "https://", "http:", "//", "[", "]", "::", ":", "@", "%", "%41", "é", "\0", ".", "..", "-", "1", "0x7f",
-        "example", ".org", "/", "?", "#", "\\", "65536", "443", "ffff", "localhost",
+        "https://",
+        "http:",
+        "//",
+        "[",
+        "]",
+        "::",
+        ":",
+        "@",
+        "%",
+        "%41",
+        "é",
+        "\0",
+        ".",
+        "..",
+        "-",
+        "1",
+        "0x7f",
+        "example",
+        ".org",
+        "/",
+        "?",
+        "#",
+        "\\",
+        "65536",
+        "443",
+        "ffff",
+        "localhost",
     ];
     for round in 0..20_000 {
         let mut url = String::from(["", "https://"][rng.next_u64() as usize % 2]);
