@@ -4,3 +4,4 @@
 //! Other half: `jmap-core` says what the bytes mean.
 
 pub mod engine;
+pub mod search;
