@@ -14,6 +14,7 @@ pub mod error;
 pub mod inproc;
 pub mod limits;
 pub mod mail;
+pub mod object;
 pub mod push {
     //! Push notifications (RFC 8620 §7.2).
     pub mod crypto;
@@ -23,7 +24,3 @@ pub mod rng;
 pub use self::core::{Context, Core, Handle, Parts};
 pub use caller::{Caller, Role};
 pub use limits::Limits;
-//! (skeleton)
-pub mod mail {
-    //! Mail (RFC 8621).
-    pub mod message;

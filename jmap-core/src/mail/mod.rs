@@ -1,4 +1,5 @@
 //! JMAP Mail (RFC 8621).
 
+pub mod message;
 pub mod records;
 pub mod view;
