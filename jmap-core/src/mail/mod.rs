@@ -3,3 +3,4 @@
 pub mod message;
 pub mod records;
 pub mod view;
+pub mod write;
