@@ -28,6 +28,8 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Wire<S> {
     reader: Reader<S>,
     out: BytesMut,
+    /// Whether the transport may hold something back.
+    unflushed: bool,
     pace: Pace,
 }
 
@@ -36,6 +38,7 @@ impl<S> Wire<S> {
         Wire {
             reader: Reader::new(stream),
             out: BytesMut::new(),
+            unflushed: false,
             pace: Pace::WRITE,
         }
     }
@@ -76,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Sends all answers. May be dropped and called again: nothing is lost or sent twice.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.unflushed {
             return Ok(());
         }
         let started = Instant::now();
@@ -90,12 +93,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 return Err(WriteError::Closed);
             }
             self.out.advance(count);
+            self.unflushed = true;
             written += count as u64;
         }
         if self.out.capacity() > OUT_REST_OCTETS_MAX {
             self.out = BytesMut::new();
         }
-        writer::flush(self.reader.get_mut(), self.pace, started, written).await
+        writer::flush(self.reader.get_mut(), self.pace, started, written).await?;
+        self.unflushed = false;
+        Ok(())
     }
 
     /// See [`Reader::read_line`]. Answers are sent first, unless the line is there already. May be dropped and called
