@@ -70,3 +70,20 @@ async fn a_peer_that_has_gone() {
     let error = write_all(&mut io, b"hello", PACE).await.unwrap_err();
     assert!(matches!(error, WriteError::Closed), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_guarded_stream_fails_by_itself() {
+    let (io, mut peer) = duplex(1000);
+    let mut guarded = StallGuard::new(io, SECOND * 20);
+    guarded.write_all(&[0; 1000]).await.unwrap();
+    let started = Instant::now();
+    let error = guarded.write_all(&[0; 1]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(started.elapsed().as_secs(), 20);
+    // It counts again from the start once the peer has taken something.
+    peer.read_exact(&mut [0; 500]).await.unwrap();
+    guarded.write_all(&[0; 500]).await.unwrap();
+    let started = Instant::now();
+    assert!(guarded.write_all(&[0; 1]).await.is_err());
+    assert_eq!(started.elapsed().as_secs(), 20);
+}
