@@ -150,7 +150,22 @@ async fn plaintext_ahead_of_the_handshake_is_refused() {
     let error = start_tls(b"STARTTLS\r\nMAIL FROM:<a@b.example>\r\n")
         .await
         .unwrap_err();
-    assert!(matches!(error, UpgradeError::Injected(26)), "{error}");
+    assert!(matches!(error, UpgradeError::Injected(25)), "{error}");
     let error = start_tls(b"STARTTLS\r\nR").await.unwrap_err();
     assert!(matches!(error, UpgradeError::Injected(1)), "{error}");
+}
+
+#[tokio::test]
+async fn answers_ahead_of_the_handshake_are_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).await;
+    let (mut far, _) = listener.accept().await.unwrap();
+    far.write_all(b"220 Go ahead\r\n250 injected\r\n")
+        .await
+        .unwrap();
+    let mut near = Wire::new(Stream::Tcp(near.unwrap()));
+    near.read_line(512, LINE_PACE).await.unwrap();
+    let name = "mail.example.org".try_into().unwrap();
+    let error = near.connect_tls(client(&[], &[]), name).await.unwrap_err();
+    assert!(matches!(error, UpgradeError::Injected(14)), "{error}");
 }
