@@ -113,16 +113,27 @@ pub(super) fn encode_text(text: &str) -> Encoded {
 /// Octets that must come back as they are.
 pub(super) fn encode_octets(octets: Vec<u8>, is_text: bool) -> Encoded {
     if is_text && is_seven_bit(&octets) {
-        return Encoded { name: "7bit", octets };
+        return Encoded {
+            name: "7bit",
+            octets,
+        };
     }
-    let special = octets.iter().filter(|c| !matches!(c, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
+    let special = octets
+        .iter()
+        .filter(|c| !matches!(c, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
     // Quoted-printable takes three octets for one, base64 four for three.
     if is_text && special.count() * 6 <= octets.len() && line_ends_are_crlf(&octets) {
         let octets = quoted_printable(&octets);
-        return Encoded { name: "quoted-printable", octets };
+        return Encoded {
+            name: "quoted-printable",
+            octets,
+        };
     }
     let octets = base64_lines(&octets);
-    Encoded { name: "base64", octets }
+    Encoded {
+        name: "base64",
+        octets,
+    }
 }
 
 /// RFC 2046 §5.2.1: a message in a message is not encoded.
@@ -148,7 +159,9 @@ fn is_seven_bit(octets: &[u8]) -> bool {
 }
 
 fn lines_fit(octets: &[u8]) -> bool {
-    octets.split(|c| *c == b'\n').all(|line| line.len() <= LINE_OCTETS_MAX + 1)
+    octets
+        .split(|c| *c == b'\n')
+        .all(|line| line.len() <= LINE_OCTETS_MAX + 1)
 }
 
 fn line_ends_are_crlf(octets: &[u8]) -> bool {

@@ -4,7 +4,9 @@
 
 use super::address::EmailAddress;
 use super::body::{body_value, part_octets};
-use super::build::{BuildContext, BuildError, NewBodyValue, NewHeader, NewHeaderValue, NewMessage, NewPart};
+use super::build::{
+    BuildContext, BuildError, NewBodyValue, NewHeader, NewHeaderValue, NewMessage, NewPart,
+};
 use super::emit;
 use super::headers::raw_text;
 use super::scan;
@@ -110,13 +112,22 @@ impl Mdn {
             name: name.to_owned(),
             values: vec![value],
         };
-        let subject = self.subject.as_deref().unwrap_or("Message disposition notification");
+        let subject = self
+            .subject
+            .as_deref()
+            .unwrap_or("Message disposition notification");
         let mut headers = vec![
-            header("From", NewHeaderValue::Addresses(vec![envelope.from.clone()])),
+            header(
+                "From",
+                NewHeaderValue::Addresses(vec![envelope.from.clone()]),
+            ),
             header("To", NewHeaderValue::Addresses(envelope.to.clone())),
             header("Subject", NewHeaderValue::Text(subject.to_owned())),
             // RFC 3834 §5: nothing automatic answers this.
-            header("Auto-Submitted", NewHeaderValue::Raw(" auto-replied".to_owned())),
+            header(
+                "Auto-Submitted",
+                NewHeaderValue::Raw(" auto-replied".to_owned()),
+            ),
         ];
         if let Some(id) = &self.original_message_id {
             let ids = vec![id.trim_matches(['<', '>']).to_owned()];
@@ -127,7 +138,10 @@ impl Mdn {
             ..NewPart::default()
         };
         let mut parts = vec![
-            NewPart { part_id: Some(TEXT_PART.to_owned()), ..of_type("text/plain") },
+            NewPart {
+                part_id: Some(TEXT_PART.to_owned()),
+                ..of_type("text/plain")
+            },
             NewPart {
                 blob_id: Some(REPORT_BLOB.to_owned()),
                 ..of_type("message/disposition-notification")
@@ -135,18 +149,27 @@ impl Mdn {
         ];
         if with_original {
             let blob_id = Some(ORIGINAL_BLOB.to_owned());
-            parts.push(NewPart { blob_id, ..of_type("message/rfc822") });
+            parts.push(NewPart {
+                blob_id,
+                ..of_type("message/rfc822")
+            });
         }
         let content_type = " multipart/report; report-type=disposition-notification";
         let root = NewPart {
-            headers: vec![header("Content-Type", NewHeaderValue::Raw(content_type.to_owned()))],
+            headers: vec![header(
+                "Content-Type",
+                NewHeaderValue::Raw(content_type.to_owned()),
+            )],
             sub_parts: Some(parts),
             ..NewPart::default()
         };
         let text = self.text_body.as_deref().unwrap_or(
             "This is a message disposition notification about a message that you sent.\n",
         );
-        let value = NewBodyValue { value: text.to_owned(), ..NewBodyValue::default() };
+        let value = NewBodyValue {
+            value: text.to_owned(),
+            ..NewBodyValue::default()
+        };
         NewMessage {
             headers,
             body_structure: Some(root),
@@ -216,8 +239,15 @@ impl Mdn {
                 put(name, value);
             }
         }
-        let Disposition { action_mode, sending_mode, kind } = &self.disposition;
-        put("Disposition", &format!("{action_mode}/{sending_mode}; {kind}"));
+        let Disposition {
+            action_mode,
+            sending_mode,
+            kind,
+        } = &self.disposition;
+        put(
+            "Disposition",
+            &format!("{action_mode}/{sending_mode}; {kind}"),
+        );
         for text in self.error.iter().flatten() {
             put("Error", text);
         }
@@ -233,7 +263,11 @@ impl Mdn {
             .parts
             .iter()
             .find(|part| part.media_type == "message/disposition-notification")?;
-        let siblings: Vec<_> = summary.parts.iter().filter(|p| p.parent == report.parent).collect();
+        let siblings: Vec<_> = summary
+            .parts
+            .iter()
+            .filter(|p| p.parent == report.parent)
+            .collect();
         let text = siblings.iter().find(|part| part.media_type == "text/plain");
         let octets = part_octets(raw, report);
         let fields = scan::section(&octets, 0, |_| false).fields;
@@ -276,7 +310,8 @@ fn disposition(value: &str) -> Option<Disposition> {
     let (modes, kind) = value.split_once(';')?;
     let (action_mode, sending_mode) = modes.split_once('/')?;
     let kind = kind.split('/').next()?.trim();
-    let known = |text: &str, list: &[&str]| list.contains(&text.trim()).then(|| text.trim().to_owned());
+    let known =
+        |text: &str, list: &[&str]| list.contains(&text.trim()).then(|| text.trim().to_owned());
     Some(Disposition {
         action_mode: known(action_mode, &ACTION_MODES)?,
         sending_mode: known(sending_mode, &SENDING_MODES)?,

@@ -20,7 +20,6 @@ pub mod subject;
 pub mod summary;
 pub mod words;
 
-
 #[cfg(test)]
 mod tests;
 

@@ -66,13 +66,21 @@ pub(super) fn check_summary(raw: &[u8], summary: &Summary) {
         assert!(field.value_end <= summary.header_len());
         end = field.value_end;
     }
-    for &at in summary.text_body.iter().chain(&summary.html_body).chain(&summary.attachments) {
+    for &at in summary
+        .text_body
+        .iter()
+        .chain(&summary.html_body)
+        .chain(&summary.attachments)
+    {
         assert!(!summary.parts[at as usize].is_multipart());
     }
     let leaves = (0..summary.parts.len() as u32).filter(|&at| summary.part_id(at).is_some());
     for at in leaves {
         let lists = [&summary.text_body, &summary.html_body, &summary.attachments];
-        assert!(lists.iter().any(|list| list.contains(&at)), "part {at} is in no list");
+        assert!(
+            lists.iter().any(|list| list.contains(&at)),
+            "part {at} is in no list"
+        );
     }
     assert_eq!(&Summary::decode(&summary.encode()).unwrap(), summary);
 }

@@ -7,12 +7,20 @@ fn header(property: &str, value: NewHeaderValue) -> NewHeader {
 }
 
 fn address(name: Option<&str>, email: &str) -> EmailAddress {
-    EmailAddress { email: email.into(), name: name.map(str::to_owned) }
+    EmailAddress {
+        email: email.into(),
+        name: name.map(str::to_owned),
+    }
 }
 
 fn values(list: &[(&str, &str)]) -> BTreeMap<String, NewBodyValue> {
-    let value = |text: &str| NewBodyValue { value: text.into(), ..NewBodyValue::default() };
-    list.iter().map(|(id, text)| (id.to_string(), value(text))).collect()
+    let value = |text: &str| NewBodyValue {
+        value: text.into(),
+        ..NewBodyValue::default()
+    };
+    list.iter()
+        .map(|(id, text)| (id.to_string(), value(text)))
+        .collect()
 }
 
 fn text_part(id: &str, media_type: &str) -> NewPart {
@@ -49,40 +57,75 @@ fn build(message: &NewMessage) -> Result<Vec<u8>, BuildError> {
     };
     let raw = message.build(&context)?;
     super::check_summary(&raw, &Summary::parse(&raw));
-    assert_eq!(raw.iter().filter(|c| **c == b'\n').count(), memchr::memmem::find_iter(&raw, b"\r\n").count());
+    assert_eq!(
+        raw.iter().filter(|c| **c == b'\n').count(),
+        memchr::memmem::find_iter(&raw, b"\r\n").count()
+    );
     Ok(raw)
 }
 
 #[test]
 fn headers_come_back() {
     let long: String = "Grüße aus dem hohen Norden, ".repeat(20);
-    let many: Vec<EmailAddress> =
-        (0..50).map(|at| address(Some(&format!("Nämе, {at} \"x\"")), &format!("a{at}@example.com"))).collect();
-    let group = vec![EmailAddressGroup { addresses: many[..3].to_vec(), name: Some("Team".into()) }];
-    let ids: Vec<String> = (0..30).map(|at| format!("{at}.abcdefghij@example.com")).collect();
+    let many: Vec<EmailAddress> = (0..50)
+        .map(|at| {
+            address(
+                Some(&format!("Nämе, {at} \"x\"")),
+                &format!("a{at}@example.com"),
+            )
+        })
+        .collect();
+    let group = vec![EmailAddressGroup {
+        addresses: many[..3].to_vec(),
+        name: Some("Team".into()),
+    }];
+    let ids: Vec<String> = (0..30)
+        .map(|at| format!("{at}.abcdefghij@example.com"))
+        .collect();
     let message = NewMessage {
         headers: vec![
-            header("from", NewHeaderValue::Addresses(vec![address(Some("Jörg"), "j@example.com")])),
+            header(
+                "from",
+                NewHeaderValue::Addresses(vec![address(Some("Jörg"), "j@example.com")]),
+            ),
             header("to", NewHeaderValue::Addresses(many.clone())),
-            header("header:Reply-To:asGroupedAddresses", NewHeaderValue::GroupedAddresses(group.clone())),
+            header(
+                "header:Reply-To:asGroupedAddresses",
+                NewHeaderValue::GroupedAddresses(group.clone()),
+            ),
             header("subject", NewHeaderValue::Text(long.clone())),
             header("references", NewHeaderValue::MessageIds(ids.clone())),
-            header("sentAt", NewHeaderValue::Date("2014-10-30T14:12:00+08:00".into())),
-            header("header:List-Post:asURLs", NewHeaderValue::Urls(vec!["mailto:a@b".into()])),
+            header(
+                "sentAt",
+                NewHeaderValue::Date("2014-10-30T14:12:00+08:00".into()),
+            ),
+            header(
+                "header:List-Post:asURLs",
+                NewHeaderValue::Urls(vec!["mailto:a@b".into()]),
+            ),
             header("header:X-Raw", NewHeaderValue::Raw(" a\r\n b".into())),
         ],
         ..NewMessage::default()
     };
     let raw = build(&message).unwrap();
     let head = String::from_utf8_lossy(&raw);
-    assert!(head.is_ascii() && head.lines().all(|line| line.len() <= 100), "{head}");
+    assert!(
+        head.is_ascii() && head.lines().all(|line| line.len() <= 100),
+        "{head}"
+    );
     let summary = Summary::parse(&raw);
     assert_eq!(summary.subject.unwrap().trim_end(), long.trim_end());
     assert_eq!(Summary::addresses(&summary.to).unwrap(), many);
     assert_eq!(summary.reply_to.unwrap(), group);
     assert_eq!(summary.references.unwrap(), ids);
-    assert_eq!(summary.sent_at.unwrap().to_rfc3339(), "2014-10-30T14:12:00+08:00");
-    assert_eq!(summary.message_id.unwrap(), ["abababababababababababababababab@example.com"]);
+    assert_eq!(
+        summary.sent_at.unwrap().to_rfc3339(),
+        "2014-10-30T14:12:00+08:00"
+    );
+    assert_eq!(
+        summary.message_id.unwrap(),
+        ["abababababababababababababababab@example.com"]
+    );
     assert!(head.contains("\r\nX-Raw: a\r\n b\r\n"));
     assert!(head.contains("\r\nMIME-Version: 1.0\r\n"));
 }
@@ -93,11 +136,11 @@ fn bodies_come_back() {
     let rows = [
         ("hello\n", "7bit"),
         ("", "7bit"),
-        ("Grüße\n", "quoted-printable"),
+        ("Viele Grüße aus Hamburg, bis morgen!\n", "quoted-printable"),
         ("日本語日本語", "base64"),
         ("trailing \nFrom me\n. dot\n", "quoted-printable"),
         (&long_line, "quoted-printable"),
-        ("a\u{0}b", "quoted-printable"),
+        ("a\u{0}b", "base64"),
         ("=_abababababababababababababababab_00001", "7bit"),
     ];
     for (text, encoding) in rows {
@@ -109,14 +152,20 @@ fn bodies_come_back() {
                 blob_part("text", "text/csv"),
                 blob_part("mail", "message/rfc822"),
             ]),
-            body_values: values(&[("1", text), ("2", "<p>--=_abababababababababababababababab_00002")]),
+            body_values: values(&[
+                ("1", text),
+                ("2", "<p>--=_abababababababababababababababab_00002"),
+            ]),
             ..NewMessage::default()
         };
         let raw = build(&message).unwrap();
         let summary = Summary::parse(&raw);
         let part = &summary.parts[summary.text_body[0] as usize];
         assert_eq!(body_value(&raw, part, 0).value, *text);
-        assert!(String::from_utf8_lossy(&raw).contains(&format!("Encoding: {encoding}\r\n")), "{text}");
+        assert!(
+            String::from_utf8_lossy(&raw).contains(&format!("Encoding: {encoding}\r\n")),
+            "{text}"
+        );
         assert_eq!(summary.html_body.len(), 1);
         let octets = |at: usize| {
             part_octets(&raw, &summary.parts[summary.attachments[at] as usize]).into_owned()
@@ -140,7 +189,10 @@ fn structure_comes_back() {
         body_structure: Some(NewPart {
             media_type: Some("multipart/related".into()),
             sub_parts: Some(vec![text_part("h", "text/html"), image]),
-            headers: vec![header("header:X-Root:asText", NewHeaderValue::Text("ä".into()))],
+            headers: vec![header(
+                "header:X-Root:asText",
+                NewHeaderValue::Text("ä".into()),
+            )],
             ..NewPart::default()
         }),
         body_values: values(&[("h", "<p>hi")]),
@@ -169,7 +221,9 @@ fn problems(change: impl Fn(&mut NewMessage)) -> String {
     let show = |found: &InvalidProperty| format!("{} {:?}", found.path, found.problem);
     match build(&message) {
         Ok(_) => "ok".to_owned(),
-        Err(BuildError::InvalidProperties(found)) => found.iter().map(show).collect::<Vec<_>>().join(", "),
+        Err(BuildError::InvalidProperties(found)) => {
+            found.iter().map(show).collect::<Vec<_>>().join(", ")
+        }
         Err(BuildError::BlobNotFound(ids)) => format!("no blob {}", ids.join(" ")),
     }
 }
@@ -185,19 +239,44 @@ fn what_is_refused() {
     assert_eq!(problems(|_| {}), "ok");
     assert_eq!(problems(|m| m.has_headers = true), "headers HeadersGiven");
     assert_eq!(
-        problems(|m| m.headers = vec![header("subject", text("a")), header("header:SUBJECT", raw(" b"))]),
+        problems(|m| m.headers = vec![
+            header("subject", text("a")),
+            header("header:SUBJECT", raw(" b"))
+        ]),
         "header:SUBJECT DuplicateField"
     );
-    assert_eq!(problems(|m| m.headers = vec![header("subject", text("a\r\nX: y"))]), "subject BadValue");
-    assert_eq!(problems(|m| m.headers = vec![header("header:X", raw(" a\r\nY: b"))]), "header:X BadValue");
-    assert_eq!(problems(|m| m.headers = vec![header("header:X", raw(" a\nY: b"))]), "header:X BadValue");
-    assert_eq!(problems(|m| m.headers = vec![header("header:X", raw(" a\r\n\r\n b"))]), "header:X BadValue");
-    let evil = address(Some("a\r\nX: y"), "a@b");
-    assert_eq!(problems(|m| m.headers = vec![header("to", NewHeaderValue::Addresses(vec![evil.clone()]))]), "to BadValue");
-    let evil = address(None, "a@b>\r\nX: y");
-    assert_eq!(problems(|m| m.headers = vec![header("to", NewHeaderValue::Addresses(vec![evil.clone()]))]), "to BadValue");
     assert_eq!(
-        problems(|m| m.headers = vec![NewHeader { property: "header:From:asText".into(), name: "From".into(), values: vec![text("x")] }]),
+        problems(|m| m.headers = vec![header("subject", text("a\r\nX: y"))]),
+        "subject BadValue"
+    );
+    assert_eq!(
+        problems(|m| m.headers = vec![header("header:X", raw(" a\r\nY: b"))]),
+        "header:X BadValue"
+    );
+    assert_eq!(
+        problems(|m| m.headers = vec![header("header:X", raw(" a\nY: b"))]),
+        "header:X BadValue"
+    );
+    assert_eq!(
+        problems(|m| m.headers = vec![header("header:X", raw(" a\r\n\r\n b"))]),
+        "header:X BadValue"
+    );
+    let evil = address(Some("a\r\nX: y"), "a@b");
+    assert_eq!(
+        problems(|m| m.headers = vec![header("to", NewHeaderValue::Addresses(vec![evil.clone()]))]),
+        "to BadValue"
+    );
+    let evil = address(None, "a@b>\r\nX: y");
+    assert_eq!(
+        problems(|m| m.headers = vec![header("to", NewHeaderValue::Addresses(vec![evil.clone()]))]),
+        "to BadValue"
+    );
+    assert_eq!(
+        problems(|m| m.headers = vec![NewHeader {
+            property: "header:From:asText".into(),
+            name: "From".into(),
+            values: vec![text("x")]
+        }]),
         "header:From:asText Field(FormNotAllowed)"
     );
     assert_eq!(
@@ -208,24 +287,56 @@ fn what_is_refused() {
         problems(|m| m.body_structure = Some(text_part("1", "text/plain"))),
         "bodyStructure StructureAndBodies"
     );
-    assert_eq!(problems(|m| m.text_body = Some(vec![])), "textBody BodyShape");
-    assert_eq!(problems(|m| part(m).media_type = Some("text/html".into())), "textBody BodyShape");
-    assert_eq!(problems(|m| part(m).blob_id = Some("text".into())), "textBody/0/blobId PartIdAndBlobId");
-    assert_eq!(problems(|m| part(m).part_id = None), "textBody/0/partId NoContent");
-    assert_eq!(problems(|m| part(m).part_id = Some("2".into())), "textBody/0/partId UnknownPartId");
-    assert_eq!(problems(|m| part(m).charset = Some("utf-8".into())), "textBody/0/charset CharsetWithPartId");
-    assert_eq!(problems(|m| part(m).has_size = true), "textBody/0/size SizeWithPartId");
-    assert_eq!(problems(|m| part(m).has_headers = true), "textBody/0/headers HeadersGiven");
     assert_eq!(
-        problems(|m| part(m).headers = vec![header("header:Content-Transfer-Encoding", raw(" 8bit"))]),
+        problems(|m| m.text_body = Some(vec![])),
+        "textBody BodyShape"
+    );
+    assert_eq!(
+        problems(|m| part(m).media_type = Some("text/html".into())),
+        "textBody BodyShape"
+    );
+    assert_eq!(
+        problems(|m| part(m).blob_id = Some("text".into())),
+        "textBody/0/blobId PartIdAndBlobId"
+    );
+    assert_eq!(
+        problems(|m| part(m).part_id = None),
+        "textBody/0/partId NoContent"
+    );
+    assert_eq!(
+        problems(|m| part(m).part_id = Some("2".into())),
+        "textBody/0/partId UnknownPartId"
+    );
+    assert_eq!(
+        problems(|m| part(m).charset = Some("utf-8".into())),
+        "textBody/0/charset CharsetWithPartId"
+    );
+    assert_eq!(
+        problems(|m| part(m).has_size = true),
+        "textBody/0/size SizeWithPartId"
+    );
+    assert_eq!(
+        problems(|m| part(m).has_headers = true),
+        "textBody/0/headers HeadersGiven"
+    );
+    assert_eq!(
+        problems(
+            |m| part(m).headers = vec![header("header:Content-Transfer-Encoding", raw(" 8bit"))]
+        ),
         "textBody/0/header:Content-Transfer-Encoding TransferEncodingGiven"
     );
     assert_eq!(
         problems(|m| part(m).headers = vec![header("header:Content-Type", raw(" text/plain"))]),
         "textBody/0/header:Content-Type DuplicateField"
     );
-    assert_eq!(problems(|m| part(m).cid = Some("a>\r\nX: y".into())), "textBody/0/cid BadValue");
-    assert_eq!(problems(|m| part(m).name = Some("a\r\nX: y".into())), "textBody/0/name BadValue");
+    assert_eq!(
+        problems(|m| part(m).cid = Some("a>\r\nX: y".into())),
+        "textBody/0/cid BadValue"
+    );
+    assert_eq!(
+        problems(|m| part(m).name = Some("a\r\nX: y".into())),
+        "textBody/0/name BadValue"
+    );
     assert_eq!(
         problems(|m| m.body_values.get_mut("1").unwrap().is_truncated = true),
         "bodyValues/1 FlagOnBodyValue"
@@ -238,7 +349,10 @@ fn what_is_refused() {
         problems(|m| m.attachments = Some(vec![blob_part("text", "multipart/mixed")])),
         "attachments/0/subParts MultipartContent"
     );
-    assert_eq!(problems(|m| m.attachments = Some(vec![blob_part("text", "a/b\r\nX: y")])), "attachments/0/type BadValue");
+    assert_eq!(
+        problems(|m| m.attachments = Some(vec![blob_part("text", "a/b\r\nX: y")])),
+        "attachments/0/type BadValue"
+    );
 }
 
 #[test]
@@ -257,8 +371,14 @@ fn too_much_is_refused() {
     };
     assert_eq!(of(deep(20)), "ok");
     assert!(of(deep(200)).ends_with("TooMany"));
-    let wide = NewPart { sub_parts: Some(vec![text_part("1", "text/plain"); 2_000]), ..NewPart::default() };
+    let wide = NewPart {
+        sub_parts: Some(vec![text_part("1", "text/plain"); 2_000]),
+        ..NewPart::default()
+    };
     assert!(of(wide).ends_with("TooMany"));
     assert_eq!(convenience("sentAt"), Some(("Date", Form::Date)));
-    assert_eq!(Problem::NoContent.to_string(), "a part needs a partId or a blobId");
+    assert_eq!(
+        Problem::NoContent.to_string(),
+        "a part needs a partId or a blobId"
+    );
 }

@@ -21,16 +21,29 @@ fn mails(count_max: usize) -> Vec<Vec<u8>> {
     }
     paths.sort();
     let step = (paths.len() / count_max).max(1);
-    let found: Vec<_> = paths.iter().step_by(step).filter_map(|path| std::fs::read(path).ok()).collect();
+    let found: Vec<_> = paths
+        .iter()
+        .step_by(step)
+        .filter_map(|path| std::fs::read(path).ok())
+        .collect();
     if found.is_empty() { generated() } else { found }
 }
 
 fn generated() -> Vec<Vec<u8>> {
     let mut dice = Dice(42);
     let lines = [
-        "From: A <a@b.c>", "Subject: =?utf-8?Q?=C3=A4?= x", "Date: 1 Jan 2020 00:00:00 +0100",
-        "Content-Type: multipart/mixed; boundary=b", "Content-Type: text/html; charset=iso-8859-1",
-        "", "--b", "--b--", "Content-Transfer-Encoding: base64", "aGFsbG8=", "<p>hello</p>", " fold",
+        "From: A <a@b.c>",
+        "Subject: =?utf-8?Q?=C3=A4?= x",
+        "Date: 1 Jan 2020 00:00:00 +0100",
+        "Content-Type: multipart/mixed; boundary=b",
+        "Content-Type: text/html; charset=iso-8859-1",
+        "",
+        "--b",
+        "--b--",
+        "Content-Transfer-Encoding: base64",
+        "aGFsbG8=",
+        "<p>hello</p>",
+        " fold",
     ];
     let one = |dice: &mut Dice| {
         let count = 5 + dice.below(40);
@@ -50,21 +63,43 @@ fn every_mail_parses() {
         assert!(!text.body.contains('\0') || raw.contains(&0));
         let head = &raw[..summary.header_len() as usize];
         for field in &summary.fields {
-            for form in [Form::Raw, Form::Text, Form::Addresses, Form::MessageIds, Form::Date, Form::Urls] {
+            for form in [
+                Form::Raw,
+                Form::Text,
+                Form::Addresses,
+                Form::MessageIds,
+                Form::Date,
+                Form::Urls,
+            ] {
                 form.parse(field.value(head));
             }
         }
         Terms::parse("free the").preview(&text.body);
         encoded += summary.encode().len();
     }
-    assert!(encoded / mails.len() < 1024, "{} octets a summary", encoded / mails.len());
+    assert!(
+        encoded / mails.len() < 1024,
+        "{} octets a summary",
+        encoded / mails.len()
+    );
 }
 
 /// Mutations by seed: no input panics, and every summary keeps what it promises.
 #[test]
 fn mutated_mails() {
     let pieces: [&[u8]; 12] = [
-        b"\r\n", b"\n", b"--", b":", b"=?utf-8?Q?", b"\"", b"(", b"<", b"=", b"\0", b"\xff", b"\r\n\r\n",
+        b"\r\n",
+        b"\n",
+        b"--",
+        b":",
+        b"=?utf-8?Q?",
+        b"\"",
+        b"(",
+        b"<",
+        b"=",
+        b"\0",
+        b"\xff",
+        b"\r\n\r\n",
     ];
     let mails = mails(300);
     for seed in 0..4_000u64 {

@@ -3,7 +3,8 @@ use crate::mail::message::*;
 
 /// A value as one line that shows its structure.
 fn show(value: HeaderValue) -> String {
-    let list = |items: Option<Vec<String>>| items.map_or("null".to_owned(), |items| items.join(" | "));
+    let list =
+        |items: Option<Vec<String>>| items.map_or("null".to_owned(), |items| items.join(" | "));
     let one = |a: &EmailAddress| match &a.name {
         Some(name) => format!("{name} <{}>", a.email),
         None => format!("<{}>", a.email),
@@ -14,7 +15,13 @@ fn show(value: HeaderValue) -> String {
         HeaderValue::Addresses(addresses) => all(&addresses),
         HeaderValue::GroupedAddresses(groups) => groups
             .iter()
-            .map(|g| format!("{}[{}]", g.name.as_deref().unwrap_or("-"), all(&g.addresses)))
+            .map(|g| {
+                format!(
+                    "{}[{}]",
+                    g.name.as_deref().unwrap_or("-"),
+                    all(&g.addresses)
+                )
+            })
             .collect::<Vec<_>>()
             .join(" "),
         HeaderValue::MessageIds(ids) => list(ids),
@@ -78,7 +85,10 @@ fn address_forms() {
         "-[James Smythe <james@example.com>] Friends[<jane@example.com> | John Smîth <john@example.com>]",
     );
     let rows = [
-        (example, "James Smythe <james@example.com> | <jane@example.com> | John Smîth <john@example.com>"),
+        (
+            example,
+            "James Smythe <james@example.com> | <jane@example.com> | John Smîth <john@example.com>",
+        ),
         ("a@b.c", "<a@b.c>"),
         ("a@b.c (The A)", "The A <a@b.c>"),
         ("<a@b.c> (The (inner) A)", "The (inner) A <a@b.c>"),
@@ -125,19 +135,35 @@ fn message_ids_and_urls() {
     for (raw, expected) in rows {
         check(Form::MessageIds, raw, expected);
     }
-    check(Form::Urls, "<mailto:a@b?subject=(x)> (help), <http://\r\n x/>", "mailto:a@b?subject=(x) | http://x/");
+    check(
+        Form::Urls,
+        "<mailto:a@b?subject=(x)> (help), <http://\r\n x/>",
+        "mailto:a@b?subject=(x) | http://x/",
+    );
     check(Form::Urls, "NO (none)", "null");
 }
 
 #[test]
 fn dates() {
     let rows = [
-        ("Thu, 30 Oct 2014 14:12:00 +0800", "2014-10-30T14:12:00+08:00"),
+        (
+            "Thu, 30 Oct 2014 14:12:00 +0800",
+            "2014-10-30T14:12:00+08:00",
+        ),
         ("30 Oct 2014 14:12 GMT", "2014-10-30T14:12:00Z"),
-        ("Thu, 1 Jan 1970 00:00:00 -0000", "1970-01-01T00:00:00-00:00"),
-        ("Thu, 1 Jan 70 00:00:00 EST (x)", "1970-01-01T00:00:00-05:00"),
+        (
+            "Thu, 1 Jan 1970 00:00:00 -0000",
+            "1970-01-01T00:00:00-00:00",
+        ),
+        (
+            "Thu, 1 Jan 70 00:00:00 EST (x)",
+            "1970-01-01T00:00:00-05:00",
+        ),
         ("1 Jan 04 00:00:00 XYZ", "2004-01-01T00:00:00-00:00"),
-        ("Thu,13\r\n Feb\r\n 1969\r\n 23:32\r\n -0330", "1969-02-13T23:32:00-03:30"),
+        (
+            "Thu,13\r\n Feb\r\n 1969\r\n 23:32\r\n -0330",
+            "1969-02-13T23:32:00-03:30",
+        ),
         ("Tue Nov 14 10:00:00 2006", "2006-11-14T10:00:00-00:00"),
         ("29 Feb 2024 00:00:60 +0000", "2024-02-29T00:00:59Z"),
         ("29 Feb 2023 00:00:00 +0000", "null"),
@@ -173,7 +199,10 @@ fn properties() {
     let rows: [(&str, Result<(&str, Form, bool), HeaderPropertyError>); 15] = [
         ("header:sUbject", Ok(("sUbject", Form::Raw, false))),
         ("header:Subject:asText", Ok(("Subject", Form::Text, false))),
-        ("header:Resent-To:asAddresses:all", Ok(("Resent-To", Form::Addresses, true))),
+        (
+            "header:Resent-To:asAddresses:all",
+            Ok(("Resent-To", Form::Addresses, true)),
+        ),
         ("header:X:all", Ok(("X", Form::Raw, true))),
         ("header:X:asURLs", Ok(("X", Form::Urls, false))),
         ("header:X:asRaw", Ok(("X", Form::Raw, false))),
@@ -189,7 +218,11 @@ fn properties() {
     ];
     for (property, expected) in rows {
         let found = HeaderProperty::parse(property);
-        let expected = expected.map(|(name, form, all)| HeaderProperty { name: name.into(), form, all });
+        let expected = expected.map(|(name, form, all)| HeaderProperty {
+            name: name.into(),
+            form,
+            all,
+        });
         assert_eq!(found, expected, "{property}");
     }
 }
@@ -198,8 +231,14 @@ fn properties() {
 fn which_field_has_which_form() {
     let rows = [
         ("Subject", "Raw Text"),
-        ("List-Id", "Raw Text Addresses GroupedAddresses MessageIds Date Urls"),
-        ("X-Any", "Raw Text Addresses GroupedAddresses MessageIds Date Urls"),
+        (
+            "List-Id",
+            "Raw Text Addresses GroupedAddresses MessageIds Date Urls",
+        ),
+        (
+            "X-Any",
+            "Raw Text Addresses GroupedAddresses MessageIds Date Urls",
+        ),
         ("from", "Raw Addresses GroupedAddresses"),
         ("Message-ID", "Raw MessageIds"),
         ("Resent-Date", "Raw Date"),
@@ -226,9 +265,12 @@ fn which_field_has_which_form() {
 fn values_of_properties() {
     let raw = b"X: 1\r\nY: a\r\nx: 2\r\n\r\nbody";
     let fields = fields_of(raw, 0..raw.len());
-    let value = |property: &str| match HeaderProperty::parse(property).unwrap().value(raw, &fields) {
+    let value = |property: &str| match HeaderProperty::parse(property).unwrap().value(raw, &fields)
+    {
         PropertyValue::One(value) => show(value),
-        PropertyValue::All(values) => format!("{:?}", values.into_iter().map(show).collect::<Vec<_>>()),
+        PropertyValue::All(values) => {
+            format!("{:?}", values.into_iter().map(show).collect::<Vec<_>>())
+        }
     };
     assert_eq!(value("header:X"), " 2");
     assert_eq!(value("header:X:asText:all"), r#"["1", "2"]"#);

@@ -22,8 +22,14 @@ fn sample() -> Mdn {
 
 fn build(mdn: &Mdn) -> Result<Vec<u8>, MdnError> {
     let envelope = MdnEnvelope {
-        from: EmailAddress { email: "john@example.com".into(), name: None },
-        to: vec![EmailAddress { email: "jane@example.com".into(), name: None }],
+        from: EmailAddress {
+            email: "john@example.com".into(),
+            name: None,
+        },
+        to: vec![EmailAddress {
+            email: "jane@example.com".into(),
+            name: None,
+        }],
         original: Some(b"Subject: x\r\n\r\ny\r\n"),
     };
     let context = BuildContext {
@@ -41,10 +47,17 @@ fn built_and_parsed() {
     let summary = Summary::parse(&raw);
     super::check_summary(&raw, &summary);
     assert_eq!(summary.parts[0].media_type, "multipart/report");
-    assert!(summary.parts[0].params.contains(&"disposition-notification".to_owned()));
+    assert!(
+        summary.parts[0]
+            .params
+            .contains(&"disposition-notification".to_owned())
+    );
     assert_eq!(Mdn::parse(&raw, &summary).unwrap(), sample());
     let text = String::from_utf8(raw).unwrap();
-    assert!(text.contains("\r\nDisposition: manual-action/mdn-sent-manually; displayed\r\n"), "{text}");
+    assert!(
+        text.contains("\r\nDisposition: manual-action/mdn-sent-manually; displayed\r\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -54,7 +67,10 @@ fn letter_case_and_errors() {
     assert_eq!(mdn.disposition.kind, "processed");
     assert_eq!(mdn.disposition.sending_mode, "mdn-sent-automatically");
     assert_eq!(mdn.error, Some(vec!["e1".into(), "e2".into()]));
-    assert_eq!(Mdn::parse(b"X: y\r\n\r\n", &Summary::parse(b"X: y\r\n\r\n")), None);
+    assert_eq!(
+        Mdn::parse(b"X: y\r\n\r\n", &Summary::parse(b"X: y\r\n\r\n")),
+        None
+    );
 }
 
 #[test]
@@ -67,6 +83,12 @@ fn invalid_properties() {
     row(|m| m.disposition.kind = "Displayed".into(), "disposition");
     row(|m| m.final_recipient = None, "finalRecipient");
     row(|m| m.reporting_ua = Some("a\r\nX: y".into()), "reportingUA");
-    row(|m| m.extension_fields = Some(BTreeMap::from([("a b".into(), "c".into())])), "extensionFields");
-    row(|m| m.extension_fields = Some(BTreeMap::from([("Error".into(), "c".into())])), "extensionFields");
+    row(
+        |m| m.extension_fields = Some(BTreeMap::from([("a b".into(), "c".into())])),
+        "extensionFields",
+    );
+    row(
+        |m| m.extension_fields = Some(BTreeMap::from([("Error".into(), "c".into())])),
+        "extensionFields",
+    );
 }

@@ -16,8 +16,15 @@ fn outline(raw: &[u8]) -> String {
             up = summary.parts[parent as usize].parent;
         }
         let text = String::from_utf8_lossy(&part_octets(raw, part)).into_owned();
-        let shown = if part.is_multipart() { String::new() } else { format!(" {text:?}") };
-        let name = part.name.as_ref().map_or(String::new(), |name| format!(" name={name}"));
+        let shown = if part.is_multipart() {
+            String::new()
+        } else {
+            format!(" {text:?}")
+        };
+        let name = part
+            .name
+            .as_ref()
+            .map_or(String::new(), |name| format!(" name={name}"));
         out += &format!("{}{}{name}{shown}\n", "  ".repeat(depth), part.media_type);
     }
     out += &format!(
@@ -36,41 +43,77 @@ fn check(lines: &[&str], expected: Expect) {
 
 #[test]
 fn simple_mails() {
-    check(&["Subject: x", "", "body", ""], expect![[r#"
+    check(
+        &["Subject: x", "", "body", ""],
+        expect![[r#"
         text/plain "body\r\n"
         text [0] html [0] attachments []
-    "#]]);
-    check(&[""], expect![[r#"
+    "#]],
+    );
+    check(
+        &[""],
+        expect![[r#"
         text/plain ""
         text [0] html [0] attachments []
-    "#]]);
-    check(&["Subject: headers only"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["Subject: headers only"],
+        expect![[r#"
         text/plain ""
         text [0] html [0] attachments []
-    "#]]);
-    check(&["no headers: at all is a header", "hello there", "world"], expect![[r#"
-        text/plain "hello there\r\nworld"
-        text [0] html [0] attachments []
-    "#]]);
-    check(&["hello there", "world: x"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["not a field: it has spaces", "hello there", "world"],
+        expect![[r#"
+            text/plain "not a field: it has spaces\r\nhello there\r\nworld"
+            text [0] html [0] attachments []
+        "#]],
+    );
+    check(
+        &["hello there", "world: x"],
+        expect![[r#"
         text/plain "hello there\r\nworld: x"
         text [0] html [0] attachments []
-    "#]]);
-    check(&["From a@b Mon Jan 1", "Subject: x", "", "y"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["From a@b Mon Jan 1", "Subject: x", "", "y"],
+        expect![[r#"
         text/plain "y"
         text [0] html [0] attachments []
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn multiparts() {
     check(
         &[
-            "Content-Type: multipart/mixed; boundary=\"b 1\"", "", "preamble", "--b 1",
-            "Content-Type: multipart/alternative; boundary=b2", "", "--b2", "", "plain", "--b2",
-            "Content-Type: text/html", "", "<p>html", "--b2--", "epilogue", "--b 1  ",
-            "Content-Type: application/pdf; name=x.pdf", "Content-Transfer-Encoding: base64", "",
-            "aGFs", "bG8=", "--b 1--", "bye",
+            "Content-Type: multipart/mixed; boundary=\"b 1\"",
+            "",
+            "preamble",
+            "--b 1",
+            "Content-Type: multipart/alternative; boundary=b2",
+            "",
+            "--b2",
+            "",
+            "plain",
+            "--b2",
+            "Content-Type: text/html",
+            "",
+            "<p>html",
+            "--b2--",
+            "epilogue",
+            "--b 1  ",
+            "Content-Type: application/pdf; name=x.pdf",
+            "Content-Transfer-Encoding: base64",
+            "",
+            "aGFs",
+            "bG8=",
+            "--b 1--",
+            "bye",
         ],
         expect![[r#"
             multipart/mixed
@@ -82,20 +125,41 @@ fn multiparts() {
         "#]],
     );
     // No end, no boundary, a boundary that never comes, and an outer one that ends the inner.
-    check(&["Content-Type: multipart/mixed; boundary=b", "", "--b", "", "x"], expect![[r#"
+    check(
+        &[
+            "Content-Type: multipart/mixed; boundary=b",
+            "",
+            "--b",
+            "",
+            "x",
+        ],
+        expect![[r#"
         multipart/mixed
           text/plain "x"
         text [1] html [1] attachments []
-    "#]]);
-    check(&["Content-Type: multipart/mixed", "", "--b", "", "x"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["Content-Type: multipart/mixed", "", "--b", "", "x"],
+        expect![[r#"
         text/plain "--b\r\n\r\nx"
         text [0] html [0] attachments []
-    "#]]);
+    "#]],
+    );
     check(
         &[
-            "Content-Type: multipart/mixed; boundary=a", "", "--a",
-            "Content-Type: multipart/mixed; boundary=b", "", "--b", "", "x", "--a", "--a",
-            "X: y", "--a--",
+            "Content-Type: multipart/mixed; boundary=a",
+            "",
+            "--a",
+            "Content-Type: multipart/mixed; boundary=b",
+            "",
+            "--b",
+            "",
+            "x",
+            "--a",
+            "--a",
+            "X: y",
+            "--a--",
         ],
         expect![[r#"
             multipart/mixed
@@ -108,7 +172,13 @@ fn multiparts() {
     );
     check(
         &[
-            "Content-Type: multipart/digest; boundary=a", "", "--a", "", "Subject: inner", "", "x",
+            "Content-Type: multipart/digest; boundary=a",
+            "",
+            "--a",
+            "",
+            "Subject: inner",
+            "",
+            "x",
             "--a--",
         ],
         expect![[r#"
@@ -123,32 +193,56 @@ fn multiparts() {
 #[test]
 fn rfc_8621_example() {
     let part = |media_type: &str, disposition: &str, name: &str| {
-        format!("Content-Type: {media_type}\r\nContent-Disposition: {disposition}\r\n\r\n{name}\r\n")
+        format!(
+            "Content-Type: {media_type}\r\nContent-Disposition: {disposition}\r\n\r\n{name}\r\n"
+        )
     };
     let multi = |subtype: &str, boundary: &str, parts: &[String]| {
         let mut out = format!("Content-Type: multipart/{subtype}; boundary={boundary}\r\n\r\n");
-        parts.iter().for_each(|part| out += &format!("--{boundary}\r\n{part}"));
+        parts
+            .iter()
+            .for_each(|part| out += &format!("--{boundary}\r\n{part}"));
         out + &format!("--{boundary}--\r\n")
     };
-    let inner = multi("mixed", "m3", &[
-        part("text/plain", "inline", "B"),
-        part("image/jpeg", "inline", "C"),
-        part("text/plain", "inline", "D"),
-    ]);
-    let related = multi("related", "r", &[part("text/html", "inline", "E"), part("image/jpeg", "inline", "F")]);
-    let raw = multi("mixed", "m1", &[
-        part("text/plain", "inline", "A"),
-        multi("mixed", "m2", &[
-            multi("alternative", "alt", &[inner, related]),
-            part("image/jpeg", "attachment", "G"),
-            part("application/x-excel", "inline", "H"),
-            part("message/rfc822", "inline", "J"),
-        ]),
-        part("text/plain", "inline", "K"),
-    ]);
+    let inner = multi(
+        "mixed",
+        "m3",
+        &[
+            part("text/plain", "inline", "B"),
+            part("image/jpeg", "inline", "C"),
+            part("text/plain", "inline", "D"),
+        ],
+    );
+    let related = multi(
+        "related",
+        "r",
+        &[
+            part("text/html", "inline", "E"),
+            part("image/jpeg", "inline", "F"),
+        ],
+    );
+    let raw = multi(
+        "mixed",
+        "m1",
+        &[
+            part("text/plain", "inline", "A"),
+            multi(
+                "mixed",
+                "m2",
+                &[
+                    multi("alternative", "alt", &[inner, related]),
+                    part("image/jpeg", "attachment", "G"),
+                    part("application/x-excel", "inline", "H"),
+                    part("message/rfc822", "inline", "J"),
+                ],
+            ),
+            part("text/plain", "inline", "K"),
+        ],
+    );
     let summary = Summary::parse(raw.as_bytes());
     let names = |list: &[u32]| {
-        let text = |&at: &u32| part_octets(raw.as_bytes(), &summary.parts[at as usize]).into_owned();
+        let text =
+            |&at: &u32| part_octets(raw.as_bytes(), &summary.parts[at as usize]).into_owned();
         String::from_utf8(list.iter().map(text).collect::<Vec<_>>().concat()).unwrap()
     };
     assert_eq!(names(&summary.text_body), "ABCDK");
@@ -202,14 +296,17 @@ fn file_names() {
         ("charset=x", None),
     ];
     for (params, expected) in rows {
-        for field in ["Content-Type: application/pdf;", "Content-Disposition: attachment; file"] {
-            let raw = mail(&[&format!("{field}{params}"), "", "x"]);
-            let is_file = field.ends_with("file") && expected.is_some();
-            if field.ends_with(';') || is_file {
-                let summary = Summary::parse(&raw);
-                assert_eq!(summary.parts[0].name.as_deref(), expected, "{field}{params}");
-            }
-        }
+        let raw = mail(&[&format!("Content-Type: application/pdf; {params}"), "", "x"]);
+        let name = Summary::parse(&raw).parts[0].name.clone();
+        assert_eq!(name.as_deref(), expected, "{params}");
+        let params = params.replace("name", "filename");
+        let raw = mail(&[
+            &format!("Content-Disposition: attachment; {params}"),
+            "",
+            "x",
+        ]);
+        let name = Summary::parse(&raw).parts[0].name.clone();
+        assert_eq!(name.as_deref(), expected, "{params}");
     }
 }
 
@@ -220,25 +317,57 @@ fn body_values() {
         raw.extend_from_slice(body);
         let summary = Summary::parse(&raw);
         let found = body_value(&raw, &summary.parts[0], max);
-        let flags = [(found.is_encoding_problem, " problem"), (found.is_truncated, " cut")];
-        let flags: String = flags.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
+        let flags = [
+            (found.is_encoding_problem, " problem"),
+            (found.is_truncated, " cut"),
+        ];
+        let flags: String = flags
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, name)| *name)
+            .collect();
         format!("{:?}{flags}", found.value)
     };
     let text = "Content-Type: text/plain; charset";
     assert_eq!(value("X: y", b"a\r\nb", 0), r#""a\nb""#);
     assert_eq!(value("X: y", "ä".as_bytes(), 0), r#""ä""#);
     assert_eq!(value("X: y", b"\xe4", 0), r#""ä" problem"#);
-    assert_eq!(value(&format!("{text}=us-ascii"), "ä".as_bytes(), 0), r#""ä" problem"#);
+    assert_eq!(
+        value(&format!("{text}=us-ascii"), "ä".as_bytes(), 0),
+        r#""ä" problem"#
+    );
     assert_eq!(value(&format!("{text}=iso-8859-1"), b"\xe4", 0), r#""ä""#);
-    assert_eq!(value(&format!("{text}=utf-8"), b"a\xe4b", 0), "\"a\u{fffd}b\" problem");
+    assert_eq!(
+        value(&format!("{text}=utf-8"), b"a\xe4b", 0),
+        "\"a\u{fffd}b\" problem"
+    );
     assert_eq!(value(&format!("{text}=none"), b"ab", 0), r#""ab" problem"#);
-    assert_eq!(value("Content-Transfer-Encoding: x-none", b"ab", 0), r#""ab" problem"#);
-    assert_eq!(value("Content-Transfer-Encoding: base64", b"YWI=\r\n*Y2Q", 0), r#""abcd" problem"#);
-    assert_eq!(value("Content-Transfer-Encoding: quoted-printable", b"a=3Db=XY= \r\nc", 0), r#""a=b=XYc" problem"#);
+    assert_eq!(
+        value("Content-Transfer-Encoding: x-none", b"ab", 0),
+        r#""ab" problem"#
+    );
+    assert_eq!(
+        value("Content-Transfer-Encoding: base64", b"YWI=\r\n*Y2Q", 0),
+        r#""abcd" problem"#
+    );
+    assert_eq!(
+        value(
+            "Content-Transfer-Encoding: quoted-printable",
+            b"a=3Db=XY= \r\nc",
+            0
+        ),
+        r#""a=b=XYc" problem"#
+    );
     assert_eq!(value("X: y", "aäb".as_bytes(), 2), r#""a" cut"#);
     assert_eq!(value("X: y", b"abc", 3), r#""abc""#);
-    assert_eq!(value("Content-Type: text/html", b"<p>ab<a href=x>", 10), r#""<p>ab" cut"#);
-    assert_eq!(value("Content-Type: text/html", b"<p>a < b and more", 10), r#""<p>a < b a" cut"#);
+    assert_eq!(
+        value("Content-Type: text/html", b"<p>ab<a href=x>", 10),
+        r#""<p>ab" cut"#
+    );
+    assert_eq!(
+        value("Content-Type: text/html", b"<p>a < b and more", 10),
+        r#""<p>a < b a" cut"#
+    );
 }
 
 #[test]
@@ -256,7 +385,10 @@ fn previews() {
         ),
         "a&b < cde"
     );
-    assert_eq!(preview("Content-Type: text/html", "<p>x &unknown; &nbsp;y & z < 3"), "x &unknown; y & z < 3");
+    assert_eq!(
+        preview("Content-Type: text/html", "<p>x &unknown; &nbsp;y & z < 3"),
+        "x &unknown; y & z < 3"
+    );
 }
 
 #[test]
@@ -279,7 +411,10 @@ fn base_subjects() {
     for (subject, expected) in rows {
         assert_eq!(base_subject(subject), expected, "{subject}");
     }
-    assert_eq!(subject::subject_hash("Re: A b"), subject::subject_hash("a B"));
+    assert_eq!(
+        subject::subject_hash("Re: A b"),
+        subject::subject_hash("a B")
+    );
 }
 
 fn sample() -> Vec<u8> {
@@ -302,7 +437,7 @@ fn sample() -> Vec<u8> {
 fn golden_octets() {
     let encoded = Summary::parse(&sample()).encode();
     let hex: String = encoded.iter().map(|octet| format!("{octet:02x}")).collect();
-    expect![[""]].assert_eq(&hex);
+    expect!["af0018f801816d31406578616d706c652e636f6d02816d30406578616d706c652e636f6d0581818182706a616e65406578616d706c652e636f6d644a616e650681828281656140622e6382656440652e666144645465616d0a674772c3bcc39f650b831a5451d6b01901e0f40cf40d6548616c6c6f0e81a801000218f10318f80407056a746578742f706c61696e06657574662d380c000d010f810010810012581c000401180202011a0207011c02040120020a0110020b0110020c011a131b0478c162b7cd8f8714f4"].assert_eq(&hex);
     assert!(encoded.len() < 512);
 }
 
@@ -315,7 +450,10 @@ fn other_versions() {
     assert!(encoded[0] < 0xb7);
     encoded[0] += 1;
     encoded.extend_from_slice(&[0x18, 99, 0x61, b'x']);
-    assert_eq!(Summary::decode(&encoded).unwrap(), Summary::parse(&sample()));
+    assert_eq!(
+        Summary::decode(&encoded).unwrap(),
+        Summary::parse(&sample())
+    );
     assert!(Summary::decode(b"").is_err());
     assert!(Summary::decode(&encoded[..encoded.len() / 2]).is_err());
 }
@@ -325,13 +463,25 @@ fn headers_of_summary() {
     let raw = sample();
     let summary = Summary::parse(&raw);
     assert_eq!(summary.subject.as_deref(), Some("Grüße"));
-    assert_eq!(summary.message_id.as_deref(), Some(&["1@example.com".to_owned()][..]));
+    assert_eq!(
+        summary.message_id.as_deref(),
+        Some(&["1@example.com".to_owned()][..])
+    );
     assert_eq!(summary.thread_hashes().len(), 2);
     assert_eq!(Summary::addresses(&summary.to).unwrap().len(), 2);
-    assert_eq!(summary.to.as_ref().unwrap()[0].name.as_deref(), Some("Team"));
-    assert_eq!(summary.sent_at.unwrap().to_rfc3339(), "2014-10-30T14:12:00+08:00");
+    assert_eq!(
+        summary.to.as_ref().unwrap()[0].name.as_deref(),
+        Some("Team")
+    );
+    assert_eq!(
+        summary.sent_at.unwrap().to_rfc3339(),
+        "2014-10-30T14:12:00+08:00"
+    );
     let text = search_text(&raw, &summary);
-    assert_eq!((text.from.as_str(), text.body.as_str()), ("Jane jane@example.com", "Hallo\n"));
+    assert_eq!(
+        (text.from.as_str(), text.body.as_str()),
+        ("Jane jane@example.com", "Hallo\n")
+    );
     // Any header form comes from the header octets alone.
     let head = &raw[..summary.header_len() as usize];
     let property = HeaderProperty::parse("header:subject:asText").unwrap();
