@@ -382,3 +382,97 @@ fn too_much_is_refused() {
         "a part needs a partId or a blobId"
     );
 }
+
+/// Texts, names and file names of all kinds come back as they were.
+#[test]
+fn any_text_comes_back() {
+    let pieces = [
+        "a",
+        "word",
+        " ",
+        "é",
+        "日",
+        "=?",
+        "?=",
+        "=?utf-8?Q?x?=",
+        "\"",
+        "<",
+        ">",
+        "(",
+        ")",
+        ",",
+        ";",
+        ":",
+        "@",
+        "\\",
+        "_",
+        "=",
+        "😀",
+        "e\u{301}",
+        "%",
+        "'",
+        "*",
+        "[",
+        "]",
+    ];
+    let normal = |text: &str| {
+        words::text(
+            text.split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .replace("=?", "= ?")
+                .as_bytes(),
+        )
+        .replace("= ?", "=?")
+    };
+    for seed in 0..1_500 {
+        let mut dice = super::Dice(seed);
+        let count = 1 + dice.below(40);
+        let text: String = (0..count)
+            .map(|_| pieces[dice.below(pieces.len())])
+            .collect();
+        let text = format!("x{text}x");
+        let mut file = text_part("1", "text/plain");
+        file.name = Some(text.clone());
+        let group = EmailAddressGroup {
+            addresses: vec![address(Some(&text), "a@b.c"), address(None, "d@e.f")],
+            name: Some(text.clone()),
+        };
+        let message = NewMessage {
+            headers: vec![
+                header("subject", NewHeaderValue::Text(text.clone())),
+                header(
+                    "from",
+                    NewHeaderValue::Addresses(vec![address(Some(&text), "a@b.c")]),
+                ),
+                header(
+                    "header:To:asGroupedAddresses",
+                    NewHeaderValue::GroupedAddresses(vec![group]),
+                ),
+            ],
+            body_structure: Some(file),
+            body_values: values(&[("1", &text)]),
+            ..NewMessage::default()
+        };
+        let raw = build(&message).unwrap();
+        let summary = Summary::parse(&raw);
+        let show = String::from_utf8_lossy(&raw);
+        let found = summary.subject.unwrap_or_default();
+        assert_eq!(normal(&found), normal(&text), "seed {seed}: {show}");
+        let from = summary.from.unwrap_or_default();
+        assert_eq!(from.len(), 1, "seed {seed}: {show}");
+        assert_eq!(from[0].addresses[0].email, "a@b.c", "seed {seed}: {show}");
+        let name = from[0].addresses[0].name.clone().unwrap_or_default();
+        assert_eq!(normal(&name), normal(&text), "seed {seed}: {show}");
+        let to = summary.to.unwrap_or_default();
+        assert_eq!(to[0].addresses.len(), 2, "seed {seed}: {show}");
+        assert_eq!(
+            normal(to[0].name.as_deref().unwrap_or("")),
+            normal(&text),
+            "seed {seed}: {show}"
+        );
+        let name = summary.parts[0].name.clone().unwrap_or_default();
+        assert_eq!(normal(&name), normal(&text), "seed {seed}: {show}");
+        assert_eq!(body_value(&raw, &summary.parts[0], 0).value, text);
+    }
+}
