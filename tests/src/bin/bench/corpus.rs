@@ -217,7 +217,7 @@ fn generated(n: usize) -> Vec<u8> {
         n % 60,
         words(&mut dice, 5).trim(),
     );
-    if n % 3 != 0 {
+    if !n.is_multiple_of(3) {
         return format!("{head}Content-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n")
             .into_bytes();
     }

@@ -1,8 +1,10 @@
 //! What a reader does: the first page, one message, a search, a flag; and what clients that only wait cost.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use tokio::time::sleep;
 
 use crate::corpus::{Corpus, Dice};
@@ -55,76 +57,105 @@ pub async fn measure(
     for size in &options.sizes {
         fill(*size, corpus, servers).await?;
         memory(*size, servers, report).await;
-        for (name, acts) in plan(corpus) {
-            say(&format!("read: {name}, {size} messages"));
+        for plan in plans(corpus) {
+            let clients = if plan.clients == 1 {
+                String::new()
+            } else {
+                format!(", {} clients", plan.clients)
+            };
+            let name = format!("{}{clients}, {size} messages", plan.name);
+            say(&format!("read: {name}"));
             let ours = match &servers.ours {
                 None => None,
                 Some(server) => {
-                    let mut reader = Jmap::open(server.http, &user(*size)).await?;
-                    Some(drive(&mut reader, &server.tree(), &acts, options).await?)
+                    let mut readers = Vec::new();
+                    for _ in 0..plan.clients {
+                        readers.push(Jmap::open(server.http, &user(*size)).await?);
+                    }
+                    Some(drive(readers, &server.tree(), &plan, options).await?)
                 }
             };
             let peer = match &servers.peer {
                 None => None,
                 Some(peer) => {
-                    let mut reader = Imap::open(peer.imap, &user(*size)).await?;
-                    Some(drive(&mut reader, &peer.dovecot(), &acts, options).await?)
+                    let mut readers = Vec::new();
+                    for _ in 0..plan.clients {
+                        readers.push(Imap::open(peer.imap, &user(*size)).await?);
+                    }
+                    Some(drive(readers, &peer.dovecot(), &plan, options).await?)
                 }
             };
-            report.reading(format!("{name}, {size} messages"), ours, peer);
+            report.reading(name, ours, peer);
         }
     }
     Ok(())
 }
 
-/// Each measurement's name and how its acts are made, from a number that counts up.
-fn plan(corpus: &Corpus) -> Vec<(&'static str, Box<dyn Fn(usize) -> Act>)> {
+/// One measurement of reading.
+struct Plan {
+    name: &'static str,
+    /// So many do it at once.
+    clients: usize,
+    /// Makes the act from a number that counts up.
+    act: Box<dyn Fn(usize) -> Act>,
+}
+
+fn plans(corpus: &Corpus) -> Vec<Plan> {
     let pick = |n: usize| Dice::new(n as u64 + 1).below(1000);
+    let flag = move |n: usize| Act::Flag(pick(n / 2), n.is_multiple_of(2));
     let words = corpus.words();
     let word = move |n: usize| words[n % words.len()].clone();
+    let plan = |name, clients, act| Plan { name, clients, act };
     vec![
-        ("first page", Box::new(|_| Act::FirstPage)),
-        ("text of one", Box::new(move |n| Act::Text(pick(n)))),
-        ("whole of one", Box::new(move |n| Act::Whole(pick(n)))),
-        ("search", Box::new(move |n| Act::Search(word(n)))),
-        (
-            "flag",
-            Box::new(move |n| Act::Flag(pick(n / 2), n % 2 == 0)),
-        ),
+        plan("first page", 1, Box::new(|_| Act::FirstPage)),
+        plan("first page", 8, Box::new(|_| Act::FirstPage)),
+        plan("text of one", 1, Box::new(move |n| Act::Text(pick(n)))),
+        plan("whole of one", 1, Box::new(move |n| Act::Whole(pick(n)))),
+        plan("search", 1, Box::new(move |n| Act::Search(word(n)))),
+        plan("flag", 1, Box::new(flag)),
+        plan("flag", 8, Box::new(flag)),
     ]
 }
 
 /// The most operations of one measurement: enough for a 99th percentile.
 const ACTS_MAX: usize = 5000;
 
-/// One client does one act after the other until the time is over; the first few warm the caches and don't count.
+/// The clients do one act after the other until the time is over; the first few warm the caches and don't count.
 async fn drive<R: Reader>(
-    reader: &mut R,
+    mut readers: Vec<R>,
     tree: &Tree,
-    act: &dyn Fn(usize) -> Act,
+    plan: &Plan,
     options: &Options,
 ) -> Result<Measured, Fail> {
+    let time = Duration::from_secs(options.seconds);
     let warm = Instant::now();
     for n in 0..20 {
-        reader.act(&act(n)).await?;
-        if warm.elapsed() > Duration::from_secs(options.seconds) {
+        let at = n % readers.len();
+        readers[at].act(&(plan.act)(n)).await?;
+        if warm.elapsed() > time {
             break;
         }
     }
     let watch = Watch::start(tree);
-    let mut samples = Samples::default();
-    let before = reader.octets();
-    for n in 0..ACTS_MAX {
-        let started = Instant::now();
-        reader.act(&act(n)).await?;
-        samples.add(started);
-        if watch.wall() > Duration::from_secs(options.seconds) {
-            break;
+    let before: u64 = readers.iter().map(Reader::octets).sum();
+    let next = Cell::new(0);
+    let clients = readers.iter_mut().map(async |reader| {
+        let mut samples = Samples::default();
+        while next.get() < ACTS_MAX && watch.wall() < time {
+            let act = (plan.act)(next.replace(next.get() + 1));
+            let started = Instant::now();
+            reader.act(&act).await?;
+            samples.add(started);
         }
+        Ok::<Samples, Fail>(samples)
+    });
+    let mut samples = Samples::default();
+    for each in try_join_all(clients).await? {
+        samples.join(each);
     }
     let wall = watch.wall();
     let mut measured = watch.finish(wall, samples);
-    measured.sent = reader.octets() - before;
+    measured.sent = readers.iter().map(Reader::octets).sum::<u64>() - before;
     Ok(measured)
 }
 
