@@ -120,6 +120,7 @@ impl Template {
         let mut in_header = true;
         let mut has_subject = false;
         let mut field = Vec::new();
+        let mail = mail.strip_suffix(b"\n").unwrap_or(mail);
         for line in mail.split(|byte| *byte == b'\n') {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if !in_header {
@@ -129,11 +130,14 @@ impl Template {
                 field.extend_from_slice(line);
             } else {
                 has_subject |= finish_field(&mut field, &mut head, &mut tail, has_subject);
-                in_header = !line.is_empty();
+                if line.is_empty() {
+                    in_header = false;
+                    push_line(&mut tail, line);
+                }
                 field.extend_from_slice(line);
             }
         }
-        finish_field(&mut field, &mut head, &mut tail, has_subject);
+        has_subject |= finish_field(&mut field, &mut head, &mut tail, has_subject);
         if !has_subject {
             // All of the mail is in `tail` so far: a subject of its own goes before it.
             head.extend_from_slice(b"Subject: mail");
@@ -156,10 +160,7 @@ fn finish_field(
     let name = name.trim_ascii().to_ascii_lowercase();
     // What the last delivery wrote, and what the variant writes anew.
     let dropped = [&b"return-path"[..], b"delivered-to", b"message-id"].contains(&&name[..]);
-    if dropped
-        || field.starts_with(b"From ")
-        || (field.is_empty() && head.is_empty() && tail.is_empty())
-    {
+    if dropped || field.is_empty() || field.starts_with(b"From ") {
         return false;
     }
     if name == b"subject" && !has_subject {
@@ -265,7 +266,7 @@ mod tests {
     fn a_variant_has_its_own_id_and_subject() {
         check(
             "Return-Path: <x>\nFrom: a\nSubject: long\n one\nMessage-Id: <old@x>\nTo: b\n\nHello\n.dot\n",
-            "Message-ID: <7.variant@bench.example>\r\nFrom: a\r\nSubject: long\r\n one [7]\r\nTo: b\r\n\r\nHello\r\n..dot\r\n\r\n.\r\n",
+            "Message-ID: <7.variant@bench.example>\r\nFrom: a\r\nSubject: long\r\n one [7]\r\nTo: b\r\n\r\nHello\r\n..dot\r\n.\r\n",
         );
         check(
             "From: a\n\nHello",
