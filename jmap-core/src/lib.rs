@@ -20,7 +20,6 @@ pub mod push {
     //! Push notifications (RFC 8620 §7.2).
     pub mod crypto;
 }
-mod provisional;
 pub mod rng;
 
 pub use self::core::{Context, Core, Handle, Parts};
