@@ -18,6 +18,7 @@ use crate::{
     bus::{Bus, Subscription},
     caller::Caller,
     clock::Clock,
+    directory::Directory,
     limits::Limits,
     rng::Rng,
 };
@@ -46,6 +47,7 @@ pub struct Inner {
     pub hostname: String,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) bus: Arc<Bus>,
+    pub(crate) directory: Directory,
 }
 
 impl std::ops::Deref for Core {
@@ -99,6 +101,7 @@ impl Core {
         store::format::open(&parts.engine).await?;
         let bus = Arc::new(Bus::default());
         let accounts = Accounts::new(parts.engine.clone(), bus.clone());
+        let directory = Directory::new(&parts.rng, &parts.clock);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -107,6 +110,7 @@ impl Core {
             hostname: parts.hostname,
             accounts,
             bus,
+            directory,
         })))
     }
 
