@@ -12,6 +12,7 @@ pub mod caller;
 pub mod clock;
 mod core;
 pub mod directory;
+mod echo;
 pub mod error;
 pub mod inproc;
 pub mod limits;
