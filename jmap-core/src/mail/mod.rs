@@ -3,7 +3,7 @@
 pub mod access;
 pub mod mailbox;
 pub mod message;
-pub mod query;
+// query: with Email
 pub mod records;
 pub mod search;
 pub mod search_snippet;
