@@ -34,6 +34,8 @@ pub struct AccountHandle {
     engine: Arc<dyn Engine>,
     view: RwLock<Option<View>>,
     loading: AsyncMutex<()>,
+    /// Held while the items of a /set are staged, so that `ifInState` is true of all of them.
+    pub set_turn: AsyncMutex<()>,
     used: AtomicU64,
 }
 
@@ -141,6 +143,7 @@ impl Accounts {
             engine: self.engine.clone(),
             view: RwLock::new(None),
             loading: AsyncMutex::new(()),
+            set_turn: AsyncMutex::new(()),
             used: AtomicU64::new(0),
         })
     }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod inproc;
 pub mod limits;
 pub mod mail;
+pub mod object;
 pub mod push {
     //! Push notifications (RFC 8620 §7.2).
     pub mod crypto;

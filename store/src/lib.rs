@@ -16,3 +16,4 @@ pub use account::{AccountWriter, Committed, Head, Txn};
 pub use error::Error;
 pub use log::{Change, ChangeKind};
 pub use record::{Record, decode_numbers, numbers};
+pub mod search;

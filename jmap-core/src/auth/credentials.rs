@@ -76,7 +76,7 @@ pub enum AuthError {
     #[error("the login name or the secret is wrong")]
     Invalid,
     /// Too many failures; the client may try again after `retry_after`.
-    #[error("too many failed logins; try again in {} seconds", retry_after.as_secs().max(1))]
+    #[error("too many failed logins; try again in {} seconds", .retry_after.as_secs().max(1))]
     TooManyAttempts { retry_after: Duration },
     /// The secret was right, and the account may not log in.
     #[error("this account is disabled")]

@@ -5,10 +5,25 @@
 //! true at the moment it is applied.
 //! Other half: `crate::db` turns records and rooms into keys and batches.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod faulty;
+mod memory;
+mod overlay;
+mod rocks;
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use self::{
+    faulty::{FaultPlan, FaultyEngine, SplitMix64},
+    memory::MemoryEngine,
+    rocks::{Compression, RocksEngine, RocksOptions},
+};
 
 pub type Key = Vec<u8>;
 pub type KeyRange = Range<Key>;
@@ -99,13 +114,16 @@ pub enum Write {
     Add(Key, i64),
 }
 
-/// Why a batch was not applied. In either case nothing of it was.
+/// Why a batch was not applied.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
     /// Assertion number `.0` of the batch was not true: somebody else was faster. The
-    /// caller reads again and tries anew.
+    /// caller reads again and tries anew. Nothing of the batch was applied.
     #[error("assertion {0} of the batch does not hold")]
     Conflict(usize),
+    /// With an embedded engine nothing of the batch was applied, nor ever will be. Where the
+    /// database is behind a network, the answer may be what got lost: either the whole batch
+    /// was applied or nothing, and the caller reads again before it tries anew.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

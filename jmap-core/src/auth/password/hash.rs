@@ -134,7 +134,7 @@ fn verify_argon2(stored: &str, password: &str) -> Result<Verdict, StoredHashErro
         Algorithm::try_from(stored.algorithm.as_str()).map_err(|_| StoredHashError::Malformed)?;
     // The PHC strings of argon2 before it had a version field are of version 1.0.
     let version = match stored.version {
-        Some(version) => version.try_into().map_err(|_| StoredHashError::Malformed)?,
+        Some(version) => Version::try_from(version).map_err(|_| StoredHashError::Malformed)?,
         None => Version::V0x10,
     };
     let params = Params::try_from(&stored).map_err(|_| StoredHashError::Malformed)?;

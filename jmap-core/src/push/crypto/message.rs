@@ -98,7 +98,7 @@ pub(super) fn encrypt_with(
         return Err(PushCryptoError::TooLong);
     }
     let sender = public_point(private)?;
-    let material = keying_material(private, &keys.public, &keys.auth, &keys.public, &sender)?;
+    let material = keying_material(private, &keys.public, &*keys.auth, &keys.public, &sender)?;
     let header = Header {
         salt,
         record_octets: RECORD_OCTETS,

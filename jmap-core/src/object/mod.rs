@@ -1,0 +1,14 @@
+//! The shared loops of the standard methods (RFC 8620 §5): what all objects have in common is here,
+//! once; an object says only what it is.
+
+mod changes;
+mod creation;
+mod get;
+mod query;
+mod set;
+
+pub use changes::{ChangesObject, delta_since};
+pub use creation::resolve_creation_ids;
+pub use get::{GetObject, Properties, properties_of};
+pub use query::{QueryObject, Results, Search, Window, window};
+pub use set::{check_state, Rejected, SetObject, Staged};

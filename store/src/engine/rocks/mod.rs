@@ -1,0 +1,180 @@
+//! The embedded engine: RocksDB.
+//!
+//! Holds: a commit that returned `Ok` was written to the log and the log was synced; a commit
+//! that returned an error stays undone, also after a crash (see `fence`); memory is bounded by
+//! [`RocksOptions`], however large the database is.
+//! Other half: `committer` is the only writer; `overlay` says what a group of batches means.
+
+mod committer;
+mod error;
+mod fence;
+mod options;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rocksdb::{Cache, DB, FlushOptions};
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::options::{Compression, RocksOptions};
+use self::{
+    committer::{Committer, Request},
+    error::{engine_error, open_error},
+    fence::Fence,
+    read::{Reader, RocksSnapshot},
+};
+use super::{Batch, CommitError, Engine, EngineError, Key, Page, Snapshot};
+
+/// Commits that wait for the committer. One more waits in `commit` itself.
+pub const QUEUE_BATCHES_MAX: usize = 1024;
+
+/// A RocksDB database and the thread that writes to it.
+///
+/// Dropping it waits until every commit that was taken has been answered, and flushes. The
+/// folder stays locked while a [`Snapshot`] lives.
+pub struct RocksEngine {
+    db: Arc<DB>,
+    cache: Cache,
+    options: RocksOptions,
+    path: PathBuf,
+    queue: Option<mpsc::Sender<Request>>,
+    committer: Option<JoinHandle<()>>,
+}
+
+impl RocksEngine {
+    /// Opens the database in the folder `path`, which is made when it isn't there.
+    ///
+    /// Blocks while the log is read again: seconds after a crash, milliseconds otherwise.
+    ///
+    /// # Errors
+    /// `Locked` when another process (or another engine in this one) has the folder, `Full`
+    /// when it can't be written, `Corrupt` when what is there isn't a sound database.
+    pub fn open(
+        path: impl AsRef<Path>,
+        options: &RocksOptions,
+    ) -> Result<Arc<dyn Engine>, EngineError> {
+        Ok(Arc::new(Self::open_engine(path.as_ref(), options)?))
+    }
+
+    pub(crate) fn open_engine(path: &Path, options: &RocksOptions) -> Result<Self, EngineError> {
+        fs::create_dir_all(path).map_err(|error| open_error(path, &error.to_string()))?;
+        let cache = Cache::new_lru_cache(options.block_cache_octets);
+        let database_options = options.database(&cache);
+        let fence = Fence::open(path)?;
+        let db =
+            DB::open(&database_options, path).map_err(|error| open_error(path, error.as_ref()))?;
+        let db = Arc::new(db);
+        let (queue, requests) = mpsc::channel(QUEUE_BATCHES_MAX);
+        let committer = Committer::new(db.clone(), requests, options.sync, fence);
+        let committer = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || committer.run())
+            .map_err(|error| EngineError::Io(format!("no thread for commits: {error}").into()))?;
+        Ok(Self {
+            db,
+            cache,
+            options: options.clone(),
+            path: path.to_owned(),
+            queue: Some(queue),
+            committer: Some(committer),
+        })
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader::new(&self.db, None)
+    }
+}
+
+#[async_trait]
+impl Engine for RocksEngine {
+    // Reads take microseconds, less than a change of threads would, and are done in place.
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.reader().get(key)
+    }
+
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        self.reader().multi_get(keys)
+    }
+
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.reader().scan(&page)
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
+        Ok(Arc::new(RocksSnapshot::new(&self.db)))
+    }
+
+    /// A caller that stops waiting leaves it open whether the batch is applied.
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let gone = || EngineError::Io("the committer has ended".into());
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        queue
+            .send(Request { batch, answer })
+            .await
+            .map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    async fn disk_octets(&self) -> Result<u64, EngineError> {
+        folder_octets(&self.path).map_err(|error| EngineError::Io(error.to_string().into()))
+    }
+
+    async fn trim_memory(&self) {
+        // An empty cache, then as large as before. What is in use at this moment stays.
+        self.cache.clone().set_capacity(0);
+        self.cache
+            .clone()
+            .set_capacity(self.options.block_cache_octets);
+        let mut flush = FlushOptions::default();
+        flush.set_wait(false);
+        if let Err(error) = self.db.flush_opt(&flush) {
+            tracing::warn!(error = %engine_error(error), "the write buffers stay in memory");
+        }
+    }
+}
+
+impl Drop for RocksEngine {
+    fn drop(&mut self) {
+        // The committer ends when there is no sender left and the queue is empty.
+        self.queue = None;
+        if let Some(committer) = self.committer.take()
+            && committer.join().is_err()
+        {
+            tracing::error!("the committer panicked");
+        }
+    }
+}
+
+impl fmt::Debug for RocksEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RocksEngine")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+fn folder_octets(path: &Path) -> io::Result<u64> {
+    let mut octets = 0;
+    for entry in fs::read_dir(path)? {
+        match entry?.metadata() {
+            Ok(metadata) => octets += metadata.len(),
+            // Compaction took the file away in the meantime.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(octets)
+}
