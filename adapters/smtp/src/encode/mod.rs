@@ -74,7 +74,13 @@ impl Reply {
                 octets.push(b' ');
             }
             let text = line.bytes().take(REPLY_TEXT_OCTETS_MAX);
-            octets.extend(text.map(|octet| if octet.is_ascii_control() { b'?' } else { octet }));
+            octets.extend(text.map(|octet| {
+                if octet.is_ascii_control() {
+                    b'?'
+                } else {
+                    octet
+                }
+            }));
             octets.extend_from_slice(b"\r\n");
         }
         octets

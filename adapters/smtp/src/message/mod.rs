@@ -27,33 +27,36 @@ pub fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            let start = at;
-            let mut end = line_end(message, start)?;
-            while matches!(message.get(end), Some(b' ' | b'\t')) {
-                end = line_end(message, end)?;
-            }
-            at = end;
-            if let Some(name) = field_name(&message[start..end]) {
-                let range = start..end;
+            let range = at..field_end(message, at)?;
+            at = range.end;
+            if let Some(name) = field_name(&message[range.clone()]) {
                 return Some(Field { name, range });
             }
         }
     })
 }
 
-/// Where the line after the one at `start` begins. None at the end, and at the empty line.
-fn line_end(message: &[u8], start: usize) -> Option<usize> {
-    let rest = message.get(start..)?;
-    if rest.is_empty() || rest.starts_with(b"\r\n") {
+/// Where the line at `start`, with the folded lines after it, ends. None at the end, and at the empty line.
+fn field_end(message: &[u8], start: usize) -> Option<usize> {
+    if message.get(start..)?.starts_with(b"\r\n") {
         return None;
     }
-    let length = rest.iter().position(|octet| *octet == b'\n');
-    Some(start + length.map_or(rest.len(), |at| at + 1))
+    let mut end = line_end(message, start)?;
+    while matches!(message.get(end), Some(b' ' | b'\t')) {
+        end = line_end(message, end)?;
+    }
+    Some(end)
+}
+
+/// Where the line after the one at `start` begins. None at the end.
+fn line_end(message: &[u8], start: usize) -> Option<usize> {
+    let rest = message.get(start..).filter(|rest| !rest.is_empty())?;
+    Some(start + memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1))
 }
 
 /// RFC 5322 §2.2, and §4.5 with white space before the colon.
 fn field_name(line: &[u8]) -> Option<&[u8]> {
-    let colon = line.iter().position(|octet| *octet == b':')?;
+    let colon = memchr::memchr(b':', line)?;
     let name = line[..colon].trim_ascii_end();
     let proper = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
     proper.then_some(name)
@@ -78,27 +81,34 @@ pub fn count(message: &[u8], name: &str) -> usize {
 
 /// Takes the fields of these names out of the message that begins at `start`.
 pub fn remove(octets: &mut Vec<u8>, start: usize, names: &[&str]) {
-    let message = octets.get(start..).unwrap_or_default();
-    let doomed: Vec<Range<usize>> = fields(message)
-        .filter(|field| names.iter().any(|name| field.is(name)))
-        .map(|field| start + field.range.start..start + field.range.end)
-        .collect();
-    // From the last to the first, so that the ranges stay true.
-    for range in doomed.into_iter().rev() {
-        octets.drain(range);
+    let (mut read, mut write) = (start, start);
+    while let Some(end) = field_end(octets, read) {
+        let name = field_name(&octets[read..end]).unwrap_or_default();
+        let doomed = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
+        if !names.iter().any(doomed) {
+            if write < read {
+                octets.copy_within(read..end, write);
+            }
+            write += end - read;
+        }
+        read = end;
+    }
+    if write < read {
+        octets.copy_within(read.., write);
+        octets.truncate(octets.len() - (read - write));
     }
 }
 
-/// Whether all lines end with CRLF, without a CR or LF anywhere else.
+/// Whether every CR has an LF after it, and every LF a CR before it.
 pub fn is_strict(message: &[u8]) -> bool {
-    let mut after_cr = false;
-    for &octet in message {
-        if after_cr != (octet == b'\n') {
+    let mut rest = message;
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        if !rest[at..].starts_with(b"\r\n") {
             return false;
         }
-        after_cr = octet == b'\r';
+        rest = &rest[at + 2..];
     }
-    !after_cr
+    true
 }
 
 #[cfg(test)]

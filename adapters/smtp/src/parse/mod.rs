@@ -192,7 +192,12 @@ pub fn parse(line: &[u8]) -> Result<Command, ParseError> {
         return Err(unknown(word));
     };
     if line.len() + 2 > verb.octets_max() {
-        return Err(ParseError::TooLong);
+        let bdat = verb == Verb::Bdat;
+        return Err(if bdat {
+            ParseError::ChunkSize
+        } else {
+            ParseError::TooLong
+        });
     }
     match verb {
         Verb::Helo => hello(rest).map(Command::Helo),
@@ -301,9 +306,7 @@ fn mail_parameter(mail: &mut Mail, parameter: &[u8]) -> Result<(), ParseError> {
     };
     let is = |name: &str| keyword.eq_ignore_ascii_case(name.as_bytes());
     if is("SIZE") && mail.size.is_none() {
-        let size = value
-            .and_then(decimal)
-            .ok_or(ParseError::ParameterValue)?;
+        let size = value.and_then(decimal).ok_or(ParseError::ParameterValue)?;
         mail.size = Some(size);
         return Ok(());
     }
