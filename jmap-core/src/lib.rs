@@ -10,6 +10,7 @@ pub mod bus;
 pub mod caller;
 pub mod clock;
 mod core;
+mod echo;
 pub mod error;
 pub mod inproc;
 pub mod limits;
@@ -19,6 +20,7 @@ pub mod push {
     //! Push notifications (RFC 8620 §7.2).
     pub mod crypto;
 }
+mod provisional;
 pub mod rng;
 
 pub use self::core::{Context, Core, Handle, Parts};

@@ -117,10 +117,15 @@ impl Core {
     ///
     /// `Ok` means that the message is on disk, and will be (or already is) in the recipient's inbox.
     pub async fn deliver(&self, inbound: Inbound) -> Vec<Result<(), DeliverError>> {
-        let accounts: BTreeSet<AccountId> =
-            inbound.recipients.iter().flat_map(|r| r.targets.iter().copied()).collect();
+        let accounts: BTreeSet<AccountId> = inbound
+            .recipients
+            .iter()
+            .flat_map(|r| r.targets.iter().copied())
+            .collect();
         let message = parse(inbound.message.clone()).await;
-        let mut outcomes = self.deliver_all(&message, accounts.into_iter().collect()).await;
+        let mut outcomes = self
+            .deliver_all(&message, accounts.into_iter().collect())
+            .await;
         let of_recipient = |recipient: &Recipient| {
             let mut worst = Ok(());
             for account in &recipient.targets {
@@ -142,7 +147,11 @@ impl Core {
         accounts: Vec<AccountId>,
     ) -> HashMap<AccountId, Result<(), DeliverError>> {
         let received_at = self.clock.now().seconds();
-        let delivery = Delivery { message: message.clone(), received_at, delivery: None };
+        let delivery = Delivery {
+            message: message.clone(),
+            received_at,
+            delivery: None,
+        };
         if let [account] = accounts[..] {
             let outcome = self.deliver_to(account, &delivery).await;
             return HashMap::from([(account, outcome)]);
@@ -160,7 +169,10 @@ impl Core {
         let mut outcomes = HashMap::new();
         let mut open = Vec::with_capacity(accounts.len());
         for account in accounts {
-            match self.has_room(account, delivery.message.octets.len() as u64).await {
+            match self
+                .has_room(account, delivery.message.octets.len() as u64)
+                .await
+            {
                 Ok(true) => open.push(account),
                 Ok(false) => drop(outcomes.insert(account, Err(DeliverError::OverQuota))),
                 Err(error) => drop(outcomes.insert(account, Err(temporary(error)))),
@@ -182,7 +194,12 @@ impl Core {
         outcomes
     }
 
-    async fn put_pending(&self, number: u64, delivery: &Delivery, accounts: &[AccountId]) -> Result<(), store::Error> {
+    async fn put_pending(
+        &self,
+        number: u64,
+        delivery: &Delivery,
+        accounts: &[AccountId],
+    ) -> Result<(), store::Error> {
         let record = PendingDelivery {
             blob: delivery.message.hash,
             accounts: accounts.iter().map(|account| account.number()).collect(),
@@ -190,10 +207,16 @@ impl Core {
         };
         for _ in 0..TRIES {
             let mut batch = Batch::new();
-            delivery.message.ensure_stored(&self.engine, &mut batch).await?;
+            delivery
+                .message
+                .ensure_stored(&self.engine, &mut batch)
+                .await?;
             batch.put(keys::pending_delivery(number), record.to_bytes());
             // The reference that keeps the blob until the accounts have theirs.
-            batch.put(keys::blob_ref(&record.blob, PENDING, DataType::Email, number), Bytes::new());
+            batch.put(
+                keys::blob_ref(&record.blob, PENDING, DataType::Email, number),
+                Bytes::new(),
+            );
             match self.engine.commit(batch).await.map_err(store::Error::from) {
                 Err(store::Error::Conflict) => {}
                 result => return result,
@@ -207,14 +230,24 @@ impl Core {
         let each = stream::iter(accounts).map(|&account| self.deliver_to(account, delivery));
         let results: Vec<_> = each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await;
         // An account that went away, or is full by now, doesn't come back by trying.
-        let open = results.iter().any(|r| matches!(r, Err(DeliverError::Temporary | DeliverError::NoRoom)));
+        let open = results
+            .iter()
+            .any(|r| matches!(r, Err(DeliverError::Temporary | DeliverError::NoRoom)));
         if open {
             return;
         }
         let mut batch = Batch::new();
         batch.delete(keys::pending_delivery(number));
-        batch.delete(keys::blob_ref(&delivery.message.hash, PENDING, DataType::Email, number));
-        batch.put(keys::blob_candidate(self.clock.now().0.max(0) as u64, &delivery.message.hash), Bytes::new());
+        batch.delete(keys::blob_ref(
+            &delivery.message.hash,
+            PENDING,
+            DataType::Email,
+            number,
+        ));
+        batch.put(
+            keys::blob_candidate(self.clock.now().0.max(0) as u64, &delivery.message.hash),
+            Bytes::new(),
+        );
         for &account in accounts {
             batch.delete(keys::delivered(account, number));
         }
@@ -227,21 +260,36 @@ impl Core {
     pub async fn resume_deliveries(&self) -> Result<usize, store::Error> {
         const AT_ONCE: usize = 100;
         let range = keys::all(keys::Subspace::PendingDelivery);
-        let rows = self.engine.scan(Page::first(range.clone(), AT_ONCE)).await?;
+        let rows = self
+            .engine
+            .scan(Page::first(range.clone(), AT_ONCE))
+            .await?;
         for (key, value) in rows {
             let number = keys::decode_pending_delivery(&key)
                 .ok_or_else(|| store::Error::bad_key("pending delivery", &key))?;
             let record = PendingDelivery::from_bytes(&key, &value)?;
             let Some(octets) = store::blob::get(&self.engine, &record.blob).await? else {
-                tracing::error!(delivery = number, "the message of a pending delivery is missing");
+                tracing::error!(
+                    delivery = number,
+                    "the message of a pending delivery is missing"
+                );
                 continue;
             };
             let message = parse(octets).await;
-            let delivery = Delivery { message, received_at: record.received_at, delivery: Some(number) };
-            let accounts: Vec<AccountId> = record.accounts.iter().map(|&n| AccountId::new(n)).collect();
+            let delivery = Delivery {
+                message,
+                received_at: record.received_at,
+                delivery: Some(number),
+            };
+            let accounts: Vec<AccountId> =
+                record.accounts.iter().map(|&n| AccountId::new(n)).collect();
             self.finish_pending(number, &delivery, &accounts).await;
         }
-        Ok(self.engine.scan(Page::first(range, AT_ONCE).keys_only()).await?.len())
+        Ok(self
+            .engine
+            .scan(Page::first(range, AT_ONCE).keys_only())
+            .await?
+            .len())
     }
 
     async fn has_room(&self, account: AccountId, octets: u64) -> Result<bool, store::Error> {
@@ -250,7 +298,11 @@ impl Core {
         Ok(quota == 0 || used.saturating_add(octets) <= quota)
     }
 
-    async fn deliver_to(&self, account: AccountId, delivery: &Delivery) -> Result<(), DeliverError> {
+    async fn deliver_to(
+        &self,
+        account: AccountId,
+        delivery: &Delivery,
+    ) -> Result<(), DeliverError> {
         for _ in 0..TRIES {
             match self.try_deliver(account, delivery).await {
                 Err(Rejected::Store(store::Error::Conflict)) => {}

@@ -64,7 +64,10 @@ pub fn uid_validity(now: UtcMillis) -> u32 {
 pub fn insert_mailbox(txn: &mut MailTxn, record: MailboxRecord) -> u64 {
     let id = txn.new_id();
     let account = txn.account();
-    txn.put(keys::mailbox_uid(account, id), numbers(&[record.uid_validity.into(), 1]));
+    txn.put(
+        keys::mailbox_uid(account, id),
+        numbers(&[record.uid_validity.into(), 1]),
+    );
     put_mailbox(txn, id, record, ChangeKind::Created);
     id
 }
@@ -73,7 +76,10 @@ pub fn insert_mailbox(txn: &mut MailTxn, record: MailboxRecord) -> u64 {
 pub fn put_mailbox(txn: &mut MailTxn, id: u64, record: MailboxRecord, kind: ChangeKind) {
     txn.put_record(keys::object(txn.account(), DataType::Mailbox, id), &record);
     txn.changed(Change::new(DataType::Mailbox, id, kind));
-    txn.emit(ViewEvent::Mailbox { id, record: Arc::new(record) });
+    txn.emit(ViewEvent::Mailbox {
+        id,
+        record: Arc::new(record),
+    });
 }
 
 /// Removes a mailbox that has no emails any more.
@@ -147,19 +153,28 @@ pub async fn insert_email(
     let size = message.octets.len() as u64;
     let used = txn.head.used_octets.saturating_add(size);
     if placement.quota_octets != 0 && used > placement.quota_octets {
-        return Err(SetError::describe(SetErrorKind::OverQuota, "The account has no room for it.").into());
+        return Err(
+            SetError::describe(SetErrorKind::OverQuota, "The account has no room for it.").into(),
+        );
     }
     let mut batch = Batch::new();
     message.ensure_stored(txn.engine(), &mut batch).await?;
     txn.append_unread(batch);
     let account = txn.account();
     let id = txn.new_id();
-    txn.put(keys::blob_ref(&message.hash, account, DataType::Email, id), Bytes::new());
+    txn.put(
+        keys::blob_ref(&message.hash, account, DataType::Email, id),
+        Bytes::new(),
+    );
     let thread = join_thread(txn, &message.summary, id).await?;
     let mut mailboxes = Vec::with_capacity(placement.mailboxes.len());
     for &mailbox in &placement.mailboxes {
         let uid = next_uid(txn, mailbox).await?;
-        mailboxes.push(InMailbox { mailbox, uid, saved_at: now.seconds() });
+        mailboxes.push(InMailbox {
+            mailbox,
+            uid,
+            saved_at: now.seconds(),
+        });
         txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
     }
     let mut keywords = placement.keywords.clone();
@@ -174,7 +189,7 @@ pub async fn insert_email(
         keywords,
         created_seq: txn.sequence(),
         modseq: txn.sequence(),
-        sent_at: message.summary.sent_at.map(|date| date.seconds),
+        sent_at: message.summary.sent_at.map(|date| date.timestamp),
         has_attachment: message.summary.has_attachment,
     };
     txn.head.used_octets = used;
@@ -182,9 +197,16 @@ pub async fn insert_email(
     txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
     txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
     if placement.is_delivery {
-        txn.changed(Change::new(DataType::EmailDelivery, id, ChangeKind::Created));
+        txn.changed(Change::new(
+            DataType::EmailDelivery,
+            id,
+            ChangeKind::Created,
+        ));
     }
-    txn.emit(ViewEvent::Email { id, record: Arc::new(record) });
+    txn.emit(ViewEvent::Email {
+        id,
+        record: Arc::new(record),
+    });
     Ok(Inserted { id, thread })
 }
 
@@ -208,14 +230,20 @@ fn thread_ref_hashes(summary: &Summary) -> impl Iterator<Item = u64> {
     let subject = summary.subject_hash;
     let hashes = summary.thread_hashes().into_iter();
     // A message that names thousands of others is in one thread with the first ones.
-    hashes.take(THREAD_REFS_MAX).map(move |hash| hash.rotate_left(17) ^ subject)
+    hashes
+        .take(THREAD_REFS_MAX)
+        .map(move |hash| hash.rotate_left(17) ^ subject)
 }
 
 /// Message ids of one message that count for threading.
 pub const THREAD_REFS_MAX: usize = 64;
 
 /// Finds the thread of a new email, or begins one, and counts the email in it.
-async fn join_thread(txn: &mut MailTxn, summary: &Summary, email: u64) -> Result<u64, store::Error> {
+async fn join_thread(
+    txn: &mut MailTxn,
+    summary: &Summary,
+    email: u64,
+) -> Result<u64, store::Error> {
     let account = txn.account();
     let mut refs = Vec::new();
     for hash in thread_ref_hashes(summary) {
@@ -226,7 +254,10 @@ async fn join_thread(txn: &mut MailTxn, summary: &Summary, email: u64) -> Result
         };
         refs.push((key, value));
     }
-    let known = refs.iter().filter_map(|(_, value)| value.map(|[thread, _]| thread)).min();
+    let known = refs
+        .iter()
+        .filter_map(|(_, value)| value.map(|[thread, _]| thread))
+        .min();
     let thread = known.unwrap_or(email);
     for (key, value) in refs {
         let [thread, count] = value.unwrap_or([thread, 0]);
@@ -238,13 +269,21 @@ async fn join_thread(txn: &mut MailTxn, summary: &Summary, email: u64) -> Result
         None => 0,
     };
     txn.put(key, numbers(&[count + 1]));
-    let kind = if count == 0 { ChangeKind::Created } else { ChangeKind::Updated };
+    let kind = if count == 0 {
+        ChangeKind::Created
+    } else {
+        ChangeKind::Updated
+    };
     txn.changed(Change::new(DataType::Thread, thread, kind));
     Ok(thread)
 }
 
 /// Takes an email out of its thread; the thread goes with its last email.
-async fn leave_thread(txn: &mut MailTxn, summary: Option<&Summary>, thread: u64) -> Result<(), store::Error> {
+async fn leave_thread(
+    txn: &mut MailTxn,
+    summary: Option<&Summary>,
+    thread: u64,
+) -> Result<(), store::Error> {
     let account = txn.account();
     for hash in summary.into_iter().flat_map(thread_ref_hashes) {
         let key = keys::thread_ref(account, hash);
@@ -272,7 +311,8 @@ async fn leave_thread(txn: &mut MailTxn, summary: Option<&Summary>, thread: u64)
 
 /// The record of an email, as the transaction sees it.
 pub async fn email(txn: &MailTxn, id: u64) -> Result<Option<EmailRecord>, store::Error> {
-    txn.record(&keys::object(txn.account(), DataType::Email, id)).await
+    txn.record(&keys::object(txn.account(), DataType::Email, id))
+        .await
 }
 
 /// Gives an email other mailboxes and keywords. Where it stays, it keeps its UID.
@@ -289,11 +329,19 @@ pub async fn change_email(
     let keywords_changed = keywords != record.keywords;
     let mut places = Vec::with_capacity(mailboxes.len());
     for &mailbox in mailboxes {
-        match record.mailboxes.iter().find(|place| place.mailbox == mailbox) {
+        match record
+            .mailboxes
+            .iter()
+            .find(|place| place.mailbox == mailbox)
+        {
             Some(place) => places.push(*place),
             None => {
                 let uid = next_uid(txn, mailbox).await?;
-                places.push(InMailbox { mailbox, uid, saved_at: now.seconds() });
+                places.push(InMailbox {
+                    mailbox,
+                    uid,
+                    saved_at: now.seconds(),
+                });
             }
         }
     }
@@ -302,7 +350,11 @@ pub async fn change_email(
         return Ok(());
     }
     // Unread counts of all its mailboxes may change with its keywords.
-    let touched = record.mailboxes.iter().chain(&places).map(|place| place.mailbox);
+    let touched = record
+        .mailboxes
+        .iter()
+        .chain(&places)
+        .map(|place| place.mailbox);
     for mailbox in touched {
         txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
     }
@@ -311,12 +363,20 @@ pub async fn change_email(
     record.modseq = txn.sequence();
     txn.put_record(keys::object(txn.account(), DataType::Email, id), &record);
     txn.changed(Change::new(DataType::Email, id, ChangeKind::Updated));
-    txn.emit(ViewEvent::Email { id, record: Arc::new(record) });
+    txn.emit(ViewEvent::Email {
+        id,
+        record: Arc::new(record),
+    });
     Ok(())
 }
 
 /// Removes an email. Its blob goes when nothing else refers to it, after a time of grace.
-pub async fn remove_email(txn: &mut MailTxn, id: u64, record: &EmailRecord, now: UtcMillis) -> Result<(), store::Error> {
+pub async fn remove_email(
+    txn: &mut MailTxn,
+    id: u64,
+    record: &EmailRecord,
+    now: UtcMillis,
+) -> Result<(), store::Error> {
     let account = txn.account();
     let key = keys::summary(&record.blob);
     let summary = match txn.get(&key).await? {
@@ -325,12 +385,19 @@ pub async fn remove_email(txn: &mut MailTxn, id: u64, record: &EmailRecord, now:
     };
     leave_thread(txn, summary.as_ref(), record.thread).await?;
     for place in &record.mailboxes {
-        txn.changed(Change::new(DataType::Mailbox, place.mailbox, ChangeKind::Counts));
+        txn.changed(Change::new(
+            DataType::Mailbox,
+            place.mailbox,
+            ChangeKind::Counts,
+        ));
     }
     txn.head.used_octets = txn.head.used_octets.saturating_sub(record.size);
     txn.delete(keys::object(account, DataType::Email, id));
     txn.delete(keys::blob_ref(&record.blob, account, DataType::Email, id));
-    txn.put(keys::blob_candidate(now.0.max(0) as u64, &record.blob), Bytes::new());
+    txn.put(
+        keys::blob_candidate(now.0.max(0) as u64, &record.blob),
+        Bytes::new(),
+    );
     txn.changed(Change::new(DataType::Email, id, ChangeKind::Destroyed));
     txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
     txn.emit(ViewEvent::EmailGone { id });

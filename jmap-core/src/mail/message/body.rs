@@ -80,7 +80,11 @@ pub fn body_value(raw: &[u8], part: &Part, octets_max: usize) -> BodyValue {
     let mut value = line_feeds(strip_mark(&text));
     let is_truncated = octets_max > 0 && value.len() > octets_max;
     if is_truncated {
-        value.truncate(cut_position(&value, octets_max, part.media_type == "text/html"));
+        value.truncate(cut_position(
+            &value,
+            octets_max,
+            part.media_type == "text/html",
+        ));
     }
     BodyValue {
         value,
@@ -123,14 +127,27 @@ fn cut_position(value: &str, octets_max: usize, is_html: bool) -> usize {
 /// The plain text of a text part, from at most `source_max` encoded octets.
 fn plain_text(raw: &[u8], part: &Part, source_max: usize, text_max: usize) -> String {
     let encoded = encoded_octets(raw, part);
-    let encoded = &encoded[..encoded.len().min(source_max)];
-    let (octets, _) = decode_octets(encoded, part.encoding);
-    let (text, _) = decode_text(&octets, part);
+    let is_cut = encoded.len() > source_max;
+    let (octets, _) = decode_octets(&encoded[..encoded.len().min(source_max)], part.encoding);
+    let kept = if is_cut {
+        whole_characters(&octets)
+    } else {
+        &octets[..]
+    };
+    let (text, _) = decode_text(kept, part);
     let text = strip_mark(&text);
     if part.media_type == "text/html" {
         return html::to_text(text, text_max);
     }
     line_feeds(&text[..text.floor_char_boundary(text_max.min(text.len()))])
+}
+
+/// UTF-8 without the character that a cut left incomplete; anything else as it is.
+fn whole_characters(octets: &[u8]) -> &[u8] {
+    match std::str::from_utf8(octets) {
+        Err(error) if error.error_len().is_none() => &octets[..error.valid_up_to()],
+        _ => octets,
+    }
 }
 
 /// The preview: the start of the first body part that has text (RFC 8621 §4.1.4).
@@ -140,12 +157,7 @@ pub(super) fn preview(raw: &[u8], summary: &Summary) -> String {
         .filter_map(|&at| summary.parts.get(at as usize))
         .filter(|part| part.is_text());
     for part in texts.take(4) {
-        let text = plain_text(
-            raw,
-            part,
-            PREVIEW_SOURCE_OCTETS_MAX,
-            PREVIEW_CHARS_MAX * 16,
-        );
+        let text = plain_text(raw, part, PREVIEW_SOURCE_OCTETS_MAX, PREVIEW_CHARS_MAX * 16);
         let found = preview_of(&text);
         if !found.is_empty() {
             return found;
@@ -158,7 +170,11 @@ pub(super) fn preview(raw: &[u8], summary: &Summary) -> String {
 fn preview_of(text: &str) -> String {
     let own = text.lines().filter(|line| !line.starts_with('>'));
     let found = collapse(own);
-    if found.is_empty() { collapse(text.lines()) } else { found }
+    if found.is_empty() {
+        collapse(text.lines())
+    } else {
+        found
+    }
 }
 
 fn collapse<'x>(lines: impl Iterator<Item = &'x str>) -> String {
@@ -168,7 +184,10 @@ fn collapse<'x>(lines: impl Iterator<Item = &'x str>) -> String {
     for word in words {
         // Newsletters pad their previews with characters that nobody sees.
         let is_seen = |c: &char| {
-            !matches!(c, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+            !matches!(
+                c,
+                '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'
+            )
         };
         if !word.chars().any(|c| is_seen(&c)) {
             continue;
