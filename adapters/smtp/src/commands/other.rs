@@ -44,12 +44,9 @@ pub async fn help<B: Backend>(
     wire: &mut Wire<Stream>,
     _: Command,
 ) -> Handled {
-    let mode = session.mode();
-    let offered = Session::<B>::TABLE.iter();
-    let offered = offered.filter(|entry| entry.modes.contains(&mode));
-    let names: Vec<&str> = offered.map(|entry| entry.verb.name()).collect();
+    let names = offered(session).join(" ");
     session
-        .reply_idle(wire, Reply::new(214, "2.0.0", names.join(" ")))
+        .reply_idle(wire, Reply::new(214, "2.0.0", names))
         .await
 }
 
@@ -63,4 +60,12 @@ pub async fn vrfy<B: Backend>(
     session
         .reply_idle(wire, Reply::new(252, "2.0.0", text))
         .await
+}
+
+/// The names of all commands of this mode.
+fn offered<B: Backend>(session: &Session<B>) -> Vec<&'static str> {
+    let mode = session.mode();
+    let offered = Session::<B>::TABLE.iter();
+    let offered = offered.filter(|entry| entry.modes.contains(&mode));
+    offered.map(|entry| entry.verb.name()).collect()
 }
