@@ -33,6 +33,7 @@ pub async fn run<B: Backend>(
     let mut body = body.unwrap_or_else(|| Body::new(server.config.budget.share()));
     body::read_chunk(wire, &mut body, size, limits, pace).await?;
     if last {
+        body.end_chunks();
         return session.finish(wire, transaction, body).await;
     }
     let reply = match body.fate() {

@@ -6,12 +6,13 @@
 //! Other half: `transaction`, which makes a message of it.
 
 use bytes::Bytes;
-use net::reader::{Form, ReadError, Unstuffer};
+use net::reader::{ReadError, Unstuffer};
 use net::{Pace, Stream, Wire};
 use tokio::time::Instant;
 
 use crate::budget::Share;
 use crate::config::Limits;
+use crate::message;
 
 /// Room for what we put in front: trace fields, Date, Message-ID.
 pub const FRONT_OCTETS: usize = 2048;
@@ -34,7 +35,7 @@ pub struct Body {
     octets: Vec<u8>,
     share: Share,
     fate: Fate,
-    form: Form,
+    strict: bool,
 }
 
 impl Body {
@@ -43,7 +44,7 @@ impl Body {
             octets: Vec::new(),
             share,
             fate: Fate::Kept,
-            form: Form::default(),
+            strict: true,
         }
     }
 
@@ -51,9 +52,14 @@ impl Body {
         self.fate
     }
 
-    /// Which line endings there were in DATA.
-    pub fn form(&self) -> Form {
-        self.form
+    /// Whether it ends its lines with CRLF, and has no CR or LF elsewhere. Known once all has arrived.
+    pub fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// All chunks have arrived: looks at the line endings, which may be divided between chunks.
+    pub fn end_chunks(&mut self) {
+        self.strict = message::is_strict(self.content());
     }
 
     /// What has arrived, if it is kept.
@@ -148,7 +154,7 @@ pub async fn read_data(
             body.give_up(Fate::TooLarge);
         }
         if progress.ended {
-            body.form = unstuffer.form();
+            body.strict = unstuffer.form().is_strict();
             return Ok(());
         }
         let surplus = received.saturating_sub(limits.size_max);

@@ -231,7 +231,7 @@ fn unacceptable(body: &Body) -> Option<Reply> {
         Fate::TooLarge => return Some(translate::too_large()),
         Fate::NoRoom => return Some(translate::no_room_in_flight()),
     }
-    if !body.form().is_strict() {
+    if !body.is_strict() {
         let text = "The message has a CR or LF of its own; lines end with CRLF";
         return Some(Reply::new(554, "5.5.2", text));
     }

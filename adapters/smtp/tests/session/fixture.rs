@@ -184,4 +184,12 @@ impl Client {
         let line = self.0.read_line(1000, PACE).await;
         assert!(line.is_err(), "{line:?}");
     }
+
+    /// The connection has ended, perhaps after such a reply: what was sent after the end may have taken it away.
+    pub async fn expect_end_or(&mut self, start: &str) {
+        if let Ok(line) = self.0.read_line(1000, PACE).await {
+            assert!(line.octets.starts_with(start.as_bytes()), "{line:?}");
+            self.expect_end().await;
+        }
+    }
 }
