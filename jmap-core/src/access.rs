@@ -37,6 +37,10 @@ impl MailboxRights {
         self.0 & other.0 == other.0
     }
 
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

@@ -10,6 +10,7 @@ pub mod bus;
 pub mod caller;
 pub mod clock;
 mod core;
+mod echo;
 pub mod error;
 pub mod inproc;
 pub mod limits;

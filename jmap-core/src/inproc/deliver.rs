@@ -4,10 +4,26 @@
 //! whole; a message for many recipients is stored once.
 //! Other half: `adapters/smtp` speaks SMTP and LMTP and calls this.
 
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use bytes::Bytes;
-use jmap_types::AccountId;
+use futures_util::{StreamExt as _, stream};
+use jmap_types::{AccountId, DataType, SetErrorKind};
+use minicbor::{Decode, Encode};
+use store::{
+    Record,
+    engine::{Batch, EngineError, Page},
+    keys,
+};
+
+use crate::{
+    Core,
+    mail::write::{self, Message, Placement},
+    object::Rejected,
+};
 
 /// A recipient that was found to be deliverable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,4 +80,296 @@ pub enum DeliverError {
     /// 451 4.3.0
     #[error("the mail system has a temporary failure")]
     Temporary,
+}
+
+/// Accounts that one message is delivered to at the same time.
+const DELIVERIES_AT_ONCE: usize = 16;
+/// How often a delivery is tried when concurrent changes win.
+const TRIES: usize = 8;
+
+/// A message that was accepted for several accounts: kept until each has it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PendingDelivery {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub blob: [u8; 32],
+    #[n(1)]
+    pub accounts: Vec<u64>,
+    /// Seconds since 1970.
+    #[n(2)]
+    pub received_at: i64,
+}
+
+impl Record for PendingDelivery {
+    const KIND: &'static str = "pending delivery";
+}
+
+/// A message on its way into one account.
+#[derive(Clone, Debug)]
+struct Delivery {
+    message: Message,
+    received_at: i64,
+    /// Set when the message is for several accounts: each takes it once.
+    delivery: Option<u64>,
+}
+
+impl Core {
+    /// Delivers a message: an answer for each recipient, in their order.
+    ///
+    /// `Ok` means that the message is on disk, and will be (or already is) in the recipient's inbox.
+    pub async fn deliver(&self, inbound: Inbound) -> Vec<Result<(), DeliverError>> {
+        let accounts: BTreeSet<AccountId> = inbound
+            .recipients
+            .iter()
+            .flat_map(|r| r.targets.iter().copied())
+            .collect();
+        let message = parse(inbound.message.clone()).await;
+        let mut outcomes = self
+            .deliver_all(&message, accounts.into_iter().collect())
+            .await;
+        let of_recipient = |recipient: &Recipient| {
+            let mut worst = Ok(());
+            for account in &recipient.targets {
+                match outcomes.get_mut(account) {
+                    // One copy is enough: what is there once isn't refused.
+                    Some(Ok(())) => return Ok(()),
+                    Some(Err(error)) => worst = Err(*error),
+                    None => worst = Err(DeliverError::NoSuchMailbox),
+                }
+            }
+            worst
+        };
+        inbound.recipients.iter().map(of_recipient).collect()
+    }
+
+    async fn deliver_all(
+        &self,
+        message: &Message,
+        accounts: Vec<AccountId>,
+    ) -> HashMap<AccountId, Result<(), DeliverError>> {
+        let received_at = self.clock.now().seconds();
+        let delivery = Delivery {
+            message: message.clone(),
+            received_at,
+            delivery: None,
+        };
+        if let [account] = accounts[..] {
+            let outcome = self.deliver_to(account, &delivery).await;
+            return HashMap::from([(account, outcome)]);
+        }
+        self.deliver_to_many(delivery, accounts).await
+    }
+
+    /// With several accounts some could have the message and others not when the power fails. So it
+    /// is on disk first, with the list of those that still wait for it.
+    async fn deliver_to_many(
+        &self,
+        mut delivery: Delivery,
+        accounts: Vec<AccountId>,
+    ) -> HashMap<AccountId, Result<(), DeliverError>> {
+        let mut outcomes = HashMap::new();
+        let mut open = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            match self
+                .has_room(account, delivery.message.octets.len() as u64)
+                .await
+            {
+                Ok(true) => open.push(account),
+                Ok(false) => drop(outcomes.insert(account, Err(DeliverError::OverQuota))),
+                Err(error) => drop(outcomes.insert(account, Err(temporary(error)))),
+            }
+        }
+        if open.is_empty() {
+            return outcomes;
+        }
+        let number = self.rng.next_u64();
+        delivery.delivery = Some(number);
+        if let Err(error) = self.put_pending(number, &delivery, &open).await {
+            let error = temporary(error);
+            outcomes.extend(open.into_iter().map(|account| (account, Err(error))));
+            return outcomes;
+        }
+        // From here on the message is safe: what fails now is tried again by background work.
+        outcomes.extend(open.iter().map(|&account| (account, Ok(()))));
+        self.finish_pending(number, &delivery, &open).await;
+        outcomes
+    }
+
+    async fn put_pending(
+        &self,
+        number: u64,
+        delivery: &Delivery,
+        accounts: &[AccountId],
+    ) -> Result<(), store::Error> {
+        let record = PendingDelivery {
+            blob: delivery.message.hash,
+            accounts: accounts.iter().map(|account| account.number()).collect(),
+            received_at: delivery.received_at,
+        };
+        for _ in 0..TRIES {
+            let mut batch = Batch::new();
+            delivery
+                .message
+                .ensure_stored(&self.engine, &mut batch)
+                .await?;
+            batch.put(keys::pending_delivery(number), record.to_bytes());
+            // The reference that keeps the blob until the accounts have theirs.
+            batch.put(
+                keys::blob_ref(&record.blob, PENDING, DataType::Email, number),
+                Bytes::new(),
+            );
+            match self.engine.commit(batch).await.map_err(store::Error::from) {
+                Err(store::Error::Conflict) => {}
+                result => return result,
+            }
+        }
+        Err(store::Error::Conflict)
+    }
+
+    /// Delivers to all, and forgets the record when all have it.
+    async fn finish_pending(&self, number: u64, delivery: &Delivery, accounts: &[AccountId]) {
+        let each = stream::iter(accounts).map(|&account| self.deliver_to(account, delivery));
+        let results: Vec<_> = each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await;
+        // An account that went away, or is full by now, doesn't come back by trying.
+        let open = results
+            .iter()
+            .any(|r| matches!(r, Err(DeliverError::Temporary | DeliverError::NoRoom)));
+        if open {
+            return;
+        }
+        let mut batch = Batch::new();
+        batch.delete(keys::pending_delivery(number));
+        batch.delete(keys::blob_ref(
+            &delivery.message.hash,
+            PENDING,
+            DataType::Email,
+            number,
+        ));
+        batch.put(
+            keys::blob_candidate(self.clock.now().0.max(0) as u64, &delivery.message.hash),
+            Bytes::new(),
+        );
+        for &account in accounts {
+            batch.delete(keys::delivered(account, number));
+        }
+        if let Err(error) = self.engine.commit(batch).await {
+            tracing::warn!(%error, "a finished delivery stays on the list");
+        }
+    }
+
+    /// Finishes deliveries that a crash or a fault interrupted. Returns how many are still open.
+    pub async fn resume_deliveries(&self) -> Result<usize, store::Error> {
+        const AT_ONCE: usize = 100;
+        let range = keys::all(keys::Subspace::PendingDelivery);
+        let rows = self
+            .engine
+            .scan(Page::first(range.clone(), AT_ONCE))
+            .await?;
+        for (key, value) in rows {
+            let number = keys::decode_pending_delivery(&key)
+                .ok_or_else(|| store::Error::bad_key("pending delivery", &key))?;
+            let record = PendingDelivery::from_bytes(&key, &value)?;
+            let Some(octets) = store::blob::get(&self.engine, &record.blob).await? else {
+                tracing::error!(
+                    delivery = number,
+                    "the message of a pending delivery is missing"
+                );
+                continue;
+            };
+            let message = parse(octets).await;
+            let delivery = Delivery {
+                message,
+                received_at: record.received_at,
+                delivery: Some(number),
+            };
+            let accounts: Vec<AccountId> =
+                record.accounts.iter().map(|&n| AccountId::new(n)).collect();
+            self.finish_pending(number, &delivery, &accounts).await;
+        }
+        Ok(self
+            .engine
+            .scan(Page::first(range, AT_ONCE).keys_only())
+            .await?
+            .len())
+    }
+
+    async fn has_room(&self, account: AccountId, octets: u64) -> Result<bool, store::Error> {
+        let quota = self.quota_octets(account).await?;
+        let used = self.accounts.handle(account).head().await?.used_octets;
+        Ok(quota == 0 || used.saturating_add(octets) <= quota)
+    }
+
+    async fn deliver_to(
+        &self,
+        account: AccountId,
+        delivery: &Delivery,
+    ) -> Result<(), DeliverError> {
+        for _ in 0..TRIES {
+            match self.try_deliver(account, delivery).await {
+                Err(Rejected::Store(store::Error::Conflict)) => {}
+                Err(Rejected::Store(error)) => return Err(temporary(error)),
+                Err(Rejected::Set(error)) if error.kind == SetErrorKind::OverQuota => {
+                    return Err(DeliverError::OverQuota);
+                }
+                Err(Rejected::Set(error)) => {
+                    tracing::warn!(%account, ?error, "an inbox does not take mail");
+                    return Err(DeliverError::NoSuchMailbox);
+                }
+                Ok(()) => return Ok(()),
+            }
+        }
+        Err(DeliverError::Temporary)
+    }
+
+    async fn try_deliver(&self, account: AccountId, delivery: &Delivery) -> Result<(), Rejected> {
+        // A message accepted for many is not refused any more.
+        let quota_octets = match delivery.delivery {
+            Some(_) => 0,
+            None => self.quota_octets(account).await?,
+        };
+        let placement = Placement {
+            mailboxes: vec![write::INBOX],
+            keywords: Vec::new(),
+            received_at: delivery.received_at,
+            quota_octets,
+            is_delivery: true,
+        };
+        let handle = self.accounts.handle(account);
+        let mut txn = handle.writer.begin().await?;
+        if let Some(number) = delivery.delivery {
+            let key = keys::delivered(account, number);
+            if txn.get(&key).await?.is_some() {
+                return Ok(());
+            }
+            txn.put(key, Bytes::new());
+        }
+        write::insert_email(&mut txn, &delivery.message, &placement, self.clock.now()).await?;
+        txn.commit().await?;
+        Ok(())
+    }
+}
+
+/// The account number under which pending deliveries hold their blobs: never given to an account.
+pub const PENDING: AccountId = AccountId::new(0);
+
+/// Octets from which on parsing leaves the network's threads alone.
+const PARSE_INLINE_OCTETS: usize = 256 << 10;
+
+async fn parse(octets: Bytes) -> Message {
+    if octets.len() <= PARSE_INLINE_OCTETS {
+        return Message::parse(octets);
+    }
+    let copy = octets.clone();
+    match tokio::task::spawn_blocking(move || Message::parse(copy)).await {
+        Ok(message) => message,
+        // The runtime is stopping.
+        Err(_) => Message::parse(octets),
+    }
+}
+
+fn temporary(error: store::Error) -> DeliverError {
+    tracing::error!(%error, "a delivery failed in the store");
+    match error {
+        store::Error::Engine(EngineError::Full(_)) => DeliverError::NoRoom,
+        _ => DeliverError::Temporary,
+    }
 }

@@ -1,5 +1,9 @@
 //! JMAP Mail (RFC 8621).
 
+pub mod access;
+pub mod mailbox;
 pub mod message;
 pub mod records;
+pub mod thread;
 pub mod view;
+pub mod write;

@@ -73,6 +73,12 @@ pub struct MailboxRecord {
     pub uid_validity: u32,
 }
 
+impl MailboxRecord {
+    pub fn is_inbox(&self) -> bool {
+        self.role.as_deref() == Some("inbox")
+    }
+}
+
 /// Rights on one mailbox for one account or group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Grant {

@@ -37,6 +37,9 @@ pub struct View {
     /// All emails by (received, id).
     by_received: Vec<(i64, u64)>,
     keywords: Keywords,
+    trash: Option<u64>,
+    /// While an account is loaded, threads are counted once, at the end.
+    is_loading: bool,
 }
 
 /// What is kept of one email.
@@ -58,8 +61,10 @@ pub struct MailboxRow {
     pub record: Arc<MailboxRecord>,
     /// (received, email), in order.
     pub by_received: Vec<(i64, u64)>,
-    /// Without `$seen` or with `$draft`'s rule of RFC 8621 §2: counted as they change.
-    pub unread_emails: u64,
+    /// Kept as emails change.
+    unread_emails: u64,
+    total_threads: u64,
+    unread_threads: u64,
 }
 
 /// RFC 8621 §2 `totalEmails` and its sisters.
@@ -169,6 +174,7 @@ impl View {
         head: Head,
     ) -> Result<Self, store::Error> {
         let mut view = Self::empty(head);
+        view.is_loading = true;
         each(engine, account, DataType::Mailbox, |key, id, bytes| {
             let record: MailboxRecord = Record::from_bytes(key, bytes)?;
             view.put_mailbox(id, Arc::new(record));
@@ -184,6 +190,8 @@ impl View {
             Ok(())
         })
         .await?;
+        view.is_loading = false;
+        view.count_all_threads();
         Ok(view)
     }
 
@@ -194,7 +202,17 @@ impl View {
             ViewEvent::Mailbox { id, record } => self.put_mailbox(id, record),
             ViewEvent::MailboxGone { id } => {
                 self.mailboxes.remove(&id);
+                self.find_trash();
             }
+        }
+    }
+
+    /// `unreadThreads` depends on which mailbox is the trash.
+    fn find_trash(&mut self) {
+        let trash = self.mailbox_by_role("trash");
+        if trash != self.trash {
+            self.trash = trash;
+            self.count_all_threads();
         }
     }
 
@@ -226,6 +244,8 @@ impl View {
             modseq: record.modseq,
         };
         let at = (row.received_at, id);
+        let thread = row.thread;
+        self.count_thread(thread, Count::Off);
         insert_sorted(&mut self.by_received, at);
         for place in &row.mailboxes {
             if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
@@ -235,9 +255,19 @@ impl View {
         }
         self.threads.insert((row.thread, id));
         self.emails.insert(id, row);
+        self.count_thread(thread, Count::On);
     }
 
     fn remove_email(&mut self, id: u64) {
+        let Some(thread) = self.emails.get(&id).map(|row| row.thread) else {
+            return;
+        };
+        self.count_thread(thread, Count::Off);
+        self.take_email(id);
+        self.count_thread(thread, Count::On);
+    }
+
+    fn take_email(&mut self, id: u64) {
         let Some(row) = self.emails.remove(&id) else {
             return;
         };
@@ -317,37 +347,65 @@ impl View {
             .filter_map(|number| self.keywords.names.get(number as usize).map(|name| &**name))
     }
 
-    /// RFC 8621 §2: `unreadThreads` counts a thread when some email of it is unread, in this mailbox
-    /// or, unless this is the trash, in any other but the trash.
     pub fn counts(&self, id: u64) -> MailboxCounts {
         let Some(mailbox) = self.mailboxes.get(&id) else {
             return MailboxCounts::default();
         };
-        let trash = self.mailbox_by_role("trash");
-        let mut threads = BTreeMap::new();
-        for (_, email) in &mailbox.by_received {
-            if let Some(row) = self.emails.get(email) {
-                threads.entry(row.thread).or_insert(false);
-            }
-        }
-        for (&thread, unread) in &mut threads {
-            let ids = self.threads.range((thread, 0)..=(thread, u64::MAX));
-            *unread = ids.filter_map(|(_, id)| self.emails.get(id)).any(|row| {
-                let counted = |place: &InMailbox| {
-                    if trash == Some(id) {
-                        place.mailbox == id
-                    } else {
-                        Some(place.mailbox) != trash
-                    }
-                };
-                row.keywords.is_unread() && row.mailboxes.iter().any(counted)
-            });
-        }
         MailboxCounts {
             total_emails: mailbox.by_received.len() as u64,
             unread_emails: mailbox.unread_emails,
-            total_threads: threads.len() as u64,
-            unread_threads: threads.values().filter(|unread| **unread).count() as u64,
+            total_threads: mailbox.total_threads,
+            unread_threads: mailbox.unread_threads,
+        }
+    }
+
+    /// Takes a thread off the counts of its mailboxes, or puts it on them.
+    ///
+    /// RFC 8621 §2 `unreadThreads`: a thread is unread in each of its mailboxes when some email of
+    /// it is, but emails that are in the trash alone count only there, and the others not there.
+    fn count_thread(&mut self, thread: u64, count: Count) {
+        if self.is_loading {
+            return;
+        }
+        let mut present = BTreeSet::new();
+        let (mut unread_in_trash, mut unread_elsewhere) = (false, false);
+        for (_, id) in self.threads.range((thread, 0)..=(thread, u64::MAX)) {
+            let Some(row) = self.emails.get(id) else {
+                continue;
+            };
+            let unread = row.keywords.is_unread();
+            for place in &row.mailboxes {
+                present.insert(place.mailbox);
+                let in_trash = Some(place.mailbox) == self.trash;
+                unread_in_trash |= unread && in_trash;
+                unread_elsewhere |= unread && !in_trash;
+            }
+        }
+        for id in present {
+            let in_trash = Some(id) == self.trash;
+            let unread = if in_trash {
+                unread_in_trash
+            } else {
+                unread_elsewhere
+            };
+            if let Some(mailbox) = self.mailboxes.get_mut(&id) {
+                count.apply(&mut mailbox.total_threads, true);
+                count.apply(&mut mailbox.unread_threads, unread);
+            }
+        }
+    }
+
+    fn count_all_threads(&mut self) {
+        if self.is_loading {
+            return;
+        }
+        for mailbox in self.mailboxes.values_mut() {
+            (mailbox.total_threads, mailbox.unread_threads) = (0, 0);
+        }
+        let mut threads: Vec<u64> = self.threads.iter().map(|(thread, _)| *thread).collect();
+        threads.dedup();
+        for thread in threads {
+            self.count_thread(thread, Count::On);
         }
     }
 
@@ -356,6 +414,21 @@ impl View {
         const PER_EMAIL: usize = 240;
         const PER_MAILBOX: usize = 400;
         self.emails.len() * PER_EMAIL + self.mailboxes.len() * PER_MAILBOX + 4096
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Count {
+    On,
+    Off,
+}
+
+impl Count {
+    fn apply(self, number: &mut u64, counted: bool) {
+        match self {
+            Count::On => *number += u64::from(counted),
+            Count::Off => *number = number.saturating_sub(u64::from(counted)),
+        }
     }
 }
 

@@ -16,7 +16,10 @@ use crate::{Context, Handle, error::method_error};
 /// An object whose changes are logged.
 pub trait ChangesObject: GetObject {
     /// Takes what the caller may not see out of `delta`.
-    fn restrict(_context: &Context, delta: Delta) -> impl Future<Output = Result<Delta, MethodError>> + Send {
+    fn restrict(
+        _context: &Context,
+        delta: Delta,
+    ) -> impl Future<Output = Result<Delta, MethodError>> + Send {
         future::ready(Ok(delta))
     }
 
@@ -33,24 +36,34 @@ pub async fn delta_since<O: ChangesObject>(
     state: &str,
     max: usize,
 ) -> Result<(Delta, State), MethodError> {
-    let since: State = state.parse().map_err(|()| MethodErrorKind::CannotCalculateChanges)?;
+    let since: State = state
+        .parse()
+        .map_err(|()| MethodErrorKind::CannotCalculateChanges)?;
     let account = context.account()?;
     let head = account.head().await.map_err(method_error)?;
     if since.0 > head.sequence || since.0 < head.log_trimmed {
         return Err(MethodErrorKind::CannotCalculateChanges.into());
     }
     let engine = &context.core.engine;
-    let delta = log::changes(engine, account.id, O::STATE, since.0, head.sequence, max).await.map_err(method_error)?;
+    let delta = log::changes(engine, account.id, O::STATE, since.0, head.sequence, max)
+        .await
+        .map_err(method_error)?;
     let delta = O::restrict(context, delta).await?;
     // Between the last change of this type and the head nothing happened to it: one name for
     // one state. (A client that is told `s9` must not hear `s12` from /get.)
-    let now = if delta.has_more { delta.upto } else { head.state(O::STATE) };
+    let now = if delta.has_more {
+        delta.upto
+    } else {
+        head.state(O::STATE)
+    };
     Ok((delta, State(now.max(since.0.min(head.state(O::STATE))))))
 }
 
 impl<O: ChangesObject> Handle for Changes<O> {
     async fn handle(self, context: Context) -> Result<ChangesResponse, MethodError> {
-        let asked = self.max_changes.map_or(CHANGES_MAX, |max| usize::try_from(max).unwrap_or(CHANGES_MAX));
+        let asked = self.max_changes.map_or(CHANGES_MAX, |max| {
+            usize::try_from(max).unwrap_or(CHANGES_MAX)
+        });
         let max = asked.min(CHANGES_MAX);
         let (delta, new_state) = delta_since::<O>(&context, &self.since_state, max).await?;
         if delta.created.len() + delta.updated.len() + delta.destroyed.len() > max {

@@ -43,7 +43,9 @@ pub fn resolve_creation_ids(map: &mut Map, created: &CreatedIds) -> Result<(), S
 fn resolve_inner(value: &mut Value, created: &CreatedIds) -> Result<(), SetError> {
     match value {
         Value::Object(map) => resolve_creation_ids(map, created),
-        Value::Array(values) => values.iter_mut().try_for_each(|v| resolve_inner(v, created)),
+        Value::Array(values) => values
+            .iter_mut()
+            .try_for_each(|v| resolve_inner(v, created)),
         _ => Ok(()),
     }
 }
@@ -52,7 +54,9 @@ fn resolve_value(name: &Key, value: &mut Value, created: &CreatedIds) -> Result<
     if let Value::Str(text) = value
         && let Some(creation_id) = text.strip_prefix('#')
     {
-        let id = created.get(creation_id).ok_or_else(|| unknown(&name.to_string()))?;
+        let id = created
+            .get(creation_id)
+            .ok_or_else(|| unknown(&name.to_string()))?;
         *value = string(id.as_str());
     }
     Ok(())
@@ -61,7 +65,9 @@ fn resolve_value(name: &Key, value: &mut Value, created: &CreatedIds) -> Result<
 fn resolve_keys(ids: &mut Map, created: &CreatedIds) -> Result<(), SetError> {
     for (name, _) in ids.as_mut_vec() {
         if let Some(creation_id) = name.to_string().strip_prefix('#') {
-            let id = created.get(creation_id).ok_or_else(|| unknown("mailboxIds"))?;
+            let id = created
+                .get(creation_id)
+                .ok_or_else(|| unknown("mailboxIds"))?;
             *name = key(id.as_str());
         }
     }

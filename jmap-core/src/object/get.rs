@@ -71,12 +71,21 @@ impl Properties {
 /// The names asked for, or the default; an unknown one is an error (RFC 8620 §5.1).
 pub fn properties_of<O: GetObject>(asked: Option<Vec<String>>) -> Result<Properties, MethodError> {
     let Some(asked) = asked else {
-        return Ok(Properties(O::DEFAULT_PROPERTIES.iter().map(|name| (*name).to_owned()).collect()));
+        return Ok(Properties(
+            O::DEFAULT_PROPERTIES
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
+        ));
     };
-    match asked.iter().find(|name| *name != "id" && !O::is_property(name)) {
-        Some(unknown) => {
-            Err(MethodError::invalid_arguments(format!("{} has no property \"{unknown}\".", O::NAME)))
-        }
+    match asked
+        .iter()
+        .find(|name| *name != "id" && !O::is_property(name))
+    {
+        Some(unknown) => Err(MethodError::invalid_arguments(format!(
+            "{} has no property \"{unknown}\".",
+            O::NAME
+        ))),
         None => Ok(Properties(asked)),
     }
 }
@@ -87,7 +96,12 @@ impl<O: GetObject> Handle for Get<O> {
         O::check_arguments(&self.arguments)?;
         let max = context.core.limits.max_objects_in_get as usize;
         // Before the objects: a change that comes in between is told again, never missed.
-        let state = context.account()?.head().await.map_err(method_error)?.state(O::STATE);
+        let state = context
+            .account()?
+            .head()
+            .await
+            .map_err(method_error)?
+            .state(O::STATE);
         let mut not_found = Vec::new();
         let numbers = match self.ids {
             None => O::all(&context).await?,
@@ -117,6 +131,11 @@ impl<O: GetObject> Handle for Get<O> {
                 None => not_found.push(O::wire_id(number)),
             }
         }
-        Ok(GetResponse { account_id: self.account_id, state: State(state), list, not_found })
+        Ok(GetResponse {
+            account_id: self.account_id,
+            state: State(state),
+            list,
+            not_found,
+        })
     }
 }

@@ -11,4 +11,4 @@ pub use changes::{ChangesObject, delta_since};
 pub use creation::resolve_creation_ids;
 pub use get::{GetObject, Properties, properties_of};
 pub use query::{QueryObject, Results, Search, Window, window};
-pub use set::{check_state, Rejected, SetObject, Staged};
+pub use set::{Rejected, SetObject, Staged, check_state};

@@ -35,7 +35,11 @@ pub enum Results {
     /// All of it, in order.
     All(Vec<u64>),
     /// `ids` begin at `position` of a list of `total`.
-    Part { total: usize, position: usize, ids: Vec<u64> },
+    Part {
+        total: usize,
+        position: usize,
+        ids: Vec<u64>,
+    },
 }
 
 /// An object that can be queried.
@@ -64,7 +68,11 @@ pub trait QueryObject: ChangesObject {
 }
 
 /// Where the window begins in a list of `total`, given where the anchor is (RFC 8620 §5.5).
-pub fn window(window: &Window, total: usize, anchor_at: Option<usize>) -> Result<usize, MethodError> {
+pub fn window(
+    window: &Window,
+    total: usize,
+    anchor_at: Option<usize>,
+) -> Result<usize, MethodError> {
     let total = total as i64;
     let start = match (window.anchor, anchor_at) {
         (Some(_), Some(at)) => (at as i64).saturating_add(window.anchor_offset).max(0),
@@ -90,11 +98,26 @@ impl<O: QueryObject> Handle for Query<O> {
             anchor_offset: self.anchor_offset,
             limit: limit.min(max) as usize,
         };
-        let search = Search::<O> { filter: self.filter.as_ref(), sort: &self.sort, arguments: &self.arguments };
+        let search = Search::<O> {
+            filter: self.filter.as_ref(),
+            sort: &self.sort,
+            arguments: &self.arguments,
+        };
         let can_calculate_changes = O::can_calculate_changes(&search);
-        let state = State(context.account()?.head().await.map_err(method_error)?.state(O::STATE));
+        let state = State(
+            context
+                .account()?
+                .head()
+                .await
+                .map_err(method_error)?
+                .state(O::STATE),
+        );
         let (total, position, ids) = match O::search(&context, search, Some(&asked)).await? {
-            Results::Part { total, position, ids } => (total, position, ids),
+            Results::Part {
+                total,
+                position,
+                ids,
+            } => (total, position, ids),
             Results::All(list) => {
                 let anchor_at = anchor.and_then(|anchor| list.iter().position(|&id| id == anchor));
                 let start = window(&asked, list.len(), anchor_at)?;
@@ -120,11 +143,16 @@ const QUERY_CHANGES_MAX: usize = 10_000;
 
 impl<O: QueryObject> Handle for QueryChanges<O> {
     async fn handle(self, context: Context) -> Result<QueryChangesResponse, MethodError> {
-        let search = || Search::<O> { filter: self.filter.as_ref(), sort: &self.sort, arguments: &self.arguments };
+        let search = || Search::<O> {
+            filter: self.filter.as_ref(),
+            sort: &self.sort,
+            arguments: &self.arguments,
+        };
         if !O::can_calculate_changes(&search()) {
             return Err(MethodErrorKind::CannotCalculateChanges.into());
         }
-        let (delta, new_state) = delta_since::<O>(&context, &self.since_query_state, QUERY_CHANGES_MAX).await?;
+        let (delta, new_state) =
+            delta_since::<O>(&context, &self.since_query_state, QUERY_CHANGES_MAX).await?;
         if delta.has_more {
             return Err(MethodErrorKind::CannotCalculateChanges.into());
         }
@@ -145,7 +173,10 @@ impl<O: QueryObject> Handle for QueryChanges<O> {
             .collect();
         let mut removed: Vec<u64> = changed.into_iter().collect();
         removed.sort_unstable();
-        if self.max_changes.is_some_and(|max| (removed.len() + added.len()) as u64 > max) {
+        if self
+            .max_changes
+            .is_some_and(|max| (removed.len() + added.len()) as u64 > max)
+        {
             return Err(MethodErrorKind::TooManyChanges.into());
         }
         Ok(QueryChangesResponse {

@@ -144,15 +144,20 @@ impl<O: SetObject> Setting<'_, O> {
                 let mut resolved = properties.clone();
                 match resolve_creation_ids(&mut resolved, self.created_ids) {
                     Ok(()) => self.stage_create(creation_id, resolved).await,
-                    Err(_) if refers_to(&properties, &names) => blocked.push((creation_id, properties)),
-                    Err(error) => self.creates.push((creation_id, properties, Err(error.into()))),
+                    Err(_) if refers_to(&properties, &names) => {
+                        blocked.push((creation_id, properties))
+                    }
+                    Err(error) => self
+                        .creates
+                        .push((creation_id, properties, Err(error.into()))),
                 }
             }
             if blocked.len() == before {
                 for (creation_id, properties) in blocked {
                     let why = "The creation ids refer to each other, or to what was not created.";
                     let error = SetError::describe(SetErrorKind::InvalidProperties, why);
-                    self.creates.push((creation_id, properties, Err(error.into())));
+                    self.creates
+                        .push((creation_id, properties, Err(error.into())));
                 }
                 return;
             }
@@ -163,7 +168,8 @@ impl<O: SetObject> Setting<'_, O> {
     async fn stage_create(&mut self, creation_id: String, properties: Map) {
         let staged = O::create(self.context, self.arguments, properties.clone()).await;
         if let Ok(((number, _), _)) = &staged {
-            self.created_ids.insert(creation_id.clone(), O::wire_id(*number));
+            self.created_ids
+                .insert(creation_id.clone(), O::wire_id(*number));
         }
         self.creates.push((creation_id, properties, staged));
     }
@@ -181,7 +187,10 @@ impl<O: SetObject> Setting<'_, O> {
                 },
             };
             let (number, staged) = match staged {
-                Ok(number) => (number, O::update(self.context, self.arguments, number, patch.clone()).await),
+                Ok(number) => (
+                    number,
+                    O::update(self.context, self.arguments, number, patch.clone()).await,
+                ),
                 Err((number, error)) => (number, Err(error.into())),
             };
             self.updates.push((id, number, patch, staged));
@@ -195,7 +204,10 @@ impl<O: SetObject> Setting<'_, O> {
                 continue;
             }
             let (number, staged) = match self.number(&id) {
-                Some(number) => (number, O::destroy(self.context, self.arguments, number).await),
+                Some(number) => (
+                    number,
+                    O::destroy(self.context, self.arguments, number).await,
+                ),
                 None => (0, Err(SetError::not_found().into())),
             };
             self.destroys.push((id, number, staged));
@@ -240,7 +252,11 @@ impl<O: SetObject> Setting<'_, O> {
             }
         }
         for (id, number, patch, staged) in self.updates {
-            match durable(staged, || O::update(context, arguments, number, patch.clone())).await {
+            match durable(staged, || {
+                O::update(context, arguments, number, patch.clone())
+            })
+            .await
+            {
                 Ok(map) => response.updated.push((O::wire_id(number), map)),
                 Err(error) => response.not_updated.push((id, error)),
             }
@@ -260,19 +276,27 @@ fn refers_to(map: &Map, names: &HashSet<String>) -> bool {
     use jmap_types::Value;
     fn in_value(value: &Value, names: &HashSet<String>) -> bool {
         match value {
-            Value::Str(text) => text.strip_prefix('#').is_some_and(|name| names.contains(name)),
+            Value::Str(text) => text
+                .strip_prefix('#')
+                .is_some_and(|name| names.contains(name)),
             Value::Array(values) => values.iter().any(|v| in_value(v, names)),
             Value::Object(map) => refers_to(map, names),
             _ => false,
         }
     }
     map.iter().any(|(key, value)| {
-        key.to_string().strip_prefix('#').is_some_and(|name| names.contains(name)) || in_value(value, names)
+        key.to_string()
+            .strip_prefix('#')
+            .is_some_and(|name| names.contains(name))
+            || in_value(value, names)
     })
 }
 
 /// The result of an item once it is on disk.
-async fn durable<T, F: Future<Output = Staged<T>>>(staged: Staged<T>, again: impl Fn() -> F) -> Result<T, SetError> {
+async fn durable<T, F: Future<Output = Staged<T>>>(
+    staged: Staged<T>,
+    again: impl Fn() -> F,
+) -> Result<T, SetError> {
     let mut staged = staged;
     for _ in 0..TRIES {
         let conflict = match staged {

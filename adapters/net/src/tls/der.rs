@@ -1,11 +1,16 @@
-//! As much of DER (X.690) as it takes to find a certificate's signature algorithm.
+//! As much of DER (X.690) as it takes to find a certificate's signature algorithm and its end.
 //! Holds: malformed input gives `None`.
-//! Other half: `tls`, which keeps the hash with the certificate.
+//! Other half: `tls`, which keeps both with the certificate.
 
 use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384, SHA512};
 
 const SEQUENCE: u8 = 0x30;
 const OBJECT_IDENTIFIER: u8 = 0x06;
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// RFC 5280 §4.1: `version [0]`.
+const VERSION: u8 = 0xa0;
 
 /// The channel binding tls-server-end-point (RFC 5929 §4.1): the certificate's hash, by the hash function of its own
 /// signature, but never by MD5 or SHA-1. None where the RFC does not say (Ed25519, RSASSA-PSS).
@@ -16,6 +21,59 @@ pub(super) fn tls_server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let (oid, _) = element(algorithm, OBJECT_IDENTIFIER)?;
     let hash = digest::digest(hash_of(oid)?, certificate);
     Some(hash.as_ref().to_vec())
+}
+
+/// When the certificate ends (RFC 5280 §4.1.2.5), in seconds since 1970.
+pub(super) fn not_after(certificate: &[u8]) -> Option<i64> {
+    let (body, _) = element(certificate, SEQUENCE)?;
+    let (to_be_signed, _) = element(body, SEQUENCE)?;
+    let rest = match element(to_be_signed, VERSION) {
+        Some((_, rest)) => rest,
+        None => to_be_signed,
+    };
+    let (_serial_number, rest) = element(rest, INTEGER)?;
+    let (_signature, rest) = element(rest, SEQUENCE)?;
+    let (_issuer, rest) = element(rest, SEQUENCE)?;
+    let (validity, _) = element(rest, SEQUENCE)?;
+    let (_not_before, rest) = time(validity)?;
+    time(rest).map(|(not_after, _)| not_after)
+}
+
+/// `YYMMDDhhmmssZ` (years 1950 to 2049) or `YYYYMMDDhhmmssZ`, and what follows.
+fn time(input: &[u8]) -> Option<(i64, &[u8])> {
+    let (text, rest) = element(input, UTC_TIME).or_else(|| element(input, GENERALIZED_TIME))?;
+    let digits = text.strip_suffix(b"Z")?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        let add = |sum: i64, digit: &u8| sum * 10 + i64::from(digit - b'0');
+        digits.iter().fold(0, add)
+    };
+    let (year, digits) = match digits.len() {
+        12 => match number(&digits[..2]) {
+            year @ 0..50 => (2000 + year, &digits[2..]),
+            year => (1900 + year, &digits[2..]),
+        },
+        14 => (number(&digits[..4]), &digits[4..]),
+        _ => return None,
+    };
+    let pair = |at: usize| number(&digits[2 * at..2 * at + 2]);
+    let (month, day) = (pair(0), pair(1));
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let seconds = (pair(2) * 60 + pair(3)) * 60 + pair(4);
+    Some((days_since_1970(year, month, day) * 86_400 + seconds, rest))
+}
+
+/// In the Gregorian calendar. A year is taken to begin in March, so that the leap day is its last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month > 2 { year } else { year - 1 };
+    let month = (month + 9) % 12;
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let days_before_month = (month * 153 + 2) / 5;
+    year * 365 + leap_days + days_before_month + day - 1 - 719_468
 }
 
 fn hash_of(signature_oid: &[u8]) -> Option<&'static Algorithm> {
@@ -80,5 +138,26 @@ mod tests {
         check(&[0x30, 0x82, 0, 1, 7], Some((&[7], &[])));
         check(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 7], None);
         check(&[0x30, 0x80, 0, 0], None);
+    }
+
+    fn check_time(tag: u8, text: &str, want: Option<i64>) {
+        let input = [&[tag, text.len() as u8], text.as_bytes()].concat();
+        assert_eq!(time(&input).map(|(time, _)| time), want, "{text}");
+    }
+
+    #[test]
+    fn times() {
+        check_time(UTC_TIME, "700101000000Z", Some(0));
+        check_time(UTC_TIME, "000301000001Z", Some(951_868_801));
+        check_time(UTC_TIME, "491231235959Z", Some(2_524_607_999));
+        check_time(UTC_TIME, "500101000000Z", Some(-631_152_000));
+        check_time(GENERALIZED_TIME, "20240229120000Z", Some(1_709_208_000));
+        check_time(GENERALIZED_TIME, "99991231235959Z", Some(253_402_300_799));
+        check_time(UTC_TIME, "7001010000Z", None);
+        check_time(UTC_TIME, "701301000000Z", None);
+        check_time(UTC_TIME, "700132000000Z", None);
+        check_time(UTC_TIME, "70010100000xZ", None);
+        check_time(UTC_TIME, "700101000000", None);
+        check_time(INTEGER, "700101000000Z", None);
     }
 }

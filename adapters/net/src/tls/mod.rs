@@ -96,6 +96,11 @@ impl Identity {
         &self.certified.cert
     }
 
+    /// When the server's own certificate ends, in seconds since 1970; None where that can't be read.
+    pub fn not_after(&self) -> Option<i64> {
+        der::not_after(self.chain().first()?)
+    }
+
     fn parse(
         certificate_pem: &[u8],
         key_pem: &[u8],

@@ -4,9 +4,12 @@
 //! gathered is bounded; nothing that was sent before a TLS handshake is read after it (CVE-2011-0411).
 //! Other half: the adapters' sessions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -28,21 +31,24 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Wire<S> {
     reader: Reader<S>,
     out: BytesMut,
+    /// Whether the transport may hold something back.
+    unflushed: bool,
     pace: Pace,
 }
 
 impl<S> Wire<S> {
     pub fn new(stream: S) -> Wire<S> {
+        Wire::with_pace(stream, Pace::WRITE)
+    }
+
+    /// `pace`: how fast the peer has to take what it is sent.
+    pub fn with_pace(stream: S, pace: Pace) -> Wire<S> {
         Wire {
             reader: Reader::new(stream),
             out: BytesMut::new(),
-            pace: Pace::WRITE,
+            unflushed: false,
+            pace,
         }
-    }
-
-    /// How fast the peer has to take its answers.
-    pub fn set_write_pace(&mut self, pace: Pace) {
-        self.pace = pace;
     }
 
     /// The stream, for its addresses and TLS; do not read from it or write to it.
@@ -76,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Sends all answers. May be dropped and called again: nothing is lost or sent twice.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.unflushed {
             return Ok(());
         }
         let started = Instant::now();
@@ -90,12 +96,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 return Err(WriteError::Closed);
             }
             self.out.advance(count);
+            self.unflushed = true;
             written += count as u64;
         }
         if self.out.capacity() > OUT_REST_OCTETS_MAX {
             self.out = BytesMut::new();
         }
-        writer::flush(self.reader.get_mut(), self.pace, started, written).await
+        writer::flush(self.reader.get_mut(), self.pace, started, written).await?;
+        self.unflushed = false;
+        Ok(())
     }
 
     /// See [`Reader::read_line`]. Answers are sent first, unless the line is there already. May be dropped and called
@@ -167,13 +176,30 @@ impl Wire<Stream> {
     pub async fn start_tls(mut self, server: &TlsServer) -> Result<Wire<Stream>, UpgradeError> {
         self.flush().await.map_err(std::io::Error::other)?;
         let pace = self.pace;
+        let stream = self.into_bare_stream()?.upgrade_tls(server).await?;
+        Ok(Wire::with_pace(stream, pace))
+    }
+
+    /// The client's side, after the server has agreed to STARTTLS.
+    ///
+    /// Errors: `Injected` when the server has said more than that it agrees.
+    pub async fn connect_tls(
+        self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Wire<Stream>, UpgradeError> {
+        let pace = self.pace;
+        let stream = self.into_bare_stream()?.connect_tls(config, name).await?;
+        Ok(Wire::with_pace(stream, pace))
+    }
+
+    /// The stream, provided that nothing was read ahead of it.
+    fn into_bare_stream(self) -> Result<Stream, UpgradeError> {
         let (stream, ahead) = self.reader.into_parts();
-        if !ahead.is_empty() {
-            return Err(UpgradeError::Injected(ahead.len()));
+        match ahead.len() {
+            0 => Ok(stream),
+            octets => Err(UpgradeError::Injected(octets)),
         }
-        let mut wire = Wire::new(stream.upgrade_tls(server).await?);
-        wire.set_write_pace(pace);
-        Ok(wire)
     }
 }
 

@@ -7,7 +7,10 @@ use std::io::{self, IoSlice};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
+pub use self::stall_guard::StallGuard;
 use crate::pace::Pace;
+
+mod stall_guard;
 
 /// Most that is given to the transport at once; in TLS what it is given is copied and encrypted at once.
 pub const WRITE_CHUNK_MAX: usize = 64 * 1024;

@@ -26,7 +26,10 @@ pub struct EmailAddressGroup {
 
 /// All addresses of a list, without their groups.
 pub fn flatten(groups: &[EmailAddressGroup]) -> Vec<EmailAddress> {
-    groups.iter().flat_map(|group| group.addresses.iter().cloned()).collect()
+    groups
+        .iter()
+        .flat_map(|group| group.addresses.iter().cloned())
+        .collect()
 }
 
 /// Parses a raw address-list value.
@@ -108,7 +111,11 @@ impl<'x> Parser<'x> {
     }
 
     fn push(&mut self, source: &'x str, quoted: Option<String>, spaced: bool) {
-        self.words.push(Word { source, quoted, spaced });
+        self.words.push(Word {
+            source,
+            quoted,
+            spaced,
+        });
     }
 
     fn start_group(&mut self) {
@@ -172,9 +179,7 @@ fn bare(words: &[Word<'_>]) -> Option<(String, Option<String>)> {
     };
     // RFC 5322 §4.4: white space may stand around "@" and "." in obsolete addresses.
     let glued = |left: &Word<'_>, right: &Word<'_>| {
-        !right.spaced
-            || left.source.ends_with(['@', '.'])
-            || right.source.starts_with(['@', '.'])
+        !right.spaced || left.source.ends_with(['@', '.']) || right.source.starts_with(['@', '.'])
     };
     let mut first = at;
     while first > 0 && glued(&words[first - 1], &words[first]) {
@@ -285,7 +290,9 @@ fn angle(rest: &str) -> (String, usize) {
         pos += c.len_utf8();
     }
     // RFC 5322 §4.4: an obsolete route is passed over.
-    if email.starts_with('@') && let Some((_, address)) = email.split_once(':') {
+    if email.starts_with('@')
+        && let Some((_, address)) = email.split_once(':')
+    {
         email = address.to_owned();
     }
     (email, pos)

@@ -80,7 +80,11 @@ pub fn body_value(raw: &[u8], part: &Part, octets_max: usize) -> BodyValue {
     let mut value = line_feeds(strip_mark(&text));
     let is_truncated = octets_max > 0 && value.len() > octets_max;
     if is_truncated {
-        value.truncate(cut_position(&value, octets_max, part.media_type == "text/html"));
+        value.truncate(cut_position(
+            &value,
+            octets_max,
+            part.media_type == "text/html",
+        ));
     }
     BodyValue {
         value,
@@ -140,12 +144,7 @@ pub(super) fn preview(raw: &[u8], summary: &Summary) -> String {
         .filter_map(|&at| summary.parts.get(at as usize))
         .filter(|part| part.is_text());
     for part in texts.take(4) {
-        let text = plain_text(
-            raw,
-            part,
-            PREVIEW_SOURCE_OCTETS_MAX,
-            PREVIEW_CHARS_MAX * 16,
-        );
+        let text = plain_text(raw, part, PREVIEW_SOURCE_OCTETS_MAX, PREVIEW_CHARS_MAX * 16);
         let found = preview_of(&text);
         if !found.is_empty() {
             return found;
@@ -158,7 +157,11 @@ pub(super) fn preview(raw: &[u8], summary: &Summary) -> String {
 fn preview_of(text: &str) -> String {
     let own = text.lines().filter(|line| !line.starts_with('>'));
     let found = collapse(own);
-    if found.is_empty() { collapse(text.lines()) } else { found }
+    if found.is_empty() {
+        collapse(text.lines())
+    } else {
+        found
+    }
 }
 
 fn collapse<'x>(lines: impl Iterator<Item = &'x str>) -> String {
@@ -168,7 +171,10 @@ fn collapse<'x>(lines: impl Iterator<Item = &'x str>) -> String {
     for word in words {
         // Newsletters pad their previews with characters that nobody sees.
         let is_seen = |c: &char| {
-            !matches!(c, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+            !matches!(
+                c,
+                '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'
+            )
         };
         if !word.chars().any(|c| is_seen(&c)) {
             continue;

@@ -57,7 +57,11 @@ impl SentAt {
         let name = DAYS[days.rem_euclid(7) as usize];
         let lower = MONTHS[(month - 1) as usize];
         let month = format!("{}{}", lower[..1].to_uppercase(), &lower[1..]);
-        let sign = if self.offset_minutes < 0 || self.unknown_zone { '-' } else { '+' };
+        let sign = if self.offset_minutes < 0 || self.unknown_zone {
+            '-'
+        } else {
+            '+'
+        };
         let offset = self.offset_minutes.unsigned_abs();
         format!(
             "{name}, {day} {month} {year:04} {hour:02}:{minute:02}:{second:02} {sign}{:02}{:02}",
@@ -68,11 +72,20 @@ impl SentAt {
 
     fn local(self) -> (i64, i64, i64, i64, i64, i64) {
         let limit = days_from_civil(9999, 12, 31) * 86_400 + 86_399;
-        let seconds = (self.timestamp.saturating_add(i64::from(self.offset_minutes) * 60))
-            .clamp(days_from_civil(1, 1, 1) * 86_400, limit);
+        let seconds = (self
+            .timestamp
+            .saturating_add(i64::from(self.offset_minutes) * 60))
+        .clamp(days_from_civil(1, 1, 1) * 86_400, limit);
         let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
         let of_day = seconds.rem_euclid(86_400);
-        (year, month, day, of_day / 3600, of_day / 60 % 60, of_day % 60)
+        (
+            year,
+            month,
+            day,
+            of_day / 3600,
+            of_day / 60 % 60,
+            of_day % 60,
+        )
     }
 
     /// Parses JMAP's Date (RFC 8620 §1.4, RFC 3339).
@@ -115,7 +128,11 @@ pub fn parse(raw: &[u8]) -> Option<SentAt> {
         .filter(|token| !token.is_empty())
         .take(TOKENS_MAX)
         .collect();
-    if tokens.first()?.bytes().all(|c| c.is_ascii_alphabetic() || c == b'.') {
+    if tokens
+        .first()?
+        .bytes()
+        .all(|c| c.is_ascii_alphabetic() || c == b'.')
+    {
         tokens.remove(0);
     }
     let day_first = digits(tokens.first()?).is_some();
@@ -234,7 +251,11 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     (year, month, day)
 }

@@ -80,7 +80,12 @@ const ADDRESS_FIELDS: [&str; 12] = [
     "resent-bcc",
 ];
 /// Message-id fields (RFC 8621 §4.1.2.5).
-const MESSAGE_ID_FIELDS: [&str; 4] = ["message-id", "in-reply-to", "references", "resent-message-id"];
+const MESSAGE_ID_FIELDS: [&str; 4] = [
+    "message-id",
+    "in-reply-to",
+    "references",
+    "resent-message-id",
+];
 /// Date fields (RFC 8621 §4.1.2.6).
 const DATE_FIELDS: [&str; 2] = ["date", "resent-date"];
 /// The fields of RFC 2369, whose values are URLs.
@@ -137,9 +142,7 @@ impl Form {
         match self {
             Form::Raw => HeaderValue::Text(raw_text(raw)),
             Form::Text => HeaderValue::Text(words::text(bounded)),
-            Form::Addresses => {
-                HeaderValue::Addresses(address::flatten(&address::parse(bounded)))
-            }
+            Form::Addresses => HeaderValue::Addresses(address::flatten(&address::parse(bounded))),
             Form::GroupedAddresses => HeaderValue::GroupedAddresses(address::parse(bounded)),
             Form::MessageIds => HeaderValue::MessageIds(message_ids(bounded)),
             Form::Date => HeaderValue::Date(date::parse(bounded).map(|at| at.to_rfc3339())),
@@ -257,7 +260,10 @@ fn bracketed(value: &str) -> Vec<String> {
             rest = &rest[address::quoted(rest).1..];
         } else {
             let Some(end) = rest.find('>') else { break };
-            let inner: String = rest[1..end].chars().filter(|c| !c.is_whitespace()).collect();
+            let inner: String = rest[1..end]
+                .chars()
+                .filter(|c| !c.is_whitespace())
+                .collect();
             if !inner.is_empty() {
                 found.push(inner);
             }

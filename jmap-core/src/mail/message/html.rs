@@ -7,9 +7,34 @@ const ENTITY_OCTETS_MAX: usize = 32;
 
 /// Elements that begin and end a line of text.
 const BLOCKS: [&str; 28] = [
-    "address", "article", "aside", "blockquote", "br", "center", "dd", "div", "dl", "dt", "footer",
-    "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "ol", "p", "pre", "section",
-    "table", "tr", "ul",
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "br",
+    "center",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "table",
+    "tr",
+    "ul",
 ];
 /// Elements whose content is no text.
 const SKIPPED: [&str; 6] = ["script", "style", "title", "template", "noscript", "svg"];
@@ -102,7 +127,9 @@ fn markup<'x>(rest: &'x str, out: &mut Out, head_seen: &mut bool) -> &'x str {
     let following = &rest[end + 1..];
     let closing = tag.starts_with('/');
     let name = tag.trim_start_matches('/');
-    let name_len = name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len());
+    let name_len = name
+        .find(|c: char| !c.is_ascii_alphanumeric())
+        .unwrap_or(name.len());
     let name = name[..name_len.min(16)].to_ascii_lowercase();
     if BLOCKS.contains(&name.as_str()) {
         out.line = true;

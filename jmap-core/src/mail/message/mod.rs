@@ -17,7 +17,6 @@ pub mod subject;
 pub mod summary;
 pub mod words;
 
-
 pub use address::{EmailAddress, EmailAddressGroup};
 pub use body::{BodyValue, SearchText, body_value, part_octets, search_text};
 pub use date::SentAt;

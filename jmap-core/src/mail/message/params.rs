@@ -54,10 +54,19 @@ pub(super) fn parse(raw: &[u8]) -> Parameterized {
                     Some(section) => (section, true),
                     None => (suffix, suffix.is_empty()),
                 };
-                let section = if section.is_empty() { Ok(0) } else { section.parse() };
+                let section = if section.is_empty() {
+                    Ok(0)
+                } else {
+                    section.parse()
+                };
                 if let Ok(section) = section {
                     let name = base.to_owned();
-                    pieces.push(Piece { name, section, extended, value });
+                    pieces.push(Piece {
+                        name,
+                        section,
+                        extended,
+                        value,
+                    });
                 }
             }
         }

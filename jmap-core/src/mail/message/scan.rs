@@ -42,11 +42,7 @@ pub(super) struct Section {
 
 /// Scans the header section that starts at `start`; `is_delimiter` tells a line that
 /// ends it early because it belongs to an enclosing multipart.
-pub(super) fn section(
-    raw: &[u8],
-    start: usize,
-    is_delimiter: impl Fn(&[u8]) -> bool,
-) -> Section {
+pub(super) fn section(raw: &[u8], start: usize, is_delimiter: impl Fn(&[u8]) -> bool) -> Section {
     let mut out = Section::default();
     let mut pos = start;
     while pos < raw.len() {

@@ -115,8 +115,10 @@ impl Terms {
 
     /// A piece with several words, as "e-mail", is a phrase.
     fn push(&mut self, piece: &str) {
-        let folded: Vec<String> =
-            words(piece).take(TERMS_MAX).map(|word| fold(&piece[word])).collect();
+        let folded: Vec<String> = words(piece)
+            .take(TERMS_MAX)
+            .map(|word| fold(&piece[word]))
+            .collect();
         if !folded.is_empty() && self.phrases.len() < TERMS_MAX {
             self.phrases.push(folded);
         }
@@ -166,7 +168,9 @@ impl Terms {
         let mut out = Window::default();
         let mut pos = 0;
         for range in self.matches(window, usize::MAX) {
-            if !out.push(&window[pos..range.start], false) || !out.push(&window[range.clone()], true) {
+            if !out.push(&window[pos..range.start], false)
+                || !out.push(&window[range.clone()], true)
+            {
                 return Some(out.text);
             }
             pos = range.end;
@@ -258,7 +262,10 @@ impl Window {
         let reserve = if marked { MARK.1.len() } else { 0 };
         if marked {
             // A mark with nothing in it would say nothing.
-            let first = piece.chars().next().map_or(0, |c| escape(c, &mut [0; 4]).len());
+            let first = piece
+                .chars()
+                .next()
+                .map_or(0, |c| escape(c, &mut [0; 4]).len());
             if self.text.len() + MARK.0.len() + first + reserve > SNIPPET_OCTETS_MAX {
                 return false;
             }
@@ -272,7 +279,11 @@ impl Window {
                 continue;
             }
             let mut buffer = [0; 4];
-            let shown = if is_space { " " } else { escape(c, &mut buffer) };
+            let shown = if is_space {
+                " "
+            } else {
+                escape(c, &mut buffer)
+            };
             if self.text.len() + shown.len() + reserve > SNIPPET_OCTETS_MAX {
                 fits = false;
                 break;

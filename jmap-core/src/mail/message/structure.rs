@@ -87,8 +87,7 @@ impl Walk<'_> {
                         return;
                     }
                     let open = &self.open;
-                    let section =
-                        scan::section(raw, next, |line| delimiter(open, line).is_some());
+                    let section = scan::section(raw, next, |line| delimiter(open, line).is_some());
                     self.cut |= section.cut;
                     pos = section.body_start;
                     self.start_part(next, &section);
@@ -127,7 +126,10 @@ impl Walk<'_> {
                 self.cut = true;
             } else if let Some(boundary) = boundary {
                 self.leaf = None;
-                self.open.push(Open { part: index, boundary });
+                self.open.push(Open {
+                    part: index,
+                    boundary,
+                });
             }
         }
         self.parts.push(part);
@@ -149,7 +151,10 @@ impl Walk<'_> {
     /// Ends the part being read, and the open multiparts from `level` on, at `end`.
     fn close_down_to(&mut self, level: usize, end: usize) {
         let leaf = self.leaf.take();
-        let closed = self.open.drain(level.min(self.open.len())..).map(|open| open.part);
+        let closed = self
+            .open
+            .drain(level.min(self.open.len())..)
+            .map(|open| open.part);
         for index in leaf.into_iter().chain(closed) {
             let part = &mut self.parts[index];
             part.body_end = (end as u32).max(part.body_start);
@@ -188,7 +193,10 @@ impl Walk<'_> {
 /// Innermost multipart first; RFC 2046 §5.1.1: white space may follow the boundary.
 fn delimiter(open: &[Open], line: &[u8]) -> Option<Delimiter> {
     let rest = line.strip_prefix(b"--")?;
-    let rest = &rest[..rest.iter().rposition(|c| !matches!(c, b' ' | b'\t' | b'\r'))? + 1];
+    let rest = &rest[..rest
+        .iter()
+        .rposition(|c| !matches!(c, b' ' | b'\t' | b'\r'))?
+        + 1];
     open.iter().enumerate().rev().find_map(|(level, open)| {
         match rest.strip_prefix(open.boundary.as_bytes())? {
             b"" => Some(Delimiter::Next(level)),
@@ -209,7 +217,10 @@ fn describe(
     let mut disposition = None;
     for field in fields {
         let name = field.name(raw);
-        if !name.get(..8).is_some_and(|head| head.eq_ignore_ascii_case(b"content-")) {
+        if !name
+            .get(..8)
+            .is_some_and(|head| head.eq_ignore_ascii_case(b"content-"))
+        {
             continue;
         }
         let value = field.value(raw);
@@ -293,8 +304,13 @@ fn content_id(value: &[u8]) -> Option<String> {
 fn language(value: &[u8]) -> Vec<String> {
     let value = unfold(value);
     let value = super::address::without_comments(&value);
-    let tags = value.split([',', ' ', '\t', ';']).filter(|tag| !tag.is_empty());
-    tags.filter(|tag| tag.len() <= 64).take(16).map(str::to_owned).collect()
+    let tags = value
+        .split([',', ' ', '\t', ';'])
+        .filter(|tag| !tag.is_empty());
+    tags.filter(|tag| tag.len() <= 64)
+        .take(16)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// RFC 2557 §4.4: the URI may be folded anywhere; white space is no part of it.

@@ -8,7 +8,10 @@ use super::SUBJECT_OCTETS_MAX;
 pub fn base_subject(subject: &str) -> String {
     let cut = subject.floor_char_boundary(SUBJECT_OCTETS_MAX.min(subject.len()));
     // (1) Tabs and folds are spaces, and several spaces are one.
-    let collapsed = subject[..cut].split_whitespace().collect::<Vec<_>>().join(" ");
+    let collapsed = subject[..cut]
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let mut base = collapsed.as_str();
     loop {
         base = strip_trailers(base);
@@ -26,7 +29,11 @@ pub fn base_subject(subject: &str) -> String {
 fn strip_trailers(mut text: &str) -> &str {
     loop {
         text = text.trim_end();
-        let Some(at) = text.len().checked_sub(5).filter(|&at| text.is_char_boundary(at)) else {
+        let Some(at) = text
+            .len()
+            .checked_sub(5)
+            .filter(|&at| text.is_char_boundary(at))
+        else {
             return text;
         };
         if !text[at..].eq_ignore_ascii_case("(fwd)") {

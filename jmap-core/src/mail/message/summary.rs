@@ -201,13 +201,27 @@ impl Summary {
         let mut last: [Option<&[u8]>; NAMES.len()] = [None; NAMES.len()];
         for field in fields {
             let name = field.name(raw);
-            if let Some(at) = NAMES.iter().position(|known| name.eq_ignore_ascii_case(known)) {
+            if let Some(at) = NAMES
+                .iter()
+                .position(|known| name.eq_ignore_ascii_case(known))
+            {
                 let value = field.value(raw);
                 last[at] = Some(&value[..value.len().min(HEADER_VALUE_OCTETS_MAX)]);
             }
         }
-        let [message_id, in_reply_to, references, sender, from, to, cc, bcc, reply_to, subject, date] =
-            last;
+        let [
+            message_id,
+            in_reply_to,
+            references,
+            sender,
+            from,
+            to,
+            cc,
+            bcc,
+            reply_to,
+            subject,
+            date,
+        ] = last;
         self.message_id = message_id.and_then(message_ids);
         self.in_reply_to = in_reply_to.and_then(message_ids);
         self.references = references.and_then(message_ids);
@@ -235,7 +249,11 @@ impl Summary {
 
     fn find_bodies(&mut self) {
         let mut bodies = Bodies::default();
-        let root = if self.parts.is_empty() { vec![] } else { vec![0] };
+        let root = if self.parts.is_empty() {
+            vec![]
+        } else {
+            vec![0]
+        };
         bodies.walk(&self.parts, &root, "mixed", false, (true, true));
         self.text_body = bodies.text;
         self.html_body = bodies.html;
@@ -355,8 +373,7 @@ impl Bodies {
             }
         }
         if kind == "alternative" && open.0 && open.1 {
-            let (text_same, html_same) =
-                (self.text.len() == text_len, self.html.len() == html_len);
+            let (text_same, html_same) = (self.text.len() == text_len, self.html.len() == html_len);
             if text_same && !html_same {
                 self.text.extend_from_within_other(&self.html, html_len);
             } else if html_same && !text_same {
@@ -378,7 +395,8 @@ impl ExtendFrom for Vec<u32> {
 
 /// Whether a part is shown as (part of) the body and is no attachment.
 fn is_body(part: &Part, position: usize, kind: &str) -> bool {
-    let is_shown = matches!(part.media_type.as_str(), "text/plain" | "text/html") || part.is_media();
+    let is_shown =
+        matches!(part.media_type.as_str(), "text/plain" | "text/html") || part.is_media();
     part.disposition.as_deref() != Some("attachment")
         && is_shown
         && (position == 0 || (kind != "related" && (part.is_media() || part.name.is_none())))
@@ -397,7 +415,12 @@ mod packed {
         let mut out = Vec::with_capacity(fields.len() * 6);
         let mut pos = 0u32;
         for field in fields {
-            for offset in [field.name_start, field.name_end, field.value_start, field.value_end] {
+            for offset in [
+                field.name_start,
+                field.name_end,
+                field.value_start,
+                field.value_end,
+            ] {
                 varint(offset.saturating_sub(pos), &mut out);
                 pos = offset.max(pos);
             }
@@ -419,7 +442,12 @@ mod packed {
                 *offset = pos;
             }
             let [name_start, name_end, value_start, value_end] = offsets;
-            fields.push(HeaderField { name_start, name_end, value_start, value_end });
+            fields.push(HeaderField {
+                name_start,
+                name_end,
+                value_start,
+                value_end,
+            });
         }
         Ok(fields)
     }

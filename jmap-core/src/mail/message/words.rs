@@ -4,7 +4,7 @@
 
 use super::decode;
 use std::borrow::Cow;
-use unicode_normalization::{UnicodeNormalization, is_nfc_quick, IsNormalized};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// The Text form (RFC 8621 §4.1.2.2) of a raw header field value.
 pub fn text(raw: &[u8]) -> String {
@@ -19,7 +19,11 @@ pub(super) fn unfold(raw: &[u8]) -> Cow<'_, str> {
     if memchr::memchr3(b'\r', b'\n', 0, text.as_bytes()).is_none() {
         return text;
     }
-    Cow::Owned(text.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0')).collect())
+    Cow::Owned(
+        text.chars()
+            .filter(|c| !matches!(c, '\r' | '\n' | '\0'))
+            .collect(),
+    )
 }
 
 /// Unicode Normalization Form C.
@@ -38,7 +42,9 @@ pub(super) fn decode_words(input: &str) -> Cow<'_, str> {
     let mut out = Words::default();
     let mut rest = input;
     while !rest.is_empty() {
-        let gap_len = rest.find(|c| !matches!(c, ' ' | '\t')).unwrap_or(rest.len());
+        let gap_len = rest
+            .find(|c| !matches!(c, ' ' | '\t'))
+            .unwrap_or(rest.len());
         let (gap, tail) = rest.split_at(gap_len);
         let word_len = tail.find([' ', '\t']).unwrap_or(tail.len());
         let (word, tail) = tail.split_at(word_len);

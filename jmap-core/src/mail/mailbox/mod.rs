@@ -1,0 +1,25 @@
+//! Mailbox (RFC 8621 §2).
+//! Holds: names are unique among siblings, parents form a forest of bounded depth, a role is given once.
+//! Other half: `write` has the transactions, `view` the counts.
+
+mod get;
+mod query;
+mod set;
+
+use std::collections::HashSet;
+
+use crate::mail::view::View;
+
+/// Whether `id` is `ancestor`, or below it.
+fn is_within(view: &View, id: u64, ancestor: u64) -> bool {
+    chain(view, id).any(|above| above == ancestor)
+}
+
+/// `id`, its parent, and so on. Ends even where damaged records form a circle.
+fn chain(view: &View, id: u64) -> impl Iterator<Item = u64> {
+    let mut seen = HashSet::new();
+    std::iter::successors(Some(id), move |&id| {
+        let parent = view.mailbox(id)?.record.parent?;
+        seen.insert(parent).then_some(parent)
+    })
+}

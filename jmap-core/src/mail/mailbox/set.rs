@@ -1,0 +1,639 @@
+//! Mailbox/set (RFC 8621 §2.5).
+
+use jmap_types::{
+    AccountId, DataType, Id, MethodError, Property, SetError, SetErrorKind, Value,
+    mail::{Mailbox, MailboxSetArguments},
+    patch,
+    value::{Key, Map, MapExt, as_text, string},
+};
+use store::{ChangeKind, keys};
+
+use super::get::{self, RIGHTS};
+use crate::{
+    Context,
+    access::{MailboxRights, Standing},
+    mail::{
+        message::fold,
+        records::{Grant, MailboxRecord},
+        write::{self, MailTxn},
+    },
+    object::{Rejected, SetObject, Staged},
+};
+
+/// Roles of the IANA registry "IMAP Mailbox Name Attributes" that a mailbox can have (RFC 8621 §2).
+const ROLES: &[&str] = &[
+    "all",
+    "archive",
+    "drafts",
+    "flagged",
+    "important",
+    "inbox",
+    "junk",
+    "memos",
+    "scheduled",
+    "sent",
+    "snoozed",
+    "subscribed",
+    "templates",
+    "trash",
+];
+
+/// `sortOrder` is below 2^31 (RFC 8621 §2).
+const SORT_ORDER_MAX: u64 = (1 << 31) - 1;
+/// Accounts and groups that one mailbox may be shared with.
+const GRANTS_MAX: usize = 1000;
+
+/// All mailboxes as the transaction sees them.
+struct Mailboxes(Vec<(u64, MailboxRecord)>);
+
+impl Mailboxes {
+    async fn read(txn: &MailTxn) -> Result<Self, store::Error> {
+        use store::Record as _;
+        let rows = txn
+            .scan(keys::objects(txn.account(), DataType::Mailbox))
+            .await?;
+        let decode = |(key, bytes): (bytes::Bytes, bytes::Bytes)| {
+            let (_, _, id) =
+                keys::decode_object(&key).ok_or_else(|| store::Error::bad_key("mailbox", &key))?;
+            Ok((id, MailboxRecord::from_bytes(&key, &bytes)?))
+        };
+        rows.into_iter()
+            .map(decode)
+            .collect::<Result<_, store::Error>>()
+            .map(Self)
+    }
+
+    fn get(&self, id: u64) -> Option<&MailboxRecord> {
+        self.0
+            .iter()
+            .find(|(other, _)| *other == id)
+            .map(|(_, record)| record)
+    }
+
+    fn has_child(&self, id: u64) -> bool {
+        self.0.iter().any(|(_, record)| record.parent == Some(id))
+    }
+
+    /// `id`'s parent, its parent, and so on; bounded, should records be damaged.
+    fn ancestors(&self, parent: Option<u64>) -> impl Iterator<Item = u64> {
+        let up = move |id: &u64| self.get(*id).and_then(|record| record.parent);
+        std::iter::successors(parent, up).take(self.0.len() + 1)
+    }
+
+    /// The levels below `id`, itself included.
+    fn height(&self, id: u64) -> usize {
+        let depth_of = |other: u64| {
+            self.ancestors(Some(other))
+                .position(|above| above == id)
+                .map(|at| at + 1)
+        };
+        self.0
+            .iter()
+            .filter_map(|(other, _)| depth_of(*other))
+            .max()
+            .unwrap_or(1)
+    }
+}
+
+impl SetObject for Mailbox {
+    async fn create(
+        context: &Context,
+        _: &MailboxSetArguments,
+        properties: Map,
+    ) -> Staged<(u64, Map)> {
+        let account = context.account()?.clone();
+        let mut txn = account.writer.begin().await?;
+        let mailboxes = Mailboxes::read(&txn).await?;
+        if mailboxes.0.len() as u64 >= context.core.limits.max_mailboxes {
+            return Err(SetError::describe(
+                SetErrorKind::OverQuota,
+                "There are too many mailboxes.",
+            )
+            .into());
+        }
+        let mut record = MailboxRecord {
+            name: String::new(),
+            parent: None,
+            role: None,
+            sort_order: 0,
+            is_subscribed: false,
+            share_with: Vec::new(),
+            uid_validity: write::uid_validity(context.core.clock.now()),
+        };
+        let given = Given::read(properties, &mut record)?;
+        if !given.name {
+            return Err(SetError::invalid_property("name", "A mailbox has a name.").into());
+        }
+        check_place(context, &mailboxes, None, &record)?;
+        let rights_above = record
+            .parent
+            .and_then(|id| mailboxes.get(id).map(|record| (id, record)));
+        match (context.standing()?, rights_above) {
+            (Standing::Owner, _) => {}
+            (Standing::Guest, Some((id, parent)))
+                if get::my_rights(&context.who, Standing::Guest, id, parent)
+                    .contains(MailboxRights::CREATE_CHILD) =>
+            {
+                // It belongs to those who had the parent.
+                record.share_with = parent.share_with.clone();
+            }
+            (Standing::Guest, _) => {
+                return Err(SetError::forbidden("You may not create a mailbox here.").into());
+            }
+        }
+        let (subscribed, role, sort_order) =
+            (record.is_subscribed, record.role.clone(), record.sort_order);
+        let id = write::insert_mailbox(&mut txn, record.clone());
+        let rights = get::my_rights(&context.who, context.standing()?, id, &record);
+        let mut server_set = Map::new()
+            .with(Property::TotalEmails, 0u64)
+            .with(Property::UnreadEmails, 0u64)
+            .with(Property::TotalThreads, 0u64)
+            .with(Property::UnreadThreads, 0u64)
+            .with(Property::MyRights, get::rights_value(rights));
+        // Properties that the client left out have these values now (RFC 8620 §5.3).
+        if !given.sort_order {
+            server_set.set(Property::SortOrder, sort_order);
+        }
+        if !given.role {
+            server_set.set(Property::Role, role);
+        }
+        if !given.is_subscribed {
+            server_set.set(Property::IsSubscribed, subscribed);
+        }
+        if !given.parent {
+            server_set.set(Property::ParentId, Value::Null);
+        }
+        Ok(((id, server_set), Some(txn.stage())))
+    }
+
+    async fn update(
+        context: &Context,
+        _: &MailboxSetArguments,
+        id: u64,
+        patch: Map,
+    ) -> Staged<Option<Map>> {
+        let account = context.account()?.clone();
+        let standing = context.standing()?;
+        let mut txn = account.writer.begin().await?;
+        let mailboxes = Mailboxes::read(&txn).await?;
+        let Some(old) = mailboxes
+            .get(id)
+            .filter(|record| get::is_visible(&context.who, standing, record))
+        else {
+            return Err(SetError::not_found().into());
+        };
+        let mut record = old.clone();
+        if standing == Standing::Guest {
+            // A guest's subscription is in the grant.
+            record.is_subscribed = get::is_subscribed(&context.who, standing, old);
+        }
+        apply_patch(&mut record, patch)?;
+        check_rights(context, id, old, &record)?;
+        check_place(context, &mailboxes, Some(id), &record)?;
+        if standing == Standing::Guest {
+            subscribe_guest(context, &mut record);
+            record.is_subscribed = old.is_subscribed;
+        }
+        if record == *old {
+            return Ok((None, None));
+        }
+        share(&mut txn, context, old, &record).await?;
+        write::put_mailbox(&mut txn, id, record, ChangeKind::Updated);
+        let ticket = txn.stage();
+        Ok((None, Some(ticket)))
+    }
+
+    async fn destroy(context: &Context, arguments: &MailboxSetArguments, id: u64) -> Staged<()> {
+        let account = context.account()?.clone();
+        let standing = context.standing()?;
+        let emails = emails_of(context, id).await?;
+        let mut txn = account.writer.begin().await?;
+        let mailboxes = Mailboxes::read(&txn).await?;
+        let Some(record) = mailboxes
+            .get(id)
+            .filter(|record| get::is_visible(&context.who, standing, record))
+        else {
+            return Err(SetError::not_found().into());
+        };
+        if !get::my_rights(&context.who, standing, id, record).contains(MailboxRights::DELETE) {
+            return Err(SetError::forbidden("This mailbox may not be destroyed.").into());
+        }
+        if mailboxes.has_child(id) {
+            return Err(SetError::new(SetErrorKind::MailboxHasChild).into());
+        }
+        let old = record.clone();
+        remove_emails(
+            context,
+            &mut txn,
+            id,
+            &emails,
+            arguments.on_destroy_remove_emails,
+        )
+        .await?;
+        share(
+            &mut txn,
+            context,
+            &old,
+            &MailboxRecord {
+                share_with: Vec::new(),
+                ..old.clone()
+            },
+        )
+        .await?;
+        write::remove_mailbox(&mut txn, id);
+        Ok(((), Some(txn.stage())))
+    }
+}
+
+/// Emails that the view knows in a mailbox, read before the transaction begins; those that come
+/// in meanwhile are found by its own reading.
+async fn emails_of(context: &Context, id: u64) -> Result<Vec<u64>, Rejected> {
+    let account = context.account()?;
+    let view = account.view().await?;
+    Ok(view
+        .mailbox(id)
+        .map(|row| row.by_received.iter().map(|(_, email)| *email).collect())
+        .unwrap_or_default())
+}
+
+/// RFC 8621 §2.5 `onDestroyRemoveEmails`: emails leave the mailbox, and those that are in no other go.
+async fn remove_emails(
+    context: &Context,
+    txn: &mut MailTxn,
+    mailbox: u64,
+    emails: &[u64],
+    allowed: bool,
+) -> Result<(), Rejected> {
+    let now = context.core.clock.now();
+    for &id in emails {
+        let Some(record) = write::email(txn, id).await? else {
+            continue;
+        };
+        if !record
+            .mailboxes
+            .iter()
+            .any(|place| place.mailbox == mailbox)
+        {
+            continue;
+        }
+        if !allowed {
+            return Err(SetError::new(SetErrorKind::MailboxHasEmail).into());
+        }
+        let rest: Vec<u64> = record
+            .mailboxes
+            .iter()
+            .map(|p| p.mailbox)
+            .filter(|&m| m != mailbox)
+            .collect();
+        if rest.is_empty() {
+            write::remove_email(txn, id, &record, now).await?;
+        } else {
+            let keywords = record.keywords.clone();
+            write::change_email(txn, id, record, &rest, keywords, now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Which properties a client gave, of those that have defaults.
+#[derive(Default)]
+struct Given {
+    name: bool,
+    parent: bool,
+    role: bool,
+    sort_order: bool,
+    is_subscribed: bool,
+    share_with: bool,
+}
+
+impl Given {
+    /// Reads the properties of a whole object into `record`.
+    fn read(properties: Map, record: &mut MailboxRecord) -> Result<Self, SetError> {
+        let mut given = Self::default();
+        for (key, value) in properties.into_vec() {
+            let name = key.to_string().into_owned();
+            match key.as_property() {
+                Some(Property::Name) => {
+                    record.name = as_text(&value)
+                        .ok_or_else(|| wrong(&name, "a String"))?
+                        .to_owned();
+                    given.name = true;
+                }
+                Some(Property::ParentId) => {
+                    record.parent = parent(value)?;
+                    given.parent = true;
+                }
+                Some(Property::Role) => {
+                    record.role = role(value)?;
+                    given.role = true;
+                }
+                Some(Property::SortOrder) => {
+                    let order = value.as_u64().filter(|&order| order <= SORT_ORDER_MAX);
+                    record.sort_order =
+                        order.ok_or_else(|| wrong(&name, "an UnsignedInt below 2^31"))? as u32;
+                    given.sort_order = true;
+                }
+                Some(Property::IsSubscribed) => {
+                    record.is_subscribed =
+                        value.as_bool().ok_or_else(|| wrong(&name, "a Boolean"))?;
+                    given.is_subscribed = true;
+                }
+                Some(Property::ShareWith) => {
+                    record.share_with = grants(value, &record.share_with)?;
+                    given.share_with = true;
+                }
+                _ => {
+                    return Err(SetError::invalid_property(
+                        name,
+                        "It can't be set, or is unknown.",
+                    ));
+                }
+            }
+        }
+        Ok(given)
+    }
+}
+
+fn wrong(property: &str, expected: &str) -> SetError {
+    SetError::invalid_property(property, format!("It must be {expected}."))
+}
+
+fn parent(value: Value) -> Result<Option<u64>, SetError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Str(id) => match Id::<Mailbox>::parse(&id) {
+            Some(id) => Ok(Some(id.number())),
+            None => Err(SetError::invalid_property(
+                "parentId",
+                "There is no such mailbox.",
+            )),
+        },
+        _ => Err(wrong("parentId", "an Id or null")),
+    }
+}
+
+fn role(value: Value) -> Result<Option<String>, SetError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Str(role) if ROLES.contains(&role.as_ref()) => Ok(Some(role.into_owned())),
+        _ => Err(SetError::invalid_property(
+            "role",
+            "It must be a registered role in lower case, or null.",
+        )),
+    }
+}
+
+fn grants(value: Value, old: &[Grant]) -> Result<Vec<Grant>, SetError> {
+    let map = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Object(map) if map.len() <= GRANTS_MAX => map,
+        _ => return Err(wrong("shareWith", "an object of rights by account")),
+    };
+    let mut grants = Vec::with_capacity(map.len());
+    for (account, rights) in map.into_vec() {
+        let account = AccountId::parse(&account.to_string())
+            .ok_or_else(|| SetError::invalid_property("shareWith", "There is no such account."))?;
+        let known = old.iter().find(|grant| grant.account == account.number());
+        let rights = granted_rights(rights)?;
+        if rights != MailboxRights::default() {
+            let is_subscribed = known.is_some_and(|grant| grant.is_subscribed);
+            grants.push(Grant {
+                account: account.number(),
+                rights: rights.0,
+                is_subscribed,
+            });
+        }
+    }
+    grants.sort_unstable_by_key(|grant| grant.account);
+    Ok(grants)
+}
+
+fn granted_rights(value: Value) -> Result<MailboxRights, SetError> {
+    let map = value
+        .into_object()
+        .ok_or_else(|| wrong("shareWith", "an object of rights by account"))?;
+    map.into_vec()
+        .into_iter()
+        .try_fold(MailboxRights::default(), |rights, (name, value)| {
+            let name = name.to_string().into_owned();
+            let right = match name.as_str() {
+                "mayShare" | "mayAdmin" => Some(MailboxRights::SHARE),
+                name => RIGHTS
+                    .iter()
+                    .find(|(property, _)| property.name() == name)
+                    .map(|(_, right)| *right),
+            };
+            match (right, value) {
+                (Some(right), Value::Bool(true)) => Ok(rights.union(right)),
+                (Some(_), Value::Bool(false)) => Ok(rights),
+                _ => Err(SetError::invalid_property(
+                    format!("shareWith/{name}"),
+                    "It is no right, or no Boolean.",
+                )),
+            }
+        })
+}
+
+/// Applies a PatchObject. Properties that the server sets may be there, if they are as they were.
+fn apply_patch(record: &mut MailboxRecord, patch: Map) -> Result<(), SetError> {
+    let mut whole = Map::new()
+        .with(Property::Name, string(&record.name))
+        .with(
+            Property::ParentId,
+            record.parent.map(|id| Id::<Mailbox>::new(id).to_string()),
+        )
+        .with(Property::Role, record.role.clone())
+        .with(Property::SortOrder, record.sort_order)
+        .with(Property::IsSubscribed, record.is_subscribed);
+    let shares = record.share_with.iter().map(|grant| {
+        let account = AccountId::new(grant.account).to_string();
+        (
+            Key::Owned(account),
+            get::rights_value(MailboxRights(grant.rights)),
+        )
+    });
+    let touches_shares = patch
+        .keys()
+        .any(|key| key.to_string().starts_with("shareWith"));
+    if touches_shares {
+        whole.set(Property::ShareWith, Value::Object(shares.collect()));
+    }
+    patch::apply(&mut whole, patch).map_err(|invalid| {
+        let mut error = SetError::describe(SetErrorKind::InvalidPatch, invalid.why);
+        error.properties = vec![invalid.path];
+        error
+    })?;
+    // What the patch took away goes back to its default; shares that it doesn't touch stay.
+    record.parent = None;
+    record.role = None;
+    record.sort_order = 0;
+    record.is_subscribed = false;
+    let given = Given::read(whole, record)?;
+    if touches_shares && !given.share_with {
+        record.share_with.clear();
+    }
+    if given.name {
+        Ok(())
+    } else {
+        Err(SetError::invalid_property("name", "A mailbox has a name."))
+    }
+}
+
+fn check_rights(
+    context: &Context,
+    id: u64,
+    old: &MailboxRecord,
+    new: &MailboxRecord,
+) -> Result<(), Rejected> {
+    let standing = context.standing()?;
+    let rights = get::my_rights(&context.who, standing, id, old);
+    let renamed = old.name != new.name || old.parent != new.parent;
+    if renamed && !rights.contains(MailboxRights::RENAME) {
+        return Err(SetError::forbidden("You may not rename or move this mailbox.").into());
+    }
+    let shared = old.share_with != new.share_with;
+    if shared && !rights.contains(MailboxRights::SHARE) {
+        return Err(SetError::forbidden("You may not share this mailbox.").into());
+    }
+    let owners = old.role != new.role || old.sort_order != new.sort_order;
+    if owners && standing == Standing::Guest {
+        return Err(SetError::forbidden("Only the owner may change this.").into());
+    }
+    if id == write::INBOX && new.role.as_deref() != Some("inbox") {
+        return Err(SetError::invalid_property("role", "The inbox stays the inbox.").into());
+    }
+    Ok(())
+}
+
+/// Name, parent and role, as seen by the other mailboxes.
+fn check_place(
+    context: &Context,
+    mailboxes: &Mailboxes,
+    id: Option<u64>,
+    record: &MailboxRecord,
+) -> Result<(), SetError> {
+    let limits = &context.core.limits;
+    let name = record.name.as_str();
+    if name.trim().is_empty() || name.chars().any(char::is_control) {
+        return Err(SetError::invalid_property(
+            "name",
+            "It must not be empty or have control characters.",
+        ));
+    }
+    if name.len() as u64 > limits.max_size_mailbox_name {
+        return Err(SetError::invalid_property("name", "It is too long."));
+    }
+    if let Some(parent) = record.parent {
+        if mailboxes.get(parent).is_none() {
+            return Err(SetError::invalid_property(
+                "parentId",
+                "There is no such mailbox.",
+            ));
+        }
+        if mailboxes
+            .ancestors(Some(parent))
+            .any(|above| Some(above) == id)
+        {
+            return Err(SetError::invalid_property(
+                "parentId",
+                "A mailbox can't be below itself.",
+            ));
+        }
+    }
+    let above = mailboxes.ancestors(record.parent).count();
+    let below = id.map_or(1, |id| mailboxes.height(id));
+    if (above + below) as u64 > limits.max_mailbox_depth {
+        return Err(SetError::invalid_property(
+            "parentId",
+            "The mailboxes would be too deep.",
+        ));
+    }
+    let others = || mailboxes.0.iter().filter(|(other, _)| Some(*other) != id);
+    // IMAP names are compared as they are, but INBOX is INBOX in any case (RFC 9051 §5.1).
+    let same_name = |other: &MailboxRecord| {
+        other.parent == record.parent
+            && (other.name == name
+                || (record.parent.is_none() && other.is_inbox() && fold(name) == "inbox"))
+    };
+    if let Some((existing, _)) = others().find(|(_, other)| same_name(other)) {
+        return Err(SetError::already_exists(
+            Id::<Mailbox>::new(*existing).to_wire(),
+        ));
+    }
+    if record.role.is_some() && others().any(|(_, other)| other.role == record.role) {
+        return Err(SetError::invalid_property(
+            "role",
+            "Another mailbox has this role.",
+        ));
+    }
+    Ok(())
+}
+
+fn subscribe_guest(context: &Context, record: &mut MailboxRecord) {
+    let wanted = record.is_subscribed;
+    let me = context.who.account.number();
+    match record
+        .share_with
+        .iter_mut()
+        .find(|grant| grant.account == me)
+    {
+        Some(grant) => grant.is_subscribed = wanted,
+        // Shared through a group: a grant without rights holds the subscription.
+        None if wanted => record.share_with.push(Grant {
+            account: me,
+            rights: 0,
+            is_subscribed: true,
+        }),
+        None => {}
+    }
+}
+
+/// Keeps the list of who shares with whom, so that a login knows the accounts it can see.
+async fn share(
+    txn: &mut MailTxn,
+    context: &Context,
+    old: &MailboxRecord,
+    new: &MailboxRecord,
+) -> Result<(), store::Error> {
+    let accounts = |record: &MailboxRecord| -> Vec<u64> {
+        record
+            .share_with
+            .iter()
+            .filter(|grant| grant.rights != 0)
+            .map(|grant| grant.account)
+            .collect()
+    };
+    let (before, after) = (accounts(old), accounts(new));
+    if before == after {
+        return Ok(());
+    }
+    let owner = txn.account();
+    let added = after
+        .iter()
+        .filter(|account| !before.contains(account))
+        .map(|&account| (account, 1i64));
+    let removed = before
+        .iter()
+        .filter(|account| !after.contains(account))
+        .map(|&account| (account, -1i64));
+    for (grantee, delta) in added.chain(removed) {
+        let key = keys::shared_with(AccountId::new(grantee), owner);
+        let count = match txn.get(&key).await? {
+            Some(bytes) => store::decode_numbers::<1>(&key, &bytes)?[0],
+            None => 0,
+        };
+        match count.saturating_add_signed(delta) {
+            0 => txn.delete(key),
+            count => txn.put(key, store::numbers(&[count])),
+        }
+    }
+    context.core.directory_changed();
+    Ok(())
+}
+
+impl From<MethodError> for Rejected {
+    fn from(error: MethodError) -> Self {
+        SetError::describe(SetErrorKind::ServerFail, error.to_string()).into()
+    }
+}

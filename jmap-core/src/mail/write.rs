@@ -1,0 +1,405 @@
+//! What transactions do to emails: insert, change, remove.
+//!
+//! Holds: email record, thread, UIDs, blob reference, quota, change log and view change together,
+//! in one transaction; every protocol and method goes through here.
+//! Other half: `view` applies the events, `log` has the changes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jmap_types::{DataType, SetError, SetErrorKind};
+use store::{
+    Change, ChangeKind, Txn, decode_numbers,
+    engine::Batch,
+    keys::{self, BlobHash},
+    numbers,
+};
+
+use super::{
+    message::Summary,
+    records::{EmailRecord, InMailbox, MailboxRecord},
+    view::ViewEvent,
+};
+use crate::{clock::UtcMillis, object::Rejected};
+
+pub type MailTxn = Txn<ViewEvent>;
+
+/// The id of every account's inbox: the first object of an account.
+pub const INBOX: u64 = 1;
+
+/// What every account begins with: name, role, sort order.
+const FIRST_MAILBOXES: &[(&str, &str, u32)] = &[
+    ("Inbox", "inbox", 1),
+    ("Drafts", "drafts", 2),
+    ("Sent", "sent", 3),
+    ("Archive", "archive", 4),
+    ("Junk", "junk", 5),
+    ("Trash", "trash", 6),
+];
+
+/// Makes the mailboxes of a new account. Does nothing to one that has mailboxes.
+pub fn provision(txn: &mut MailTxn, now: UtcMillis) {
+    if txn.head.last_id != 0 {
+        return;
+    }
+    for &(name, role, sort_order) in FIRST_MAILBOXES {
+        let record = MailboxRecord {
+            name: name.to_owned(),
+            parent: None,
+            role: Some(role.to_owned()),
+            sort_order,
+            is_subscribed: true,
+            share_with: Vec::new(),
+            uid_validity: uid_validity(now),
+        };
+        insert_mailbox(txn, record);
+    }
+}
+
+/// RFC 9051 §2.3.1.1: a mailbox that takes the place of a former one must have a greater one.
+pub fn uid_validity(now: UtcMillis) -> u32 {
+    u32::try_from(now.seconds()).unwrap_or(u32::MAX).max(1)
+}
+
+pub fn insert_mailbox(txn: &mut MailTxn, record: MailboxRecord) -> u64 {
+    let id = txn.new_id();
+    let account = txn.account();
+    txn.put(
+        keys::mailbox_uid(account, id),
+        numbers(&[record.uid_validity.into(), 1]),
+    );
+    put_mailbox(txn, id, record, ChangeKind::Created);
+    id
+}
+
+/// Writes a mailbox's record.
+pub fn put_mailbox(txn: &mut MailTxn, id: u64, record: MailboxRecord, kind: ChangeKind) {
+    txn.put_record(keys::object(txn.account(), DataType::Mailbox, id), &record);
+    txn.changed(Change::new(DataType::Mailbox, id, kind));
+    txn.emit(ViewEvent::Mailbox {
+        id,
+        record: Arc::new(record),
+    });
+}
+
+/// Removes a mailbox that has no emails any more.
+pub fn remove_mailbox(txn: &mut MailTxn, id: u64) {
+    let account = txn.account();
+    txn.delete(keys::object(account, DataType::Mailbox, id));
+    txn.delete(keys::mailbox_uid(account, id));
+    txn.changed(Change::new(DataType::Mailbox, id, ChangeKind::Destroyed));
+    txn.emit(ViewEvent::MailboxGone { id });
+}
+
+/// A message, parsed once for all the accounts that get it.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub hash: BlobHash,
+    pub octets: Bytes,
+    pub summary: Arc<Summary>,
+    pub encoded_summary: Bytes,
+}
+
+impl Message {
+    pub fn parse(octets: Bytes) -> Self {
+        let summary = Summary::parse(&octets);
+        Self {
+            hash: store::blob::hash(&octets),
+            encoded_summary: summary.encode().into(),
+            summary: Arc::new(summary),
+            octets,
+        }
+    }
+
+    /// Adds the octets and the summary to `batch`, unless the store has them.
+    pub async fn ensure_stored(
+        &self,
+        engine: &Arc<dyn store::engine::Engine>,
+        batch: &mut Batch,
+    ) -> Result<(), store::Error> {
+        store::blob::ensure(engine, batch, &self.hash, &self.octets).await?;
+        batch.put(keys::summary(&self.hash), self.encoded_summary.clone());
+        Ok(())
+    }
+}
+
+/// Where a new email goes.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    pub mailboxes: Vec<u64>,
+    /// In lower case.
+    pub keywords: Vec<String>,
+    /// Seconds since 1970.
+    pub received_at: i64,
+    /// Octets that the account may use; 0 is no limit.
+    pub quota_octets: u64,
+    /// It came from outside (RFC 8621 §1.5 `EmailDelivery`).
+    pub is_delivery: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    pub id: u64,
+    pub thread: u64,
+}
+
+/// Adds an email. The mailboxes must exist: one that doesn't is `invalidProperties`.
+pub async fn insert_email(
+    txn: &mut MailTxn,
+    message: &Message,
+    placement: &Placement,
+    now: UtcMillis,
+) -> Result<Inserted, Rejected> {
+    let size = message.octets.len() as u64;
+    let used = txn.head.used_octets.saturating_add(size);
+    if placement.quota_octets != 0 && used > placement.quota_octets {
+        return Err(
+            SetError::describe(SetErrorKind::OverQuota, "The account has no room for it.").into(),
+        );
+    }
+    let mut batch = Batch::new();
+    message.ensure_stored(txn.engine(), &mut batch).await?;
+    txn.append_unread(batch);
+    let account = txn.account();
+    let id = txn.new_id();
+    txn.put(
+        keys::blob_ref(&message.hash, account, DataType::Email, id),
+        Bytes::new(),
+    );
+    let thread = join_thread(txn, &message.summary, id).await?;
+    let mut mailboxes = Vec::with_capacity(placement.mailboxes.len());
+    for &mailbox in &placement.mailboxes {
+        let uid = next_uid(txn, mailbox).await?;
+        mailboxes.push(InMailbox {
+            mailbox,
+            uid,
+            saved_at: now.seconds(),
+        });
+        txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
+    }
+    let mut keywords = placement.keywords.clone();
+    keywords.sort_unstable();
+    keywords.dedup();
+    let record = EmailRecord {
+        blob: message.hash,
+        thread,
+        received_at: placement.received_at,
+        size,
+        mailboxes,
+        keywords,
+        created_seq: txn.sequence(),
+        modseq: txn.sequence(),
+        sent_at: message.summary.sent_at.map(|date| date.seconds),
+        has_attachment: message.summary.has_attachment,
+    };
+    txn.head.used_octets = used;
+    txn.put_record(keys::object(account, DataType::Email, id), &record);
+    txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
+    txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
+    if placement.is_delivery {
+        txn.changed(Change::new(
+            DataType::EmailDelivery,
+            id,
+            ChangeKind::Created,
+        ));
+    }
+    txn.emit(ViewEvent::Email {
+        id,
+        record: Arc::new(record),
+    });
+    Ok(Inserted { id, thread })
+}
+
+/// The next UID of a mailbox.
+async fn next_uid(txn: &mut MailTxn, mailbox: u64) -> Result<u32, Rejected> {
+    let key = keys::mailbox_uid(txn.account(), mailbox);
+    let Some(bytes) = txn.get(&key).await? else {
+        let why = "One of the mailboxes does not exist.";
+        return Err(SetError::invalid_property("mailboxIds", why).into());
+    };
+    let [validity, next] = decode_numbers(&key, &bytes)?;
+    let Ok(uid) = u32::try_from(next) else {
+        return Err(SetError::forbidden("The mailbox has no UIDs left.").into());
+    };
+    txn.put(key, numbers(&[validity, next + 1]));
+    Ok(uid)
+}
+
+/// A key for a message id together with the subject: RFC 8621 §3 wants both to agree.
+fn thread_ref_hashes(summary: &Summary) -> impl Iterator<Item = u64> {
+    let subject = summary.subject_hash;
+    let hashes = summary.thread_hashes().into_iter();
+    // A message that names thousands of others is in one thread with the first ones.
+    hashes
+        .take(THREAD_REFS_MAX)
+        .map(move |hash| hash.rotate_left(17) ^ subject)
+}
+
+/// Message ids of one message that count for threading.
+pub const THREAD_REFS_MAX: usize = 64;
+
+/// Finds the thread of a new email, or begins one, and counts the email in it.
+async fn join_thread(
+    txn: &mut MailTxn,
+    summary: &Summary,
+    email: u64,
+) -> Result<u64, store::Error> {
+    let account = txn.account();
+    let mut refs = Vec::new();
+    for hash in thread_ref_hashes(summary) {
+        let key = keys::thread_ref(account, hash);
+        let value = match txn.get(&key).await? {
+            Some(bytes) => Some(decode_numbers::<2>(&key, &bytes)?),
+            None => None,
+        };
+        refs.push((key, value));
+    }
+    let known = refs
+        .iter()
+        .filter_map(|(_, value)| value.map(|[thread, _]| thread))
+        .min();
+    let thread = known.unwrap_or(email);
+    for (key, value) in refs {
+        let [thread, count] = value.unwrap_or([thread, 0]);
+        txn.put(key, numbers(&[thread, count + 1]));
+    }
+    let key = keys::object(account, DataType::Thread, thread);
+    let count = match txn.get(&key).await? {
+        Some(bytes) => decode_numbers::<1>(&key, &bytes)?[0],
+        None => 0,
+    };
+    txn.put(key, numbers(&[count + 1]));
+    let kind = if count == 0 {
+        ChangeKind::Created
+    } else {
+        ChangeKind::Updated
+    };
+    txn.changed(Change::new(DataType::Thread, thread, kind));
+    Ok(thread)
+}
+
+/// Takes an email out of its thread; the thread goes with its last email.
+async fn leave_thread(
+    txn: &mut MailTxn,
+    summary: Option<&Summary>,
+    thread: u64,
+) -> Result<(), store::Error> {
+    let account = txn.account();
+    for hash in summary.into_iter().flat_map(thread_ref_hashes) {
+        let key = keys::thread_ref(account, hash);
+        if let Some(bytes) = txn.get(&key).await? {
+            match decode_numbers::<2>(&key, &bytes)? {
+                [_, 0 | 1] => txn.delete(key),
+                [thread, count] => txn.put(key, numbers(&[thread, count - 1])),
+            }
+        }
+    }
+    let key = keys::object(account, DataType::Thread, thread);
+    let count = match txn.get(&key).await? {
+        Some(bytes) => decode_numbers::<1>(&key, &bytes)?[0],
+        None => 1,
+    };
+    if count <= 1 {
+        txn.delete(key);
+        txn.changed(Change::new(DataType::Thread, thread, ChangeKind::Destroyed));
+    } else {
+        txn.put(key, numbers(&[count - 1]));
+        txn.changed(Change::new(DataType::Thread, thread, ChangeKind::Updated));
+    }
+    Ok(())
+}
+
+/// The record of an email, as the transaction sees it.
+pub async fn email(txn: &MailTxn, id: u64) -> Result<Option<EmailRecord>, store::Error> {
+    txn.record(&keys::object(txn.account(), DataType::Email, id))
+        .await
+}
+
+/// Gives an email other mailboxes and keywords. Where it stays, it keeps its UID.
+pub async fn change_email(
+    txn: &mut MailTxn,
+    id: u64,
+    mut record: EmailRecord,
+    mailboxes: &[u64],
+    mut keywords: Vec<String>,
+    now: UtcMillis,
+) -> Result<(), Rejected> {
+    keywords.sort_unstable();
+    keywords.dedup();
+    let keywords_changed = keywords != record.keywords;
+    let mut places = Vec::with_capacity(mailboxes.len());
+    for &mailbox in mailboxes {
+        match record
+            .mailboxes
+            .iter()
+            .find(|place| place.mailbox == mailbox)
+        {
+            Some(place) => places.push(*place),
+            None => {
+                let uid = next_uid(txn, mailbox).await?;
+                places.push(InMailbox {
+                    mailbox,
+                    uid,
+                    saved_at: now.seconds(),
+                });
+            }
+        }
+    }
+    let moved = places != record.mailboxes;
+    if !moved && !keywords_changed {
+        return Ok(());
+    }
+    // Unread counts of all its mailboxes may change with its keywords.
+    let touched = record
+        .mailboxes
+        .iter()
+        .chain(&places)
+        .map(|place| place.mailbox);
+    for mailbox in touched {
+        txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
+    }
+    record.mailboxes = places;
+    record.keywords = keywords;
+    record.modseq = txn.sequence();
+    txn.put_record(keys::object(txn.account(), DataType::Email, id), &record);
+    txn.changed(Change::new(DataType::Email, id, ChangeKind::Updated));
+    txn.emit(ViewEvent::Email {
+        id,
+        record: Arc::new(record),
+    });
+    Ok(())
+}
+
+/// Removes an email. Its blob goes when nothing else refers to it, after a time of grace.
+pub async fn remove_email(
+    txn: &mut MailTxn,
+    id: u64,
+    record: &EmailRecord,
+    now: UtcMillis,
+) -> Result<(), store::Error> {
+    let account = txn.account();
+    let key = keys::summary(&record.blob);
+    let summary = match txn.get(&key).await? {
+        Some(bytes) => Summary::decode(&bytes).ok(),
+        None => None,
+    };
+    leave_thread(txn, summary.as_ref(), record.thread).await?;
+    for place in &record.mailboxes {
+        txn.changed(Change::new(
+            DataType::Mailbox,
+            place.mailbox,
+            ChangeKind::Counts,
+        ));
+    }
+    txn.head.used_octets = txn.head.used_octets.saturating_sub(record.size);
+    txn.delete(keys::object(account, DataType::Email, id));
+    txn.delete(keys::blob_ref(&record.blob, account, DataType::Email, id));
+    txn.put(
+        keys::blob_candidate(now.0.max(0) as u64, &record.blob),
+        Bytes::new(),
+    );
+    txn.changed(Change::new(DataType::Email, id, ChangeKind::Destroyed));
+    txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
+    txn.emit(ViewEvent::EmailGone { id });
+    Ok(())
+}
