@@ -21,6 +21,7 @@ pub mod push {
     pub mod crypto;
 }
 pub mod rng;
+mod states;
 
 pub use self::core::{Context, Core, Handle, Parts};
 pub use caller::{Caller, Role};

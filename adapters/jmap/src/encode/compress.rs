@@ -71,15 +71,24 @@ mod tests {
         for coding in [Coding::Gzip, Coding::Zstd] {
             let compressed = compress(&text, coding).unwrap();
             assert!(compressed.len() < text.len() / 20);
-            assert_eq!(decompress(&compressed, coding, text.len()), Ok(text.clone()));
+            assert_eq!(
+                decompress(&compressed, coding, text.len()),
+                Ok(text.clone())
+            );
             // One octet past the limit, and a bomb.
             let past = decompress(&compressed, coding, text.len() - 1);
             assert_eq!(past, Err(DecompressError::TooLarge));
             let bomb = compress(&vec![0; 64 << 20], coding).unwrap();
-            assert_eq!(decompress(&bomb, coding, 1000), Err(DecompressError::TooLarge));
+            assert_eq!(
+                decompress(&bomb, coding, 1000),
+                Err(DecompressError::TooLarge)
+            );
             let cut = decompress(&compressed[..compressed.len() / 2], coding, text.len());
             assert_eq!(cut, Err(DecompressError::Broken));
-            assert_eq!(decompress(b"nothing", coding, 10), Err(DecompressError::Broken));
+            assert_eq!(
+                decompress(b"nothing", coding, 10),
+                Err(DecompressError::Broken)
+            );
         }
         assert_eq!(compress(b"x", Coding::Gzip), None);
         assert_eq!(compress(&text, Coding::Identity), None);

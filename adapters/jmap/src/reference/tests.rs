@@ -2,7 +2,10 @@ use super::*;
 use crate::parse::ijson;
 
 fn map(json: &str) -> Map {
-    ijson::parse(json.as_bytes()).unwrap().into_object().unwrap()
+    ijson::parse(json.as_bytes())
+        .unwrap()
+        .into_object()
+        .unwrap()
 }
 
 fn answers() -> Answers {
@@ -11,18 +14,28 @@ fn answers() -> Answers {
         "deep":[[[1,2],[3]],[[4]]],"none":[],"*":"star","a/b":{"m~n":7},"":"empty","n":null,"mixed":[1,[2,[3]]]}"#;
     answers.push("Thread/get", map(thread), "t0".into());
     answers.push("error", map(r#"{"type":"serverFail"}"#), "t1".into());
-    answers.push("Email/copy", map(r#"{"created":{"k":{"id":"e9"}}}"#), "t2".into());
+    answers.push(
+        "Email/copy",
+        map(r#"{"created":{"k":{"id":"e9"}}}"#),
+        "t2".into(),
+    );
     answers.push("Email/set", map(r#"{"destroyed":["e1"]}"#), "t2".into());
     answers
 }
 
 fn check(reference: &str, expected: Result<&str, &str>) {
-    let resolved = answers().resolve(map(&format!("{{\"accountId\":\"a1\",\"#ids\":{reference}}}")));
+    let resolved = answers().resolve(map(&format!(
+        "{{\"accountId\":\"a1\",\"#ids\":{reference}}}"
+    )));
     match expected {
         Ok(json) => {
             let expected = format!("{{\"accountId\":\"a1\",\"ids\":{json}}}");
             let resolved = resolved.unwrap_or_else(|error| panic!("{reference}: {error}"));
-            assert_eq!(serde_json::to_string(&resolved).unwrap(), expected, "{reference}");
+            assert_eq!(
+                serde_json::to_string(&resolved).unwrap(),
+                expected,
+                "{reference}"
+            );
         }
         Err(kind) => assert_eq!(resolved.unwrap_err().kind.as_str(), kind, "{reference}"),
     }
@@ -74,7 +87,9 @@ fn paths() {
 #[test]
 fn references() {
     let lost = Err("invalidResultReference");
-    let to = |id: &str, name: &str, path: &str| format!(r#"{{"resultOf":"{id}","name":"{name}","path":"{path}"}}"#);
+    let to = |id: &str, name: &str, path: &str| {
+        format!(r#"{{"resultOf":"{id}","name":"{name}","path":"{path}"}}"#)
+    };
     check(&to("t2", "Email/copy", "/created/k/id"), Ok(r#""e9""#));
     // The first response of a call is meant, whatever its name.
     check(&to("t2", "Email/set", "/destroyed"), lost);
@@ -82,7 +97,14 @@ fn references() {
     check(&to("t1", "Thread/get", "/list"), lost);
     check(&to("t9", "Thread/get", "/list"), lost);
     check(&to("t1", "error", ""), Ok(r#"{"type":"serverFail"}"#));
-    for malformed in ["null", "[]", "\"t0\"", "{}", r#"{"resultOf":"t0","name":"Thread/get"}"#, r#"{"resultOf":"t0","name":"Thread/get","path":1}"#] {
+    for malformed in [
+        "null",
+        "[]",
+        "\"t0\"",
+        "{}",
+        r#"{"resultOf":"t0","name":"Thread/get"}"#,
+        r#"{"resultOf":"t0","name":"Thread/get","path":1}"#,
+    ] {
         check(malformed, lost);
     }
 }
@@ -104,7 +126,11 @@ fn a_name_is_given_once() {
 #[test]
 fn references_cant_double_themselves() {
     let mut answers = Answers::default();
-    answers.push("Core/echo", map(&format!(r#"{{"x":"{}"}}"#, "x".repeat(1 << 20))), "0".into());
+    answers.push(
+        "Core/echo",
+        map(&format!(r#"{{"x":"{}"}}"#, "x".repeat(1 << 20))),
+        "0".into(),
+    );
     for n in 0..100 {
         let reference = format!(r#"{{"resultOf":"{n}","name":"Core/echo","path":""}}"#);
         let arguments = map(&format!("{{\"#a\":{reference},\"#b\":{reference}}}"));

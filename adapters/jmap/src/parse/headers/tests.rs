@@ -1,9 +1,14 @@
 use super::*;
 
 fn credentials_of(field: &str) -> String {
-    match HeaderValue::try_from(field).ok().and_then(|value| credentials(&value)) {
+    match HeaderValue::try_from(field)
+        .ok()
+        .and_then(|value| credentials(&value))
+    {
         None => "none".into(),
-        Some(Credentials::Password { login, password }) => format!("{login} / {}", password.expose()),
+        Some(Credentials::Password { login, password }) => {
+            format!("{login} / {}", password.expose())
+        }
         Some(Credentials::Bearer { token }) => format!("bearer {}", token.expose()),
     }
 }
@@ -25,7 +30,10 @@ fn authorization() {
         ("Bearer ".into(), "none"),
         ("Bearer a b".into(), "none"),
         ("Digest x".into(), "none"),
-        (format!("Bearer {}", "x".repeat(AUTHORIZATION_OCTETS_MAX)), "none"),
+        (
+            format!("Bearer {}", "x".repeat(AUTHORIZATION_OCTETS_MAX)),
+            "none",
+        ),
     ];
     for (field, expected) in rows {
         assert_eq!(credentials_of(&field), expected, "{field:.80}");
@@ -36,7 +44,10 @@ fn authorization() {
 fn media_types() {
     let rows = [
         ("text/plain", Some("text/plain")),
-        (" text/html; charset=utf-8 ", Some("text/html; charset=utf-8")),
+        (
+            " text/html; charset=utf-8 ",
+            Some("text/html; charset=utf-8"),
+        ),
         ("application/vnd.a+json", Some("application/vnd.a+json")),
         ("text", None),
         ("text/", None),
@@ -61,8 +72,14 @@ fn file_names() {
         ("", "attachment"),
         ("\r\n", "attachment"),
         ("a\r\nX: y", r#"attachment; filename="aX: y""#),
-        ("ä\".txt", r#"attachment; filename="__.txt"; filename*=UTF-8''%C3%A4%22.txt"#),
-        ("../x", r#"attachment; filename=".._x"; filename*=UTF-8''..%2Fx"#),
+        (
+            "ä\".txt",
+            r#"attachment; filename="__.txt"; filename*=UTF-8''%C3%A4%22.txt"#,
+        ),
+        (
+            "../x",
+            r#"attachment; filename=".._x"; filename*=UTF-8''..%2Fx"#,
+        ),
     ];
     for (name, expected) in rows {
         assert_eq!(attachment(name).to_str().unwrap(), expected, "{name:?}");
@@ -113,7 +130,10 @@ fn codings_and_etags() {
     ];
     for (field, expected) in rows {
         let mut headers = HeaderMap::new();
-        headers.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static(field));
+        headers.insert(
+            http::header::ACCEPT_ENCODING,
+            HeaderValue::from_static(field),
+        );
         assert_eq!(accepted_coding(&headers), expected, "{field}");
     }
     assert!(matches_etag("*", "\"a\"") && matches_etag("\"b\", W/\"a\"", "\"a\""));

@@ -13,27 +13,67 @@ fn check(octets: &[u8], expected: Result<&str, &str>) {
 
 #[test]
 fn what_is_i_json() {
-    check(b" {\"a\" : [1, -2, 1.5, null, true]} ", Ok(r#"{"a":[1,-2,1.5,null,true]}"#));
+    check(
+        b" {\"a\" : [1, -2, 1.5, null, true]} ",
+        Ok(r#"{"a":[1,-2,1.5,null,true]}"#),
+    );
     check(b"9007199254740993", Ok("9007199254740993"));
     check(b"18446744073709551615", Ok("18446744073709551615"));
-    check("\"\u{1f600}é\u{ffff0}\"".as_bytes(), Ok("\"\u{1f600}é\u{ffff0}\""));
+    check(
+        "\"\u{1f600}é\u{ffff0}\"".as_bytes(),
+        Ok("\"\u{1f600}é\u{ffff0}\""),
+    );
     check(br#""\ud83d\ude00""#, Ok("\"\u{1f600}\""));
-    check(br#"{"":1,"ids":2,"a/b":3}"#, Ok(r#"{"":1,"ids":2,"a/b":3}"#));
+    check(
+        br#"{"":1,"ids":2,"a/b":3}"#,
+        Ok(r#"{"":1,"ids":2,"a/b":3}"#),
+    );
 }
 
 #[test]
 fn what_is_not() {
     let rows: &[&[u8]] = &[
-        b"", b" ", b"{", b"[1,]", b"{\"a\":1,}", b"{a:1}", b"'a'", b"nul", b"01", b"1 2", b"[1] x",
-        b"1e400", b"NaN", b"\"\n\"", b"\"\\x\"", b"\"\xff\"", b"\"\xc0\x80\"", b"\"\xed\xa0\x80\"",
-        b"\xef\xbb\xbf{}", br#""\ud800""#, br#""\udc00\ud800""#, b"/**/1",
+        b"",
+        b" ",
+        b"{",
+        b"[1,]",
+        b"{\"a\":1,}",
+        b"{a:1}",
+        b"'a'",
+        b"nul",
+        b"01",
+        b"1 2",
+        b"[1] x",
+        b"1e400",
+        b"NaN",
+        b"\"\n\"",
+        b"\"\\x\"",
+        b"\"\xff\"",
+        b"\"\xc0\x80\"",
+        b"\"\xed\xa0\x80\"",
+        b"\xef\xbb\xbf{}",
+        br#""\ud800""#,
+        br#""\udc00\ud800""#,
+        b"/**/1",
     ];
     for row in rows {
         check(row, Err("not I-JSON"));
     }
-    for noncharacter in ["\u{fffe}", "\u{ffff}", "\u{fdd0}", "\u{1fffe}", "\u{10ffff}"] {
-        check(format!("[\"x{noncharacter}\"]").as_bytes(), Err("noncharacter"));
-        check(format!("{{\"{noncharacter}\":1}}").as_bytes(), Err("noncharacter"));
+    for noncharacter in [
+        "\u{fffe}",
+        "\u{ffff}",
+        "\u{fdd0}",
+        "\u{1fffe}",
+        "\u{10ffff}",
+    ] {
+        check(
+            format!("[\"x{noncharacter}\"]").as_bytes(),
+            Err("noncharacter"),
+        );
+        check(
+            format!("{{\"{noncharacter}\":1}}").as_bytes(),
+            Err("noncharacter"),
+        );
     }
 }
 
@@ -44,8 +84,14 @@ fn names_occur_once() {
     check(br#"{"ids":1,"\u0069ds":1}"#, Err("\"ids\" is repeated"));
     check(br#"[{"a":{"x":1,"x":1}}]"#, Err("\"x\" is repeated"));
     let many: Vec<String> = (0..100).map(|n| format!("\"k{}\":0", n % 99)).collect();
-    check(format!("{{{}}}", many.join(",")).as_bytes(), Err("\"k0\" is repeated"));
-    check(format!("{{{}}}", many[..99].join(",")).as_bytes(), Ok(&format!("{{{}}}", many[..99].join(","))));
+    check(
+        format!("{{{}}}", many.join(",")).as_bytes(),
+        Err("\"k0\" is repeated"),
+    );
+    check(
+        format!("{{{}}}", many[..99].join(",")).as_bytes(),
+        Ok(&format!("{{{}}}", many[..99].join(","))),
+    );
 }
 
 #[test]

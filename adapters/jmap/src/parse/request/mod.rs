@@ -79,7 +79,12 @@ fn not_request(why: &str) -> RequestError {
 
 fn invocation(value: Value) -> Option<Invocation> {
     let parts: [Value; 3] = value.into_array()?.try_into().ok()?;
-    let [Value::Str(name), Value::Object(arguments), Value::Str(call_id)] = parts else {
+    let [
+        Value::Str(name),
+        Value::Object(arguments),
+        Value::Str(call_id),
+    ] = parts
+    else {
         return None;
     };
     Some(Invocation {
