@@ -73,10 +73,10 @@ impl AccountHandle {
 
     /// The account's state as of the last commit.
     pub async fn head(&self) -> Result<Head, store::Error> {
-        match self.loaded_view() {
-            Some(view) => Ok(view.head.clone()),
-            None => self.writer.stored_head().await,
+        if let Some(view) = self.loaded_view() {
+            return Ok(view.head.clone());
         }
+        self.writer.stored_head().await
     }
 
     fn publish(&self, committed: &mut [Committed<ViewEvent>]) {

@@ -224,10 +224,13 @@ impl View {
                     record,
                     by_received: Vec::new(),
                     unread_emails: 0,
+                    total_threads: 0,
+                    unread_threads: 0,
                 };
                 self.mailboxes.insert(id, row);
             }
         }
+        self.find_trash();
     }
 
     fn put_email(&mut self, id: u64, record: &EmailRecord) {

@@ -189,7 +189,7 @@ pub async fn insert_email(
         keywords,
         created_seq: txn.sequence(),
         modseq: txn.sequence(),
-        sent_at: message.summary.sent_at.map(|date| date.seconds),
+        sent_at: message.summary.sent_at.map(|date| date.timestamp),
         has_attachment: message.summary.has_attachment,
     };
     txn.head.used_octets = used;

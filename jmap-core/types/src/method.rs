@@ -83,7 +83,7 @@ impl CreatedIds {
 }
 
 /// Arguments that one object adds to a standard method.
-pub trait ExtraArguments: Sized + Send + Default + Debug + 'static {
+pub trait ExtraArguments: Sized + Send + Sync + Default + Debug + 'static {
     fn take(arguments: &mut Arguments) -> Result<Self, MethodError>;
 }
 
@@ -94,12 +94,12 @@ impl ExtraArguments for () {
 }
 
 /// A FilterCondition of one object, read strictly: an unknown one is `unsupportedFilter`.
-pub trait Condition: Sized + Send + Debug + Clone + 'static {
+pub trait Condition: Sized + Send + Sync + Debug + Clone + 'static {
     fn from_map(map: Map) -> Result<Self, MethodError>;
 }
 
 /// What a Comparator of one object names; an unknown property is `unsupportedSort`.
-pub trait SortKey: Sized + Send + Debug + Clone + 'static {
+pub trait SortKey: Sized + Send + Sync + Debug + Clone + 'static {
     fn from_property(property: &str, rest: &mut Arguments) -> Result<Self, MethodError>;
 }
 

@@ -70,7 +70,7 @@ fn matches(
     who: &Caller,
     standing: Standing,
 ) -> bool {
-    let mut all = |filters: &[Filter<MailboxCondition>], wanted: bool| {
+    let all = |filters: &[Filter<MailboxCondition>], wanted: bool| {
         filters
             .iter()
             .all(|filter| matches(filter, id, row, who, standing) == wanted)

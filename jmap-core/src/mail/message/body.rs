@@ -127,14 +127,27 @@ fn cut_position(value: &str, octets_max: usize, is_html: bool) -> usize {
 /// The plain text of a text part, from at most `source_max` encoded octets.
 fn plain_text(raw: &[u8], part: &Part, source_max: usize, text_max: usize) -> String {
     let encoded = encoded_octets(raw, part);
-    let encoded = &encoded[..encoded.len().min(source_max)];
-    let (octets, _) = decode_octets(encoded, part.encoding);
-    let (text, _) = decode_text(&octets, part);
+    let is_cut = encoded.len() > source_max;
+    let (octets, _) = decode_octets(&encoded[..encoded.len().min(source_max)], part.encoding);
+    let kept = if is_cut {
+        whole_characters(&octets)
+    } else {
+        &octets[..]
+    };
+    let (text, _) = decode_text(kept, part);
     let text = strip_mark(&text);
     if part.media_type == "text/html" {
         return html::to_text(text, text_max);
     }
     line_feeds(&text[..text.floor_char_boundary(text_max.min(text.len()))])
+}
+
+/// UTF-8 without the character that a cut left incomplete; anything else as it is.
+fn whole_characters(octets: &[u8]) -> &[u8] {
+    match std::str::from_utf8(octets) {
+        Err(error) if error.error_len().is_none() => &octets[..error.valid_up_to()],
+        _ => octets,
+    }
 }
 
 /// The preview: the start of the first body part that has text (RFC 8621 §4.1.4).

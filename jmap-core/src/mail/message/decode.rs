@@ -8,15 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Takes decoded octets: into memory, or only counted.
 trait Sink {
     fn put(&mut self, octets: &[u8]);
-    fn drop_last(&mut self, count: usize);
 }
 
 impl Sink for Vec<u8> {
     fn put(&mut self, octets: &[u8]) {
         self.extend_from_slice(octets);
-    }
-    fn drop_last(&mut self, count: usize) {
-        self.truncate(self.len().saturating_sub(count));
     }
 }
 
@@ -25,9 +21,6 @@ struct Count(u64);
 impl Sink for Count {
     fn put(&mut self, octets: &[u8]) {
         self.0 += octets.len() as u64;
-    }
-    fn drop_last(&mut self, count: usize) {
-        self.0 = self.0.saturating_sub(count as u64);
     }
 }
 

@@ -5,10 +5,13 @@
 
 pub mod address;
 pub mod body;
+pub mod build;
 pub mod date;
 pub mod decode;
+mod emit;
 pub mod headers;
 pub mod html;
+pub mod mdn;
 mod params;
 mod scan;
 pub mod snippet;
@@ -17,8 +20,14 @@ pub mod subject;
 pub mod summary;
 pub mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use address::{EmailAddress, EmailAddressGroup};
 pub use body::{BodyValue, SearchText, body_value, part_octets, search_text};
+pub use build::{
+    BuildContext, BuildError, NewBodyValue, NewHeader, NewHeaderValue, NewMessage, NewPart,
+};
 pub use date::SentAt;
 pub use headers::{Form, HeaderProperty, HeaderValue, PropertyValue};
 pub use scan::HeaderField;

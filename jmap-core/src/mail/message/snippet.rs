@@ -75,6 +75,14 @@ pub fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
+/// The words of a text with their ranges, folded: the one place that says what is compared.
+fn folded(text: &str) -> impl Iterator<Item = (Range<usize>, String)> {
+    words(text).map(|range| {
+        let word = fold(&text[range.clone()]);
+        (range, word)
+    })
+}
+
 /// The words and phrases that a filter looks for, folded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
@@ -115,9 +123,9 @@ impl Terms {
 
     /// A piece with several words, as "e-mail", is a phrase.
     fn push(&mut self, piece: &str) {
-        let folded: Vec<String> = words(piece)
+        let folded: Vec<String> = folded(piece)
             .take(TERMS_MAX)
-            .map(|word| fold(&piece[word]))
+            .map(|(_, word)| word)
             .collect();
         if !folded.is_empty() && self.phrases.len() < TERMS_MAX {
             self.phrases.push(folded);
@@ -135,7 +143,7 @@ impl Terms {
 
     /// Whether every phrase is in the text.
     pub fn all_in(&self, text: &str) -> bool {
-        let folded: Vec<String> = words(text).map(|word| fold(&text[word])).collect();
+        let folded: Vec<String> = folded(text).map(|(_, word)| word).collect();
         let is_in = |phrase: &Vec<String>| folded.windows(phrase.len()).any(|run| run == phrase);
         self.phrases.iter().all(is_in)
     }
@@ -187,15 +195,14 @@ impl Terms {
         // The last words, the newest at the end: a phrase matches when it is their tail.
         let mut recent: std::collections::VecDeque<(Range<usize>, String)> =
             std::collections::VecDeque::with_capacity(longest + 1);
-        for range in words(text) {
+        for (range, word) in folded(text) {
             if longest == 0 {
                 break;
             }
-            let folded = fold(&text[range.clone()]);
             if recent.len() == longest {
                 recent.pop_front();
             }
-            recent.push_back((range.clone(), folded));
+            recent.push_back((range.clone(), word));
             let starts = self.phrases.iter().filter_map(|phrase| {
                 let first = recent.len().checked_sub(phrase.len())?;
                 let tail = recent.iter().skip(first).map(|(_, word)| word);

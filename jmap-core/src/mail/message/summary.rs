@@ -405,13 +405,15 @@ fn is_body(part: &Part, position: usize, kind: &str) -> bool {
 /// Header fields as one string of varints: gap, name length, gap, value length.
 mod packed {
     use super::HeaderField;
-    use minicbor::{Decoder, Encoder, decode, encode};
+    use minicbor::decode::Error as DecodeError;
+    use minicbor::encode::{Error as EncodeError, Write};
+    use minicbor::{Decoder, Encoder};
 
-    pub fn encode<C, W: encode::Write>(
+    pub fn encode<C, W: Write>(
         fields: &Vec<HeaderField>,
         e: &mut Encoder<W>,
         _: &mut C,
-    ) -> Result<(), encode::Error<W::Error>> {
+    ) -> Result<(), EncodeError<W::Error>> {
         let mut out = Vec::with_capacity(fields.len() * 6);
         let mut pos = 0u32;
         for field in fields {
@@ -429,7 +431,7 @@ mod packed {
         Ok(())
     }
 
-    pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<HeaderField>, decode::Error> {
+    pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<HeaderField>, DecodeError> {
         let mut rest = d.bytes()?;
         let mut fields = Vec::with_capacity(rest.len() / 5);
         let mut pos = 0u32;
@@ -437,7 +439,7 @@ mod packed {
             let mut offsets = [0u32; 4];
             for offset in &mut offsets {
                 let gap = read_varint(&mut rest)
-                    .ok_or_else(|| decode::Error::message("header field offsets are cut off"))?;
+                    .ok_or_else(|| DecodeError::message("header field offsets are cut off"))?;
                 pos = pos.saturating_add(gap);
                 *offset = pos;
             }

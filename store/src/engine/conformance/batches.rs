@@ -1,5 +1,7 @@
 //! Batches: assertions, writes, and many callers at once.
 
+use std::task::Poll;
+
 use tokio::task::JoinSet;
 
 use super::*;
@@ -348,23 +350,18 @@ pub(super) async fn commits_keep_the_order_of_their_callers(engine: Arc<dyn Engi
         let engine = engine.clone();
         commits.push(Box::pin(async move { engine.commit(batch).await }));
     }
-    let mut pending: Vec<_> = commits.into_iter().enumerate().collect();
     std::future::poll_fn(|context| {
-        let mut index = 0;
-        while index < pending.len() {
-            let (number, commit) = &mut pending[index];
-            match commit.as_mut().poll(context) {
-                std::task::Poll::Ready(result) => {
-                    result.unwrap_or_else(|error| panic!("commit {number}: {error}"));
-                    pending.remove(index);
-                }
-                std::task::Poll::Pending => index += 1,
+        commits.retain_mut(|commit| match commit.as_mut().poll(context) {
+            Poll::Ready(result) => {
+                result.expect("each finds the one before");
+                false
             }
-        }
-        if pending.is_empty() {
-            std::task::Poll::Ready(())
+            Poll::Pending => true,
+        });
+        if commits.is_empty() {
+            Poll::Ready(())
         } else {
-            std::task::Poll::Pending
+            Poll::Pending
         }
     })
     .await;

@@ -157,7 +157,7 @@ pub(super) async fn large_values_come_back(engine: Arc<dyn Engine>) {
             .collect::<Vec<_>>()
             .into()
     };
-    let sizes = [1, 1023, 1024, 1025, 40_000, 1 << 20];
+    let sizes = [1_usize, 1023, 1024, 1025, 40_000, 1 << 20];
     for size in sizes {
         let mut batch = Batch::new();
         batch.put(size.to_be_bytes().to_vec(), value(size));

@@ -125,7 +125,7 @@ impl Committer {
         match self.db.write_opt(writes, &self.write_options) {
             Ok(()) if self.failing => {
                 // Before anybody is told that it is on disk.
-                self.fence.lift()?;
+                self.fence.leave()?;
                 self.failing = false;
                 tracing::info!("the database can be written again");
                 Ok(())

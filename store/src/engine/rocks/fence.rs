@@ -4,6 +4,7 @@
 //! and RocksDB would apply it at the next start, though its callers were told that it failed.
 //! So the failure is noted here: the first log that may have such a record, and the sequence
 //! number of the last good one. The next start cuts those logs off behind the last good record.
+//! Once a write succeeds again, the logs from that one on are outside of the fence.
 //!
 //! Holds: the note is made by overwriting octets that are there already, so that it needs no
 //! room on a full disk; a note is only made while the lock on this file is held.
@@ -21,7 +22,7 @@ use crate::engine::EngineError;
 
 const FILE_NAME: &str = "FENCE";
 const MAGIC: u64 = u64::from_be_bytes(*b"PHfence1");
-const MARK_OCTETS: usize = 24;
+const MARK_OCTETS: usize = 32;
 
 /// The file and what it says.
 #[derive(Debug)]
@@ -30,10 +31,12 @@ pub(super) struct Fence {
     file: File,
 }
 
-/// In logs from number `log` on, whatever comes after `sequence` was never acknowledged.
+/// In the logs from number `first` and before `end`, whatever comes after `sequence` was
+/// never acknowledged. Numbers of logs aren't used again, so an old mark does no harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
-    log: u64,
+    first: u64,
+    end: u64,
     sequence: u64,
 }
 
@@ -63,27 +66,33 @@ impl Fence {
         if let Some(mark) = fence.read().map_err(failed)? {
             fence.cut_logs(mark).map_err(failed)?;
         }
-        fence.lift()?;
+        fence.lift().map_err(failed)?;
         Ok(fence)
     }
 
     /// Notes that nothing after `sequence` was acknowledged.
     pub(super) fn set(&self, sequence: u64) -> io::Result<()> {
         // The failed record is in the newest log.
-        let log = log_files(&self.folder)?
-            .into_iter()
-            .map(|(number, _)| number)
-            .max();
+        let first = newest_log(&self.folder)?;
         self.write(Some(Mark {
-            log: log.unwrap_or(0),
+            first,
+            end: u64::MAX,
             sequence,
         }))
     }
 
-    /// From here on, what is in the logs is good.
-    pub(super) fn lift(&self) -> Result<(), EngineError> {
+    /// Notes that a write succeeded, and that what is in its log is good.
+    pub(super) fn leave(&self) -> Result<(), EngineError> {
+        let left = || {
+            let end = newest_log(&self.folder)?;
+            self.write(self.read()?.map(|mark| Mark { end, ..mark }))
+        };
+        left().map_err(|error| open_error(&self.folder, &error.to_string()))
+    }
+
+    /// What is in all logs is good.
+    fn lift(&self) -> io::Result<()> {
         self.write(None)
-            .map_err(|error| open_error(&self.folder, &error.to_string()))
     }
 
     fn read(&self) -> io::Result<Option<Mark>> {
@@ -103,7 +112,7 @@ impl Fence {
 
     fn cut_logs(&self, mark: Mark) -> io::Result<()> {
         for (number, path) in log_files(&self.folder)? {
-            if number < mark.log {
+            if !(mark.first..mark.end).contains(&number) {
                 continue;
             }
             let Some(length) = good_octets(&path, mark.sequence)? else {
@@ -121,9 +130,10 @@ impl Fence {
 impl Mark {
     fn encode(self) -> [u8; MARK_OCTETS] {
         let mut octets = [0; MARK_OCTETS];
-        octets[..8].copy_from_slice(&self.log.to_be_bytes());
-        octets[8..16].copy_from_slice(&self.sequence.to_be_bytes());
-        octets[16..].copy_from_slice(&self.check().to_be_bytes());
+        let numbers = [self.first, self.end, self.sequence, self.check()];
+        for (octets, number) in octets.chunks_exact_mut(8).zip(numbers) {
+            octets.copy_from_slice(&number.to_be_bytes());
+        }
         octets
     }
 
@@ -134,15 +144,24 @@ impl Mark {
                 .fold(0_u64, |number, octet| number << 8 | u64::from(*octet))
         };
         let mark = Self {
-            log: number(0),
-            sequence: number(8),
+            first: number(0),
+            end: number(8),
+            sequence: number(16),
         };
-        (number(16) == mark.check()).then_some(mark)
+        (number(24) == mark.check()).then_some(mark)
     }
 
     fn check(self) -> u64 {
-        MAGIC ^ self.log.rotate_left(32) ^ self.sequence
+        MAGIC ^ self.first.rotate_left(16) ^ self.end.rotate_left(32) ^ self.sequence
     }
+}
+
+fn newest_log(folder: &Path) -> io::Result<u64> {
+    Ok(log_files(folder)?
+        .into_iter()
+        .map(|(number, _)| number)
+        .max()
+        .unwrap_or(0))
 }
 
 fn log_files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {

@@ -159,16 +159,16 @@ async fn a_fence_cuts_off_what_failed() {
 }
 
 #[tokio::test]
-async fn a_lifted_or_broken_fence_cuts_off_nothing() {
+async fn a_fence_that_was_left_or_is_broken_cuts_off_nothing() {
     let folder = TempDir::new().expect("a folder");
     let db = rocksdb::DB::open_default(folder.path()).expect("opens");
     db.put(b"a", b"1").expect("written");
     drop(db);
     let fence = Fence::open(folder.path()).expect("opens");
     fence.set(0).expect("set");
-    fence.lift().expect("lifted");
+    fence.leave().expect("left");
     drop(fence);
     drop(Fence::open(folder.path()).expect("opens"));
-    fs::write(folder.path().join("FENCE"), [7; 24]).expect("written");
+    fs::write(folder.path().join("FENCE"), [7; 32]).expect("written");
     assert_eq!(keys(&open(folder.path()).expect("opens")).await, ["a"]);
 }

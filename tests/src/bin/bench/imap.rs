@@ -1,0 +1,125 @@
+//! A client of IMAP (RFC 3501), as much of it as the measurements need.
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::reading::{Act, PAGE, Reader};
+use crate::{DOMAIN, Fail, PASSWORD};
+
+pub struct Imap {
+    stream: BufReader<TcpStream>,
+    /// Messages in the selected mailbox.
+    exists: usize,
+    octets: u64,
+}
+
+impl Imap {
+    /// Connects, logs in and selects INBOX.
+    pub async fn open(port: u16, user: &str) -> Result<Self, Fail> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.set_nodelay(true)?;
+        let mut imap = Self {
+            stream: BufReader::new(stream),
+            exists: 0,
+            octets: 0,
+        };
+        let mut greeting = String::new();
+        imap.stream.read_line(&mut greeting).await?;
+        imap.command(&format!("LOGIN {user}@{DOMAIN} {PASSWORD}"))
+            .await?;
+        for line in imap.command("SELECT INBOX").await? {
+            if let Some(number) = line
+                .strip_prefix("* ")
+                .and_then(|line| line.strip_suffix(" EXISTS"))
+            {
+                imap.exists = number.parse()?;
+            }
+        }
+        Ok(imap)
+    }
+
+    /// Waits for changes (RFC 2177); the connection is of no other use from here.
+    pub async fn idle(mut self) -> Result<TcpStream, Fail> {
+        self.stream.write_all(b"i IDLE\r\n").await?;
+        let mut line = String::new();
+        self.stream.read_line(&mut line).await?;
+        match line.starts_with('+') {
+            true => Ok(self.stream.into_inner()),
+            false => Err(format!("IDLE: {line}").into()),
+        }
+    }
+
+    /// Sends one command and reads to its tagged OK; literals are read and dropped. Returns the untagged lines.
+    async fn command(&mut self, command: &str) -> Result<Vec<String>, Fail> {
+        self.stream
+            .write_all(format!("a {command}\r\n").as_bytes())
+            .await?;
+        let mut lines = Vec::new();
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            let octets = self.stream.read_until(b'\n', &mut bytes).await?;
+            if octets == 0 {
+                return Err("the server closed the connection".into());
+            }
+            self.octets += octets as u64;
+            let line = String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned();
+            // RFC 3501 §4.3: a line that ends in {N} goes on after N octets.
+            let literal = line
+                .strip_suffix('}')
+                .and_then(|line| line.rsplit_once('{')?.1.parse::<usize>().ok());
+            if let Some(octets) = literal {
+                bytes.resize(octets, 0);
+                self.stream.read_exact(&mut bytes).await?;
+                self.octets += octets as u64;
+            }
+            match line.strip_prefix("a ") {
+                Some(done) if done.starts_with("OK") => return Ok(lines),
+                Some(done) => return Err(format!("{command}: {done}").into()),
+                None => lines.push(line),
+            }
+        }
+    }
+
+    /// A message among the newest 1,000, by a number below 1,000.
+    fn sequence(&self, pick: usize) -> usize {
+        self.exists - pick % self.exists.clamp(1, 1000)
+    }
+}
+
+impl Reader for Imap {
+    async fn act(&mut self, act: &Act) -> Result<(), Fail> {
+        let from = self.exists.saturating_sub(PAGE) + 1;
+        let command = match act {
+            Act::FirstPage => {
+                format!(
+                    "FETCH {from}:* (UID FLAGS ENVELOPE INTERNALDATE RFC822.SIZE BODYSTRUCTURE)"
+                )
+            }
+            Act::Text(pick) | Act::Whole(pick) => {
+                format!("FETCH {} BODY.PEEK[]", self.sequence(*pick))
+            }
+            Act::Search(word) => format!("UID SEARCH TEXT {word}"),
+            Act::Flag(pick, true) => format!("STORE {} +FLAGS (\\Flagged)", self.sequence(*pick)),
+            Act::Flag(pick, false) => format!("STORE {} -FLAGS (\\Flagged)", self.sequence(*pick)),
+        };
+        let lines = self.command(&command).await?;
+        let want = match act {
+            Act::FirstPage => PAGE.min(self.exists),
+            Act::Text(_) | Act::Whole(_) => 1,
+            Act::Search(_) | Act::Flag(..) => 0,
+        };
+        let got = lines
+            .iter()
+            .filter(|line| line.contains(" FETCH ("))
+            .count();
+        match got >= want {
+            true => Ok(()),
+            false => Err(format!("{command}: {got} messages, want {want}").into()),
+        }
+    }
+
+    fn octets(&self) -> u64 {
+        self.octets
+    }
+}

@@ -1,0 +1,90 @@
+//! How many messages come in: SMTP and LMTP, over 1, 8 and 32 connections.
+//! Holds: our CPU counts until the search index has caught up, the peer's until its queue is empty (it has no index).
+
+use std::sync::Arc;
+
+use crate::corpus::Corpus;
+use crate::measure::{Measured, Watch};
+use crate::options::Options;
+use crate::proc::Tree;
+use crate::report::Report;
+use crate::smtp::{self, Load, Protocol};
+use crate::{Fail, Servers, say};
+
+const CONNECTIONS: [usize; 3] = [1, 8, 32];
+const USERS: usize = 10;
+
+/// The accounts the messages go to.
+pub fn users() -> Vec<String> {
+    (0..USERS).map(|n| format!("ingest{n}")).collect()
+}
+
+pub async fn measure(
+    options: &Options,
+    corpus: &Arc<Corpus>,
+    servers: &Servers,
+    report: &mut Report,
+) -> Result<(), Fail> {
+    // Every measurement sends mails that no other has sent, the same to both servers.
+    let mut from = 0;
+    for protocol in [Protocol::Lmtp, Protocol::Smtp] {
+        for connections in CONNECTIONS {
+            let load = |port| Load {
+                protocol,
+                port,
+                connections,
+                from,
+                count: options.messages,
+                users: users(),
+            };
+            let name = format!("{}, {connections} connections", protocol.name());
+            say(&format!("ingest: {name}"));
+            let ours = ours(servers, corpus, load).await?;
+            let peer = peer(servers, corpus, load).await?;
+            report.ingest(name, ours, peer);
+            from += options.messages;
+        }
+    }
+    Ok(())
+}
+
+async fn ours(
+    servers: &Servers,
+    corpus: &Arc<Corpus>,
+    load: impl Fn(u16) -> Load,
+) -> Result<Option<Measured>, Fail> {
+    let Some(server) = &servers.ours else {
+        return Ok(None);
+    };
+    let port = match load(0).protocol {
+        Protocol::Smtp => server.smtp,
+        Protocol::Lmtp => server.lmtp,
+    };
+    let watch = Watch::start(&server.tree());
+    let samples = smtp::run(&load(port), corpus).await?;
+    let wall = watch.wall();
+    server.settle().await?;
+    Ok(Some(watch.finish(wall, samples)))
+}
+
+async fn peer(
+    servers: &Servers,
+    corpus: &Arc<Corpus>,
+    load: impl Fn(u16) -> Load,
+) -> Result<Option<Measured>, Fail> {
+    let Some(peer) = &servers.peer else {
+        return Ok(None);
+    };
+    let (port, tree): (u16, Tree) = match (load(0).protocol, &peer.postfix) {
+        (Protocol::Lmtp, _) => (peer.lmtp, peer.dovecot()),
+        (Protocol::Smtp, Some(postfix)) => (postfix.smtp, peer.both()),
+        (Protocol::Smtp, None) => return Ok(None),
+    };
+    let watch = Watch::start(&tree);
+    let samples = smtp::run(&load(port), corpus).await?;
+    // Postfix acknowledges when the message is queued; it has arrived when it is delivered.
+    peer.delivered().await;
+    let wall = watch.wall();
+    peer.settle().await;
+    Ok(Some(watch.finish(wall, samples)))
+}

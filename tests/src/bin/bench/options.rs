@@ -1,0 +1,98 @@
+//! The command line.
+
+use crate::peer::Format;
+
+const USAGE: &str = "\
+cargo xtask bench [OPTIONS]
+
+  --quick              few messages and one small mailbox: minutes instead of an hour
+  --messages N         messages of each ingest measurement (default 3000; quick 300)
+  --sizes A,B,...      sizes of the mailboxes read from (default 1000,10000,100000; quick 1000)
+  --only NAME          ingest, read or push; may be given more than once
+  --waiting N          clients that wait for changes, for `push` (default 1000; quick 100)
+  --seconds N          how long one reading measurement may take (default 10; quick 3)
+  --no-peer            only our server
+  --no-ours            only the peers
+  --peer-format NAME   how Dovecot stores mail: maildir (default) or sdbox
+  --keep               leave the servers' folders for a look
+
+Environment
+  POSTHORN_BIN         the server's binary (cargo xtask bench sets it)
+  POSTHORN_CORPUS      a folder of mails (*.eml, in any depth); without it they are generated
+";
+
+#[derive(Debug)]
+pub struct Options {
+    pub messages: usize,
+    pub sizes: Vec<usize>,
+    pub only: Vec<String>,
+    pub waiting: usize,
+    pub seconds: u64,
+    pub ours: bool,
+    pub peer: bool,
+    pub peer_format: Format,
+    pub keep: bool,
+}
+
+impl Options {
+    /// Reads the arguments; the error is what to print.
+    pub fn parse(args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let args: Vec<String> = args.collect();
+        let mut options = match args.iter().any(|arg| arg == "--quick") {
+            false => Self::full(),
+            true => Self {
+                messages: 300,
+                sizes: vec![1000],
+                waiting: 100,
+                seconds: 3,
+                ..Self::full()
+            },
+        };
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or(format!("{arg} wants a value\n\n{USAGE}"));
+            match arg.as_str() {
+                "--quick" => {}
+                "--messages" => options.messages = number(&value()?)?,
+                "--sizes" => {
+                    options.sizes = value()?.split(',').map(number).collect::<Result<_, _>>()?
+                }
+                "--only" => options.only.push(value()?),
+                "--waiting" => options.waiting = number(&value()?)?,
+                "--seconds" => options.seconds = number(&value()?)? as u64,
+                "--no-peer" => options.peer = false,
+                "--no-ours" => options.ours = false,
+                "--peer-format" => options.peer_format = value()?.parse()?,
+                "--keep" => options.keep = true,
+                "--help" | "-h" => return Err(USAGE.into()),
+                _ => return Err(format!("unknown argument `{arg}`\n\n{USAGE}")),
+            }
+        }
+        Ok(options)
+    }
+
+    fn full() -> Self {
+        Self {
+            messages: 3000,
+            sizes: vec![1000, 10_000, 100_000],
+            only: Vec::new(),
+            waiting: 1000,
+            seconds: 10,
+            ours: true,
+            peer: true,
+            peer_format: Format::Maildir,
+            keep: false,
+        }
+    }
+
+    /// Whether this group of measurements is asked for.
+    pub fn does(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.replace('_', "")
+        .parse()
+        .map_err(|_| format!("`{text}` is no number"))
+}
