@@ -9,7 +9,7 @@ use jmap_core::{
     Caller, Core, Limits,
     access::{self, Standing},
 };
-use jmap_types::DataType;
+
 use serde_json::{Map, Value, json};
 
 use crate::{Config, methods};
@@ -145,7 +145,7 @@ fn account_capabilities(
             methods::BLOB => json!({
                 "maxSizeBlobSet": limits.max_size_upload,
                 "maxDataSources": limits.max_objects_in_set,
-                "supportedTypeNames": [DataType::Mailbox, DataType::Thread, DataType::Email].map(DataType::name),
+                "supportedTypeNames": ["Mailbox", "Thread", "Email"],
                 "supportedDigestAlgorithms": ["sha", "sha-256", "sha-512"],
             }),
             _ if !owner => continue,
