@@ -10,7 +10,7 @@ use jmap_types::{
     data_type::DataTypes,
     method::{Access, MethodCall},
 };
-use store::engine::Engine;
+use store::{engine::Engine, search::SearchIndex};
 
 use crate::{
     access::{self, Standing},
@@ -18,7 +18,9 @@ use crate::{
     bus::{Bus, Subscription},
     caller::Caller,
     clock::Clock,
+    directory::Directory,
     limits::Limits,
+    mail::search::Search,
     rng::Rng,
 };
 
@@ -35,6 +37,7 @@ pub struct Parts {
     pub limits: Limits,
     /// The name that the server goes by in what it writes into mail.
     pub hostname: String,
+    pub search: Arc<SearchIndex>,
 }
 
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct Inner {
     pub hostname: String,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) bus: Arc<Bus>,
+    pub(crate) directory: Directory,
+    pub(crate) search: Arc<Search>,
 }
 
 impl std::ops::Deref for Core {
@@ -99,6 +104,9 @@ impl Core {
         store::format::open(&parts.engine).await?;
         let bus = Arc::new(Bus::default());
         let accounts = Accounts::new(parts.engine.clone(), bus.clone());
+        let directory = Directory::new(&parts.rng, &parts.clock);
+        let search = Search::open(parts.search, parts.engine.clone()).await?;
+        bus.watch(search.clone());
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -107,6 +115,8 @@ impl Core {
             hostname: parts.hostname,
             accounts,
             bus,
+            directory,
+            search,
         })))
     }
 

@@ -6,11 +6,13 @@
 pub mod access;
 pub mod accounts;
 pub mod auth;
+pub mod blob;
 pub mod bus;
 pub mod caller;
 pub mod clock;
 mod core;
 mod echo;
+pub mod directory;
 pub mod error;
 pub mod inproc;
 pub mod limits;
@@ -20,6 +22,7 @@ pub mod push {
     //! Push notifications (RFC 8620 §7.2).
     pub mod crypto;
 }
+pub mod quota;
 pub mod rng;
 mod states;
 

@@ -144,13 +144,16 @@ type Places = Vec<(u32, Range<usize>)>;
 /// The positions where all tokens of a leaf follow each other as they should.
 fn starts<'a>(leaf: &'a Leaf, seen: &'a [Places]) -> impl Iterator<Item = u32> + 'a {
     let first = seen.first().map(Vec::as_slice).unwrap_or_default();
-    first.iter().map(|(position, _)| *position).filter(move |start| {
-        leaf.tokens.iter().zip(seen).all(|((offset, _), places)| {
-            places
-                .binary_search_by_key(&(start + offset), |(position, _)| *position)
-                .is_ok()
+    first
+        .iter()
+        .map(|(position, _)| *position)
+        .filter(move |start| {
+            leaf.tokens.iter().zip(seen).all(|((offset, _), places)| {
+                places
+                    .binary_search_by_key(&(start + offset), |(position, _)| *position)
+                    .is_ok()
+            })
         })
-    })
 }
 
 fn number(node: Node, leaves: &mut Vec<Leaf>) -> Tree {
