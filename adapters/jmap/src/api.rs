@@ -80,7 +80,7 @@ async fn answer(
     base_url: String,
     request: Request,
     coding: Coding,
-) -> Result<HttpResponse<Body>, RequestError> {
+) -> Result<HttpResponse<Body>, Problem> {
     let octets = respond(&shared, &login, &base_url, request, to_json).await?;
     Ok(json_response(octets, coding).await)
 }
@@ -92,12 +92,12 @@ pub async fn respond(
     base_url: &str,
     request: Request,
     write: impl FnOnce(&crate::encode::response::Response) -> Vec<u8>,
-) -> Result<Vec<u8>, RequestError> {
+) -> Result<Vec<u8>, Problem> {
     let offered = |uri: &str| session::is_offered(&shared.config, uri);
     process::check(&request, offered, shared.core.limits.max_calls_in_request)?;
     let who = login.who.clone();
     let core = shared.core.clone();
-    let session = session::session(&core, &shared.config, &who, base_url).await;
+    let session = session::session(&core, &shared.config, &who, base_url).await?;
     let response = process::process(core, who, request, session.state).await;
     Ok(write(&response))
 }
@@ -201,7 +201,7 @@ fn too_large(shared: &Shared) -> Problem {
     .into()
 }
 
-fn too_many_requests(shared: &Shared) -> Problem {
+pub fn too_many_requests(shared: &Shared) -> Problem {
     let limit = shared.core.limits.max_concurrent_requests;
     Problem::limit(
         StatusCode::TOO_MANY_REQUESTS,

@@ -9,8 +9,6 @@ use jmap_core::{
     auth::{AuthError, Credentials, Origin},
 };
 
-#[allow(unused_imports)]
-use crate::seam::Seam;
 use crate::{
     Config, PlaintextLogins,
     client::Client,

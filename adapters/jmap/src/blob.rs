@@ -14,8 +14,6 @@ use hyper::body::Incoming;
 use jmap_types::{AccountId, BlobId};
 use serde_json::json;
 
-#[allow(unused_imports)]
-use crate::seam::Seam;
 use crate::{
     api,
     auth::Login,

@@ -25,7 +25,6 @@ mod push;
 mod receive;
 mod reference;
 mod route;
-mod seam;
 mod session;
 mod slots;
 mod translate;

@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 use jmap_core::{Caller, Core, Handle};
 use jmap_types::{
     Arguments, MethodError,
-    mail::{Mailbox, Thread},
+    blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
+    mail::{Mailbox, Quota, Thread},
     method::{
         Changes, CreatedIds, Echo, Get, MethodCall, MethodResponse, Query, QueryChanges, Set,
     },
@@ -65,6 +66,7 @@ pub const WEBPUSH_VAPID: &str = "urn:ietf:params:jmap:webpush-vapid";
 /// All methods.
 pub static METHODS: &[Method] = &[
     entry::<Echo>(CORE),
+    entry::<BlobCopy>(CORE),
     entry::<Get<Mailbox>>(MAIL),
     entry::<Changes<Mailbox>>(MAIL),
     entry::<Query<Mailbox>>(MAIL),
@@ -72,6 +74,13 @@ pub static METHODS: &[Method] = &[
     entry::<Set<Mailbox>>(MAIL),
     entry::<Get<Thread>>(MAIL),
     entry::<Changes<Thread>>(MAIL),
+    entry::<BlobUpload>(BLOB),
+    entry::<BlobGet>(BLOB),
+    entry::<BlobLookup>(BLOB),
+    entry::<Get<Quota>>(QUOTA),
+    entry::<Changes<Quota>>(QUOTA),
+    entry::<Query<Quota>>(QUOTA),
+    entry::<QueryChanges<Quota>>(QUOTA),
 ];
 
 /// A capability with methods, and which ones its specification gives it.

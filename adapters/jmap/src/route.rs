@@ -154,7 +154,7 @@ async fn dispatch(
     }
     let login = auth::login(&shared.core, &shared.config, client, request.headers()).await?;
     match route {
-        Route::Session => Ok(get_session(shared, &login, client, request.headers()).await),
+        Route::Session => get_session(shared, &login, client, request.headers()).await,
         Route::Api => api::post(shared, login, &client.base_url, request).await,
         Route::Upload { account } => blob::upload(shared, login, account, request).await,
         Route::Download {
@@ -176,11 +176,11 @@ async fn get_session(
     login: &Login,
     client: &Client,
     fields: &HeaderMap,
-) -> Response<Body> {
+) -> Result<Response<Body>, Problem> {
     let (core, config) = (&shared.core, &shared.config);
-    let session = session::session(core, config, &login.who, &client.base_url).await;
+    let session = session::session(core, config, &login.who, &client.base_url).await?;
     let octets = session.json.to_string().into_bytes();
-    api::json_response(octets, accepted_coding(fields)).await
+    Ok(api::json_response(octets, accepted_coding(fields)).await)
 }
 
 /// Whether the server takes requests: for load balancers.

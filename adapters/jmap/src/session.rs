@@ -5,14 +5,15 @@
 //! Other half: `methods`, which says what is complete enough to be offered.
 
 use aws_lc_rs::digest;
+use http::StatusCode;
 use jmap_core::{
     Caller, Core, Limits,
     access::{self, Standing},
+    blob,
 };
-
 use serde_json::{Map, Value, json};
 
-use crate::{Config, methods};
+use crate::{Config, encode::problem::Problem, methods, translate::BUSY_WAIT};
 
 /// The JSON of the object, and its state.
 #[derive(Debug)]
@@ -36,11 +37,21 @@ const EMAIL_SORTS: &[&str] = &[
 const COLLATIONS: &[&str] = &["i;ascii-casemap", "i;unicode-casemap"];
 
 /// The session of a caller, with URLs below `base` (a scheme and host, or nothing).
-pub async fn session(core: &Core, config: &Config, who: &Caller, base: &str) -> Session {
+pub async fn session(
+    core: &Core,
+    config: &Config,
+    who: &Caller,
+    base: &str,
+) -> Result<Session, Problem> {
     let mut accounts = Map::new();
     let mut primary = Map::new();
     for id in who.accounts() {
-        let Some(info) = core.account_info(who, id).await else {
+        let info = core.account_info(who, id).await.map_err(|error| {
+            tracing::error!(%error, account = %id, "an account could not be read");
+            let detail = "The server can't read the accounts at the moment.";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(BUSY_WAIT)
+        })?;
+        let Some(info) = info else {
             continue;
         };
         let Ok(standing) = access::standing(who, id) else {
@@ -73,7 +84,7 @@ pub async fn session(core: &Core, config: &Config, who: &Caller, base: &str) -> 
     });
     let state = hash(&json);
     json["state"] = json!(state);
-    Session { json, state }
+    Ok(Session { json, state })
 }
 
 /// Objects are maps in the order of their names, so equal ones have one text.
@@ -144,9 +155,9 @@ fn account_capabilities(
             // Blobs belong to whoever may see something of the account.
             methods::BLOB => json!({
                 "maxSizeBlobSet": limits.max_size_upload,
-                "maxDataSources": limits.max_objects_in_set,
-                "supportedTypeNames": ["Mailbox", "Thread", "Email"],
-                "supportedDigestAlgorithms": ["sha", "sha-256", "sha-512"],
+                "maxDataSources": blob::DATA_SOURCES_MAX,
+                "supportedTypeNames": blob::LOOKUP_TYPES,
+                "supportedDigestAlgorithms": blob::DIGEST_ALGORITHMS,
             }),
             _ if !owner => continue,
             methods::SUBMISSION => json!({

@@ -20,7 +20,7 @@ use crate::{
     connection::{Exchange, Shared},
     encode::{body::Body, problem::Problem},
     parse::{headers, url},
-    translate::{BUSY_WAIT, blob_problem},
+    translate::{BUSY_WAIT, states_problem},
 };
 
 /// RFC 8620 §7.3: a minimum above 30 seconds, or a maximum below 300, would be wrong.
@@ -92,7 +92,7 @@ pub async fn get(
     // The subscription first: what changes after it is not missed.
     let subscription = core.subscribe(&login.who, wanted.types);
     let current = core.states(&login.who, wanted.types).await;
-    let current = current.map_err(blob_problem)?;
+    let current = current.map_err(states_problem)?;
     let last = headers::text(
         request.headers(),
         &header::HeaderName::from_static("last-event-id"),

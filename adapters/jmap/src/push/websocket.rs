@@ -352,10 +352,7 @@ impl Connection {
         let request_id = id.clone();
         let task = tokio::spawn(async move {
             let slot = shared.requests.enter(login.who.account).await;
-            let _slot = slot.map_err(|_| RequestError::Limit {
-                limit: "maxConcurrentRequests",
-                detail: "Too many requests are processed at a time.".into(),
-            })?;
+            let _slot = slot.map_err(|_| api::too_many_requests(&shared))?;
             let request = request::request(value)?;
             let write = |response: &_| {
                 to_json(&WebSocketResponse {
@@ -368,7 +365,7 @@ impl Connection {
         Box::pin(async move {
             let problem = match task.await {
                 Ok(Ok(octets)) => return octets,
-                Ok(Err(error)) => error.into(),
+                Ok(Err(problem)) => problem,
                 Err(error) => {
                     tracing::error!(%error, "a request was not answered");
                     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed.")

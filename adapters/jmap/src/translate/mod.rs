@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
-use jmap_core::auth::AuthError;
-use jmap_types::{MethodError, MethodErrorKind};
+use jmap_core::{auth::AuthError, blob::BlobError};
+use jmap_types::MethodError;
 
 use crate::encode::problem::Problem;
 
@@ -47,35 +47,32 @@ pub fn unauthorized(detail: &str, wrong: bool) -> Problem {
 }
 
 /// An upload or download that failed.
-pub fn blob_problem(error: MethodError) -> Problem {
-    use MethodErrorKind::*;
-    let status = match error.kind {
-        ServerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-        ServerFail | ServerPartialFail => StatusCode::INTERNAL_SERVER_ERROR,
+pub fn blob_problem(error: BlobError) -> Problem {
+    let detail = error.to_string();
+    match error {
         // To a stranger, what exists and what doesn't is the same.
-        AccountNotFound | FromAccountNotFound | AnchorNotFound => StatusCode::NOT_FOUND,
-        Forbidden | AccountReadOnly => StatusCode::FORBIDDEN,
-        RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        StateMismatch => StatusCode::CONFLICT,
-        UnknownMethod
-        | InvalidArguments
-        | InvalidResultReference
-        | AccountNotSupportedByMethod
-        | CannotCalculateChanges
-        | UnsupportedSort
-        | UnsupportedFilter
-        | TooManyChanges
-        | FromAccountNotSupportedByMethod
-        | UnknownDataType => StatusCode::BAD_REQUEST,
-    };
-    let detail = error
-        .description
-        .unwrap_or_else(|| format!("The server answers: {}.", error.kind.as_str()));
-    let problem = Problem::new(status, detail);
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => problem.retry_after(BUSY_WAIT),
-        _ => problem,
+        BlobError::NotFound | BlobError::Account(_) => {
+            Problem::new(StatusCode::NOT_FOUND, "There is no such account or blob.")
+        }
+        BlobError::TooLarge { .. } => {
+            Problem::limit(StatusCode::PAYLOAD_TOO_LARGE, "maxSizeUpload", detail)
+        }
+        BlobError::Store(error) => {
+            tracing::error!(%error, "a blob could not be read or written");
+            unavailable()
+        }
     }
+}
+
+/// States that could not be read.
+pub fn states_problem(error: MethodError) -> Problem {
+    tracing::error!(%error, "the states of accounts could not be read");
+    unavailable()
+}
+
+fn unavailable() -> Problem {
+    let detail = "The server can't read or write its store at the moment.";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(BUSY_WAIT)
 }
 
 #[cfg(test)]
@@ -109,17 +106,6 @@ mod tests {
             );
             let challenges = headers.get_all(header::WWW_AUTHENTICATE).iter().count();
             assert_eq!(challenges, if status == 401 { 2 } else { 0 });
-        }
-    }
-
-    #[test]
-    fn no_error_of_a_blob_is_a_success() {
-        for &kind in MethodErrorKind::ALL {
-            let status = blob_problem(kind.into()).status;
-            assert!(
-                status.is_client_error() || status.is_server_error(),
-                "{kind:?}"
-            );
         }
     }
 }
