@@ -9,9 +9,7 @@ use jmap_types::{
     Arguments, MethodError,
     blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
     mail::{Mailbox, Quota, Thread},
-    method::{
-        Changes, CreatedIds, Echo, Get, MethodCall, MethodResponse, Query, QueryChanges, Set,
-    },
+    method::{Changes, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
     value::Map,
 };
 

@@ -5,7 +5,6 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use net::Pace;
@@ -62,12 +61,6 @@ impl Room {
         let permit = timeout(ROOM_WAIT, self.0.clone().acquire_many_owned(units)).await;
         permit.ok()?.ok()
     }
-}
-
-/// What the client says of the size of its body.
-pub fn declared_size(fields: &HeaderMap) -> Option<u64> {
-    let field = fields.get(http::header::CONTENT_LENGTH)?;
-    field.to_str().ok()?.parse().ok()
 }
 
 /// Receives a body of up to `limit` octets.
