@@ -10,7 +10,7 @@ use jmap_types::{
     data_type::DataTypes,
     method::{Access, MethodCall},
 };
-use store::engine::Engine;
+use store::{engine::Engine, search::SearchIndex};
 
 use crate::{
     access::{self, Standing},
@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     directory::Directory,
     limits::Limits,
+    mail::search::Search,
     rng::Rng,
 };
 
@@ -36,6 +37,7 @@ pub struct Parts {
     pub limits: Limits,
     /// The name that the server goes by in what it writes into mail.
     pub hostname: String,
+    pub search: Arc<SearchIndex>,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,7 @@ pub struct Inner {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) bus: Arc<Bus>,
     pub(crate) directory: Directory,
+    pub(crate) search: Arc<Search>,
 }
 
 impl std::ops::Deref for Core {
@@ -102,6 +105,8 @@ impl Core {
         let bus = Arc::new(Bus::default());
         let accounts = Accounts::new(parts.engine.clone(), bus.clone());
         let directory = Directory::new(&parts.rng, &parts.clock);
+        let search = Search::open(parts.search, parts.engine.clone()).await?;
+        bus.watch(search.clone());
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -111,6 +116,7 @@ impl Core {
             accounts,
             bus,
             directory,
+            search,
         })))
     }
 

@@ -14,7 +14,7 @@ pub mod records;
 mod remove;
 mod resolve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     future::Future,
@@ -85,6 +85,12 @@ pub enum DirectoryError {
     Busy,
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl From<store::engine::EngineError> for DirectoryError {
+    fn from(error: store::engine::EngineError) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 /// What the core remembers of the directory, and what logins are checked with.

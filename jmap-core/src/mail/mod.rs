@@ -4,6 +4,7 @@ pub mod access;
 pub mod mailbox;
 pub mod message;
 pub mod records;
+pub mod search;
 pub mod thread;
 pub mod view;
 pub mod write;
