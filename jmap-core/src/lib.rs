@@ -11,8 +11,8 @@ pub mod bus;
 pub mod caller;
 pub mod clock;
 mod core;
-pub mod directory;
 mod echo;
+pub mod directory;
 pub mod error;
 pub mod inproc;
 pub mod limits;
@@ -24,6 +24,7 @@ pub mod push {
 }
 pub mod quota;
 pub mod rng;
+mod states;
 
 pub use self::core::{Context, Core, Handle, Parts};
 pub use caller::{Caller, Role};

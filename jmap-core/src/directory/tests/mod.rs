@@ -5,7 +5,10 @@ mod resolve;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jmap_types::AccountId;
-use store::engine::{Engine, MemoryEngine};
+use store::{
+    engine::{Engine, MemoryEngine},
+    search::{SearchIndex, SearchOptions},
+};
 
 use super::{DirectoryError, DomainChange, NewAccount};
 use crate::{
@@ -22,6 +25,7 @@ pub(crate) struct Server {
     pub core: Core,
     pub clock: Arc<TestClock>,
     pub admin: Caller,
+    _search: tempfile::TempDir,
 }
 
 impl Server {
@@ -35,15 +39,18 @@ impl Server {
 
     pub async fn with_limits(engine: Arc<dyn Engine>, seed: u64, limits: Limits) -> Self {
         let clock = Arc::new(TestClock::new(UtcMillis(1_700_000_000_000)));
+        let folder = tempfile::tempdir().unwrap();
+        let search = SearchIndex::open(folder.path(), &SearchOptions { shards: 1, ..SearchOptions::default() });
         let parts = Parts {
             engine,
+            search: Arc::new(search.unwrap()),
             clock: clock.clone(),
             rng: Arc::new(SeededRng::new(seed)),
             limits,
             hostname: "mail.example.org".into(),
         };
         let core = Core::open(parts).await.unwrap();
-        Self { core, clock, admin: Caller::server() }
+        Self { core, clock, admin: Caller::server(), _search: folder }
     }
 
     /// With the domain example.org.
