@@ -19,7 +19,12 @@ use crate::{
 async fn server_with(limits: Limits) -> (Server, AccountId, Caller) {
     let engine: Arc<dyn Engine> = MemoryEngine::new();
     let server = Server::with_limits(engine, 1, limits).await;
-    let ann = server.core.bootstrap_admin("ann@example.org", PASSWORD.into()).await.unwrap().id;
+    let ann = server
+        .core
+        .bootstrap_admin("ann@example.org", PASSWORD.into())
+        .await
+        .unwrap()
+        .id;
     let caller = server.login("ann@example.org", PASSWORD).await.unwrap();
     (server, ann, caller)
 }
@@ -30,7 +35,13 @@ fn map(json: &str) -> Map {
 }
 
 /// The response of a call to `account`, as JSON.
-async fn call<C: crate::Handle>(server: &Server, who: &Caller, account: AccountId, rest: &str, ids: &CreatedIds) -> String {
+async fn call<C: crate::Handle>(
+    server: &Server,
+    who: &Caller,
+    account: AccountId,
+    rest: &str,
+    ids: &CreatedIds,
+) -> String {
     let json = format!("{{\"accountId\":\"{account}\",{rest}}}");
     let mut call = C::from_arguments(Arguments::new(map(&json))).unwrap();
     call.set_created_ids(ids.clone());
@@ -42,11 +53,29 @@ async fn call<C: crate::Handle>(server: &Server, who: &Caller, account: AccountI
 async fn uploads_come_and_go() {
     let (server, ann, caller) = server_with(Limits::default()).await;
     let core = &server.core;
-    let id = core.write_blob(&caller, ann, Bytes::from_static(b"aGFsbG8="), "text/plain").await.unwrap();
+    let id = core
+        .write_blob(&caller, ann, Bytes::from_static(b"aGFsbG8="), "text/plain")
+        .await
+        .unwrap();
     assert_eq!(core.read_blob(&caller, ann, id).await.unwrap(), "aGFsbG8=");
-    let section = |end| BlobId::section(id.hash, Section { start: 0, end, encoding: TransferEncoding::Base64 });
-    assert_eq!(core.read_blob(&caller, ann, section(8)).await.unwrap(), "hallo");
-    assert!(matches!(core.read_blob(&caller, ann, section(9)).await, Err(BlobError::NotFound)));
+    let section = |end| {
+        BlobId::section(
+            id.hash,
+            Section {
+                start: 0,
+                end,
+                encoding: TransferEncoding::Base64,
+            },
+        )
+    };
+    assert_eq!(
+        core.read_blob(&caller, ann, section(8)).await.unwrap(),
+        "hallo"
+    );
+    assert!(matches!(
+        core.read_blob(&caller, ann, section(9)).await,
+        Err(BlobError::NotFound)
+    ));
     let stranger = server.person("bob").await;
     let stranger_sees = core.read_blob(&caller, stranger, id).await;
     assert!(matches!(stranger_sees, Err(BlobError::Account(_))));
@@ -54,24 +83,49 @@ async fn uploads_come_and_go() {
     assert!(core.read_blob(&caller, ann, id).await.is_ok());
     server.pass(25 * 3600);
     core.expire_uploads().await.unwrap();
-    assert!(matches!(core.read_blob(&caller, ann, id).await, Err(BlobError::NotFound)));
+    assert!(matches!(
+        core.read_blob(&caller, ann, id).await,
+        Err(BlobError::NotFound)
+    ));
     core.collect_blobs().await.unwrap();
-    assert!(store::blob::get(&core.engine, &id.hash).await.unwrap().is_some());
+    assert!(
+        store::blob::get(&core.engine, &id.hash)
+            .await
+            .unwrap()
+            .is_some()
+    );
     server.pass(GRACE.as_secs() + 1);
     assert!(core.collect_blobs().await.unwrap());
-    assert!(store::blob::get(&core.engine, &id.hash).await.unwrap().is_none());
+    assert!(
+        store::blob::get(&core.engine, &id.hash)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn the_oldest_uploads_make_room() {
-    let limits = Limits { max_upload_octets_waiting: 10, max_size_upload: 8, ..Limits::default() };
+    let limits = Limits {
+        max_upload_octets_waiting: 10,
+        max_size_upload: 8,
+        ..Limits::default()
+    };
     let (server, ann, caller) = server_with(limits).await;
     let core = &server.core;
-    let too_large = core.write_blob(&caller, ann, Bytes::from_static(b"123456789"), "").await;
+    let too_large = core
+        .write_blob(&caller, ann, Bytes::from_static(b"123456789"), "")
+        .await;
     assert!(matches!(too_large, Err(BlobError::TooLarge { max: 8 })));
-    let first = core.write_blob(&caller, ann, Bytes::from_static(b"12345678"), "").await.unwrap();
+    let first = core
+        .write_blob(&caller, ann, Bytes::from_static(b"12345678"), "")
+        .await
+        .unwrap();
     server.pass(1);
-    let second = core.write_blob(&caller, ann, Bytes::from_static(b"abcd"), "").await.unwrap();
+    let second = core
+        .write_blob(&caller, ann, Bytes::from_static(b"abcd"), "")
+        .await
+        .unwrap();
     assert!(!core.blob_is_visible(&caller, ann, &first).await.unwrap());
     assert!(core.blob_is_visible(&caller, ann, &second).await.unwrap());
 }
@@ -88,7 +142,14 @@ fn ranges() {
         ((10, u64::MAX, Some(u64::MAX)), (10, 10, true)),
     ];
     for ((size, offset, length), (start, end, is_truncated)) in rows {
-        assert_eq!(Selected::of(size, offset, length), Selected { start, end, is_truncated });
+        assert_eq!(
+            Selected::of(size, offset, length),
+            Selected {
+                start,
+                end,
+                is_truncated
+            }
+        );
     }
 }
 
@@ -103,20 +164,38 @@ async fn the_methods() {
         "c4":{"data":[{"data:asText":"x","data:asBase64":"eA=="}]},
         "c5":{"data":[{"blobId":"#c6"}]}}"##;
     let response = call::<BlobUpload>(&server, &caller, ann, create, &ids).await;
-    assert!(response.contains(r#""size":3"#) && response.contains(r#""type":"image/gif""#), "{response}");
+    assert!(
+        response.contains(r#""size":3"#) && response.contains(r#""type":"image/gif""#),
+        "{response}"
+    );
     assert!(ids.get("c1").is_some() && ids.get("c2").is_some());
     assert!(ids.get("c3").is_none() && ids.get("c4").is_none() && ids.get("c5").is_none());
     assert!(response.contains("blobNotFound"), "{response}");
     let rows = [
-        (r##""ids":["#c1"],"properties":["data:asText","size"]"##, r#""data:asText":"hello","size":5}"#),
-        (r##""ids":["#c2"]"##, r#""data:asBase64":"ZWz/","size":3,"isEncodingProblem":true}"#),
-        (r##""ids":["#c2"],"offset":0,"length":2"##, r#""data:asText":"el","size":3}"#),
-        (r##""ids":["#c1"],"offset":4,"length":2"##, r#""data:asText":"o","size":5,"isTruncated":true}"#),
+        (
+            r##""ids":["#c1"],"properties":["data:asText","size"]"##,
+            r#""data:asText":"hello","size":5}"#,
+        ),
+        (
+            r##""ids":["#c2"]"##,
+            r#""data:asBase64":"ZWz/","size":3,"isEncodingProblem":true}"#,
+        ),
+        (
+            r##""ids":["#c2"],"offset":0,"length":2"##,
+            r#""data:asText":"el","size":3}"#,
+        ),
+        (
+            r##""ids":["#c1"],"offset":4,"length":2"##,
+            r#""data:asText":"o","size":5,"isTruncated":true}"#,
+        ),
         (
             r##""ids":["#c1"],"properties":["digest:sha"]"##,
             r#""digest:sha":"qvTGHdzF6KLavt4PO0gs2a6pQ00="}"#,
         ),
-        (r##""ids":["nope","#c9"]"##, r##""notFound":["nope","#c9"]"##),
+        (
+            r##""ids":["nope","#c9"]"##,
+            r##""notFound":["nope","#c9"]"##,
+        ),
     ];
     for (arguments, want) in rows {
         let response = call::<BlobGet>(&server, &caller, ann, arguments, &ids).await;
@@ -124,10 +203,20 @@ async fn the_methods() {
     }
     let lookup = r##""typeNames":["Email"],"ids":["#c1","nope"]"##;
     let response = call::<BlobLookup>(&server, &caller, ann, lookup, &ids).await;
-    assert!(response.contains(r#""matchedIds":{"Email":[]}"#) && response.contains(r#""notFound":["nope"]"#), "{response}");
+    assert!(
+        response.contains(r#""matchedIds":{"Email":[]}"#)
+            && response.contains(r#""notFound":["nope"]"#),
+        "{response}"
+    );
     let id = ids.get("c1").unwrap();
     let copy = format!(r#""fromAccountId":"{ann}","blobIds":["{id}","nope"]"#);
     let response = call::<BlobCopy>(&server, &caller, ann, &copy, &ids).await;
-    assert!(response.contains(&format!(r#""copied":{{"{id}":"{id}"}}"#)), "{response}");
-    assert!(response.contains(r#""notCopied":{"nope":{"type":"notFound"}}"#), "{response}");
+    assert!(
+        response.contains(&format!(r#""copied":{{"{id}":"{id}"}}"#)),
+        "{response}"
+    );
+    assert!(
+        response.contains(r#""notCopied":{"nope":{"type":"notFound"}}"#),
+        "{response}"
+    );
 }

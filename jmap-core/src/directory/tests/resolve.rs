@@ -19,14 +19,29 @@ async fn recipients() {
     }
     let ann = server.person("ann@example.org").await;
     let bob = server.person("bob@example.org").await;
-    let boss = NewAccount { role: Role::Administrator, ..NewAccount::person("boss@example.org", None) };
+    let boss = NewAccount {
+        role: Role::Administrator,
+        ..NewAccount::person("boss@example.org", None)
+    };
     let boss = core.add_account(admin, boss).await.unwrap().id;
-    core.add_alias(admin, bob, "ann+list@example.org").await.unwrap();
-    core.add_alias(admin, bob, "leser@bücher.example").await.unwrap();
-    let alias = DomainChange { alias_of: Some(Some("example.org".into())), ..DomainChange::default() };
+    core.add_alias(admin, bob, "ann+list@example.org")
+        .await
+        .unwrap();
+    core.add_alias(admin, bob, "leser@bücher.example")
+        .await
+        .unwrap();
+    let alias = DomainChange {
+        alias_of: Some(Some("example.org".into())),
+        ..DomainChange::default()
+    };
     core.set_domain(admin, "example.net", alias).await.unwrap();
-    let catch = DomainChange { catch_all: Some(Some("ann@example.org".into())), ..DomainChange::default() };
-    core.set_domain(admin, "catch.example", catch).await.unwrap();
+    let catch = DomainChange {
+        catch_all: Some(Some("ann@example.org".into())),
+        ..DomainChange::default()
+    };
+    core.set_domain(admin, "catch.example", catch)
+        .await
+        .unwrap();
     let rows = [
         ("ann@example.org", Ok(ann)),
         ("ANN@EXAMPLE.ORG", Ok(ann)),
@@ -56,7 +71,11 @@ async fn recipients() {
         // Twice: what is remembered says the same.
         for _ in 0..2 {
             let got = core.resolve_recipient(address).await;
-            assert_eq!(got.map(|recipient| recipient.targets), want.map(|id| vec![id]), "{address}");
+            assert_eq!(
+                got.map(|recipient| recipient.targets),
+                want.map(|id| vec![id]),
+                "{address}"
+            );
         }
     }
     let owns = [
@@ -69,10 +88,17 @@ async fn recipients() {
         (ann, "ann@example.com", false),
     ];
     for (account, address, want) in owns {
-        assert_eq!(core.owns_address(account, address).await.unwrap(), want, "{address}");
+        assert_eq!(
+            core.owns_address(account, address).await.unwrap(),
+            want,
+            "{address}"
+        );
     }
     core.set_disabled(admin, bob, true).await.unwrap();
-    assert_eq!(core.resolve_recipient("bob@example.org").await, Err(RecipientError::Disabled));
+    assert_eq!(
+        core.resolve_recipient("bob@example.org").await,
+        Err(RecipientError::Disabled)
+    );
 }
 
 #[tokio::test]
@@ -86,7 +112,10 @@ async fn resolution_agrees_with_its_rules() {
         for domain in DOMAINS {
             core.add_domain(admin, domain).await.unwrap();
         }
-        let boss = NewAccount { role: Role::Administrator, ..NewAccount::person("boss", None) };
+        let boss = NewAccount {
+            role: Role::Administrator,
+            ..NewAccount::person("boss", None)
+        };
         let boss = core.add_account(admin, boss).await.unwrap().id;
         let ids = [server.person("u1").await, server.person("u2").await];
         let mut known: BTreeMap<String, AccountId> = BTreeMap::new();
@@ -100,14 +129,24 @@ async fn resolution_agrees_with_its_rules() {
         }
         let catch = rng.next_u64().is_multiple_of(2);
         if catch {
-            let change = DomainChange { catch_all: Some(Some("u1".into())), ..DomainChange::default() };
+            let change = DomainChange {
+                catch_all: Some(Some("u1".into())),
+                ..DomainChange::default()
+            };
             core.set_domain(admin, DOMAINS[0], change).await.unwrap();
         }
-        let alias = DomainChange { alias_of: Some(Some(DOMAINS[0].into())), ..DomainChange::default() };
+        let alias = DomainChange {
+            alias_of: Some(Some(DOMAINS[0].into())),
+            ..DomainChange::default()
+        };
         core.set_domain(admin, DOMAINS[2], alias).await.unwrap();
         for local in LOCALS {
             for domain in DOMAINS {
-                let real = if *domain == DOMAINS[2] { DOMAINS[0] } else { domain };
+                let real = if *domain == DOMAINS[2] {
+                    DOMAINS[0]
+                } else {
+                    domain
+                };
                 let base = local.split('+').next().unwrap_or(local);
                 let want = known
                     .get(&format!("{local}@{real}"))
@@ -117,7 +156,11 @@ async fn resolution_agrees_with_its_rules() {
                     .or((base == "postmaster").then_some(boss));
                 let want = want.map_or(Resolved::NoSuchMailbox, |id| Resolved::Targets(vec![id]));
                 let address = format!("{local}@{domain}");
-                assert_eq!(*core.resolve(&address).await.unwrap(), want, "seed {seed}: {address}");
+                assert_eq!(
+                    *core.resolve(&address).await.unwrap(),
+                    want,
+                    "seed {seed}: {address}"
+                );
             }
         }
     }
