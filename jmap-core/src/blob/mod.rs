@@ -24,10 +24,10 @@ use store::{
 
 use crate::{
     Core,
-    access::{self, MailboxRights, Standing},
+    access::{self, Standing},
     caller::Caller,
     error::{method_error, set_error},
-    mail::message::decode,
+    mail::{access::is_email_visible, message::decode},
 };
 
 pub use methods::{BLOB_GET_OCTETS_MAX, DATA_SOURCES_MAX, DIGEST_ALGORITHMS, LOOKUP_TYPES};
@@ -300,6 +300,7 @@ impl Core {
                     rights.contains(MailboxRights::READ_ITEMS)
                 })
         });
+        let readable = rows.any(|row| is_email_visible(&view, who, Standing::Guest, row));
         Ok(readable)
     }
 
