@@ -29,7 +29,6 @@ use crate::{
 pub struct Core(Arc<Inner>);
 
 /// What a core is made of: nothing is taken from the environment behind its back.
-#[derive(Debug)]
 pub struct Parts {
     pub engine: Arc<dyn Engine>,
     pub clock: Arc<dyn Clock>,
@@ -145,6 +144,16 @@ impl Core {
             who: who.clone(),
             target,
         })
+    }
+
+    /// Keeps the search index up to date; works until it is dropped.
+    pub async fn run_indexing(&self) {
+        crate::mail::search::run(self.search.clone()).await;
+    }
+
+    /// Accounts whose search index is behind.
+    pub fn search_pending(&self) -> usize {
+        self.search.pending_accounts()
     }
 
     /// Changes of these types in all accounts that the caller can see.
