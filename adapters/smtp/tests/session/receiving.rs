@@ -25,7 +25,7 @@ async fn a_message_arrives_as_it_was_sent_behind_our_trace_fields() {
         Return-Path: <ann@example.org>
         Received: from client.example ([127.0.0.1])
         	by mx.example.org with ESMTP
-        	id 7f9bf4c6ea1c8ea5 for <bob@example.org>;
+        	id 3559cd75f4fa1d08 for <bob@example.org>;
         	Mon, 23 Nov 2026 18:58:57 +0000
         Return-Path: <old@example.net>
         Subject: hi
