@@ -263,3 +263,26 @@ async fn a_stop_waits_for_the_message_under_way() {
     busy.expect_end().await;
     assert_eq!(server.fake.delivered().len(), 1);
 }
+
+#[tokio::test]
+async fn it_does_not_matter_how_the_octets_arrive() {
+    let server = receive();
+    let content = "A: b\r\n\r\n..\r\n..x\r\n.y\r\n \r\nz.\r\n.\r\n";
+    for piece in [1, 2, 3, 5, 100] {
+        let mut client = server.hello("EHLO").await;
+        client.envelope(&["bob@example.org"]).await;
+        client.say("DATA", "354 ").await;
+        for octets in content.as_bytes().chunks(piece) {
+            client.send(octets).await;
+            tokio::task::yield_now().await;
+        }
+        client.expect("250 ").await;
+    }
+    for inbound in server.fake.delivered() {
+        assert!(
+            inbound
+                .message
+                .ends_with(b"A: b\r\n\r\n.\r\n.x\r\ny\r\n \r\nz.\r\n")
+        );
+    }
+}
