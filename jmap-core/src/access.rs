@@ -4,7 +4,11 @@
 
 use jmap_types::{AccountId, MethodError, MethodErrorKind, method::Access};
 
-use crate::{caller::Caller, mail::records::MailboxRecord};
+use crate::{
+    caller::{Caller, Role},
+    directory::DirectoryError,
+    mail::records::MailboxRecord,
+};
 
 /// What a caller is to an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +69,22 @@ pub fn may_call(
     _needed: Access,
 ) -> Result<Standing, MethodError> {
     standing(who, account)
+}
+
+/// Whether `who` may change the directory.
+pub fn may_administer(who: &Caller) -> Result<(), DirectoryError> {
+    match who.role {
+        Role::Administrator => Ok(()),
+        Role::User => Err(DirectoryError::Forbidden),
+    }
+}
+
+/// Whether `who` may change what `account` logs in with: administrators, and the account itself.
+pub fn may_manage_account(who: &Caller, account: AccountId) -> Result<(), DirectoryError> {
+    if who.account == account {
+        return Ok(());
+    }
+    may_administer(who)
 }
 
 /// What `who` may do with a mailbox.

@@ -37,6 +37,18 @@ impl Caller {
         Self(Arc::new(identity))
     }
 
+    /// The server itself: an administrator without an account.
+    pub fn server() -> Self {
+        Self::new(Identity {
+            account: AccountId::new(0),
+            name: "server".to_owned(),
+            role: Role::Administrator,
+            credential: 0,
+            groups: Vec::new(),
+            shares: Vec::new(),
+        })
+    }
+
     /// All accounts that the caller can see, their own first.
     pub fn accounts(&self) -> impl Iterator<Item = AccountId> {
         let others = self.groups.iter().chain(&self.shares);

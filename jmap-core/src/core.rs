@@ -10,7 +10,7 @@ use jmap_types::{
     data_type::DataTypes,
     method::{Access, MethodCall},
 };
-use store::engine::Engine;
+use store::{engine::Engine, search::SearchIndex};
 
 use crate::{
     access::{self, Standing},
@@ -18,7 +18,9 @@ use crate::{
     bus::{Bus, Subscription},
     caller::Caller,
     clock::Clock,
+    directory::Directory,
     limits::Limits,
+    mail::search::Search,
     rng::Rng,
 };
 
@@ -27,7 +29,6 @@ use crate::{
 pub struct Core(Arc<Inner>);
 
 /// What a core is made of: nothing is taken from the environment behind its back.
-#[derive(Debug)]
 pub struct Parts {
     pub engine: Arc<dyn Engine>,
     pub clock: Arc<dyn Clock>,
@@ -35,6 +36,7 @@ pub struct Parts {
     pub limits: Limits,
     /// The name that the server goes by in what it writes into mail.
     pub hostname: String,
+    pub search: Arc<SearchIndex>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Inner {
     pub hostname: String,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) bus: Arc<Bus>,
+    pub(crate) directory: Directory,
+    pub(crate) search: Arc<Search>,
 }
 
 impl std::ops::Deref for Core {
@@ -99,6 +103,9 @@ impl Core {
         store::format::open(&parts.engine).await?;
         let bus = Arc::new(Bus::default());
         let accounts = Accounts::new(parts.engine.clone(), bus.clone());
+        let directory = Directory::new(&parts.rng, &parts.clock);
+        let search = Search::open(parts.search, parts.engine.clone()).await?;
+        bus.watch(search.clone());
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -107,6 +114,8 @@ impl Core {
             hostname: parts.hostname,
             accounts,
             bus,
+            directory,
+            search,
         })))
     }
 
@@ -135,6 +144,16 @@ impl Core {
             who: who.clone(),
             target,
         })
+    }
+
+    /// Keeps the search index up to date; works until it is dropped.
+    pub async fn run_indexing(&self) {
+        crate::mail::search::run(self.search.clone()).await;
+    }
+
+    /// Accounts whose search index is behind.
+    pub fn search_pending(&self) -> usize {
+        self.search.pending_accounts()
     }
 
     /// Changes of these types in all accounts that the caller can see.

@@ -6,10 +6,12 @@
 pub mod access;
 pub mod accounts;
 pub mod auth;
+pub mod blob;
 pub mod bus;
 pub mod caller;
 pub mod clock;
 mod core;
+pub mod directory;
 mod echo;
 pub mod error;
 pub mod inproc;
@@ -20,8 +22,9 @@ pub mod push {
     //! Push notifications (RFC 8620 §7.2).
     pub mod crypto;
 }
-mod provisional;
+pub mod quota;
 pub mod rng;
+mod states;
 
 pub use self::core::{Context, Core, Handle, Parts};
 pub use caller::{Caller, Role};

@@ -86,7 +86,13 @@ async fn measure(
 fn half_random(octets: usize) -> bytes::Bytes {
     let mut dice = SplitMix64(1);
     (0..octets)
-        .map(|at| if at % 2 == 0 { b'x' } else { dice.next() as u8 })
+        .map(|at| {
+            if at % 2 == 0 {
+                b'x'
+            } else {
+                dice.next_u64() as u8
+            }
+        })
         .collect()
 }
 

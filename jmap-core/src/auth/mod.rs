@@ -6,6 +6,7 @@
 
 pub mod cache;
 pub mod credentials;
+mod login;
 pub mod password;
 pub mod rate;
 pub mod secret;

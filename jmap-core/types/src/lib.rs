@@ -5,6 +5,7 @@
 //! Other half: `jmap-core` says what the calls do, `adapters/jmap` carries them over HTTP.
 
 pub mod arguments;
+pub mod blob;
 pub mod data_type;
 pub mod date;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod mail;
 pub mod method;
 pub mod patch;
 pub mod property;
+pub mod search_snippet;
 pub mod value;
 
 pub use arguments::{Arguments, FromValue};

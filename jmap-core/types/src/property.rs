@@ -209,6 +209,7 @@ properties! {
     AsText = "asText",
     IsEncodingError = "isEncodingError",
     MatchedIds = "matchedIds",
+    TypeNames = "typeNames",
     ForEmailId = "forEmailId",
     MdnSend = "mdnSend",
     Send = "send",

@@ -3,14 +3,19 @@
 //! Holds: every query asks for one account and one kind. No scores are computed.
 //! Other half: `matcher` gives the same answers for texts that aren't indexed.
 
+use std::sync::Arc;
+
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
-use tantivy::query::{BooleanQuery, EmptyQuery, Occur, PhrasePrefixQuery, PhraseQuery, TermQuery};
+use tantivy::query::{
+    BitSetDocSet, BooleanQuery, ConstScorer, EmptyQuery, EnableScoring, Explanation, Occur,
+    PhrasePrefixQuery, PhraseQuery, Scorer, TermQuery, Weight,
+};
 use tantivy::schema::{
     BytesOptions, Field as SchemaField, IndexRecordOption, NumericOptions, Schema,
     TextFieldIndexing, TextOptions,
 };
-use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader, Term};
+use tantivy::{BitSet, DocId, Score, SegmentOrdinal, SegmentReader, Term};
 
 use super::document::{DocumentKey, Field, IndexField};
 use super::query::{Leaf, Node};
@@ -129,9 +134,15 @@ impl Planner {
             Node::And(children) => children
                 .iter()
                 .for_each(|child| self.require(child, clauses)),
-            Node::Not(child) => clauses.push((Occur::MustNot, self.any(child))),
+            Node::Not(child) => clauses.push((Occur::MustNot, self.excluded(child))),
             other => clauses.push((Occur::Must, self.any(other))),
         }
+    }
+
+    /// The account's documents that match, as a set to exclude.
+    fn excluded(&self, node: &Node) -> BoxQuery {
+        let inner = Arc::from(self.plan(node));
+        Box::new(Excluded { inner })
     }
 
     /// A query by itself; it may also match documents of other accounts.
@@ -190,6 +201,40 @@ fn boolean(mut clauses: Vec<(Occur, BoxQuery)>) -> BoxQuery {
     match clauses.as_slice() {
         [(Occur::Must, _)] => clauses.remove(0).1,
         _ => Box::new(BooleanQuery::new(clauses)),
+    }
+}
+
+/// A query run to its end at once. tantivy asks what it excludes about documents it's already past, which its
+/// phrases don't allow for; a set of bits doesn't mind.
+#[derive(Clone, Debug)]
+struct Excluded {
+    inner: Arc<dyn tantivy::query::Query>,
+}
+
+impl tantivy::query::Query for Excluded {
+    fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
+        let inner = self.inner.weight(scoring)?;
+        Ok(Box::new(ExcludedWeight { inner }))
+    }
+}
+
+struct ExcludedWeight {
+    inner: Box<dyn Weight>,
+}
+
+impl Weight for ExcludedWeight {
+    fn scorer(&self, reader: &SegmentReader, _: Score) -> tantivy::Result<Box<dyn Scorer>> {
+        let mut found = BitSet::with_max_value(reader.max_doc());
+        self.inner.for_each_no_score(reader, &mut |docs| {
+            for doc in docs {
+                found.insert(*doc);
+            }
+        })?;
+        Ok(Box::new(ConstScorer::from(BitSetDocSet::from(found))))
+    }
+
+    fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
+        self.inner.explain(reader, doc)
     }
 }
 

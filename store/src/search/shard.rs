@@ -185,7 +185,24 @@ impl Shard {
                 shard: self.number,
                 reason: error.to_string(),
             }),
-            Err(_) => Err(self.damaged("panic over damaged files".to_owned())),
+            Err(_) => Err(self.panicked()),
+        }
+    }
+
+    /// After a panic: the files are to blame only if their checksums say so. Otherwise one odd query could
+    /// have a shard rebuilt.
+    fn panicked(&self) -> SearchError {
+        let open = match self.ready() {
+            Ok(open) => open,
+            Err(error) => return error,
+        };
+        let checked = catch_unwind(AssertUnwindSafe(|| open.index.validate_checksum()));
+        if !checked.is_ok_and(|found| found.is_ok_and(|damaged| damaged.is_empty())) {
+            return self.damaged("panic over damaged files".to_owned());
+        }
+        SearchError::Failed {
+            shard: self.number,
+            reason: "panic, though the files are whole".to_owned(),
         }
     }
 

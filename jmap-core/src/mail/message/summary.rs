@@ -410,7 +410,7 @@ mod packed {
     use minicbor::{Decoder, Encoder};
 
     pub fn encode<C, W: Write>(
-        fields: &Vec<HeaderField>,
+        fields: &[HeaderField],
         e: &mut Encoder<W>,
         _: &mut C,
     ) -> Result<(), EncodeError<W::Error>> {

@@ -106,7 +106,7 @@ fn random_batch(dice: &mut SplitMix64, model: &Model) -> Batch {
         match dice.below(20) {
             0 => batch.delete_range(random_range(dice)),
             1..=4 => batch.delete(random_key(dice)),
-            5..=9 => batch.add(counter_key(dice), dice.next() as i64),
+            5..=9 => batch.add(counter_key(dice), dice.next_u64() as i64),
             10 => batch.put(random_key(dice), vec![7; 3000]),
             number => batch.put(random_key(dice), number.to_string()),
         };

@@ -377,7 +377,7 @@ fn previews() {
     };
     assert_eq!(preview("X: y", "a\r\n\r\n  b\tc\r\n> quoted\r\n"), "a b c");
     assert_eq!(preview("X: y", "> only\r\n> quoted\r\n"), "> only > quoted");
-    assert_eq!(preview("X: y", &"ab ".repeat(200)).chars().count(), 255);
+    assert_eq!(preview("X: y", &"ab ".repeat(200)).chars().count(), 256);
     // A cut in the middle of a character does not change how the text is read.
     for pad in 0..3 {
         let body = format!("{}{}", "x".repeat(pad), "ä日".repeat(20_000));

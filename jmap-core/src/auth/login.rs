@@ -1,0 +1,288 @@
+//! Logging in: the parts of this module, put together over the directory.
+//!
+//! Holds: limits come before any comparing; an account that doesn't exist takes as long as a wrong password; what
+//! was found right a moment ago costs no hash, and counts only while nothing about the account has changed.
+//! Other half: `directory` has the records, `access` what a caller may do then.
+
+use std::{sync::Arc, time::Duration};
+
+use jmap_types::AccountId;
+
+use super::{
+    AuthError, Credentials, Origin, RetryAfter, Secret, Verdict,
+    credentials::LOGIN_OCTETS_MAX,
+    password::PasswordError,
+    token::{self, TokenHash},
+};
+use crate::{
+    Core,
+    caller::Caller,
+    clock::UtcMillis,
+    directory::{
+        Verified, names,
+        records::{AccountKind, AccountRecord, CredentialKind, CredentialRecord, PASSWORD},
+    },
+};
+
+/// An account that somebody wants to log in as.
+struct Candidate {
+    id: AccountId,
+    record: Arc<AccountRecord>,
+}
+
+impl Core {
+    /// Proves who somebody is. Adapters call it for each session, or for each request: with a password that was
+    /// right a moment ago it costs microseconds.
+    pub async fn login(
+        &self,
+        credentials: Credentials,
+        origin: Origin,
+    ) -> Result<Caller, AuthError> {
+        match credentials {
+            Credentials::Password { login, password } => {
+                self.login_by_password(&login, &password, &origin).await
+            }
+            Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
+        }
+    }
+
+    async fn login_by_password(
+        &self,
+        login: &str,
+        password: &Secret<String>,
+        origin: &Origin,
+    ) -> Result<Caller, AuthError> {
+        // A name that is too long is nobody's: what is counted and logged of it is its beginning.
+        let login = stored_form(login);
+        let delay = self.directory.rate.check(origin, Some(&login)).map_err(|RetryAfter(retry_after)| {
+            tracing::warn!(login = ?login, ip = %origin.ip, protocol = %origin.protocol, "too many failed logins");
+            AuthError::TooManyAttempts { retry_after }
+        })?;
+        // Before anything is read: a change that comes in between makes what is remembered void.
+        let generation = self.directory.generation();
+        let candidate = self.candidate(&login).await.map_err(unavailable)?;
+        let verified = match &candidate {
+            Some(candidate) => {
+                self.directory
+                    .verified
+                    .get(&login, password, candidate.record.generation)
+            }
+            None => None,
+        };
+        let verified = match verified.filter(|verified| !self.is_over(verified.expires)) {
+            Some(verified) => Some(verified),
+            None => {
+                self.compare(&login, password, candidate.as_ref(), delay)
+                    .await?
+            }
+        };
+        let (Some(candidate), Some(verified)) = (candidate, verified) else {
+            self.directory.rate.failed(origin, Some(&login));
+            tracing::warn!(login = ?login, ip = %origin.ip, protocol = %origin.protocol, "login failed");
+            return Err(AuthError::Invalid);
+        };
+        self.directory.rate.succeeded(origin, Some(&login));
+        self.admit(candidate, verified.credential, generation, origin)
+            .await
+    }
+
+    async fn login_by_token(
+        &self,
+        text: &Secret<String>,
+        origin: &Origin,
+    ) -> Result<Caller, AuthError> {
+        let delay = self.directory.rate.check(origin, None).map_err(|RetryAfter(retry_after)| {
+            tracing::warn!(ip = %origin.ip, protocol = %origin.protocol, "too many failed logins by token");
+            AuthError::TooManyAttempts { retry_after }
+        })?;
+        wait(delay).await;
+        let generation = self.directory.generation();
+        let found = match token::parse_bearer(text.expose()) {
+            Some(presented) => {
+                let known = self.token(presented.id).await.map_err(unavailable)?;
+                let now = self.clock.now();
+                known.filter(|known| {
+                    presented
+                        .verify(&known.hash, known.expires.map(UtcMillis), now)
+                        .is_ok()
+                })
+            }
+            None => None,
+        };
+        let candidate = match &found {
+            Some(token) => self
+                .account_record(token.account)
+                .await
+                .map_err(unavailable)?,
+            None => None,
+        };
+        let (Some(token), Some(record)) = (found, candidate) else {
+            self.directory.rate.failed(origin, None);
+            tracing::warn!(ip = %origin.ip, protocol = %origin.protocol, "login by token failed");
+            return Err(AuthError::Invalid);
+        };
+        self.admit(
+            Candidate {
+                id: token.account,
+                record,
+            },
+            token.credential,
+            generation,
+            origin,
+        )
+        .await
+    }
+
+    /// The secret was right.
+    async fn admit(
+        &self,
+        candidate: Candidate,
+        credential: u64,
+        generation: u64,
+        origin: &Origin,
+    ) -> Result<Caller, AuthError> {
+        let Candidate { id, record } = candidate;
+        if record.disabled {
+            tracing::warn!(login = ?record.name, ip = %origin.ip, protocol = %origin.protocol, "login to a disabled account");
+            return Err(AuthError::Disabled);
+        }
+        self.caller(id, &record, credential, generation)
+            .await
+            .map_err(unavailable)
+    }
+
+    async fn candidate(&self, login: &str) -> Result<Option<Candidate>, store::Error> {
+        let Some(id) = self.account_of_login(login).await? else {
+            return Ok(None);
+        };
+        let record = self.account_record(id).await?;
+        let person = record.filter(|record| record.kind == AccountKind::Person);
+        Ok(person.map(|record| Candidate { id, record }))
+    }
+
+    fn is_over(&self, expires: Option<i64>) -> bool {
+        expires.is_some_and(|expires| self.clock.now().0 >= expires)
+    }
+
+    /// Compares with what is stored, and remembers what was right. `None`: it was wrong.
+    async fn compare(
+        &self,
+        login: &str,
+        password: &Secret<String>,
+        candidate: Option<&Candidate>,
+        delay: Duration,
+    ) -> Result<Option<Verified>, AuthError> {
+        wait(delay).await;
+        let Some(Candidate { id, record }) = candidate else {
+            self.verify_password(None, password).await?;
+            return Ok(None);
+        };
+        let credentials = self.credential_records(*id).await.map_err(unavailable)?;
+        let verified = match self.app_password(&credentials, password) {
+            Some(verified) => Some(verified),
+            None => self.account_password(*id, &credentials, password).await?,
+        };
+        if let Some(verified) = verified {
+            self.directory
+                .verified
+                .put(login, password, record.generation, verified);
+        }
+        Ok(verified)
+    }
+
+    fn app_password(
+        &self,
+        credentials: &[(u64, CredentialRecord)],
+        password: &Secret<String>,
+    ) -> Option<Verified> {
+        let presented = token::parse_app_password(password.expose())?;
+        let mut app_passwords = credentials
+            .iter()
+            .filter(|(_, record)| record.kind == CredentialKind::AppPassword);
+        let (number, record) = app_passwords.find(|(_, record)| record.lookup == presented.id.0)?;
+        let hash = TokenHash::from_octets(record.token_hash);
+        let expires = record.expires;
+        let outcome = presented.verify(&hash, expires.map(UtcMillis), self.clock.now());
+        outcome.is_ok().then_some(Verified {
+            credential: *number,
+            expires,
+        })
+    }
+
+    async fn account_password(
+        &self,
+        id: AccountId,
+        credentials: &[(u64, CredentialRecord)],
+        password: &Secret<String>,
+    ) -> Result<Option<Verified>, AuthError> {
+        let record = credentials
+            .iter()
+            .find(|(number, _)| *number == PASSWORD)
+            .map(|(_, record)| record);
+        let stored = record.and_then(|record| record.password_hash.as_deref());
+        let outdated = match self.verify_password(stored, password).await? {
+            Verdict::Wrong => return Ok(None),
+            Verdict::Right { outdated } => outdated,
+        };
+        if let (true, Some(record)) = (outdated, record) {
+            self.strengthen(id, record, password).await;
+        }
+        Ok(Some(Verified {
+            credential: PASSWORD,
+            expires: None,
+        }))
+    }
+
+    async fn verify_password(
+        &self,
+        stored: Option<&str>,
+        password: &Secret<String>,
+    ) -> Result<Verdict, AuthError> {
+        match self.directory.hasher.verify(stored, password).await {
+            Ok(verdict) => Ok(verdict),
+            Err(PasswordError::TooBusy) => Err(AuthError::TooBusy),
+            Err(error @ (PasswordError::Stored(_) | PasswordError::Unavailable)) => {
+                tracing::error!(%error, "a password could not be checked");
+                Err(AuthError::Unavailable)
+            }
+        }
+    }
+
+    /// The one moment at which the password is known: what is stored of it becomes as strong as of today.
+    async fn strengthen(
+        &self,
+        id: AccountId,
+        record: &CredentialRecord,
+        password: &Secret<String>,
+    ) {
+        let Ok(hash) = self.directory.hasher.hash(password).await else {
+            return;
+        };
+        if let Err(error) = self.replace_password_hash(id, record, &hash).await {
+            tracing::warn!(account = %id, %error, "an outdated password hash stays for now");
+        }
+    }
+}
+
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// The form that names are looked up by; what is no name stays what it is, without case.
+fn stored_form(login: &str) -> String {
+    let mut end = login.len().min(LOGIN_OCTETS_MAX);
+    while !login.is_char_boundary(end) {
+        end -= 1;
+    }
+    match names::account(login) {
+        Ok(name) if login.len() <= LOGIN_OCTETS_MAX => name.to_string(),
+        _ => login.get(..end).unwrap_or_default().trim().to_lowercase(),
+    }
+}
+
+fn unavailable(error: store::Error) -> AuthError {
+    tracing::error!(%error, "a login could not be checked");
+    AuthError::Unavailable
+}

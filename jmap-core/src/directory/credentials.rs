@@ -1,0 +1,264 @@
+//! What accounts log in with: one password, app passwords, tokens.
+//!
+//! Holds: each change counts the account's generation up, so that what was remembered of its credentials counts
+//! no more; the text of an app password or token is given once, to whoever asked for it.
+//! Other half: `auth::login` compares.
+
+use jmap_types::AccountId;
+use store::{Record as _, engine::Batch, keys, numbers};
+
+use super::{
+    CREDENTIALS_PER_ACCOUNT_MAX, DirectoryError,
+    accounts::password_record,
+    check_description,
+    records::{AccountKind, CredentialKind, CredentialRecord, PASSWORD},
+};
+use crate::{
+    Core, access,
+    auth::{Secret, token},
+    caller::Caller,
+    clock::UtcMillis,
+};
+
+/// A credential, without what it recognises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Within its account.
+    pub number: u64,
+    pub kind: CredentialKind,
+    pub description: String,
+    /// Seconds since 1970.
+    pub created: i64,
+    pub expires: Option<UtcMillis>,
+}
+
+/// An app password or token that was just made.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub credential: Credential,
+    /// For the user, once.
+    pub secret: Secret<String>,
+}
+
+impl Core {
+    /// Changes an account's password: for administrators, and its owner.
+    pub async fn set_password(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        secret: &Secret<String>,
+    ) -> Result<(), DirectoryError> {
+        access::may_manage_account(who, id)?;
+        let record = self.existing(id).await?;
+        if record.kind == AccountKind::Group {
+            return Err(DirectoryError::InvalidName {
+                why: "nobody logs in as a group",
+            });
+        }
+        let hash = &self.hash_password(secret, &record.name).await?;
+        self.change_directory(|| self.try_set_password(id, hash))
+            .await
+    }
+
+    async fn try_set_password(&self, id: AccountId, hash: &str) -> Result<(), DirectoryError> {
+        let fence = self.fence().await?;
+        let mut record = self.existing(id).await?;
+        record.generation += 1;
+        let mut batch = Batch::new();
+        let credential = password_record(hash, self.clock.now().seconds());
+        batch.put(keys::credential(id, PASSWORD), credential.to_bytes());
+        self.commit_account(fence, id, record, batch)
+            .await
+            .map(drop)
+    }
+
+    /// Puts a stronger hash of the same password in place of `old`, unless it was changed meanwhile.
+    pub(crate) async fn replace_password_hash(
+        &self,
+        id: AccountId,
+        old: &CredentialRecord,
+        hash: &str,
+    ) -> Result<(), store::Error> {
+        let key = keys::credential(id, PASSWORD);
+        let new = CredentialRecord {
+            password_hash: Some(hash.to_owned()),
+            ..old.clone()
+        };
+        let mut batch = Batch::new();
+        batch.assert(store::engine::Assertion::Equals(
+            key.clone(),
+            old.to_bytes(),
+        ));
+        batch.put(key, new.to_bytes());
+        Ok(self.engine.commit(batch).await?)
+    }
+
+    /// The credentials of an account, by number.
+    pub async fn credentials(
+        &self,
+        who: &Caller,
+        id: AccountId,
+    ) -> Result<Vec<Credential>, DirectoryError> {
+        access::may_manage_account(who, id)?;
+        self.existing(id).await?;
+        let records = self.credential_records(id).await?;
+        Ok(records
+            .iter()
+            .map(|(number, record)| credential(*number, record))
+            .collect())
+    }
+
+    /// Makes an app password, good for whatever its account's password is good for.
+    pub async fn add_app_password(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        description: &str,
+        expires: Option<UtcMillis>,
+    ) -> Result<Issued, DirectoryError> {
+        access::may_manage_account(who, id)?;
+        let minted = token::mint_app_password(&*self.rng);
+        let record = self.issue(
+            CredentialKind::AppPassword,
+            description,
+            expires,
+            &minted.id.0,
+            &minted.hash,
+        )?;
+        self.add_credential(id, record, minted.text).await
+    }
+
+    /// Makes a bearer token.
+    pub async fn add_token(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        description: &str,
+        expires: Option<UtcMillis>,
+    ) -> Result<Issued, DirectoryError> {
+        access::may_manage_account(who, id)?;
+        let minted = token::mint_bearer(&*self.rng);
+        let record = self.issue(
+            CredentialKind::Token,
+            description,
+            expires,
+            &minted.id.0,
+            &minted.hash,
+        )?;
+        self.add_credential(id, record, minted.text).await
+    }
+
+    fn issue(
+        &self,
+        kind: CredentialKind,
+        description: &str,
+        expires: Option<UtcMillis>,
+        lookup: &[u8],
+        hash: &token::TokenHash,
+    ) -> Result<CredentialRecord, DirectoryError> {
+        check_description(description)?;
+        Ok(CredentialRecord {
+            description: description.to_owned(),
+            kind,
+            created: self.clock.now().seconds(),
+            expires: expires.map(|expires| expires.0),
+            password_hash: None,
+            lookup: lookup.to_vec(),
+            token_hash: *hash.octets(),
+        })
+    }
+
+    async fn add_credential(
+        &self,
+        id: AccountId,
+        record: CredentialRecord,
+        secret: Secret<String>,
+    ) -> Result<Issued, DirectoryError> {
+        let new = &record;
+        let number = self
+            .change_directory(|| self.try_add_credential(id, new))
+            .await?;
+        Ok(Issued {
+            credential: credential(number, &record),
+            secret,
+        })
+    }
+
+    async fn try_add_credential(
+        &self,
+        id: AccountId,
+        new: &CredentialRecord,
+    ) -> Result<u64, DirectoryError> {
+        let fence = self.fence().await?;
+        let mut record = self.existing(id).await?;
+        if record.kind == AccountKind::Group {
+            return Err(DirectoryError::InvalidName {
+                why: "nobody logs in as a group",
+            });
+        }
+        let known = self.credential_records(id).await?;
+        if known.len() >= CREDENTIALS_PER_ACCOUNT_MAX {
+            return Err(DirectoryError::TooMany("credentials of one account"));
+        }
+        let key = keys::credential_lookup(&new.lookup);
+        let taken = match new.kind {
+            CredentialKind::Token => self.engine.get(&key).await?.is_some(),
+            CredentialKind::AppPassword | CredentialKind::Password => known
+                .iter()
+                .any(|(_, record)| record.kind == new.kind && record.lookup == new.lookup),
+        };
+        if taken {
+            // One in 2^40 at the most: whoever asked may ask again.
+            return Err(DirectoryError::Busy);
+        }
+        record.last_credential = record.last_credential.max(PASSWORD) + 1;
+        record.generation += 1;
+        let number = record.last_credential;
+        let mut batch = Batch::new();
+        batch.put(keys::credential(id, number), new.to_bytes());
+        if new.kind == CredentialKind::Token {
+            batch.put(key, numbers(&[id.number(), number]));
+        }
+        self.commit_account(fence, id, record, batch).await?;
+        Ok(number)
+    }
+
+    /// Takes a credential away; it is good for nothing from this moment on.
+    pub async fn revoke_credential(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        number: u64,
+    ) -> Result<(), DirectoryError> {
+        access::may_manage_account(who, id)?;
+        self.change_directory(|| self.try_revoke(id, number)).await
+    }
+
+    async fn try_revoke(&self, id: AccountId, number: u64) -> Result<(), DirectoryError> {
+        let fence = self.fence().await?;
+        let mut record = self.existing(id).await?;
+        let key = keys::credential(id, number);
+        let stored: Option<CredentialRecord> = self.stored(&key).await?;
+        let stored =
+            stored.ok_or_else(|| DirectoryError::NotFound(format!("credential {number}")))?;
+        record.generation += 1;
+        let mut batch = Batch::new();
+        batch.delete(key);
+        if stored.kind == CredentialKind::Token {
+            batch.delete(keys::credential_lookup(&stored.lookup));
+        }
+        self.commit_account(fence, id, record, batch)
+            .await
+            .map(drop)
+    }
+}
+
+fn credential(number: u64, record: &CredentialRecord) -> Credential {
+    Credential {
+        number,
+        kind: record.kind,
+        description: record.description.clone(),
+        created: record.created,
+        expires: record.expires.map(UtcMillis),
+    }
+}

@@ -1,0 +1,208 @@
+//! Changes of domains.
+//!
+//! Holds: an alias names a domain that is none and that exists; a domain with addresses isn't removed.
+//! Other half: `resolve` reads.
+
+use store::{
+    Record as _,
+    engine::{Batch, Page},
+    keys,
+};
+
+use super::{DOMAINS_MAX, DirectoryError, names, records::DomainRecord};
+use crate::{Core, access, caller::Caller};
+
+/// A domain of the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// Lower-case A-labels.
+    pub name: String,
+    pub record: DomainRecord,
+}
+
+/// What is to be changed of a domain. `None`: as it was; `Some(None)`: none any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DomainChange {
+    /// The name of an account.
+    pub catch_all: Option<Option<String>>,
+    /// The name of a domain.
+    pub alias_of: Option<Option<String>>,
+}
+
+impl Core {
+    /// Serves a domain from now on.
+    pub async fn add_domain(&self, who: &Caller, name: &str) -> Result<Domain, DirectoryError> {
+        access::may_administer(who)?;
+        let name = &names::domain(name)?;
+        self.change_directory(|| self.try_add_domain(name)).await
+    }
+
+    async fn try_add_domain(&self, name: &str) -> Result<Domain, DirectoryError> {
+        let fence = self.fence().await?;
+        let key = keys::domain(name);
+        if self.engine.get(&key).await?.is_some() {
+            return Err(DirectoryError::AlreadyExists(name.to_owned()));
+        }
+        if self
+            .rows(keys::all(keys::Subspace::Domain), true)
+            .await?
+            .len()
+            >= DOMAINS_MAX
+        {
+            return Err(DirectoryError::TooMany("domains"));
+        }
+        let record = DomainRecord {
+            created: self.clock.now().seconds(),
+            ..DomainRecord::default()
+        };
+        let mut batch = Batch::new();
+        batch.put(key, record.to_bytes());
+        self.commit_directory(fence, batch).await?;
+        Ok(Domain {
+            name: name.to_owned(),
+            record,
+        })
+    }
+
+    /// Serves a domain no more. Refused while accounts have addresses there.
+    pub async fn remove_domain(&self, who: &Caller, name: &str) -> Result<(), DirectoryError> {
+        access::may_administer(who)?;
+        let name = &names::domain(name)?;
+        self.change_directory(|| self.try_remove_domain(name)).await
+    }
+
+    async fn try_remove_domain(&self, name: &str) -> Result<(), DirectoryError> {
+        let fence = self.fence().await?;
+        let key = keys::domain(name);
+        if self.engine.get(&key).await?.is_none() {
+            return Err(DirectoryError::NotFound(name.to_owned()));
+        }
+        if let Some(address) = self.address_in(name).await? {
+            return Err(DirectoryError::InUse(format!(
+                "the domain has addresses, such as {address}"
+            )));
+        }
+        if let Some(alias) = self.alias_of(name).await? {
+            return Err(DirectoryError::InUse(format!(
+                "the domain {alias} is an alias of it"
+            )));
+        }
+        let mut batch = Batch::new();
+        batch.delete(key);
+        Ok(self.commit_directory(fence, batch).await?)
+    }
+
+    /// All domains, by name.
+    pub async fn domains(&self, who: &Caller) -> Result<Vec<Domain>, DirectoryError> {
+        access::may_administer(who)?;
+        Ok(self.all_domains().await?)
+    }
+
+    async fn all_domains(&self) -> Result<Vec<Domain>, store::Error> {
+        let rows = self.rows(keys::all(keys::Subspace::Domain), false).await?;
+        let domain = |(key, bytes): (bytes::Bytes, bytes::Bytes)| {
+            let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+            DomainRecord::from_bytes(&key, &bytes).map(|record| Domain { name, record })
+        };
+        rows.into_iter().map(domain).collect()
+    }
+
+    /// Changes a domain's catch-all, or what it is an alias of.
+    pub async fn set_domain(
+        &self,
+        who: &Caller,
+        name: &str,
+        change: DomainChange,
+    ) -> Result<Domain, DirectoryError> {
+        access::may_administer(who)?;
+        let name = &names::domain(name)?;
+        let change = &change;
+        self.change_directory(|| self.try_set_domain(name, change))
+            .await
+    }
+
+    async fn try_set_domain(
+        &self,
+        name: &str,
+        change: &DomainChange,
+    ) -> Result<Domain, DirectoryError> {
+        let fence = self.fence().await?;
+        let key = keys::domain(name);
+        let stored: Option<DomainRecord> = self.stored(&key).await?;
+        let mut record = stored.ok_or_else(|| DirectoryError::NotFound(name.to_owned()))?;
+        match &change.catch_all {
+            None => {}
+            Some(None) => record.catch_all = None,
+            Some(Some(account)) => {
+                // What is remembered of the directory may be older than the fence.
+                self.directory_changed();
+                record.catch_all = Some(self.account_named(account).await?.id.number());
+            }
+        }
+        match &change.alias_of {
+            None => {}
+            Some(None) => record.alias_of = None,
+            Some(Some(target)) => {
+                record.alias_of = Some(self.check_alias(name, &names::domain(target)?).await?);
+            }
+        }
+        let mut batch = Batch::new();
+        batch.put(key, record.to_bytes());
+        self.commit_directory(fence, batch).await?;
+        Ok(Domain {
+            name: name.to_owned(),
+            record,
+        })
+    }
+
+    async fn check_alias(&self, name: &str, target: &str) -> Result<String, DirectoryError> {
+        let found: Option<DomainRecord> = self.stored(&keys::domain(target)).await?;
+        let record = found.ok_or_else(|| DirectoryError::NotFound(target.to_owned()))?;
+        if target == name || record.alias_of.is_some() {
+            return Err(DirectoryError::InUse(format!(
+                "{target} is an alias itself"
+            )));
+        }
+        if let Some(address) = self.address_in(name).await? {
+            return Err(DirectoryError::InUse(format!(
+                "the domain has addresses, such as {address}"
+            )));
+        }
+        if let Some(alias) = self.alias_of(name).await? {
+            return Err(DirectoryError::InUse(format!(
+                "the domain {alias} is an alias of it"
+            )));
+        }
+        Ok(target.to_owned())
+    }
+
+    /// Some address of a domain. Addresses are ordered by local part: all of them are looked at.
+    async fn address_in(&self, domain: &str) -> Result<Option<String>, store::Error> {
+        const ROWS_PER_PAGE: usize = 1000;
+        let suffix = format!("@{domain}");
+        let mut range = keys::all(keys::Subspace::Address);
+        loop {
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS_PER_PAGE).keys_only())
+                .await?;
+            let mut in_domain = rows
+                .iter()
+                .filter(|(key, _)| key.ends_with(suffix.as_bytes()));
+            if let Some((key, _)) = in_domain.next() {
+                let address = key.get(1..).unwrap_or_default();
+                return Ok(Some(String::from_utf8_lossy(address).into_owned()));
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE) else {
+                return Ok(None);
+            };
+            range.start = [last, &[0u8][..]].concat();
+        }
+    }
+
+    async fn alias_of(&self, name: &str) -> Result<Option<String>, store::Error> {
+        let domains = self.all_domains().await?;
+        let is_alias = |domain: &Domain| domain.record.alias_of.as_deref() == Some(name);
+        Ok(domains.into_iter().find(is_alias).map(|domain| domain.name))
+    }
+}

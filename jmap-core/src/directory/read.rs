@@ -1,0 +1,320 @@
+//! Reading the directory: records, remembered; what an account is to a caller.
+//!
+//! Holds: an account that was removed is not there, for anybody.
+//! Other half: `accounts` and `domains` write.
+
+use std::sync::Arc;
+
+use jmap_types::AccountId;
+use store::{
+    Record, decode_numbers,
+    engine::{KeyRange, Page},
+    keys,
+};
+
+use super::{
+    DirectoryError,
+    names::{self, AccountName},
+    records::{AccountRecord, CredentialRecord},
+};
+use crate::{
+    Core,
+    access::{self, MailboxRights, Standing},
+    auth::token::{TokenHash, TokenId},
+    caller::{Caller, Identity},
+};
+
+/// An account of the directory.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub id: AccountId,
+    pub record: Arc<AccountRecord>,
+}
+
+/// What a session says of an account (RFC 8620 §2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountInfo {
+    pub id: AccountId,
+    pub name: String,
+    pub is_personal: bool,
+    pub is_read_only: bool,
+}
+
+/// A bearer token that is known.
+#[derive(Debug)]
+pub struct Token {
+    pub account: AccountId,
+    pub credential: u64,
+    pub hash: TokenHash,
+    /// Milliseconds since 1970.
+    pub expires: Option<i64>,
+}
+
+/// Rows that one page of reading takes.
+const ROWS_PER_PAGE: usize = 1000;
+
+impl Core {
+    /// The record of an account; `None` when there is none, or it was removed.
+    pub(crate) async fn account_record(
+        &self,
+        id: AccountId,
+    ) -> Result<Option<Arc<AccountRecord>>, store::Error> {
+        let generation = self.directory.generation();
+        if let Some(known) = self.directory.accounts.get(&id, generation) {
+            return Ok(known);
+        }
+        let record = self
+            .stored_account(id)
+            .await?
+            .filter(|record| !record.removed)
+            .map(Arc::new);
+        self.directory.accounts.put(id, generation, record.clone());
+        Ok(record)
+    }
+
+    /// As it is on disk, also when it was removed.
+    pub(super) async fn stored_account(
+        &self,
+        id: AccountId,
+    ) -> Result<Option<AccountRecord>, store::Error> {
+        self.stored(&keys::account(id)).await
+    }
+
+    pub(super) async fn stored<R: Record>(&self, key: &[u8]) -> Result<Option<R>, store::Error> {
+        let bytes = self.engine.get(key).await?;
+        bytes.map(|bytes| R::from_bytes(key, &bytes)).transpose()
+    }
+
+    /// The account that logs in as `name`, which is in its stored form.
+    pub(crate) async fn account_of_login(
+        &self,
+        name: &str,
+    ) -> Result<Option<AccountId>, store::Error> {
+        let generation = self.directory.generation();
+        if let Some(known) = self.directory.logins.get(name, generation) {
+            return Ok(known);
+        }
+        let key = keys::login_name(name);
+        let account = match self.engine.get(&key).await? {
+            Some(bytes) => Some(AccountId::new(decode_numbers::<1>(&key, &bytes)?[0])),
+            None => None,
+        };
+        self.directory
+            .logins
+            .put(name.to_owned(), generation, account);
+        Ok(account)
+    }
+
+    /// The account that logs in by this name, or that has this address.
+    pub async fn account_named(&self, name: &str) -> Result<Account, DirectoryError> {
+        let stored_name = names::account(name)?;
+        let not_found = || DirectoryError::NotFound(stored_name.to_string());
+        let id = match (
+            self.account_of_login(&stored_name.to_string()).await?,
+            &stored_name,
+        ) {
+            (Some(id), _) => id,
+            (None, AccountName::Address(address)) => {
+                let record = self.address_record(&address.to_string()).await?;
+                let target = record.and_then(|record| record.targets.first().copied());
+                AccountId::new(target.ok_or_else(not_found)?)
+            }
+            (None, AccountName::Bare(_)) => return Err(not_found()),
+        };
+        let record = self.account_record(id).await?.ok_or_else(not_found)?;
+        Ok(Account { id, record })
+    }
+
+    /// All accounts, by id.
+    pub async fn accounts(&self, who: &Caller) -> Result<Vec<Account>, DirectoryError> {
+        access::may_administer(who)?;
+        let mut accounts = Vec::new();
+        for (key, bytes) in self.rows(keys::all(keys::Subspace::Account), false).await? {
+            let id =
+                keys::decode_account(&key).ok_or_else(|| store::Error::bad_key("account", &key))?;
+            match AccountRecord::from_bytes(&key, &bytes) {
+                Ok(record) if record.removed => {}
+                Ok(record) => accounts.push(Account {
+                    id,
+                    record: Arc::new(record),
+                }),
+                // Invariant 5: the others can still be administered.
+                Err(error) => tracing::error!(%error, "an account record is left out"),
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// All pairs of a range, page by page.
+    pub(super) async fn rows(
+        &self,
+        mut range: KeyRange,
+        keys_only: bool,
+    ) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, store::Error> {
+        let mut rows = Vec::new();
+        loop {
+            let mut page = Page::first(range.clone(), ROWS_PER_PAGE);
+            page.keys_only = keys_only;
+            let read = self.engine.scan(page).await?;
+            let full = read.len() == ROWS_PER_PAGE;
+            if let Some((last, _)) = read.last() {
+                range.start = [last, &[0u8][..]].concat();
+            }
+            rows.extend(read);
+            if !full {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// The credentials of an account, by number.
+    pub(crate) async fn credential_records(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(u64, CredentialRecord)>, store::Error> {
+        let rows = self.rows(keys::credentials_of(account), false).await?;
+        let mut credentials = Vec::with_capacity(rows.len());
+        for (key, bytes) in rows {
+            let number = credential_number(&key)?;
+            credentials.push((number, CredentialRecord::from_bytes(&key, &bytes)?));
+        }
+        Ok(credentials)
+    }
+
+    pub(crate) async fn token(&self, id: TokenId) -> Result<Option<Arc<Token>>, store::Error> {
+        let generation = self.directory.generation();
+        if let Some(known) = self.directory.tokens.get(&id, generation) {
+            return Ok(known);
+        }
+        let token = self.stored_token(id).await?.map(Arc::new);
+        self.directory.tokens.put(id, generation, token.clone());
+        Ok(token)
+    }
+
+    async fn stored_token(&self, id: TokenId) -> Result<Option<Token>, store::Error> {
+        let key = keys::credential_lookup(&id.0);
+        let Some(bytes) = self.engine.get(&key).await? else {
+            return Ok(None);
+        };
+        let [account, credential] = decode_numbers(&key, &bytes)?;
+        let account = AccountId::new(account);
+        let record: Option<CredentialRecord> =
+            self.stored(&keys::credential(account, credential)).await?;
+        Ok(record.map(|record| Token {
+            account,
+            credential,
+            hash: TokenHash::from_octets(record.token_hash),
+            expires: record.expires,
+        }))
+    }
+
+    /// The caller that an account's credential makes.
+    pub(crate) async fn caller(
+        &self,
+        account: AccountId,
+        record: &AccountRecord,
+        credential: u64,
+        generation: u64,
+    ) -> Result<Caller, store::Error> {
+        if let Some(caller) = self
+            .directory
+            .callers
+            .get(&(account, credential), generation)
+        {
+            return Ok(caller);
+        }
+        let groups = self.groups_of(account).await?;
+        let mut shares = Vec::new();
+        for grantee in std::iter::once(account).chain(groups.iter().copied()) {
+            for (key, _) in self.rows(keys::shared_with_of(grantee), true).await? {
+                let (_, owner) = keys::decode_shared_with(&key)
+                    .ok_or_else(|| store::Error::bad_key("share", &key))?;
+                let is_new =
+                    owner != account && !groups.contains(&owner) && !shares.contains(&owner);
+                if is_new && self.account_record(owner).await?.is_some() {
+                    shares.push(owner);
+                }
+            }
+        }
+        let caller = Caller::new(Identity {
+            account,
+            name: record.name.clone(),
+            role: record.role,
+            credential,
+            groups,
+            shares,
+        });
+        self.directory
+            .callers
+            .put((account, credential), generation, caller.clone());
+        Ok(caller)
+    }
+
+    /// The groups that an account is a member of.
+    pub(super) async fn groups_of(
+        &self,
+        member: AccountId,
+    ) -> Result<Vec<AccountId>, store::Error> {
+        let mut groups = Vec::new();
+        for (key, _) in self.rows(keys::memberships_of(member), true).await? {
+            let (_, group) = keys::decode_membership(&key)
+                .ok_or_else(|| store::Error::bad_key("membership", &key))?;
+            if self
+                .account_record(group)
+                .await?
+                .is_some_and(|group| !group.disabled)
+            {
+                groups.push(group);
+            }
+        }
+        Ok(groups)
+    }
+
+    /// What `id` is to `who`; `None` when they may not know of it.
+    pub async fn account_info(
+        &self,
+        who: &Caller,
+        id: AccountId,
+    ) -> Result<Option<AccountInfo>, store::Error> {
+        let Ok(standing) = access::standing(who, id) else {
+            return Ok(None);
+        };
+        let Some(record) = self.account_record(id).await? else {
+            return Ok(None);
+        };
+        let is_read_only = match standing {
+            Standing::Owner => false,
+            Standing::Guest => !self.guest_may_write(who, id).await?,
+        };
+        Ok(Some(AccountInfo {
+            id,
+            name: record.name.clone(),
+            is_personal: who.account == id,
+            is_read_only,
+        }))
+    }
+
+    async fn guest_may_write(&self, who: &Caller, id: AccountId) -> Result<bool, store::Error> {
+        let handle = self.accounts.handle(id);
+        let view = handle.view().await?;
+        let may_write = view.mailboxes().any(|(_, row)| {
+            let rights = access::mailbox_rights(who, Standing::Guest, &row.record);
+            rights.0 & !MailboxRights::READ_ITEMS.0 != 0
+        });
+        Ok(may_write)
+    }
+
+    /// Octets that an account may use; 0: no limit.
+    pub async fn quota_octets(&self, account: AccountId) -> Result<u64, store::Error> {
+        let record = self.account_record(account).await?;
+        let of_account = record.and_then(|record| record.quota_octets);
+        Ok(of_account.unwrap_or(self.limits.default_quota_octets))
+    }
+}
+
+pub(super) fn credential_number(key: &[u8]) -> Result<u64, store::Error> {
+    let bad_key = || store::Error::bad_key("credential", key);
+    let mut fields = keys::Fields::of(keys::Subspace::Credential, key).ok_or_else(bad_key)?;
+    let number = fields.u64().and_then(|_| fields.u64());
+    number.ok_or_else(bad_key)
+}

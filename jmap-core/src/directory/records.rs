@@ -1,0 +1,137 @@
+//! What the store keeps of domains, accounts, addresses and credentials.
+//!
+//! Holds: numbers of fields are never reused; a new field is an `Option` or has a default; no secret is in
+//! here, only what recognises one.
+//! Other half: `tests::golden` has the bytes of every version.
+
+use minicbor::{Decode, Encode};
+use store::Record;
+
+use crate::{auth::token::TOKEN_HASH_OCTETS, caller::Role};
+
+/// A domain whose mail is served here. Its name is in its key: lower-case A-labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct DomainRecord {
+    /// The account that gets mail for local parts that nobody has.
+    #[n(0)]
+    pub catch_all: Option<u64>,
+    /// Its addresses are those of this domain.
+    #[n(1)]
+    pub alias_of: Option<String>,
+    /// Seconds since 1970.
+    #[n(2)]
+    pub created: i64,
+}
+
+impl Record for DomainRecord {
+    const KIND: &'static str = "domain";
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(index_only)]
+pub enum AccountKind {
+    #[n(0)]
+    Person,
+    /// Nobody logs in as a group: its members see its account.
+    #[n(1)]
+    Group,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AccountRecord {
+    /// The login name: the first address, or a word without a domain.
+    #[n(0)]
+    pub name: String,
+    #[n(1)]
+    pub kind: AccountKind,
+    #[n(2)]
+    pub description: String,
+    /// `None`: the server's default. 0: no limit.
+    #[n(3)]
+    pub quota_octets: Option<u64>,
+    #[n(4)]
+    pub disabled: bool,
+    #[n(5)]
+    pub role: Role,
+    /// Counted up whenever something that logging in depends on changes.
+    #[n(6)]
+    pub generation: u64,
+    /// Seconds since 1970.
+    #[n(7)]
+    pub created: i64,
+    #[n(8)]
+    pub addresses: Vec<String>,
+    /// The number that was last given to a credential.
+    #[n(9)]
+    pub last_credential: u64,
+    /// It was removed: what is left of it goes in the background.
+    #[n(10)]
+    pub removed: bool,
+}
+
+impl Record for AccountRecord {
+    const KIND: &'static str = "account";
+}
+
+/// Who gets mail for an address.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AddressRecord {
+    #[n(0)]
+    pub targets: Vec<u64>,
+}
+
+impl Record for AddressRecord {
+    const KIND: &'static str = "address";
+}
+
+/// The password of an account is its credential number 1.
+pub const PASSWORD: u64 = 1;
+
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct CredentialRecord {
+    /// What the user calls it.
+    #[n(0)]
+    pub description: String,
+    #[n(1)]
+    pub kind: CredentialKind,
+    /// Seconds since 1970.
+    #[n(2)]
+    pub created: i64,
+    /// Milliseconds since 1970.
+    #[n(3)]
+    pub expires: Option<i64>,
+    /// Of a password: its PHC string.
+    #[n(4)]
+    pub password_hash: Option<String>,
+    /// Of an app password or token: its id.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub lookup: Vec<u8>,
+    /// Of an app password or token.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub token_hash: [u8; TOKEN_HASH_OCTETS],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(index_only)]
+pub enum CredentialKind {
+    #[n(0)]
+    Password,
+    #[n(1)]
+    AppPassword,
+    #[n(2)]
+    Token,
+}
+
+impl Record for CredentialRecord {
+    const KIND: &'static str = "credential";
+}
+
+// A hash is no secret, and no business of a log either.
+impl std::fmt::Debug for CredentialRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CredentialRecord")
+            .field("kind", &self.kind)
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! Removing an account.
+//!
+//! Holds: the first commit takes its names, addresses and credentials away, so nobody logs in and no mail comes
+//! any more; what is left goes in bounded batches, and after a crash again until nothing is left. The record goes
+//! last: as long as it is there, there may be something left.
+//! Other half: `accounts` makes them; `blob::collect_blobs` removes the octets that nothing refers to.
+
+use bytes::Bytes;
+use jmap_types::AccountId;
+use store::{
+    Record as _,
+    engine::{Batch, Page},
+    keys::{self, Subspace},
+};
+
+use super::{DirectoryError, records::AccountRecord};
+use crate::{Core, access, caller::Caller};
+
+/// Rows that one batch of removing looks at.
+const ROWS_PER_BATCH: usize = 1000;
+
+/// Subspaces whose keys begin with the account.
+const OF_ACCOUNT: &[Subspace] = &[
+    Subspace::Object,
+    Subspace::Log,
+    Subspace::ThreadRef,
+    Subspace::Delivered,
+    Subspace::MailboxUid,
+    Subspace::SharedWith,
+    Subspace::Membership,
+    Subspace::Credential,
+    Subspace::Upload,
+    Subspace::SearchPending,
+    Subspace::SearchCursor,
+    Subspace::Head,
+];
+
+impl Core {
+    /// Removes an account or group for good.
+    pub async fn remove_account(&self, who: &Caller, id: AccountId) -> Result<(), DirectoryError> {
+        access::may_administer(who)?;
+        if who.account == id {
+            return Err(DirectoryError::InUse(
+                "an administrator can't remove their own account".into(),
+            ));
+        }
+        self.change_directory(|| self.try_mark_removed(id)).await?;
+        Ok(self.finish_removal(id).await?)
+    }
+
+    async fn try_mark_removed(&self, id: AccountId) -> Result<(), DirectoryError> {
+        let fence = self.fence().await?;
+        let mut record = self.existing(id).await?;
+        let mut batch = Batch::new();
+        batch.delete(keys::login_name(&record.name));
+        for address in record.addresses.drain(..) {
+            batch.delete(keys::address(&address));
+        }
+        for (number, credential) in self.credential_records(id).await? {
+            batch.delete(keys::credential(id, number));
+            if !credential.lookup.is_empty() {
+                batch.delete(keys::credential_lookup(&credential.lookup));
+            }
+        }
+        for (key, _) in self.rows(keys::all(Subspace::Membership), true).await? {
+            let pair = keys::decode_membership(&key);
+            if pair.is_some_and(|(member, group)| member == id || group == id) {
+                batch.delete(key.to_vec());
+            }
+        }
+        for mut domain in self.domains(&Caller::server()).await? {
+            if domain.record.catch_all == Some(id.number()) {
+                domain.record.catch_all = None;
+                batch.put(keys::domain(&domain.name), domain.record.to_bytes());
+            }
+        }
+        record.disabled = true;
+        record.removed = true;
+        record.generation += 1;
+        self.commit_account(fence, id, record, batch)
+            .await
+            .map(drop)
+    }
+
+    /// Goes on with removals that a crash or a fault interrupted. Returns how many accounts went.
+    pub async fn resume_removals(&self) -> Result<usize, store::Error> {
+        let mut finished = 0;
+        for (key, bytes) in self.rows(keys::all(Subspace::Account), false).await? {
+            let is_removed =
+                AccountRecord::from_bytes(&key, &bytes).is_ok_and(|record| record.removed);
+            if let (true, Some(id)) = (is_removed, keys::decode_account(&key)) {
+                self.finish_removal(id).await?;
+                finished += 1;
+            }
+        }
+        Ok(finished)
+    }
+
+    async fn finish_removal(&self, id: AccountId) -> Result<(), store::Error> {
+        self.close_mailboxes(id).await?;
+        self.remove_blob_refs(id).await?;
+        self.remove_shares(id).await?;
+        for &subspace in OF_ACCOUNT {
+            let mut batch = Batch::new();
+            batch.delete_range(of_account(subspace, id));
+            self.engine.commit(batch).await?;
+        }
+        let mut batch = Batch::new();
+        batch.delete(keys::account(id));
+        self.engine.commit(batch).await?;
+        self.directory_changed();
+        Ok(())
+    }
+
+    /// A delivery that is under way finds no mailbox any more: without its UIDs it takes no email.
+    async fn close_mailboxes(&self, id: AccountId) -> Result<(), store::Error> {
+        let handle = self.accounts.handle(id);
+        let mut txn = handle.writer.begin().await?;
+        for (key, _) in txn.scan(of_account(Subspace::MailboxUid, id)).await? {
+            txn.delete(key.to_vec());
+        }
+        txn.commit().await.map(drop)
+    }
+
+    /// References are ordered by blob: all of them are looked at.
+    async fn remove_blob_refs(&self, id: AccountId) -> Result<(), store::Error> {
+        let now = u64::try_from(self.clock.now().0).unwrap_or(0);
+        let mut range = keys::all(Subspace::BlobRef);
+        loop {
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS_PER_BATCH).keys_only())
+                .await?;
+            let mut batch = Batch::new();
+            for (key, _) in &rows {
+                if let Some((hash, _, _, _)) =
+                    keys::decode_blob_ref(key).filter(|(_, account, _, _)| *account == id)
+                {
+                    batch.delete(key.to_vec());
+                    batch.put(keys::blob_candidate(now, &hash), Bytes::new());
+                }
+            }
+            if !batch.is_empty() {
+                self.engine.commit(batch).await?;
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_BATCH) else {
+                return Ok(());
+            };
+            range.start = [last, &[0u8][..]].concat();
+        }
+    }
+
+    /// What others see of the account; its own rows are among those that go as a range.
+    async fn remove_shares(&self, id: AccountId) -> Result<(), store::Error> {
+        let mut batch = Batch::new();
+        for (key, _) in self.rows(keys::all(Subspace::SharedWith), true).await? {
+            if keys::decode_shared_with(&key).is_some_and(|(_, owner)| owner == id) {
+                batch.delete(key.to_vec());
+            }
+        }
+        if !batch.is_empty() {
+            self.engine.commit(batch).await?;
+        }
+        Ok(())
+    }
+}
+
+/// All keys of a subspace that begin with this account.
+fn of_account(subspace: Subspace, id: AccountId) -> store::engine::KeyRange {
+    let mut start = vec![subspace as u8];
+    start.extend_from_slice(&id.number().to_be_bytes());
+    keys::prefix(start)
+}

@@ -1,0 +1,310 @@
+//! Full-text search of mail: what is indexed, and what isn't yet.
+//!
+//! Holds: a message is found as soon as it was acknowledged. The index is behind the change log by
+//! the rows after an account's cursor; a query looks at those emails themselves.
+//! Other half: `worker` brings the index up to date.
+
+mod worker;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use jmap_types::{AccountId, DataType, data_type::DataTypes};
+use parking_lot::Mutex;
+use store::{
+    Head, Record, decode_numbers,
+    engine::{Engine, Page},
+    keys, log,
+    search::{DocumentText, Field, Matcher, Query, SearchError, SearchIndex},
+};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+use super::{
+    message::{SearchText, Summary, search_text},
+    records::EmailRecord,
+};
+use crate::bus::Watcher;
+
+pub use worker::run;
+
+/// Documents of mail in the index.
+pub const KIND: u8 = 0;
+/// Emails that a query looks at itself; with more, the index is brought up to date first.
+const TAIL_EMAILS_MAX: usize = 400;
+/// Hits that one condition may have.
+const HITS_MAX: usize = 1_000_000;
+/// Octets of text of messages not indexed yet that are remembered between queries.
+const TEXT_CACHE_OCTETS: u64 = 4 << 20;
+
+/// The search of one server.
+pub struct Search {
+    index: Arc<SearchIndex>,
+    engine: Arc<dyn Engine>,
+    /// Accounts whose index is behind, and the last transaction that touched an email.
+    pending: Mutex<HashMap<AccountId, u64>>,
+    wake: Notify,
+    waiting: AtomicU64,
+    /// One batch is written at a time.
+    indexing: AsyncMutex<()>,
+    texts: quick_cache::sync::Cache<[u8; 32], Arc<DocumentText>, TextWeight>,
+}
+
+#[derive(Clone)]
+struct TextWeight;
+
+impl quick_cache::Weighter<[u8; 32], Arc<DocumentText>> for TextWeight {
+    fn weight(&self, _: &[u8; 32], text: &Arc<DocumentText>) -> u64 {
+        text.texts
+            .iter()
+            .map(|(_, text)| text.len() as u64 + 48)
+            .sum::<u64>()
+            + 64
+    }
+}
+
+impl std::fmt::Debug for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Search")
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a search could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Index(#[from] SearchError),
+    #[error("the search was interrupted")]
+    Interrupted,
+}
+
+impl From<store::engine::EngineError> for Error {
+    fn from(error: store::engine::EngineError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Watcher for Search {
+    fn changed(&self, account: AccountId, types: DataTypes, head: &Head) {
+        if types.contains(DataType::Email) {
+            self.pending
+                .lock()
+                .insert(account, head.state(DataType::Email));
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Search {
+    /// Takes up the accounts whose index was behind when the server stopped.
+    pub async fn open(
+        index: Arc<SearchIndex>,
+        engine: Arc<dyn Engine>,
+    ) -> Result<Arc<Self>, store::Error> {
+        let search = Self {
+            index,
+            engine,
+            pending: Mutex::default(),
+            wake: Notify::new(),
+            waiting: AtomicU64::new(0),
+            indexing: AsyncMutex::new(()),
+            texts: quick_cache::sync::Cache::with_weighter(1024, TEXT_CACHE_OCTETS, TextWeight),
+        };
+        let mut range = keys::all(keys::Subspace::SearchPending);
+        loop {
+            const ROWS: usize = 1000;
+            let rows = search.engine.scan(Page::first(range.clone(), ROWS)).await?;
+            for (key, value) in &rows {
+                let account = keys::decode_search_pending(key)
+                    .ok_or_else(|| store::Error::bad_key("search pending", key))?;
+                let [sequence] = decode_numbers(key, value)?;
+                search.pending.lock().insert(account, sequence);
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else {
+                break;
+            };
+            range.start = [last, &[0u8][..]].concat();
+        }
+        search.wake.notify_one();
+        Ok(Arc::new(search))
+    }
+
+    /// Accounts whose index is behind: a metric.
+    pub fn pending_accounts(&self) -> usize {
+        self.pending.lock().len()
+    }
+
+    async fn cursor(&self, account: AccountId) -> Result<u64, store::Error> {
+        let key = keys::search_cursor(account);
+        match self.engine.get(&key).await? {
+            Some(bytes) => Ok(decode_numbers::<1>(&key, &bytes)?[0]),
+            None => Ok(0),
+        }
+    }
+
+    /// The emails of an account that match, in order of their ids, as of `head` or later.
+    pub async fn search(
+        self: &Arc<Self>,
+        account: AccountId,
+        query: Query,
+        head: &Head,
+    ) -> Result<Vec<u64>, Error> {
+        let behind = self.pending.lock().contains_key(&account);
+        if !behind {
+            return self.search_index(account, query).await;
+        }
+        let mut tail = self.tail(account, head).await?;
+        if tail.is_none() {
+            self.index_account(account).await?;
+            tail = self.tail(account, head).await?;
+        }
+        let mut found: BTreeSet<u64> = self
+            .search_index(account, query.clone())
+            .await?
+            .into_iter()
+            .collect();
+        let matcher = Matcher::new(&query)?;
+        for (id, text) in tail.unwrap_or_default() {
+            if matcher.matches(&text) {
+                found.insert(id);
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    async fn search_index(
+        self: &Arc<Self>,
+        account: AccountId,
+        query: Query,
+    ) -> Result<Vec<u64>, Error> {
+        // A search takes some 100 µs of CPU and reads mapped files: not worth a thread's hop.
+        let hits = self.index.search(account.number(), KIND, &query, HITS_MAX);
+        match hits {
+            Ok(hits) => Ok(hits.ids),
+            Err(SearchError::NeedsRebuild { shard, reason }) => {
+                tracing::error!(shard, reason, "a search shard is rebuilt");
+                self.rebuild(shard).await?;
+                Ok(self
+                    .index
+                    .search(account.number(), KIND, &query, HITS_MAX)?
+                    .ids)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The emails that came after the cursor, with their texts; `None` when there are too many.
+    async fn tail(
+        &self,
+        account: AccountId,
+        head: &Head,
+    ) -> Result<Option<Vec<(u64, Arc<DocumentText>)>>, Error> {
+        let cursor = self.cursor(account).await?;
+        if cursor < head.log_trimmed {
+            return Ok(None);
+        }
+        let now = head.sequence;
+        let delta = log::changes(
+            &self.engine,
+            account,
+            DataType::Email,
+            cursor,
+            now,
+            TAIL_EMAILS_MAX,
+        )
+        .await?;
+        if delta.has_more {
+            return Ok(None);
+        }
+        let mut tail = Vec::with_capacity(delta.created.len());
+        for id in delta.created {
+            if let Some(text) = self.text_of(account, id).await? {
+                tail.push((id, text));
+            }
+        }
+        Ok(Some(tail))
+    }
+
+    /// What is searched of an email; `None` when it is gone or damaged.
+    async fn text_of(
+        &self,
+        account: AccountId,
+        id: u64,
+    ) -> Result<Option<Arc<DocumentText>>, Error> {
+        let key = keys::object(account, DataType::Email, id);
+        let Some(bytes) = self.engine.get(&key).await? else {
+            return Ok(None);
+        };
+        let record = match EmailRecord::from_bytes(&key, &bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::error!(%error, "an email is not searched");
+                return Ok(None);
+            }
+        };
+        if let Some(text) = self.texts.get(&record.blob) {
+            return Ok(Some(text));
+        }
+        let text = self.read_text(&record).await?.map(Arc::new);
+        if let Some(text) = &text {
+            self.texts.insert(record.blob, text.clone());
+        }
+        Ok(text)
+    }
+
+    async fn read_text(&self, record: &EmailRecord) -> Result<Option<DocumentText>, Error> {
+        let keys = [keys::blob(&record.blob), keys::summary(&record.blob)];
+        let mut values = self.engine.multi_get(&keys).await?.into_iter();
+        let (Some(Some(octets)), Some(summary)) = (values.next(), values.next()) else {
+            tracing::error!(blob = ?record.blob, "an email has no blob and is not searched");
+            return Ok(None);
+        };
+        let extract = move || document_text(&octets, summary.as_ref());
+        // One message in a thousand is large enough to be worth a thread's hop.
+        if record.size > 256 << 10 {
+            return tokio::task::spawn_blocking(extract)
+                .await
+                .map(Some)
+                .map_err(|_| Error::Interrupted);
+        }
+        Ok(Some(extract()))
+    }
+}
+
+fn document_text(octets: &Bytes, summary: Option<&Bytes>) -> DocumentText {
+    let summary = summary.and_then(|bytes| Summary::decode(bytes).ok());
+    let summary = summary.unwrap_or_else(|| Summary::parse(octets));
+    to_document(search_text(octets, &summary))
+}
+
+/// The texts of a message as the index takes them.
+fn to_document(text: SearchText) -> DocumentText {
+    let mut document = DocumentText::default();
+    let addresses = [
+        (Field::From, text.from),
+        (Field::To, text.to),
+        (Field::Cc, text.cc),
+        (Field::Bcc, text.bcc),
+    ];
+    for (field, lines) in addresses {
+        for line in lines.lines() {
+            document.push(field, line);
+        }
+    }
+    document.push(Field::Subject, text.subject);
+    document.push(Field::Body, text.body);
+    for name in text.attachment_names {
+        document.push(Field::Attachment, name);
+    }
+    document
+}

@@ -1,0 +1,348 @@
+//! Brings the index up to date with the change logs.
+//!
+//! Holds: an account's cursor is written after the index is on disk; what is indexed twice after a
+//! crash replaces itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use jmap_types::{AccountId, DataType};
+use store::{
+    Head, Record,
+    engine::{Assertion, Batch, Page},
+    keys, log, numbers,
+    search::{Change, Document, DocumentKey, SearchError},
+};
+
+use super::{Error, KIND, Search};
+
+/// The index lags behind by this much at the most when little comes in: batches cost less than mails.
+const LAG: Duration = Duration::from_millis(2500);
+/// With this many transactions waiting, a batch is written at once.
+const WAITING_MAX: u64 = 3000;
+/// Documents and octets of text that one batch has at the most.
+const BATCH_DOCUMENTS: usize = 2000;
+const BATCH_OCTETS: usize = 12 << 20;
+/// After a fault.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Works until the future is dropped. What isn't indexed then is found by the next run.
+pub async fn run(search: Arc<Search>) {
+    loop {
+        search.wake.notified().await;
+        search.wait_for_a_batch().await;
+        search.waiting.store(0, Ordering::Relaxed);
+        if let Err(error) = search.index_pending().await {
+            tracing::error!(%error, "indexing failed, and is tried again");
+            tokio::time::sleep(PAUSE).await;
+            search.wake.notify_one();
+        }
+    }
+}
+
+/// Changes to one account's part of the index, and where they lead.
+struct AccountBatch {
+    account: AccountId,
+    changes: Vec<Change>,
+    /// Rows up to this one are in it.
+    cursor: u64,
+    /// There are no rows behind it.
+    is_last: bool,
+}
+
+impl Search {
+    async fn wait_for_a_batch(&self) {
+        const STEP: Duration = Duration::from_millis(100);
+        let mut waited = Duration::ZERO;
+        while waited < LAG && self.waiting.load(Ordering::Relaxed) < WAITING_MAX {
+            tokio::time::sleep(STEP).await;
+            waited += STEP;
+        }
+    }
+
+    /// Indexes everything that waits.
+    pub async fn index_pending(self: &Arc<Self>) -> Result<(), Error> {
+        let _one_at_a_time = self.indexing.lock().await;
+        loop {
+            let pending: Vec<AccountId> = self.pending.lock().keys().copied().collect();
+            if pending.is_empty() {
+                return Ok(());
+            }
+            self.index_some(pending).await?;
+        }
+    }
+
+    /// Indexes an account now, since somebody waits for it.
+    pub(super) async fn index_account(self: &Arc<Self>, account: AccountId) -> Result<(), Error> {
+        let _one_at_a_time = self.indexing.lock().await;
+        while self.pending.lock().contains_key(&account) {
+            self.index_some(vec![account]).await?;
+        }
+        Ok(())
+    }
+
+    /// One batch of each shard, over as many accounts as fit.
+    async fn index_some(self: &Arc<Self>, accounts: Vec<AccountId>) -> Result<(), Error> {
+        let mut by_shard: BTreeMap<u16, Vec<AccountBatch>> = BTreeMap::new();
+        let (mut documents, mut octets) = (0, 0);
+        for account in accounts {
+            if documents >= BATCH_DOCUMENTS || octets >= BATCH_OCTETS {
+                break;
+            }
+            let batch = self
+                .collect(account, BATCH_DOCUMENTS - documents, BATCH_OCTETS - octets)
+                .await?;
+            documents += batch.changes.len();
+            octets += batch.changes.iter().map(text_octets).sum::<usize>();
+            by_shard
+                .entry(self.index.shard_of(account.number()))
+                .or_default()
+                .push(batch);
+        }
+        for (shard, mut batches) in by_shard {
+            let changes: Vec<Change> = batches
+                .iter_mut()
+                .flat_map(|b| std::mem::take(&mut b.changes))
+                .collect();
+            if !changes.is_empty() {
+                self.write(shard, changes).await?;
+            }
+            for batch in batches {
+                self.advance(batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(self: &Arc<Self>, shard: u16, changes: Vec<Change>) -> Result<(), Error> {
+        let index = self.index.clone();
+        let applied = tokio::task::spawn_blocking(move || index.apply(shard, changes)).await;
+        match applied.map_err(|_| Error::Interrupted)? {
+            Ok(()) => Ok(()),
+            Err(SearchError::NeedsRebuild { shard, reason }) => {
+                tracing::error!(shard, reason, "a search shard is rebuilt");
+                self.reset(shard).await?;
+                // The accounts come again, from the start.
+                Err(SearchError::Failed {
+                    shard,
+                    reason: "emptied, to be rebuilt".into(),
+                }
+                .into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the rows after an account's cursor mean for the index.
+    async fn collect(
+        &self,
+        account: AccountId,
+        documents: usize,
+        octets: usize,
+    ) -> Result<AccountBatch, Error> {
+        let key = keys::head(account);
+        let head = match self.engine.get(&key).await? {
+            Some(bytes) => Head::from_bytes(&key, &bytes)?,
+            None => Head::default(),
+        };
+        let cursor = self.cursor(account).await?;
+        if cursor < head.log_trimmed || (cursor == 0 && head.sequence == 0) {
+            return self.collect_all(account, &head).await;
+        }
+        let max = documents.max(1);
+        let delta = log::changes(
+            &self.engine,
+            account,
+            DataType::Email,
+            cursor,
+            head.sequence,
+            max,
+        )
+        .await?;
+        let mut changes: Vec<Change> = delta
+            .destroyed
+            .iter()
+            .map(|&id| Change::Delete(document_key(account, id)))
+            .collect();
+        let mut size = 0;
+        for id in delta.created {
+            // One account may go over the octets: its rows are not split.
+            if let Some(change) = self.upsert(account, id).await? {
+                size += text_octets(&change);
+                changes.push(change);
+            }
+        }
+        if size > octets {
+            tracing::trace!(%account, size, "a large batch for the index");
+        }
+        Ok(AccountBatch {
+            account,
+            changes,
+            cursor: delta.upto,
+            is_last: !delta.has_more,
+        })
+    }
+
+    /// All emails of an account whose log doesn't reach back to the cursor.
+    async fn collect_all(&self, account: AccountId, head: &Head) -> Result<AccountBatch, Error> {
+        let mut changes = vec![Change::DeleteAccount(account.number())];
+        let mut size = 0;
+        let mut range = keys::objects(account, DataType::Email);
+        loop {
+            const ROWS: usize = 500;
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS).keys_only())
+                .await?;
+            for (key, _) in &rows {
+                let (_, _, id) =
+                    keys::decode_object(key).ok_or_else(|| store::Error::bad_key("email", key))?;
+                if let Some(change) = self.upsert(account, id).await? {
+                    size += text_octets(&change);
+                    changes.push(change);
+                }
+                if size > BATCH_OCTETS {
+                    let shard = self.index.shard_of(account.number());
+                    let full = std::mem::take(&mut changes);
+                    let index = self.index.clone();
+                    let applied =
+                        tokio::task::spawn_blocking(move || index.apply(shard, full)).await;
+                    applied.map_err(|_| Error::Interrupted)??;
+                    size = 0;
+                }
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else {
+                break;
+            };
+            range.start = [last, &[0u8][..]].concat();
+        }
+        Ok(AccountBatch {
+            account,
+            changes,
+            cursor: head.sequence,
+            is_last: true,
+        })
+    }
+
+    async fn upsert(&self, account: AccountId, id: u64) -> Result<Option<Change>, Error> {
+        let text = self.text_of(account, id).await?;
+        Ok(text.map(|text| {
+            let text = Arc::try_unwrap(text).unwrap_or_else(|shared| (*shared).clone());
+            Change::Upsert(Document {
+                key: document_key(account, id),
+                text,
+            })
+        }))
+    }
+
+    /// The index is on disk up to the batch's cursor.
+    async fn advance(&self, batch: AccountBatch) -> Result<(), Error> {
+        let mut write = Batch::new();
+        write.put(keys::search_cursor(batch.account), numbers(&[batch.cursor]));
+        let waiting = self.pending.lock().get(&batch.account).copied();
+        let is_done = batch.is_last && waiting.is_none_or(|sequence| sequence <= batch.cursor);
+        if !is_done {
+            return Ok(self
+                .engine
+                .commit(write)
+                .await
+                .map_err(store::Error::from)?);
+        }
+        let key = keys::search_pending(batch.account);
+        if let Some(value) = self.engine.get(&key).await? {
+            if store::decode_numbers::<1>(&key, &value)?[0] > batch.cursor {
+                return Ok(self
+                    .engine
+                    .commit(write)
+                    .await
+                    .map_err(store::Error::from)?);
+            }
+            write
+                .assert(Assertion::Equals(key.clone(), value))
+                .delete(key);
+        }
+        match self.engine.commit(write).await.map_err(store::Error::from) {
+            Ok(()) => {
+                let mut pending = self.pending.lock();
+                if pending
+                    .get(&batch.account)
+                    .is_some_and(|sequence| *sequence <= batch.cursor)
+                {
+                    pending.remove(&batch.account);
+                }
+                Ok(())
+            }
+            // Mail came in meanwhile: the next round has it.
+            Err(store::Error::Conflict) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Empties a shard, and has all its accounts indexed anew.
+    async fn reset(self: &Arc<Self>, shard: u16) -> Result<(), Error> {
+        let index = self.index.clone();
+        let done = tokio::task::spawn_blocking(move || index.reset(shard)).await;
+        done.map_err(|_| Error::Interrupted)??;
+        let mut range = keys::all(keys::Subspace::Head);
+        loop {
+            const ROWS: usize = 1000;
+            let rows = self.engine.scan(Page::first(range.clone(), ROWS)).await?;
+            for (key, value) in &rows {
+                let account =
+                    keys::decode_head(key).ok_or_else(|| store::Error::bad_key("head", key))?;
+                if self.index.shard_of(account.number()) == shard {
+                    let head = Head::from_bytes(key, value)?;
+                    self.forget_cursor(account, &head).await?;
+                }
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else {
+                return Ok(());
+            };
+            range.start = [last, &[0u8][..]].concat();
+        }
+    }
+
+    async fn forget_cursor(&self, account: AccountId, head: &Head) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        batch.delete(keys::search_cursor(account));
+        batch.put(
+            keys::search_pending(account),
+            numbers(&[head.state(DataType::Email)]),
+        );
+        self.engine
+            .commit(batch)
+            .await
+            .map_err(store::Error::from)?;
+        self.pending
+            .lock()
+            .insert(account, head.state(DataType::Email));
+        Ok(())
+    }
+
+    /// Makes a damaged shard whole again, while its searches wait.
+    pub(super) async fn rebuild(self: &Arc<Self>, shard: u16) -> Result<(), Error> {
+        {
+            let _one_at_a_time = self.indexing.lock().await;
+            self.reset(shard).await?;
+        }
+        self.index_pending().await
+    }
+}
+
+fn document_key(account: AccountId, id: u64) -> DocumentKey {
+    DocumentKey {
+        account: account.number(),
+        kind: KIND,
+        id,
+    }
+}
+
+fn text_octets(change: &Change) -> usize {
+    match change {
+        Change::Upsert(document) => document.text.texts.iter().map(|(_, text)| text.len()).sum(),
+        Change::Delete(_) | Change::DeleteAccount(_) => 0,
+    }
+}
