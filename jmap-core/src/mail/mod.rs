@@ -1,6 +1,7 @@
 //! JMAP Mail (RFC 8621).
 
 pub mod access;
+pub mod email;
 pub mod mailbox;
 pub mod message;
 pub mod records;
