@@ -29,7 +29,6 @@ use crate::{
 pub struct Core(Arc<Inner>);
 
 /// What a core is made of: nothing is taken from the environment behind its back.
-#[derive(Debug)]
 pub struct Parts {
     pub engine: Arc<dyn Engine>,
     pub clock: Arc<dyn Clock>,

@@ -24,6 +24,7 @@ pub mod push {
 }
 pub mod quota;
 pub mod rng;
+mod states;
 
 pub use self::core::{Context, Core, Handle, Parts};
 pub use caller::{Caller, Role};

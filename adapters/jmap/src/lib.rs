@@ -1,1 +1,102 @@
-//! (skeleton)
+//! JMAP over HTTP (RFC 8620) and WebSocket (RFC 8887).
+//!
+//! Holds: the JSON envelope, result references, `using` and the limits of requests are decided here and nowhere else;
+//! what a call means and who may make it, the core says. Whatever a client can make grow has a named limit.
+//! Other half: `jmap_core::Core`, which makes the calls; `net`, which accepts the connections.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use jmap_core::Core;
+use net::{Listener, Network, Shutdown};
+
+mod api;
+mod auth;
+mod blob;
+mod client;
+mod connection;
+mod encode;
+mod methods;
+mod parse;
+mod process;
+mod push;
+mod receive;
+mod reference;
+mod route;
+mod session;
+mod slots;
+mod translate;
+
+pub use client::Client;
+pub use connection::Jmap;
+pub use encode::{body::Body, problem::Problem};
+pub use methods::METHODS;
+
+/// What an operator decides.
+#[derive(Clone)]
+pub struct Config {
+    /// Scheme and host of the URLs that clients are told, without a slash at the end. By default those that the client
+    /// has used.
+    pub base_url: Option<String>,
+    /// `Access-Control-Allow-Origin`: one origin, or `*`. Cookies and the like are never allowed.
+    pub allowed_origin: String,
+    /// Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.
+    pub proxies: Vec<Network>,
+    pub plaintext_logins: PlaintextLogins,
+    /// RFC 9749: the public key that pushes are signed with, as unpadded base64url.
+    pub application_server_key: Option<String>,
+    /// The text of `/metrics`; without it there is none.
+    pub metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// Networks that may read `/metrics`.
+    pub metrics_networks: Vec<Network>,
+    /// What answers at addresses that are not JMAP's.
+    pub fallback: Option<Fallback>,
+}
+
+/// Answers requests that are not JMAP's, such as those of the console.
+pub type Fallback =
+    Arc<dyn Fn(Request<Incoming>, Client) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+
+/// Where a login over a connection that isn't encrypted is taken from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlaintextLogins {
+    Loopback,
+    Anywhere,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            base_url: None,
+            allowed_origin: "*".into(),
+            proxies: Vec::new(),
+            plaintext_logins: PlaintextLogins::Loopback,
+            application_server_key: None,
+            metrics: None,
+            metrics_networks: client::loopback_networks(),
+            fallback: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("base_url", &self.base_url)
+            .field("allowed_origin", &self.allowed_origin)
+            .field("proxies", &self.proxies)
+            .field("plaintext_logins", &self.plaintext_logins)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a TLS listener of ours offers by ALPN, preferred first.
+pub const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// Serves a listener until a stop is asked for. For several listeners, make one [`Jmap`] and share it.
+pub async fn serve(listener: Listener, core: Core, config: Config, shutdown: Shutdown) {
+    let jmap = Jmap::new(core, config);
+    jmap.serve(listener, shutdown).await;
+}

@@ -1,1 +1,36 @@
-//! (skeleton)
+//! SMTP (RFC 5321): mail from other servers, LMTP (RFC 2033), and submission (RFC 6409), as a translation to the core.
+//!
+//! Holds: a message is answered with 250 only after the core has it on disk; nothing is decided here that the core
+//! decides; no keyword is announced that does not work.
+//! Other half: `jmap_core::inproc::deliver`, and the clients.
+
+use std::sync::Arc;
+
+use net::listener::Goodbye;
+use net::{Listener, Shutdown};
+
+pub use self::backend::{Backend, Submission, SubmitError};
+pub use self::budget::Budget;
+pub use self::config::{Config, Limits, Mode, Timeouts};
+
+pub mod backend;
+pub mod budget;
+mod commands;
+pub mod config;
+pub mod encode;
+pub mod message;
+pub mod parse;
+mod server;
+pub mod translate;
+
+/// Serves connections until a stop is asked for. A session that is in the middle of a message finishes it first.
+pub async fn serve<B: Backend>(listener: Listener, shutdown: Shutdown, backend: B, config: Config) {
+    let server = Arc::new(server::Server::new(backend, config));
+    let handler = move |connection| server::session::run(server.clone(), connection);
+    listener.run(shutdown, handler).await;
+}
+
+/// What the listener says to clients that it does not let in.
+pub fn goodbye() -> Goodbye {
+    Arc::new(|why| translate::refusal(why).encode())
+}

@@ -87,6 +87,12 @@ pub enum DirectoryError {
     Store(#[from] store::Error),
 }
 
+impl From<store::engine::EngineError> for DirectoryError {
+    fn from(error: store::engine::EngineError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 /// What the core remembers of the directory, and what logins are checked with.
 #[derive(Debug)]
 pub struct Directory {

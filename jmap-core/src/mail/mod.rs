@@ -4,8 +4,10 @@ pub mod access;
 pub mod email;
 pub mod mailbox;
 pub mod message;
+// query: with Email
 pub mod records;
 pub mod search;
+pub mod search_snippet;
 pub mod thread;
 pub mod view;
 pub mod write;

@@ -15,6 +15,7 @@ pub mod mail;
 pub mod method;
 pub mod patch;
 pub mod property;
+pub mod search_snippet;
 pub mod value;
 
 pub use arguments::{Arguments, FromValue};

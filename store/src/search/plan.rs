@@ -3,6 +3,8 @@
 //! Holds: every query asks for one account and one kind. No scores are computed.
 //! Other half: `matcher` gives the same answers for texts that aren't indexed.
 
+use std::sync::Arc;
+
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
 use tantivy::query::{
@@ -139,7 +141,7 @@ impl Planner {
 
     /// The account's documents that match, as a set to exclude.
     fn excluded(&self, node: &Node) -> BoxQuery {
-        let inner = self.plan(node);
+        let inner = Arc::from(self.plan(node));
         Box::new(Excluded { inner })
     }
 
@@ -206,7 +208,7 @@ fn boolean(mut clauses: Vec<(Occur, BoxQuery)>) -> BoxQuery {
 /// phrases don't allow for; a set of bits doesn't mind.
 #[derive(Clone, Debug)]
 struct Excluded {
-    inner: BoxQuery,
+    inner: Arc<dyn tantivy::query::Query>,
 }
 
 impl tantivy::query::Query for Excluded {
@@ -224,7 +226,9 @@ impl Weight for ExcludedWeight {
     fn scorer(&self, reader: &SegmentReader, _: Score) -> tantivy::Result<Box<dyn Scorer>> {
         let mut found = BitSet::with_max_value(reader.max_doc());
         self.inner.for_each_no_score(reader, &mut |docs| {
-            docs.iter().for_each(|doc| found.insert(*doc));
+            for doc in docs {
+                found.insert(*doc);
+            }
         })?;
         Ok(Box::new(ConstScorer::from(BitSetDocSet::from(found))))
     }

@@ -223,23 +223,32 @@ fn compile_text(scope: &Scope, term: &TextTerm) -> Result<Node, SearchError> {
     }))
 }
 
-/// The tokens to look for. Of a run of grams the pairs are enough; they're rarer than the single ones.
+/// The tokens to look for. Of a run of grams the pairs are enough, they're rarer than the single ones; its last
+/// one stays when more follows, because tantivy's phrases with a prefix allow for no gap.
 fn phrase_tokens(text: &str) -> Result<(Vec<(u32, String)>, bool), SearchError> {
     let mut lexer = Lexer::new(text);
     let mut word = String::new();
-    let mut tokens = Vec::new();
+    let mut found: Vec<(u32, String)> = Vec::new();
+    let mut last_of_run = None;
     let mut ends_in_word = false;
-    let mut first = None;
     while let Some(lexeme) = lexer.next(&mut word) {
         ends_in_word = lexeme.part == Part::Word;
-        if lexeme.part == Part::InRun {
-            continue;
+        let former = last_of_run.take();
+        if lexeme.part != Part::Pair {
+            found.extend(former);
         }
-        if tokens.len() == PHRASE_TOKENS_MAX {
+        if lexeme.part == Part::InRun {
+            last_of_run = Some((lexeme.position, word.clone()));
+        } else {
+            found.push((lexeme.position, word.clone()));
+        }
+        if found.len() > PHRASE_TOKENS_MAX {
             return Err(SearchError::QueryTooLarge("PHRASE_TOKENS_MAX"));
         }
-        let first = *first.get_or_insert(lexeme.position);
-        tokens.push((lexeme.position - first, word.clone()));
     }
-    Ok((tokens, ends_in_word))
+    let first = found.first().map_or(0, |(position, _)| *position);
+    for (position, _) in &mut found {
+        *position -= first;
+    }
+    Ok((found, ends_in_word))
 }

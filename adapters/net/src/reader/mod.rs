@@ -217,9 +217,9 @@ impl<S> Reader<S> {
         self.chunk = READ_CHUNK_MIN;
     }
 
-    /// Drops octets from the front.
-    fn consume(&mut self, octets: usize) {
-        self.buffer.advance(octets);
+    /// Takes octets from the front of what is buffered.
+    pub fn consume(&mut self, octets: usize) {
+        self.buffer.advance(octets.min(self.buffer.len()));
         self.scanned = 0;
     }
 }
@@ -327,6 +327,15 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             }
         }
         Ok(())
+    }
+
+    /// What is buffered, after a wait for more when there is nothing: for content that the caller puts where it wants,
+    /// and [`consume`](Reader::consume)s. May be dropped: nothing is lost.
+    pub async fn fill_buffer(&mut self, deadline: Instant) -> Result<&[u8], ReadError> {
+        if self.buffer.is_empty() {
+            self.fill(deadline, ReadError::TooSlow).await?;
+        }
+        Ok(&self.buffer)
     }
 
     /// Throws `length` octets away: a literal that is not wanted. The caller decides how many are worth it.

@@ -144,6 +144,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.reader.read_into(length, octets, pace).await
     }
 
+    /// See [`Reader::fill_buffer`]. Answers are sent before a wait.
+    pub async fn fill_buffer(&mut self, deadline: Instant) -> Result<&[u8], ReadError> {
+        self.flush_before(1).await?;
+        self.reader.fill_buffer(deadline).await
+    }
+
+    /// See [`Reader::consume`].
+    pub fn consume(&mut self, octets: usize) {
+        self.reader.consume(octets);
+    }
+
     /// See [`Reader::discard`].
     pub async fn discard(&mut self, length: u64, pace: Pace) -> Result<(), ReadError> {
         self.flush_before(length).await?;

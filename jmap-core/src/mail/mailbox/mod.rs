@@ -4,6 +4,8 @@
 
 mod get;
 mod query;
+
+pub use query::collate;
 mod set;
 
 use std::collections::HashSet;

@@ -1,0 +1,201 @@
+//! One connection, from its acceptance to its end: HTTP/1.1 or HTTP/2, whichever the client speaks.
+//!
+//! Holds: a connection at rest ends after a while; one that is busy ends when its exchanges have, once a stop is asked
+//! for; a peer that reads nothing is let go; a WebSocket keeps the connection's place until it is closed.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use jmap_core::Core;
+use net::{Connection, Listener, Shutdown, writer::StallGuard};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{Config, client::Transport, receive::Room, route, slots::Slots};
+
+/// Octets of a request's header in HTTP/1.1, request line included.
+pub const HEADER_OCTETS_MAX: usize = 32 << 10;
+/// Fields of a request's header.
+pub const HEADER_FIELDS_MAX: usize = 100;
+/// Time for a header to arrive; also how long a connection may be at rest.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time that a connection at rest gets to take its leave.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a peer to take one more octet.
+pub const WRITE_STALL: Duration = Duration::from_secs(60);
+/// HTTP/2: requests at once on one connection.
+pub const STREAMS_MAX: u32 = 64;
+const STREAM_WINDOW_OCTETS: u32 = 256 << 10;
+const CONNECTION_WINDOW_OCTETS: u32 = 1 << 20;
+const SEND_OCTETS_MAX: usize = 128 << 10;
+const PING_EVERY: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests of one account that wait for others to be done with, and how long.
+const WAITING_MAX: usize = 8;
+const WAIT: Duration = Duration::from_secs(10);
+/// Downloads of one account at once; a browser asks for many pictures together.
+const DOWNLOADS_MAX: usize = 16;
+const DOWNLOADS_WAITING_MAX: usize = 64;
+/// Event sources, and WebSockets, of one account at once.
+const STREAMS_OF_ACCOUNT_MAX: usize = 64;
+
+/// The adapter: everything that its connections share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Jmap(pub(crate) Arc<Shared>);
+
+/// See [`Jmap`].
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub core: Core,
+    pub config: Config,
+    pub requests: Arc<Slots>,
+    pub uploads: Arc<Slots>,
+    pub downloads: Arc<Slots>,
+    pub event_sources: Arc<Slots>,
+    pub websockets: Arc<Slots>,
+    pub room: Room,
+}
+
+/// What a connection's requests share.
+pub(crate) struct Exchange {
+    pub transport: Transport,
+    pub shutdown: Shutdown,
+    open: watch::Sender<usize>,
+    /// What goes on with the connection once it is no longer HTTP.
+    upgrade: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+/// One exchange that is going on.
+pub(crate) struct Busy(Arc<Exchange>);
+
+impl Jmap {
+    pub fn new(core: Core, config: Config) -> Jmap {
+        let limits = &core.limits;
+        let slots = |open: usize, waiting| Slots::new(open.max(1), waiting, WAIT);
+        let shared = Shared {
+            requests: slots(limits.max_concurrent_requests as usize, WAITING_MAX),
+            uploads: slots(limits.max_concurrent_upload as usize, WAITING_MAX),
+            downloads: slots(DOWNLOADS_MAX, DOWNLOADS_WAITING_MAX),
+            event_sources: slots(STREAMS_OF_ACCOUNT_MAX, 0),
+            websockets: slots(STREAMS_OF_ACCOUNT_MAX, 0),
+            room: Room::new(),
+            core,
+            config,
+        };
+        Jmap(Arc::new(shared))
+    }
+
+    /// Serves a listener until a stop is asked for.
+    pub async fn serve(&self, listener: Listener, shutdown: Shutdown) {
+        let jmap = self.clone();
+        let handler = move |connection| jmap.clone().connection(connection);
+        listener.run(shutdown, handler).await;
+    }
+
+    /// Serves one connection to its end.
+    pub async fn connection(self, connection: Connection) {
+        let proxy = connection.proxy.map(|address| address.ip());
+        let tls = connection.stream.is_tls();
+        let proxies = &self.0.config.proxies;
+        let exchange = Arc::new(Exchange {
+            transport: Transport::new(connection.peer, proxy, tls, proxies),
+            shutdown: connection.shutdown,
+            open: watch::Sender::new(0),
+            upgrade: Mutex::default(),
+        });
+        let io = TokioIo::new(StallGuard::new(connection.stream, WRITE_STALL));
+        Box::pin(self.http(io, exchange.clone())).await;
+        let upgrade = exchange.upgrade.lock().take();
+        if let Some(upgrade) = upgrade {
+            upgrade.await;
+        }
+    }
+
+    async fn http(self, io: TokioIo<StallGuard<net::Stream>>, exchange: Arc<Exchange>) {
+        let service = {
+            let (shared, exchange) = (self.0, exchange.clone());
+            service_fn(move |request| {
+                let answer = route::respond(shared.clone(), exchange.clone(), request);
+                // Boxed: what a request needs is not kept for as long as the connection lives.
+                let answer = Box::pin(answer);
+                async move { Ok::<_, Infallible>(answer.await) }
+            })
+        };
+        let builder = builder();
+        let mut http = pin!(builder.serve_connection_with_upgrades(io, service));
+        let mut leaving = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = http.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(peer = %exchange.transport.peer, %error, "a connection has broken");
+                    }
+                    return;
+                }
+                () = exchange.shutdown.requested(), if !leaving => {}
+                () = exchange.rested(IDLE_TIMEOUT), if !leaving => {}
+                () = exchange.rested(GOODBYE_TIMEOUT), if leaving => return,
+            }
+            leaving = true;
+            http.as_mut().graceful_shutdown();
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIMEOUT)
+        .max_headers(HEADER_FIELDS_MAX)
+        .max_buf_size(HEADER_OCTETS_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_OCTETS)
+        .initial_connection_window_size(CONNECTION_WINDOW_OCTETS)
+        .max_send_buf_size(SEND_OCTETS_MAX)
+        .max_header_list_size(HEADER_OCTETS_MAX as u32)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+impl Exchange {
+    pub fn begin(self: &Arc<Self>) -> Busy {
+        self.open.send_modify(|open| *open += 1);
+        Busy(self.clone())
+    }
+
+    /// Says what the connection becomes when HTTP is over.
+    pub fn upgrade_to(&self, what: impl Future<Output = ()> + Send + 'static) {
+        *self.upgrade.lock() = Some(Box::pin(what));
+    }
+
+    /// Returns when nothing has been going on for `time`.
+    async fn rested(&self, time: Duration) {
+        let mut open = self.open.subscribe();
+        loop {
+            // The sender lives in `self`, so these can't fail.
+            let _ = open.wait_for(|open| *open == 0).await;
+            tokio::select! {
+                () = tokio::time::sleep(time) => return,
+                _ = open.changed() => {}
+            }
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.open.send_modify(|open| *open -= 1);
+    }
+}

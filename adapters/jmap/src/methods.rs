@@ -1,0 +1,182 @@
+//! The methods that can be called over JSON, and the capabilities that they belong to.
+//!
+//! Holds: a capability is offered only when all of its methods are in the table.
+//! Other half: `jmap_core::Handle`, which does what a method says.
+
+use futures_util::future::BoxFuture;
+use jmap_core::{Caller, Core, Handle};
+use jmap_types::{
+    Arguments, MethodError,
+    blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
+    mail::{Mailbox, Quota, Thread},
+    method::{Changes, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
+    value::Map,
+};
+
+/// A method.
+#[derive(Debug)]
+pub struct Method {
+    pub name: &'static str,
+    /// The URI that must be in `using`.
+    pub capability: &'static str,
+    pub run: Run,
+}
+
+/// Reads the arguments and makes the call.
+pub type Run = fn(Core, Caller, Map, CreatedIds) -> BoxFuture<'static, Outcome>;
+
+/// The method's own response and those that it implies, by name; the future fails where there is no response of its own.
+pub type Outcome = Result<(Map, Vec<(&'static str, Result<Map, MethodError>)>), MethodError>;
+
+const fn entry<C: Handle>(capability: &'static str) -> Method {
+    Method {
+        name: C::NAME,
+        capability,
+        run: run::<C>,
+    }
+}
+
+fn run<C: Handle>(
+    core: Core,
+    who: Caller,
+    arguments: Map,
+    created: CreatedIds,
+) -> BoxFuture<'static, Outcome> {
+    Box::pin(async move {
+        let mut call = C::from_arguments(Arguments::new(arguments))?;
+        call.set_created_ids(created);
+        let mut response = core.call(&who, call).await?;
+        let implied = response.take_implicit();
+        Ok((response.into_map(), implied))
+    })
+}
+
+pub const CORE: &str = "urn:ietf:params:jmap:core";
+pub const MAIL: &str = "urn:ietf:params:jmap:mail";
+pub const SUBMISSION: &str = "urn:ietf:params:jmap:submission";
+pub const VACATION_RESPONSE: &str = "urn:ietf:params:jmap:vacationresponse";
+pub const WEBSOCKET: &str = "urn:ietf:params:jmap:websocket";
+pub const BLOB: &str = "urn:ietf:params:jmap:blob";
+pub const QUOTA: &str = "urn:ietf:params:jmap:quota";
+pub const MDN: &str = "urn:ietf:params:jmap:mdn";
+pub const WEBPUSH_VAPID: &str = "urn:ietf:params:jmap:webpush-vapid";
+
+/// All methods.
+pub static METHODS: &[Method] = &[
+    entry::<Echo>(CORE),
+    entry::<BlobCopy>(CORE),
+    entry::<Get<Mailbox>>(MAIL),
+    entry::<Changes<Mailbox>>(MAIL),
+    entry::<Query<Mailbox>>(MAIL),
+    entry::<QueryChanges<Mailbox>>(MAIL),
+    entry::<Set<Mailbox>>(MAIL),
+    entry::<Get<Thread>>(MAIL),
+    entry::<Changes<Thread>>(MAIL),
+    entry::<BlobUpload>(BLOB),
+    entry::<BlobGet>(BLOB),
+    entry::<BlobLookup>(BLOB),
+    entry::<Get<Quota>>(QUOTA),
+    entry::<Changes<Quota>>(QUOTA),
+    entry::<Query<Quota>>(QUOTA),
+    entry::<QueryChanges<Quota>>(QUOTA),
+];
+
+/// A capability with methods, and which ones its specification gives it.
+#[derive(Debug)]
+pub struct Capability {
+    pub uri: &'static str,
+    pub methods: &'static [&'static str],
+}
+
+/// What the server could offer, in the order of the session object.
+pub static CAPABILITIES: &[Capability] = &[
+    Capability {
+        uri: MAIL,
+        methods: &[
+            "Mailbox/get",
+            "Mailbox/changes",
+            "Mailbox/query",
+            "Mailbox/queryChanges",
+            "Mailbox/set",
+            "Thread/get",
+            "Thread/changes",
+            "Email/get",
+            "Email/changes",
+            "Email/query",
+            "Email/queryChanges",
+            "Email/set",
+            "Email/copy",
+            "Email/import",
+            "Email/parse",
+            "SearchSnippet/get",
+        ],
+    },
+    Capability {
+        uri: SUBMISSION,
+        methods: &[
+            "Identity/get",
+            "Identity/changes",
+            "Identity/set",
+            "EmailSubmission/get",
+            "EmailSubmission/changes",
+            "EmailSubmission/query",
+            "EmailSubmission/queryChanges",
+            "EmailSubmission/set",
+        ],
+    },
+    Capability {
+        uri: VACATION_RESPONSE,
+        methods: &["VacationResponse/get", "VacationResponse/set"],
+    },
+    Capability {
+        uri: BLOB,
+        methods: &["Blob/upload", "Blob/get", "Blob/lookup"],
+    },
+    Capability {
+        uri: QUOTA,
+        methods: &[
+            "Quota/get",
+            "Quota/changes",
+            "Quota/query",
+            "Quota/queryChanges",
+        ],
+    },
+    Capability {
+        uri: MDN,
+        methods: &["MDN/send", "MDN/parse"],
+    },
+];
+
+/// The method of this name.
+pub fn find(name: &str) -> Option<&'static Method> {
+    METHODS.iter().find(|method| method.name == name)
+}
+
+impl Capability {
+    /// Whether all of its methods are there.
+    pub fn is_complete(&self) -> bool {
+        self.methods
+            .iter()
+            .all(|name| find(name).is_some_and(|method| method.capability == self.uri))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_there_once_and_belongs_somewhere() {
+        for (at, method) in METHODS.iter().enumerate() {
+            assert!(
+                METHODS[..at].iter().all(|other| other.name != method.name),
+                "{}",
+                method.name
+            );
+            let listed = CAPABILITIES.iter().any(|capability| {
+                capability.uri == method.capability && capability.methods.contains(&method.name)
+            });
+            assert!(listed || method.capability == CORE, "{}", method.name);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Receiving the body of a request.
+//!
+//! Holds: a body has a size that it can't exceed and a pace that it must keep; what all bodies take together is bounded.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use net::Pace;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+
+/// Octets that all bodies being received or processed may take together.
+pub const BODIES_OCTETS_MAX: usize = 512 << 20;
+/// How long a body waits for others to be done with.
+const ROOM_WAIT: Duration = Duration::from_secs(10);
+/// What a client has to keep to.
+pub const BODY_PACE: Pace = Pace {
+    stall: Duration::from_secs(30),
+    grace: Duration::from_secs(60),
+    rate_min: 1024,
+};
+/// Octets that are set aside at once for a body, however long it says it is.
+const FIRST_OCTETS_MAX: u64 = 1 << 20;
+
+/// Counts octets in units of this many.
+const UNIT: usize = 1024;
+
+/// The room for bodies.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<Semaphore>);
+
+/// Why a body was not received.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReceiveError {
+    TooLarge,
+    TooSlow,
+    /// The connection, or the way that the body is framed.
+    Broken,
+    NoRoom,
+}
+
+/// A body, and the room that it takes.
+#[derive(Debug)]
+pub struct Received {
+    pub octets: Bytes,
+    pub room: OwnedSemaphorePermit,
+}
+
+impl Room {
+    pub fn new() -> Room {
+        Room(Arc::new(Semaphore::new(BODIES_OCTETS_MAX / UNIT)))
+    }
+
+    async fn take(&self, octets: u64) -> Option<OwnedSemaphorePermit> {
+        let units = (octets / UNIT as u64 + 1).min((BODIES_OCTETS_MAX / UNIT) as u64);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let permit = timeout(ROOM_WAIT, self.0.clone().acquire_many_owned(units)).await;
+        permit.ok()?.ok()
+    }
+}
+
+/// Receives a body of up to `limit` octets.
+pub async fn receive(
+    room: &Room,
+    mut body: Incoming,
+    limit: u64,
+) -> Result<Received, ReceiveError> {
+    let declared = body.size_hint().exact();
+    let size = declared.unwrap_or(limit);
+    if size > limit {
+        return Err(ReceiveError::TooLarge);
+    }
+    let room = room.take(size).await.ok_or(ReceiveError::NoRoom)?;
+    let started = Instant::now();
+    let mut octets = BytesMut::with_capacity(size.min(FIRST_OCTETS_MAX) as usize);
+    loop {
+        let deadline = BODY_PACE.deadline(started, Instant::now(), octets.len() as u64);
+        let frame = match timeout_at(deadline, body.frame()).await {
+            Err(_) => return Err(ReceiveError::TooSlow),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(ReceiveError::Broken),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        // Trailers are of no interest.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if octets.len() as u64 + data.len() as u64 > limit {
+            return Err(ReceiveError::TooLarge);
+        }
+        octets.extend_from_slice(&data);
+    }
+    Ok(Received {
+        octets: octets.freeze(),
+        room,
+    })
+}

@@ -1,0 +1,295 @@
+//! Which request is whose: addresses, methods, and what is the same for all of them.
+//!
+//! Holds: every request gets a response, also when answering it panics; every error is a problem object (RFC 7807).
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use crate::{
+    api,
+    auth::{self, Login},
+    blob::{self, Download},
+    client::Client,
+    connection::{Exchange, Shared},
+    encode::{body::Body, problem::Problem},
+    parse::headers::accepted_coding,
+    push::{event_source, websocket},
+    session,
+};
+
+/// Octets of a request's path and query.
+pub const URI_OCTETS_MAX: usize = 8 << 10;
+/// Seconds that a browser may keep what a preflight said.
+const PREFLIGHT_SECONDS: &str = "86400";
+
+/// What is at an address.
+#[derive(Debug, PartialEq, Eq)]
+enum Route<'p> {
+    Session,
+    Api,
+    Upload {
+        account: &'p str,
+    },
+    Download {
+        account: &'p str,
+        blob: &'p str,
+        name: &'p str,
+    },
+    EventSource,
+    WebSocket,
+    Health,
+    Metrics,
+}
+
+impl<'p> Route<'p> {
+    fn find(path: &'p str) -> Option<Route<'p>> {
+        match path {
+            "/healthz" => return Some(Route::Health),
+            "/metrics" => return Some(Route::Metrics),
+            "/.well-known/jmap" => return Some(Route::Session),
+            _ => {}
+        }
+        let path = path.strip_prefix("/jmap/")?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut parts = path.splitn(4, '/');
+        let parts: [Option<&str>; 4] = std::array::from_fn(|_| parts.next());
+        match parts {
+            [Some("session"), None, ..] => Some(Route::Session),
+            [Some("api"), None, ..] => Some(Route::Api),
+            [Some("eventsource"), None, ..] => Some(Route::EventSource),
+            [Some("ws"), None, ..] => Some(Route::WebSocket),
+            [Some("upload"), Some(account), None, _] => Some(Route::Upload { account }),
+            // A name that was not encoded may have slashes.
+            [Some("download"), Some(account), Some(blob), name] => Some(Route::Download {
+                account,
+                blob,
+                name: name.unwrap_or_default(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn allowed(&self) -> &'static str {
+        match self {
+            Route::Api | Route::Upload { .. } => "POST, OPTIONS",
+            Route::EventSource | Route::WebSocket => "GET, OPTIONS",
+            Route::Session | Route::Download { .. } | Route::Health | Route::Metrics => {
+                "GET, HEAD, OPTIONS"
+            }
+        }
+    }
+
+    fn allows(&self, method: &Method) -> bool {
+        let mut allowed = self.allowed().split(", ");
+        allowed.any(|allowed| allowed == method.as_str())
+    }
+}
+
+/// Answers one request.
+pub async fn respond(
+    shared: Arc<Shared>,
+    exchange: Arc<Exchange>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let busy = exchange.begin();
+    let answer = AssertUnwindSafe(answer(&shared, &exchange, request)).catch_unwind();
+    let mut response = answer.await.unwrap_or_else(|_| {
+        tracing::error!("answering a request panicked");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed.").into_response()
+    });
+    response.body_mut().keep(busy);
+    response
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    exchange: &Arc<Exchange>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let client = Client::new(
+        &exchange.transport,
+        &shared.config,
+        request.uri(),
+        request.headers(),
+    );
+    let path = request.uri().path().to_owned();
+    let Some(route) = Route::find(&path) else {
+        if let Some(fallback) = &shared.config.fallback {
+            return fallback(request, client).await;
+        }
+        return finish(shared, Problem::not_found().into_response());
+    };
+    let query_octets = request.uri().query().map_or(0, str::len);
+    let response = if path.len() + query_octets > URI_OCTETS_MAX {
+        Err(Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "The address is too long.",
+        ))
+    } else if !route.allows(request.method()) {
+        let detail = "This address doesn't know the method.";
+        let allow = HeaderValue::from_static(route.allowed());
+        Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).with(header::ALLOW, allow))
+    } else if request.method() == Method::OPTIONS {
+        Ok(preflight(&route))
+    } else {
+        dispatch(shared, exchange, &client, route, request).await
+    };
+    finish(shared, response.unwrap_or_else(Problem::into_response))
+}
+
+async fn dispatch(
+    shared: &Arc<Shared>,
+    exchange: &Arc<Exchange>,
+    client: &Client,
+    route: Route<'_>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    match route {
+        Route::Health => return Ok(health(exchange)),
+        Route::Metrics => return metrics(shared, client),
+        _ => {}
+    }
+    let login = auth::login(&shared.core, &shared.config, client, request.headers()).await?;
+    match route {
+        Route::Session => get_session(shared, &login, client, request.headers()).await,
+        Route::Api => api::post(shared, login, &client.base_url, request).await,
+        Route::Upload { account } => blob::upload(shared, login, account, request).await,
+        Route::Download {
+            account,
+            blob,
+            name,
+        } => {
+            let what = Download::parse(account, blob, name, request.uri().query())?;
+            blob::download(shared, login, what, request.headers()).await
+        }
+        Route::EventSource => event_source::get(shared, exchange, login, &request).await,
+        Route::WebSocket => websocket::upgrade(shared, exchange, login, client, request).await,
+        Route::Health | Route::Metrics => Err(Problem::not_found()),
+    }
+}
+
+async fn get_session(
+    shared: &Shared,
+    login: &Login,
+    client: &Client,
+    fields: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let (core, config) = (&shared.core, &shared.config);
+    let session = session::session(core, config, &login.who, &client.base_url).await?;
+    let octets = session.json.to_string().into_bytes();
+    Ok(api::json_response(octets, accepted_coding(fields)).await)
+}
+
+/// Whether the server takes requests: for load balancers.
+fn health(exchange: &Exchange) -> Response<Body> {
+    if exchange.shutdown.is_requested() {
+        let detail = "The server is being stopped.";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    }
+    plain_text("ok\n")
+}
+
+fn metrics(shared: &Shared, client: &Client) -> Result<Response<Body>, Problem> {
+    let networks = &shared.config.metrics_networks;
+    let may = networks.iter().any(|network| network.contains(client.ip));
+    match &shared.config.metrics {
+        Some(metrics) if may => Ok(plain_text(metrics())),
+        Some(_) | None => Err(Problem::not_found()),
+    }
+}
+
+fn plain_text(text: impl Into<bytes::Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
+    let headers = response.headers_mut();
+    let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, plain);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What a browser asks before a page of another host makes a request (Fetch standard, CORS).
+fn preflight(route: &Route<'_>) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let fields: [(HeaderName, &'static str); 4] = [
+        (header::ALLOW, route.allowed()),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, route.allowed()),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "Authorization, Content-Type, Accept, Cache-Control, If-None-Match, Last-Event-ID, Range",
+        ),
+        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
+    ];
+    for (name, value) in fields {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// What all responses have.
+fn finish(shared: &Shared, mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    let origin = &shared.config.allowed_origin;
+    if let Ok(value) = HeaderValue::from_str(origin) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
+        let exposed = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Retry-After, WWW-Authenticate";
+        let exposed = HeaderValue::from_static(exposed);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let download = |account, blob, name| {
+            Some(Route::Download {
+                account,
+                blob,
+                name,
+            })
+        };
+        let rows = [
+            ("/.well-known/jmap", Some(Route::Session)),
+            ("/jmap/session", Some(Route::Session)),
+            ("/jmap/api", Some(Route::Api)),
+            ("/jmap/api/", Some(Route::Api)),
+            ("/jmap/upload/a1", Some(Route::Upload { account: "a1" })),
+            ("/jmap/upload/a1/", Some(Route::Upload { account: "a1" })),
+            ("/jmap/upload", None),
+            ("/jmap/upload/a1/x", None),
+            ("/jmap/download/a1/b2/x.txt", download("a1", "b2", "x.txt")),
+            (
+                "/jmap/download/a1/b2/x/y.txt",
+                download("a1", "b2", "x/y.txt"),
+            ),
+            ("/jmap/download/a1/b2/", download("a1", "b2", "")),
+            ("/jmap/download/a1", None),
+            ("/jmap/eventsource", Some(Route::EventSource)),
+            ("/jmap/eventsource/", Some(Route::EventSource)),
+            ("/jmap/ws", Some(Route::WebSocket)),
+            ("/healthz", Some(Route::Health)),
+            ("/metrics", Some(Route::Metrics)),
+            ("/jmap", None),
+            ("/jmap/", None),
+            ("/jmap/api/x", None),
+            ("/", None),
+            ("", None),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(Route::find(path), expected, "{path}");
+        }
+        assert!(Route::Api.allows(&Method::POST) && !Route::Api.allows(&Method::GET));
+        assert!(Route::Session.allows(&Method::HEAD) && !Route::Session.allows(&Method::POST));
+    }
+}

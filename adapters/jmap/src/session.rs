@@ -1,0 +1,172 @@
+//! The Session object (RFC 8620 §2), with the capabilities of RFC 8621 §1.3, RFC 8887 §3.1, RFC 9404 §3.1, RFC 9425,
+//! RFC 9007 and RFC 9749.
+//!
+//! Holds: its `state` changes when anything else of it does.
+//! Other half: `methods`, which says what is complete enough to be offered.
+
+use aws_lc_rs::digest;
+use http::StatusCode;
+use jmap_core::{
+    Caller, Core, Limits,
+    access::{self, Standing},
+    blob,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{Config, encode::problem::Problem, methods, translate::BUSY_WAIT};
+
+/// The JSON of the object, and its state.
+#[derive(Debug)]
+pub struct Session {
+    pub json: Value,
+    pub state: String,
+}
+
+/// The sort orders of Email/query (RFC 8621 §4.4.2).
+const EMAIL_SORTS: &[&str] = &[
+    "receivedAt",
+    "size",
+    "from",
+    "to",
+    "subject",
+    "sentAt",
+    "hasKeyword",
+    "allInThreadHaveKeyword",
+    "someInThreadHaveKeyword",
+];
+const COLLATIONS: &[&str] = &["i;ascii-casemap", "i;unicode-casemap"];
+
+/// The session of a caller, with URLs below `base` (a scheme and host, or nothing).
+pub async fn session(
+    core: &Core,
+    config: &Config,
+    who: &Caller,
+    base: &str,
+) -> Result<Session, Problem> {
+    let mut accounts = Map::new();
+    let mut primary = Map::new();
+    for id in who.accounts() {
+        let info = core.account_info(who, id).await.map_err(|error| {
+            tracing::error!(%error, account = %id, "an account could not be read");
+            let detail = "The server can't read the accounts at the moment.";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(BUSY_WAIT)
+        })?;
+        let Some(info) = info else {
+            continue;
+        };
+        let Ok(standing) = access::standing(who, id) else {
+            continue;
+        };
+        let capabilities = account_capabilities(&core.limits, standing, info.is_read_only);
+        if id == who.account {
+            let ids = capabilities
+                .keys()
+                .map(|uri| (uri.clone(), json!(id.to_string())));
+            primary = ids.collect();
+        }
+        let account = json!({
+            "name": info.name,
+            "isPersonal": info.is_personal,
+            "isReadOnly": info.is_read_only,
+            "accountCapabilities": capabilities,
+        });
+        accounts.insert(id.to_string(), account);
+    }
+    let mut json = json!({
+        "capabilities": capabilities(&core.limits, config, base),
+        "accounts": accounts,
+        "primaryAccounts": primary,
+        "username": who.name,
+        "apiUrl": format!("{base}/jmap/api"),
+        "downloadUrl": format!("{base}/jmap/download/{{accountId}}/{{blobId}}/{{name}}?type={{type}}"),
+        "uploadUrl": format!("{base}/jmap/upload/{{accountId}}"),
+        "eventSourceUrl": format!("{base}/jmap/eventsource?types={{types}}&closeafter={{closeafter}}&ping={{ping}}"),
+    });
+    let state = hash(&json);
+    json["state"] = json!(state);
+    Ok(Session { json, state })
+}
+
+/// Objects are maps in the order of their names, so equal ones have one text.
+fn hash(json: &Value) -> String {
+    let digest = digest::digest(&digest::SHA256, json.to_string().as_bytes());
+    let octets = digest.as_ref().iter().take(8);
+    octets.map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Whether a capability may be in `using`.
+pub fn is_offered(config: &Config, uri: &str) -> bool {
+    match uri {
+        methods::CORE | methods::WEBSOCKET => true,
+        methods::WEBPUSH_VAPID => config.application_server_key.is_some(),
+        uri => methods::CAPABILITIES
+            .iter()
+            .any(|capability| capability.uri == uri && capability.is_complete()),
+    }
+}
+
+fn capabilities(limits: &Limits, config: &Config, base: &str) -> Map<String, Value> {
+    let mut all = Map::new();
+    let core = json!({
+        "maxSizeUpload": limits.max_size_upload,
+        "maxConcurrentUpload": limits.max_concurrent_upload,
+        "maxSizeRequest": limits.max_size_request,
+        "maxConcurrentRequests": limits.max_concurrent_requests,
+        "maxCallsInRequest": limits.max_calls_in_request,
+        "maxObjectsInGet": limits.max_objects_in_get,
+        "maxObjectsInSet": limits.max_objects_in_set,
+        "collationAlgorithms": COLLATIONS,
+    });
+    all.insert(methods::CORE.into(), core);
+    for capability in methods::CAPABILITIES.iter().filter(|c| c.is_complete()) {
+        all.insert(capability.uri.into(), json!({}));
+    }
+    // RFC 8887 §3.1: a wss (or ws) URL, which has to be absolute.
+    if let Some(rest) = base.strip_prefix("http") {
+        let websocket = json!({ "url": format!("ws{rest}/jmap/ws"), "supportsPush": true });
+        all.insert(methods::WEBSOCKET.into(), websocket);
+    }
+    if let Some(key) = &config.application_server_key {
+        let vapid = json!({ "applicationServerKey": key });
+        all.insert(methods::WEBPUSH_VAPID.into(), vapid);
+    }
+    all
+}
+
+/// RFC 8620 §2 `accountCapabilities`: those whose methods the caller may use with the account.
+fn account_capabilities(
+    limits: &Limits,
+    standing: Standing,
+    read_only: bool,
+) -> Map<String, Value> {
+    let owner = standing == Standing::Owner;
+    let offered = methods::CAPABILITIES.iter().filter(|c| c.is_complete());
+    let mut all = Map::new();
+    for capability in offered {
+        let value = match capability.uri {
+            methods::MAIL => json!({
+                "maxMailboxesPerEmail": limits.max_mailboxes_per_email,
+                "maxMailboxDepth": limits.max_mailbox_depth,
+                "maxSizeMailboxName": limits.max_size_mailbox_name,
+                "maxSizeAttachmentsPerEmail": limits.max_size_attachments_per_email,
+                "emailQuerySortOptions": EMAIL_SORTS,
+                "mayCreateTopLevelMailbox": owner && !read_only,
+            }),
+            // Blobs belong to whoever may see something of the account.
+            methods::BLOB => json!({
+                "maxSizeBlobSet": limits.max_size_upload,
+                "maxDataSources": blob::DATA_SOURCES_MAX,
+                "supportedTypeNames": blob::LOOKUP_TYPES,
+                "supportedDigestAlgorithms": blob::DIGEST_ALGORITHMS,
+            }),
+            _ if !owner => continue,
+            methods::SUBMISSION => json!({
+                "maxDelayedSend": limits.max_delayed_send,
+                "submissionExtensions": {},
+            }),
+            _ => json!({}),
+        };
+        all.insert(capability.uri.into(), value);
+    }
+    all
+}

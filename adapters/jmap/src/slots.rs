@@ -1,0 +1,127 @@
+//! How much of something an account does at once.
+//!
+//! Holds: an account has at most `open` slots, and at most `waiting` that wait for one; what is not used any more takes
+//! no memory; whoever waits and goes away gives the place in the queue back.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use jmap_types::AccountId;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Slots {
+    open: usize,
+    waiting: usize,
+    wait: Duration,
+    accounts: Mutex<HashMap<AccountId, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    semaphore: Arc<Semaphore>,
+    /// Those that have a slot or wait for one.
+    users: usize,
+}
+
+/// A slot; dropping it gives it back.
+#[derive(Debug)]
+pub struct Slot {
+    _permit: OwnedSemaphorePermit,
+    _user: User,
+}
+
+/// There are too many.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
+
+#[derive(Debug)]
+struct User {
+    slots: Arc<Slots>,
+    account: AccountId,
+}
+
+impl Slots {
+    pub fn new(open: usize, waiting: usize, wait: Duration) -> Arc<Slots> {
+        Arc::new(Slots {
+            open,
+            waiting,
+            wait,
+            accounts: Mutex::default(),
+        })
+    }
+
+    /// Takes a slot, or waits for one for a while.
+    pub async fn enter(self: &Arc<Self>, account: AccountId) -> Result<Slot, Full> {
+        let (semaphore, user) = self.queue(account)?;
+        let permit = tokio::time::timeout(self.wait, semaphore.acquire_owned()).await;
+        match permit {
+            Ok(Ok(permit)) => Ok(Slot {
+                _permit: permit,
+                _user: user,
+            }),
+            Ok(Err(_)) | Err(_) => Err(Full),
+        }
+    }
+
+    fn queue(self: &Arc<Self>, account: AccountId) -> Result<(Arc<Semaphore>, User), Full> {
+        let mut accounts = self.accounts.lock();
+        let entry = accounts.entry(account).or_insert_with(|| Entry {
+            semaphore: Arc::new(Semaphore::new(self.open)),
+            users: 0,
+        });
+        if entry.users >= self.open + self.waiting {
+            return Err(Full);
+        }
+        entry.users += 1;
+        let user = User {
+            slots: self.clone(),
+            account,
+        };
+        Ok((entry.semaphore.clone(), user))
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let mut accounts = self.slots.accounts.lock();
+        if let Some(entry) = accounts.get_mut(&self.account) {
+            entry.users -= 1;
+            if entry.users == 0 {
+                accounts.remove(&self.account);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_past_every_limit() {
+        let slots = Slots::new(2, 1, Duration::from_secs(5));
+        let (a, b) = (AccountId::new(1), AccountId::new(2));
+        let first = slots.enter(a).await.unwrap();
+        let _second = slots.enter(a).await.unwrap();
+        // The third waits in vain; the fourth need not even wait.
+        let third = tokio::spawn({
+            let slots = slots.clone();
+            async move { slots.enter(a).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(slots.enter(a).await.map(drop), Err(Full));
+        assert_eq!(slots.enter(b).await.map(drop), Ok(()));
+        assert_eq!(third.await.unwrap(), Err(Full));
+        let third = tokio::spawn({
+            let slots = slots.clone();
+            async move { slots.enter(a).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        assert_eq!(third.await.unwrap(), Ok(()));
+        drop(_second);
+        assert!(slots.accounts.lock().is_empty());
+    }
+}

@@ -1,0 +1,68 @@
+//! What the sessions ask of the core.
+//!
+//! Holds: a message that `deliver` or `submit` has answered with `Ok` is on disk; who may receive, log in and send is
+//! decided behind this, never in a session.
+//! Other half: `jmap_core::Core`; in tests, a backend that fails as it is told.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jmap_core::auth::{AuthError, Credentials, Origin};
+use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
+
+/// The core, as SMTP sees it.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Somebody who has logged in.
+    type Caller: Send + Sync + 'static;
+
+    /// Who gets the mail for an address. `address` is without angle brackets, and `postmaster` in any letter case may
+    /// come without a domain.
+    async fn resolve_recipient(&self, address: &str) -> Result<Recipient, RecipientError>;
+
+    /// Keeps the message for each recipient: an answer for each, in order.
+    async fn deliver(&self, inbound: Inbound) -> Vec<Result<(), DeliverError>>;
+
+    async fn login(
+        &self,
+        credentials: Credentials,
+        from: Origin,
+    ) -> Result<Self::Caller, AuthError>;
+
+    /// Keeps the message in the queue, for all recipients or for none.
+    async fn submit(&self, who: &Self::Caller, submission: Submission) -> Result<(), SubmitError>;
+
+    /// The name of a caller, for logs.
+    fn name<'a>(&self, who: &'a Self::Caller) -> &'a str;
+}
+
+/// A message that somebody wants sent.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// `None`: the null reverse-path.
+    pub mail_from: Option<String>,
+    /// Not empty.
+    pub recipients: Vec<String>,
+    /// With Date, Message-ID and a Received field in front, without Bcc. CRLF line ends.
+    pub message: Bytes,
+}
+
+/// Why a message can't be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The From field has an address that isn't the caller's.
+    #[error("you may not send with this From address")]
+    ForbiddenFrom,
+    /// The reverse-path isn't the caller's.
+    #[error("you may not send with this MAIL FROM address")]
+    ForbiddenMailFrom,
+    #[error("these recipients can't be sent to: {}", .0.join(", "))]
+    InvalidRecipients(Vec<String>),
+    #[error("the message is too large")]
+    TooLarge,
+    #[error("there is no room left in your account")]
+    OverQuota,
+    #[error("you have sent too much; try again later")]
+    RateLimit,
+    #[error("the mail system has a temporary failure")]
+    Temporary,
+}

@@ -1,0 +1,141 @@
+//! AUTH (RFC 4954), on submission listeners, under TLS.
+
+use jmap_core::auth::AuthError;
+use net::reader::ReadError;
+use net::sasl::{self, Exchange, Mechanism, SaslError, Step};
+use net::{Secret, Stream, Wire};
+
+use crate::backend::Backend;
+use crate::encode::Reply;
+use crate::parse::Command;
+use crate::server::session::{Flow, Handled, Session};
+use crate::translate;
+
+pub fn keywords<B: Backend>(session: &Session<B>) -> Vec<String> {
+    let tls = session.tls.is_some();
+    let usable = Mechanism::ALL.into_iter();
+    let usable = usable.filter(|mechanism| tls || !mechanism.needs_tls());
+    let names: Vec<&str> = usable.map(Mechanism::name).collect();
+    if names.is_empty() || session.caller.is_some() {
+        return Vec::new();
+    }
+    vec![format!("AUTH {}", names.join(" "))]
+}
+
+pub async fn run<B: Backend>(
+    session: &mut Session<B>,
+    wire: &mut Wire<Stream>,
+    command: Command,
+) -> Handled {
+    let Command::Auth { mechanism, initial } = command else {
+        return Ok(Flow::Continue);
+    };
+    if session.caller.is_some() {
+        return session
+            .reply(wire, Reply::new(503, "5.5.1", "You are logged in already"))
+            .await;
+    }
+    let Some(mechanism) = Mechanism::named(mechanism.as_bytes()) else {
+        return session
+            .reply(wire, Reply::new(504, "5.5.4", "There is no such mechanism"))
+            .await;
+    };
+    if mechanism.needs_tls() && session.tls.is_none() {
+        return session
+            .reply(wire, Reply::new(538, "5.7.11", "Say STARTTLS first"))
+            .await;
+    }
+    match authenticate(session, wire, mechanism, initial).await? {
+        Ok(caller) => {
+            let who = session.server.backend.name(&caller);
+            tracing::debug!(peer = %session.peer_name(), who, "logged in");
+            session.caller = Some(caller);
+            session
+                .reply(wire, Reply::new(235, "2.7.0", "Welcome"))
+                .await
+        }
+        Err(reply) => refuse(session, wire, reply).await,
+    }
+}
+
+async fn refuse<B: Backend>(
+    session: &mut Session<B>,
+    wire: &mut Wire<Stream>,
+    reply: Reply,
+) -> Handled {
+    session.log_refusal(&reply);
+    session.counts.auth_failures += 1;
+    if session.counts.auth_failures < session.server.config.limits.auth_failures_max {
+        return session.reply(wire, reply).await;
+    }
+    wire.send(&reply.encode()).await?;
+    session.hang_up(wire, "Too many failed logins").await
+}
+
+/// Has the exchange, and asks the core.
+async fn authenticate<B: Backend>(
+    session: &Session<B>,
+    wire: &mut Wire<Stream>,
+    mechanism: Mechanism,
+    initial: Option<Secret<Vec<u8>>>,
+) -> Result<Result<B::Caller, Reply>, ReadError> {
+    let initial = initial.as_ref().map(|initial| initial.expose().as_slice());
+    let started = Exchange::start(mechanism, initial);
+    let (mut exchange, mut step) = match started {
+        Ok(started) => started,
+        Err(error) => return Ok(Err(translate::sasl_error(error))),
+    };
+    let credentials = loop {
+        let challenge = match step {
+            Step::Done(credentials) => break credentials,
+            Step::Challenge(challenge) => challenge,
+            // A step that only other mechanisms have.
+            _ => return Ok(Err(translate::sasl_error(SaslError::Over))),
+        };
+        step = match respond(session, wire, &mut exchange, challenge).await? {
+            Ok(next) => next,
+            Err(reply) => return Ok(Err(reply)),
+        };
+    };
+    let Some(credentials) = translate::credentials(credentials) else {
+        return Ok(Err(translate::invalid_credentials()));
+    };
+    let origin = translate::origin(session.peer_ip(), session.tls.is_some());
+    let error = match session.server.backend.login(credentials, origin).await {
+        Ok(caller) => return Ok(Ok(caller)),
+        Err(error) => error,
+    };
+    // RFC 7628 §3.2.3: the client is told why in a challenge, which it answers with nothing.
+    if error == AuthError::Invalid
+        && let Some(challenge) = exchange.refuse()
+    {
+        let _ = respond(session, wire, &mut exchange, challenge).await?;
+    }
+    Ok(Err(translate::auth_error(&error)))
+}
+
+/// Sends a challenge, and reads the response.
+async fn respond<B: Backend>(
+    session: &Session<B>,
+    wire: &mut Wire<Stream>,
+    exchange: &mut Exchange,
+    challenge: String,
+) -> Result<Result<Step, Reply>, ReadError> {
+    wire.send(&Reply::plain(334, challenge).encode()).await?;
+    let pace = session.server.config.timeouts.command;
+    let line = match wire.read_line(sasl::RESPONSE_OCTETS_MAX + 2, pace).await {
+        Ok(line) => line,
+        Err(ReadError::LineTooLong(_)) => {
+            return Ok(Err(translate::sasl_error(SaslError::TooLong)));
+        }
+        Err(error) => return Err(error),
+    };
+    let octets = Secret::new(line.octets);
+    // A CR or LF of its own is no base64.
+    let response = if line.form.is_strict() {
+        octets.expose().as_slice()
+    } else {
+        b"\n"
+    };
+    Ok(exchange.respond(response).map_err(translate::sasl_error))
+}

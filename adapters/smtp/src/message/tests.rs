@@ -1,0 +1,82 @@
+//! Headers, proper and not.
+
+use super::*;
+
+const MESSAGE: &[u8] = b"Subject: one\r\n two\r\nBcc: a@b,\r\n\tc@d\r\nReceived : x\r\njunk\r\nbcc:\r\n\r\nBcc: body\r\n";
+
+#[test]
+fn fields_with_their_folded_lines() {
+    let names: Vec<String> = fields(MESSAGE)
+        .map(|field| String::from_utf8_lossy(field.name).into_owned())
+        .collect();
+    assert_eq!(names, ["Subject", "Bcc", "Received", "bcc"]);
+    let first = fields(MESSAGE).next().unwrap();
+    assert_eq!(&MESSAGE[first.range], b"Subject: one\r\n two\r\n");
+    assert_eq!(count(MESSAGE, "BCC"), 2);
+    assert_eq!(count(b"", "Bcc"), 0);
+    assert_eq!(count(b"Bcc: without end", "Bcc"), 1);
+}
+
+#[test]
+fn fields_are_taken_out_and_nothing_else() {
+    let rows: [(&[u8], &[u8]); 6] = [
+        (
+            MESSAGE,
+            b"Subject: one\r\n two\r\nReceived : x\r\njunk\r\n\r\nBcc: body\r\n",
+        ),
+        (b"Bcc: a\r\n", b""),
+        (b"Bcc: a\r\n\r\n", b"\r\n"),
+        (b"Bccc: a\r\nBcc: b", b"Bccc: a\r\n"),
+        (b"\r\nBcc: a\r\n", b"\r\nBcc: a\r\n"),
+        (b"", b""),
+    ];
+    for (before, after) in rows {
+        let mut octets = b"front".to_vec();
+        octets.extend_from_slice(before);
+        remove(&mut octets, 5, &["Bcc", "Resent-Bcc"]);
+        assert_eq!(&octets[..5], b"front");
+        assert_eq!(
+            octets[5..].escape_ascii().to_string(),
+            after.escape_ascii().to_string()
+        );
+    }
+}
+
+#[test]
+fn whether_there_is_a_header() {
+    let rows: [(&[u8], bool); 8] = [
+        (b"A: b\r\n", true),
+        (b"\r\nbody", true),
+        (b"From someone Mon Nov 23\r\nA: b\r\n", true),
+        (b"", false),
+        (b"hello\r\n", false),
+        (b"hello: \r\n", true),
+        (b"see this: it\r\n", false),
+        (b": x\r\n", false),
+    ];
+    for (message, expected) in rows {
+        assert_eq!(
+            begins_with_header(message),
+            expected,
+            "{}",
+            message.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn line_endings() {
+    let rows: [(&[u8], bool); 8] = [
+        (b"", true),
+        (b"a", true),
+        (b"a\r\nb\r\n\r\n", true),
+        (b"a\nb", false),
+        (b"a\rb", false),
+        (b"a\r", false),
+        (b"a\r\r\n", false),
+        (b"\n", false),
+    ];
+    for (message, expected) in rows {
+        assert_eq!(is_strict(message), expected, "{}", message.escape_ascii());
+    }
+}

@@ -1,0 +1,299 @@
+//! Rows of command lines, and lines made of them by chance.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+/// A command in short, or what is wrong with it.
+fn shown(line: &[u8]) -> String {
+    match parse(line) {
+        Ok(Command::Mail(mail)) => {
+            let from = mail.from.as_ref().map_or("<>", Address::as_str);
+            let Mail {
+                size,
+                body,
+                smtputf8,
+                auth,
+                ..
+            } = &mail;
+            format!("Mail {from} {size:?} {body:?} utf8={smtputf8} auth={auth}")
+        }
+        Ok(Command::Rcpt(to)) => format!("Rcpt {}", to.as_str()),
+        Ok(command) => format!("{command:?}"),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+fn check(line: &str, expected: Expect) {
+    expected.assert_eq(&shown(line.as_bytes()));
+}
+
+#[test]
+fn simple_commands() {
+    check(
+        "EHLO mx.example.org",
+        expect![[r#"Ehlo("mx.example.org")"#]],
+    );
+    check("helo [192.0.2.1] x", expect![[r#"Helo("[192.0.2.1]")"#]]);
+    check(
+        "LHLO [IPv6:2001:db8::1]",
+        expect![[r#"Lhlo("[IPv6:2001:db8::1]")"#]],
+    );
+    check(
+        "EHLO",
+        expect![[r#"Syntax("EHLO, HELO or LHLO, and the name of your host")"#]],
+    );
+    check(
+        "EHLO (evil)",
+        expect![[r#"Syntax("EHLO, HELO or LHLO, and the name of your host")"#]],
+    );
+    check(
+        "EHLO a:b",
+        expect![[r#"Syntax("EHLO, HELO or LHLO, and the name of your host")"#]],
+    );
+    check("data", expect!["Data"]);
+    check("DATA x", expect![[r#"Syntax("DATA")"#]]);
+    check("RSET  ", expect!["Rset"]);
+    check("NOOP whatever", expect!["Noop"]);
+    check("VRFY bob", expect!["Vrfy"]);
+    check("StartTLS", expect!["StartTls"]);
+    check("STARTTLS now", expect![[r#"Syntax("STARTTLS")"#]]);
+    check("", expect!["UnknownCommand"]);
+    check(" NOOP", expect!["UnknownCommand"]);
+    check("NOOPE", expect!["UnknownCommand"]);
+    check("GET / HTTP/1.1", expect!["OtherProtocol"]);
+}
+
+#[test]
+fn chunks() {
+    check("BDAT 86 LAST", expect!["Bdat { size: 86, last: true }"]);
+    check("bdat 0", expect!["Bdat { size: 0, last: false }"]);
+    let most = expect!["Bdat { size: 18446744073709551615, last: false }"];
+    check("BDAT 99999999999999999999", most);
+    check("BDAT 999999999999999999999", expect!["ChunkSize"]);
+    check("BDAT", expect!["ChunkSize"]);
+    check("BDAT -1", expect!["ChunkSize"]);
+    check("BDAT 1 FIRST", expect!["ChunkSize"]);
+    check("BDAT 1 LAST LAST", expect!["ChunkSize"]);
+}
+
+#[test]
+fn auth() {
+    let with = r#"Auth { mechanism: "PLAIN", initial: Some(Secret(…)) }"#;
+    assert_eq!(shown(b"AUTH PLAIN AGEAYg=="), with);
+    check(
+        "AUTH LOGIN",
+        expect![[r#"Auth { mechanism: "LOGIN", initial: None }"#]],
+    );
+    check(
+        "AUTH",
+        expect![[r#"Syntax("AUTH mechanism [initial-response]")"#]],
+    );
+    check(
+        "AUTH PLAIN a b",
+        expect![[r#"Syntax("AUTH mechanism [initial-response]")"#]],
+    );
+}
+
+#[test]
+fn mail_parameters() {
+    check(
+        "MAIL FROM:<a@b.example>",
+        expect!["Mail a@b.example None None utf8=false auth=false"],
+    );
+    check(
+        "mail from: <> ",
+        expect!["Mail <> None None utf8=false auth=false"],
+    );
+    let all = expect!["Mail a@b.example Some(1000) Some(EightBitMime) utf8=true auth=true"];
+    check(
+        "MAIL FROM:<a@b.example> size=1000 body=8bitmime SMTPUTF8 AUTH=<>",
+        all,
+    );
+    check(
+        "MAIL FROM:<a@b.example> BODY=7BIT",
+        expect!["Mail a@b.example None Some(SevenBit) utf8=false auth=false"],
+    );
+    check("MAIL FROM:<> BODY=BINARYMIME", expect!["BinaryMime"]);
+    check("MAIL FROM:<> BODY", expect!["ParameterValue"]);
+    check("MAIL FROM:<> SIZE=", expect!["ParameterValue"]);
+    check("MAIL FROM:<> SIZE=1k", expect!["ParameterValue"]);
+    check("MAIL FROM:<> SIZE=1 SIZE=1", expect!["ParameterValue"]);
+    check("MAIL FROM:<> SMTPUTF8=1", expect!["ParameterValue"]);
+    check("MAIL FROM:<> RET=HDRS", expect!["UnknownParameter"]);
+    check(
+        "MAIL FROM:<>SIZE=1",
+        expect![[r#"Syntax("MAIL FROM:<address>")"#]],
+    );
+    check(
+        "MAIL FROM <a@b.example>",
+        expect![[r#"Syntax("MAIL FROM:<address>")"#]],
+    );
+    check("MAIL", expect![[r#"Syntax("MAIL FROM:<address>")"#]]);
+    check(
+        "RCPT TO:<a@b.example> NOTIFY=NEVER",
+        expect!["UnknownParameter"],
+    );
+}
+
+#[test]
+fn paths() {
+    let good = [
+        ("<a@b>", "a@b"),
+        ("<a.b+c@d-e.example>", "a.b+c@d-e.example"),
+        ("<a..b.@example.org>", "a..b.@example.org"),
+        ("<@relay.example,@two.example:a@b.example>", "a@b.example"),
+        (
+            r#"<"quoted \" > local"@b.example>"#,
+            r#""quoted \" > local"@b.example"#,
+        ),
+        ("<a@[192.0.2.1]>", "a@[192.0.2.1]"),
+        ("<a@[IPv6:2001:db8::1]>", "a@[IPv6:2001:db8::1]"),
+        ("<用户@例子.example>", "用户@例子.example"),
+        ("<Postmaster>", "Postmaster"),
+        ("<postmaster@b.example>", "postmaster@b.example"),
+    ];
+    for (path, address) in good {
+        assert_eq!(
+            shown(format!("RCPT TO:{path}").as_bytes()),
+            format!("Rcpt {address}")
+        );
+    }
+    let bad = [
+        "",
+        "<",
+        "<>",
+        "<a>",
+        "<a@>",
+        "<@b>",
+        "<a@b",
+        "a@b",
+        "<a b@c>",
+        "<a@b..c>",
+        "<a@b.>",
+        "<a@-b>",
+        "<a@b c>",
+        "<a@[192.0.2]>",
+        "<a@[2001:db8::1]>",
+        "<a@[IPv6:192.0.2.1]>",
+        "<a@[x:y]>",
+        "<\"a@b>",
+        "<\"a\"b@c>",
+        "<@b:>",
+        "<@b,a@c>",
+        "<a@b\u{7f}>",
+        "<a\t@b>",
+        "<postmaster",
+        "<a@b>>",
+    ];
+    for path in bad {
+        let result = parse(format!("RCPT TO:{path}").as_bytes());
+        assert!(result.is_err(), "{path}");
+    }
+    assert!(parse(b"RCPT TO:<a\xff@b>").is_err());
+    assert!(parse(b"RCPT TO:<\"a\0\"@b>").is_err());
+}
+
+#[test]
+fn limits_and_one_past_each() {
+    use super::path::{DOMAIN_OCTETS_MAX, LABEL_OCTETS_MAX, LOCAL_PART_OCTETS_MAX};
+    let recipient = |local: usize, domain: &str| {
+        let line = format!("MAIL FROM:<{}@{domain}>", "a".repeat(local));
+        parse(line.as_bytes()).is_ok()
+    };
+    assert!(recipient(LOCAL_PART_OCTETS_MAX, "b"));
+    assert!(!recipient(LOCAL_PART_OCTETS_MAX + 1, "b"));
+    assert!(recipient(1, &"b".repeat(LABEL_OCTETS_MAX)));
+    assert!(!recipient(1, &"b".repeat(LABEL_OCTETS_MAX + 1)));
+    let domain = "b.".repeat(DOMAIN_OCTETS_MAX / 2) + "b";
+    assert_eq!(domain.len(), DOMAIN_OCTETS_MAX);
+    assert!(recipient(1, &domain));
+    assert!(!recipient(1, &format!("{domain}.b")));
+    let hello = |length: usize| parse(format!("EHLO {}", "a".repeat(length)).as_bytes()).is_ok();
+    assert!(hello(HELLO_OCTETS_MAX));
+    assert!(!hello(HELLO_OCTETS_MAX + 1));
+    let noop = |length: usize| parse(format!("NOOP {}", "a".repeat(length - 7)).as_bytes());
+    assert!(noop(COMMAND_OCTETS_MAX).is_ok());
+    assert_eq!(
+        noop(COMMAND_OCTETS_MAX + 1).err(),
+        Some(ParseError::TooLong)
+    );
+    let mail = |length: usize| {
+        let mut line = "MAIL FROM:<> AUTH=".to_owned();
+        line.push_str(&"a".repeat(length - line.len() - 2));
+        parse(line.as_bytes())
+    };
+    assert!(mail(MAIL_OCTETS_MAX).is_ok());
+    assert_eq!(mail(MAIL_OCTETS_MAX + 1).err(), Some(ParseError::TooLong));
+    let chunk = format!("BDAT 1{}", " ".repeat(COMMAND_OCTETS_MAX));
+    assert_eq!(parse(chunk.as_bytes()).err(), Some(ParseError::ChunkSize));
+}
+
+#[test]
+fn what_goes_into_a_header_field_cannot_end_it() {
+    let mut rng = Random(0x5eed);
+    for _ in 0..200_000 {
+        let line = rng.line();
+        let text = match parse(&line) {
+            Ok(Command::Ehlo(name) | Command::Helo(name) | Command::Lhlo(name)) => name,
+            Ok(Command::Mail(Mail {
+                from: Some(address),
+                ..
+            })) => address.into_string(),
+            Ok(Command::Rcpt(address)) => address.into_string(),
+            _ => continue,
+        };
+        let harmless = !text.is_empty() && !text.chars().any(char::is_control);
+        assert!(
+            harmless,
+            "seed {:#x}: {:?}",
+            0x5eed,
+            line.escape_ascii().to_string()
+        );
+    }
+}
+
+/// xorshift64
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    /// A proper line that was damaged, or nothing but chance.
+    fn line(&mut self) -> Vec<u8> {
+        const SEEDS: [&str; 8] = [
+            "EHLO [IPv6:2001:db8::1]",
+            "MAIL FROM:<\"a\\\"b\"@example.org> SIZE=123 BODY=8BITMIME SMTPUTF8 AUTH=<>",
+            "RCPT TO:<@a.example,@b.example:用户@[192.0.2.1]>",
+            "RCPT TO:<Postmaster>",
+            "BDAT 1234 LAST",
+            "AUTH PLAIN AGEAYg==",
+            "HELO host_name.example.org",
+            "MAIL FROM:<a.b@[IPv6:::1]>",
+        ];
+        const PIECES: [&[u8]; 12] = [
+            b"<", b">", b"@", b"\"", b"\\", b":", b"[", b"]", b" ", b"\r", b"\0", b"\xff",
+        ];
+        let mut line = SEEDS[self.below(SEEDS.len())].as_bytes().to_vec();
+        for _ in 0..self.below(6) {
+            let at = self.below(line.len() + 1);
+            match self.below(4) {
+                0 => drop(line.splice(at..at, PIECES[self.below(PIECES.len())].iter().copied())),
+                1 => line.truncate(at),
+                2 if at < line.len() => line[at] = self.below(256) as u8,
+                _ => {
+                    let end = at + self.below(line.len() + 1 - at);
+                    let piece = line[at..end].to_vec();
+                    let to = self.below(line.len() + 1);
+                    line.splice(to..to, piece);
+                }
+            }
+        }
+        line
+    }
+}

@@ -1,0 +1,221 @@
+//! Core <-> SMTP: errors as replies (RFC 5321 §4.2, RFC 3463, RFC 4954 §6), credentials.
+//!
+//! Holds: every variant of every error is written out, so that a new one does not compile until it has its reply. No
+//! reply tells more than the client needs.
+//! Other half: `encode`, which writes the replies.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use jmap_core::auth::{AuthError, Credentials, Origin, Protocol, Secret};
+use jmap_core::inproc::deliver::{DeliverError, RecipientError};
+use net::Refusal;
+use net::sasl::{self, SaslError};
+
+use crate::backend::SubmitError;
+use crate::encode::Reply;
+use crate::parse::ParseError;
+
+/// Why a line was not understood.
+pub fn parse_error(error: ParseError) -> Reply {
+    match error {
+        ParseError::UnknownCommand => Reply::new(500, "5.5.1", "There is no such command"),
+        ParseError::OtherProtocol => Reply::new(421, "4.7.0", "This is a mail server"),
+        ParseError::TooLong => line_too_long(),
+        ParseError::Syntax(syntax) => Reply::new(501, "5.5.4", format!("Syntax: {syntax}")),
+        ParseError::SenderAddress => Reply::new(
+            501,
+            "5.1.7",
+            "The sender is not a mail address in angle brackets",
+        ),
+        ParseError::RecipientAddress => Reply::new(
+            501,
+            "5.1.3",
+            "The recipient is not a mail address in angle brackets",
+        ),
+        ParseError::UnknownParameter => {
+            Reply::new(555, "5.5.4", "There is a parameter that is not offered")
+        }
+        ParseError::ParameterValue => Reply::new(
+            501,
+            "5.5.4",
+            "There is a parameter with a wrong value, or twice",
+        ),
+        ParseError::BinaryMime => Reply::new(504, "5.5.4", "BINARYMIME is not offered"),
+        ParseError::ChunkSize => Reply::new(421, "4.5.4", "Syntax: BDAT octets [LAST]; closing"),
+    }
+}
+
+pub fn line_too_long() -> Reply {
+    Reply::new(500, "5.5.2", "The line is too long")
+}
+
+/// At RCPT.
+pub fn recipient_error(error: RecipientError) -> Reply {
+    match error {
+        RecipientError::NotLocal => Reply::new(550, "5.7.1", "Relaying is denied"),
+        RecipientError::NoSuchMailbox => Reply::new(550, "5.1.1", "There is no such mailbox"),
+        RecipientError::Disabled => Reply::new(550, "5.2.1", "The mailbox is disabled"),
+        RecipientError::OverQuota => Reply::new(452, "4.2.2", "The mailbox is full"),
+        RecipientError::Temporary => temporary_failure(),
+    }
+}
+
+/// After the message.
+pub fn deliver_error(error: DeliverError) -> Reply {
+    match error {
+        DeliverError::OverQuota => Reply::new(452, "4.2.2", "The mailbox is full"),
+        DeliverError::NoSuchMailbox => Reply::new(550, "5.1.1", "There is no such mailbox"),
+        DeliverError::NoRoom => Reply::new(452, "4.3.1", "The mail system has no room"),
+        DeliverError::Temporary => temporary_failure(),
+    }
+}
+
+/// After a message that was to be sent.
+pub fn submit_error(error: &SubmitError) -> Reply {
+    match error {
+        SubmitError::ForbiddenFrom => {
+            Reply::new(550, "5.7.1", "You may not send with this From address")
+        }
+        SubmitError::ForbiddenMailFrom => {
+            Reply::new(550, "5.7.1", "You may not send with this MAIL FROM address")
+        }
+        SubmitError::InvalidRecipients(addresses) => {
+            let text = format!("Can't be sent to: {}", addresses.join(", "));
+            Reply::new(550, "5.1.3", text)
+        }
+        SubmitError::TooLarge => too_large(),
+        SubmitError::OverQuota => Reply::new(552, "5.2.2", "There is no room in your account"),
+        SubmitError::RateLimit => {
+            Reply::new(451, "4.7.1", "You have sent too much; try again later")
+        }
+        SubmitError::Temporary => temporary_failure(),
+    }
+}
+
+pub fn too_large() -> Reply {
+    Reply::new(552, "5.3.4", "The message is too large")
+}
+
+pub fn temporary_failure() -> Reply {
+    Reply::new(
+        451,
+        "4.3.0",
+        "The mail system has a temporary failure; try again later",
+    )
+}
+
+pub fn no_room_in_flight() -> Reply {
+    Reply::new(
+        451,
+        "4.3.2",
+        "The server is busy with other messages; try again later",
+    )
+}
+
+/// SMTP has one answer for all recipients. What was kept for some and refused for others is to be sent again: a message
+/// twice is better than none. (RFC 5321 §6.1 would have it accepted and a notification sent.)
+///
+/// `None`: all have it.
+pub fn one_for_all(outcomes: &[Result<(), DeliverError>]) -> Option<Reply> {
+    let errors = || outcomes.iter().filter_map(|outcome| outcome.err());
+    let first = errors().next()?;
+    let replies = || errors().map(deliver_error);
+    if let Some(temporary) = replies().find(Reply::is_temporary) {
+        return Some(temporary);
+    }
+    let all_failed = outcomes.iter().all(Result::is_err);
+    Some(if all_failed {
+        deliver_error(first)
+    } else {
+        temporary_failure()
+    })
+}
+
+/// What was wrong with an AUTH exchange (RFC 4954 §4).
+pub fn sasl_error(error: SaslError) -> Reply {
+    match error {
+        SaslError::Cancelled => Reply::new(501, "5.7.0", "Authentication cancelled"),
+        SaslError::Base64 => Reply::new(501, "5.5.2", "The response is not base64"),
+        SaslError::TooLong => Reply::new(500, "5.5.6", "The response is too long"),
+        SaslError::Malformed => Reply::new(
+            501,
+            "5.5.2",
+            "The response is not what the mechanism asks for",
+        ),
+        SaslError::Refused | SaslError::Over => invalid_credentials(),
+    }
+}
+
+pub fn auth_error(error: &AuthError) -> Reply {
+    match error {
+        AuthError::Invalid => invalid_credentials(),
+        AuthError::TooManyAttempts { retry_after } => {
+            let seconds = retry_after.as_secs().max(1);
+            let text = format!("Too many failed logins; try again in {seconds} seconds");
+            Reply::new(454, "4.7.0", text)
+        }
+        // RFC 5248 §2.4
+        AuthError::Disabled => Reply::new(525, "5.7.13", "The account is disabled"),
+        AuthError::TooBusy | AuthError::Unavailable => Reply::new(
+            454,
+            "4.7.0",
+            "Logins can't be checked at the moment; try again later",
+        ),
+    }
+}
+
+pub fn invalid_credentials() -> Reply {
+    Reply::new(535, "5.7.8", "The login name or the secret is wrong")
+}
+
+/// What a client is told that is not even let in.
+pub fn refusal(why: Refusal) -> Reply {
+    match why {
+        Refusal::Total => Reply::new(421, "4.3.2", "Too many connections; try again later"),
+        Refusal::PerClient => Reply::new(
+            421,
+            "4.7.0",
+            "Too many connections from your address; try again later",
+        ),
+        Refusal::Rate => Reply::new(
+            421,
+            "4.7.0",
+            "Connections from your address come too fast; try again later",
+        ),
+    }
+}
+
+/// `None`: somebody wants to act as somebody else, which nobody may.
+pub fn credentials(credentials: sasl::Credentials) -> Option<Credentials> {
+    match credentials {
+        sasl::Credentials::Password {
+            authzid,
+            authcid,
+            password,
+        } => {
+            if authzid.is_some_and(|authzid| !authzid.eq_ignore_ascii_case(&authcid)) {
+                return None;
+            }
+            Some(Credentials::Password {
+                login: authcid,
+                password: Secret::new(password.expose().clone()),
+            })
+        }
+        // The token alone says whose it is.
+        sasl::Credentials::Bearer { authzid: _, token } => Some(Credentials::Bearer {
+            token: Secret::new(token.expose().clone()),
+        }),
+    }
+}
+
+/// A process of this machine counts as its loopback address.
+pub fn origin(ip: Option<IpAddr>, tls: bool) -> Origin {
+    Origin {
+        ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        protocol: Protocol::Submission,
+        tls,
+    }
+}
+
+#[cfg(test)]
+mod tests;

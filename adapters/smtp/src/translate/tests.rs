@@ -1,0 +1,62 @@
+//! One answer for many recipients, and whom somebody may act as.
+
+use super::*;
+
+#[test]
+fn one_answer_for_all() {
+    use DeliverError::*;
+    let rows: [(&[Result<(), DeliverError>], Option<u16>); 7] = [
+        (&[Ok(()), Ok(())], None),
+        (&[Err(NoSuchMailbox)], Some(550)),
+        (&[Err(NoSuchMailbox), Err(NoSuchMailbox)], Some(550)),
+        (&[Err(NoSuchMailbox), Err(OverQuota)], Some(452)),
+        (&[Err(Temporary), Err(NoSuchMailbox)], Some(451)),
+        (&[Ok(()), Err(NoSuchMailbox)], Some(451)),
+        (&[Ok(()), Err(NoRoom)], Some(452)),
+    ];
+    for (outcomes, code) in rows {
+        assert_eq!(
+            one_for_all(outcomes).map(|reply| reply.code),
+            code,
+            "{outcomes:?}"
+        );
+    }
+}
+
+#[test]
+fn nobody_acts_as_somebody_else() {
+    let login = |authzid: Option<&str>| {
+        credentials(sasl::Credentials::Password {
+            authzid: authzid.map(str::to_owned),
+            authcid: "ann@example.org".to_owned(),
+            password: net::Secret::new("s".to_owned()),
+        })
+        .is_some()
+    };
+    assert!(login(None));
+    assert!(login(Some("Ann@example.org")));
+    assert!(!login(Some("bob@example.org")));
+}
+
+#[test]
+fn a_code_and_its_enhanced_code_agree() {
+    let replies = [
+        recipient_error(RecipientError::NotLocal),
+        recipient_error(RecipientError::OverQuota),
+        deliver_error(DeliverError::NoRoom),
+        deliver_error(DeliverError::Temporary),
+        submit_error(&SubmitError::RateLimit),
+        submit_error(&SubmitError::OverQuota),
+        parse_error(ParseError::ChunkSize),
+        parse_error(ParseError::OtherProtocol),
+        auth_error(&AuthError::Disabled),
+        auth_error(&AuthError::TooBusy),
+        refusal(Refusal::Rate),
+        no_room_in_flight(),
+        too_large(),
+    ];
+    for reply in replies {
+        let class = reply.code.to_string()[..1].to_owned();
+        assert!(reply.enhanced.unwrap().starts_with(&class), "{reply:?}");
+    }
+}

@@ -1,0 +1,123 @@
+//! A backend that keeps everything in memory, and fails as the names of its recipients say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jmap_core::auth::{AuthError, Credentials, Origin};
+use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
+use jmap_types::AccountId;
+use parking_lot::Mutex;
+use smtp::{Backend, Submission, SubmitError};
+
+/// How long mail for `slow@example.org` takes.
+pub const SLOW: Duration = Duration::from_millis(300);
+
+#[derive(Clone, Default)]
+pub struct Fake(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    delivered: Mutex<Vec<Inbound>>,
+    submitted: Mutex<Vec<Submission>>,
+}
+
+impl Fake {
+    pub fn delivered(&self) -> Vec<Inbound> {
+        self.0.delivered.lock().clone()
+    }
+
+    pub fn submitted(&self) -> Vec<Submission> {
+        self.0.submitted.lock().clone()
+    }
+}
+
+#[async_trait]
+impl Backend for Fake {
+    type Caller = String;
+
+    async fn resolve_recipient(&self, address: &str) -> Result<Recipient, RecipientError> {
+        let lower = address.to_lowercase();
+        let local_part = match lower.rsplit_once('@') {
+            Some((local_part, "example.org")) => local_part,
+            Some(_) => return Err(RecipientError::NotLocal),
+            None => &lower,
+        };
+        match local_part {
+            "full" => Err(RecipientError::OverQuota),
+            "disabled" => Err(RecipientError::Disabled),
+            "broken" => Err(RecipientError::Temporary),
+            "ann" | "bob" | "cid" | "postmaster" | "用户" | "slow" | "filling" | "failing"
+            | "vanishing" => Ok(Recipient {
+                address: address.to_owned(),
+                targets: vec![AccountId::new(1)],
+            }),
+            _ => Err(RecipientError::NoSuchMailbox),
+        }
+    }
+
+    async fn deliver(&self, inbound: Inbound) -> Vec<Result<(), DeliverError>> {
+        let mut outcomes = Vec::new();
+        for recipient in &inbound.recipients {
+            let local_part = recipient.address.split('@').next().unwrap_or_default();
+            outcomes.push(match local_part {
+                "filling" => Err(DeliverError::OverQuota),
+                "failing" => Err(DeliverError::Temporary),
+                "vanishing" => Err(DeliverError::NoSuchMailbox),
+                "slow" => {
+                    tokio::time::sleep(SLOW).await;
+                    Ok(())
+                }
+                _ => Ok(()),
+            });
+        }
+        self.0.delivered.lock().push(inbound);
+        outcomes
+    }
+
+    async fn login(&self, credentials: Credentials, _: Origin) -> Result<String, AuthError> {
+        match credentials {
+            Credentials::Password { login, .. } if login == "busy@example.org" => {
+                Err(AuthError::TooBusy)
+            }
+            Credentials::Password { login, .. } if login == "disabled@example.org" => {
+                Err(AuthError::Disabled)
+            }
+            Credentials::Password { login, .. } if login == "limited@example.org" => {
+                let retry_after = Duration::from_secs(7);
+                Err(AuthError::TooManyAttempts { retry_after })
+            }
+            Credentials::Password { login, password } if password.ct_eq(b"secret") => Ok(login),
+            Credentials::Bearer { token } if token.ct_eq(b"token") => {
+                Ok("ann@example.org".to_owned())
+            }
+            _ => Err(AuthError::Invalid),
+        }
+    }
+
+    async fn submit(&self, who: &String, submission: Submission) -> Result<(), SubmitError> {
+        if submission
+            .mail_from
+            .as_ref()
+            .is_some_and(|from| from != who)
+        {
+            return Err(SubmitError::ForbiddenMailFrom);
+        }
+        let invalid = |address: &&String| address.starts_with("invalid@");
+        let invalid: Vec<String> = submission
+            .recipients
+            .iter()
+            .filter(invalid)
+            .cloned()
+            .collect();
+        if !invalid.is_empty() {
+            return Err(SubmitError::InvalidRecipients(invalid));
+        }
+        self.0.submitted.lock().push(submission);
+        Ok(())
+    }
+
+    fn name<'a>(&self, who: &'a String) -> &'a str {
+        who
+    }
+}

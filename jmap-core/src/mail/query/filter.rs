@@ -1,0 +1,287 @@
+//! The filter of an Email/query, made ready: names are numbers, texts are lists of what was found.
+
+use std::sync::Arc;
+
+use jmap_types::{
+    MethodError, WireId,
+    mail::{EmailCondition, Mailbox},
+    method::Filter,
+};
+use store::search::{Field, Query, Scope};
+
+use super::search_error;
+use crate::{
+    Context,
+    access::Standing,
+    error::method_error,
+    mail::{
+        access::is_email_visible,
+        view::{EmailRow, View},
+    },
+};
+
+/// A filter that the view alone can answer.
+#[derive(Debug)]
+pub struct Plan {
+    root: Node,
+}
+
+#[derive(Debug)]
+enum Node {
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Not(Vec<Node>),
+    InMailbox(u64),
+    /// In some mailbox that is none of these.
+    InOtherThan(Vec<u64>),
+    Before(i64),
+    After(i64),
+    MinSize(u64),
+    MaxSize(u64),
+    HasKeyword(String),
+    AllInThread(String),
+    SomeInThread(String),
+    HasAttachment(bool),
+    /// One of these emails, in order.
+    OneOf(Vec<u64>),
+}
+
+/// A mailbox id that isn't one names nothing.
+pub fn mailbox_number(id: &WireId) -> u64 {
+    id.as_id::<Mailbox>().map_or(0, |id| id.number())
+}
+
+pub fn depends_on_threads(filter: &Filter<EmailCondition>) -> bool {
+    match filter {
+        Filter::And(filters) | Filter::Or(filters) | Filter::Not(filters) => filters.iter().any(depends_on_threads),
+        Filter::Condition(condition) => {
+            condition.all_in_thread_have_keyword.is_some()
+                || condition.some_in_thread_have_keyword.is_some()
+                || condition.none_in_thread_have_keyword.is_some()
+        }
+    }
+}
+
+impl Plan {
+    pub async fn make(context: &Context, filter: Option<&Filter<EmailCondition>>) -> Result<Self, MethodError> {
+        let root = match filter {
+            Some(filter) => node(context, filter).await?,
+            None => Node::And(Vec::new()),
+        };
+        Ok(Self { root })
+    }
+
+    /// The emails that match, in order of (received, id), oldest first.
+    pub fn run(&self, view: &View, context: &Context) -> Result<Vec<u64>, MethodError> {
+        let standing = context.standing()?;
+        let matches = |id: u64| {
+            view.email(id).is_some_and(|row| {
+                self.root.matches(view, id, row)
+                    && (standing == Standing::Owner || is_email_visible(view, &context.who, standing, row))
+            })
+        };
+        if let Some(found) = self.root.smallest_list(view) {
+            let mut ids: Vec<(i64, u64)> = found
+                .iter()
+                .filter(|&&id| matches(id))
+                .filter_map(|&id| Some((view.email(id)?.received_at, id)))
+                .collect();
+            ids.sort_unstable();
+            return Ok(ids.into_iter().map(|(_, id)| id).collect());
+        }
+        let list = match self.root.mailbox() {
+            Some(id) => view.mailbox(id).map(|row| row.by_received.as_slice()).unwrap_or_default(),
+            None => view.by_received(),
+        };
+        Ok(list.iter().map(|(_, id)| *id).filter(|&id| matches(id)).collect())
+    }
+
+    /// The emails that match now; for keys that have to be read before the list is sorted.
+    pub async fn candidates(&self, context: &Context) -> Result<Vec<u64>, MethodError> {
+        let view = context.account()?.view().await.map_err(method_error)?;
+        self.run(&view, context)
+    }
+}
+
+impl Node {
+    fn matches(&self, view: &View, id: u64, row: &EmailRow) -> bool {
+        match self {
+            Node::And(nodes) => nodes.iter().all(|node| node.matches(view, id, row)),
+            Node::Or(nodes) => nodes.iter().any(|node| node.matches(view, id, row)),
+            Node::Not(nodes) => !nodes.iter().any(|node| node.matches(view, id, row)),
+            Node::InMailbox(mailbox) => row.mailboxes.iter().any(|place| place.mailbox == *mailbox),
+            Node::InOtherThan(others) => row.mailboxes.iter().any(|place| !others.contains(&place.mailbox)),
+            Node::Before(time) => row.received_at < *time,
+            Node::After(time) => row.received_at >= *time,
+            Node::MinSize(size) => u64::from(row.size) >= *size,
+            Node::MaxSize(size) => u64::from(row.size) < *size,
+            Node::HasKeyword(keyword) => view.has_keyword(row, keyword),
+            Node::AllInThread(keyword) => all_in_thread(view, row.thread, keyword),
+            Node::SomeInThread(keyword) => some_in_thread(view, row.thread, keyword),
+            Node::HasAttachment(has) => row.has_attachment == *has,
+            Node::OneOf(ids) => ids.binary_search(&id).is_ok(),
+        }
+    }
+
+    /// The shortest list that holds all matches, where text or a mailbox bounds them.
+    fn smallest_list<'n>(&'n self, view: &View) -> Option<&'n [u64]> {
+        let lists: Vec<&[u64]> = match self {
+            Node::OneOf(ids) => vec![ids.as_slice()],
+            Node::And(nodes) => nodes.iter().filter_map(|node| node.smallest_list(view)).collect(),
+            _ => Vec::new(),
+        };
+        let list = lists.into_iter().min_by_key(|ids| ids.len())?;
+        let mailbox = self.mailbox().and_then(|id| view.mailbox(id));
+        mailbox.is_none_or(|row| list.len() <= row.by_received.len()).then_some(list)
+    }
+
+    /// The mailbox that all matches are in.
+    fn mailbox(&self) -> Option<u64> {
+        match self {
+            Node::InMailbox(id) => Some(*id),
+            Node::And(nodes) => nodes.iter().find_map(Node::mailbox),
+            _ => None,
+        }
+    }
+}
+
+pub fn all_in_thread(view: &View, thread: u64, keyword: &str) -> bool {
+    view.thread(thread).iter().filter_map(|&id| view.email(id)).all(|row| view.has_keyword(row, keyword))
+}
+
+pub fn some_in_thread(view: &View, thread: u64, keyword: &str) -> bool {
+    view.thread(thread).iter().filter_map(|&id| view.email(id)).any(|row| view.has_keyword(row, keyword))
+}
+
+/// Boxed, since a filter is as deep as the client likes (within `FILTER_DEPTH_MAX`).
+fn node<'f>(
+    context: &'f Context,
+    filter: &'f Filter<EmailCondition>,
+) -> futures_util::future::BoxFuture<'f, Result<Node, MethodError>> {
+    Box::pin(async move {
+        let all = async |filters: &'f [Filter<EmailCondition>]| {
+            let mut nodes = Vec::with_capacity(filters.len());
+            for filter in filters {
+                nodes.push(node(context, filter).await?);
+            }
+            Ok::<_, MethodError>(nodes)
+        };
+        match filter {
+            Filter::And(filters) => all(filters).await.map(Node::And),
+            Filter::Or(filters) => all(filters).await.map(Node::Or),
+            Filter::Not(filters) => all(filters).await.map(Node::Not),
+            Filter::Condition(condition) => condition_node(context, condition).await,
+        }
+    })
+}
+
+async fn condition_node(context: &Context, condition: &EmailCondition) -> Result<Node, MethodError> {
+    let mut nodes = Vec::new();
+    if let Some(id) = &condition.in_mailbox {
+        nodes.push(Node::InMailbox(mailbox_number(id)));
+    }
+    if let Some(ids) = &condition.in_mailbox_other_than {
+        nodes.push(Node::InOtherThan(ids.iter().map(mailbox_number).collect()));
+    }
+    nodes.extend(condition.before.map(|date| Node::Before(date.0)));
+    nodes.extend(condition.after.map(|date| Node::After(date.0)));
+    nodes.extend(condition.min_size.map(Node::MinSize));
+    nodes.extend(condition.max_size.map(Node::MaxSize));
+    nodes.extend(condition.has_keyword.clone().map(Node::HasKeyword));
+    nodes.extend(condition.not_keyword.clone().map(|k| Node::Not(vec![Node::HasKeyword(k)])));
+    nodes.extend(condition.all_in_thread_have_keyword.clone().map(Node::AllInThread));
+    nodes.extend(condition.some_in_thread_have_keyword.clone().map(Node::SomeInThread));
+    let none = condition.none_in_thread_have_keyword.clone();
+    nodes.extend(none.map(|k| Node::Not(vec![Node::SomeInThread(k)])));
+    nodes.extend(condition.has_attachment.map(Node::HasAttachment));
+    if let Some(query) = text_query(condition) {
+        let account = context.account()?;
+        let head = account.head().await.map_err(method_error)?;
+        let found = context.core.search.search(account.id, query, &head).await.map_err(search_error)?;
+        nodes.push(Node::OneOf(found));
+    }
+    if let Some((name, text)) = &condition.header {
+        nodes.push(Node::OneOf(with_header(context, name, text.as_deref()).await?));
+    }
+    Ok(match nodes.len() {
+        1 => nodes.remove(0),
+        _ => Node::And(nodes),
+    })
+}
+
+/// All text conditions of one FilterCondition as one query.
+pub fn text_query(condition: &EmailCondition) -> Option<Query> {
+    let fields = [
+        (Scope::Any, &condition.text),
+        (Scope::Field(Field::From), &condition.from),
+        (Scope::Field(Field::To), &condition.to),
+        (Scope::Field(Field::Cc), &condition.cc),
+        (Scope::Field(Field::Bcc), &condition.bcc),
+        (Scope::Field(Field::Subject), &condition.subject),
+        (Scope::Field(Field::Body), &condition.body),
+    ];
+    let mut queries: Vec<Query> =
+        fields.into_iter().filter_map(|(scope, text)| Some(Query::text(scope, text.as_ref()?))).collect();
+    match queries.len() {
+        0 => None,
+        1 => queries.pop(),
+        _ => Some(Query::And(queries)),
+    }
+}
+
+/// Emails with a header field of this name, and with `text` in its value (RFC 8621 §4.4.1 `header`).
+///
+/// Header fields aren't indexed: the messages themselves are read, in batches.
+async fn with_header(context: &Context, name: &str, text: Option<&str>) -> Result<Vec<u64>, MethodError> {
+    use crate::mail::{message, records::EmailRecord};
+    use jmap_types::DataType;
+    use store::{Record as _, keys};
+
+    const AT_ONCE: usize = 200;
+    let account = context.account()?;
+    let engine = &context.core.engine;
+    let ids: Vec<u64> = {
+        let view = account.view().await.map_err(method_error)?;
+        view.emails().map(|(id, _)| id).collect()
+    };
+    let wanted: Option<Arc<str>> = text.map(|text| message::fold(text).into());
+    let mut found = Vec::new();
+    for chunk in ids.chunks(AT_ONCE) {
+        let keys: Vec<_> = chunk.iter().map(|&id| keys::object(account.id, DataType::Email, id)).collect();
+        let records = engine.multi_get(&keys).await.map_err(|e| method_error(e.into()))?;
+        let records: Vec<(u64, EmailRecord)> = chunk
+            .iter()
+            .zip(&keys)
+            .zip(records)
+            .filter_map(|((&id, key), bytes)| Some((id, EmailRecord::from_bytes(key, &bytes?).ok()?)))
+            .collect();
+        let blobs: Vec<_> = records.iter().map(|(_, record)| keys::blob(&record.blob)).collect();
+        let blobs = engine.multi_get(&blobs).await.map_err(|e| method_error(e.into()))?;
+        for ((id, _), octets) in records.into_iter().zip(blobs) {
+            if octets.is_some_and(|octets| has_header(&octets, name, wanted.as_deref())) {
+                found.push(id);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(found)
+}
+
+fn has_header(octets: &[u8], name: &str, wanted: Option<&str>) -> bool {
+    use crate::mail::message::{Form, HeaderValue, fold, headers};
+    let end = memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 4);
+    headers::fields_of(octets, 0..end).iter().any(|field| {
+        let named = octets.get(field.name_start as usize..field.name_end as usize);
+        if !named.is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes())) {
+            return false;
+        }
+        let Some(wanted) = wanted else {
+            return true;
+        };
+        let raw = octets.get(field.value_start as usize..field.value_end as usize).unwrap_or_default();
+        match Form::Text.parse(raw) {
+            HeaderValue::Text(text) => fold(&text).contains(wanted),
+            _ => false,
+        }
+    })
+}
