@@ -4,7 +4,7 @@ pub mod access;
 pub mod email;
 pub mod mailbox;
 pub mod message;
-// query: with Email
+pub mod query;
 pub mod records;
 pub mod search;
 pub mod search_snippet;

@@ -66,7 +66,10 @@ impl Handle for Copy<Email> {
         };
         if self.on_success_destroy_original && !response.created.is_empty() {
             let copied = |creation_id: &String| {
-                response.created.iter().any(|(created, _)| created == creation_id)
+                response
+                    .created
+                    .iter()
+                    .any(|(created, _)| created == creation_id)
             };
             originals.retain(|(creation_id, _)| copied(creation_id));
             let destroy = Set::<Email> {
@@ -74,7 +77,10 @@ impl Handle for Copy<Email> {
                 if_in_state: self.destroy_from_if_in_state,
                 create: Vec::new(),
                 update: Vec::new(),
-                destroy: originals.into_iter().map(|(_, id)| id.to_string()).collect(),
+                destroy: originals
+                    .into_iter()
+                    .map(|(_, id)| id.to_string())
+                    .collect(),
                 arguments: (),
                 created_ids: CreatedIds::default(),
             };
@@ -86,11 +92,7 @@ impl Handle for Copy<Email> {
 }
 
 /// The account that is copied from, as seen by the caller.
-fn from_account(
-    context: &Context,
-    from: AccountId,
-    to: AccountId,
-) -> Result<Context, MethodError> {
+fn from_account(context: &Context, from: AccountId, to: AccountId) -> Result<Context, MethodError> {
     if from == to {
         // RFC 8620 §5.4: the accounts must be different.
         return Err(MethodError::invalid_arguments(
@@ -132,7 +134,10 @@ async fn read(
         }
     }
     let Some(original) = original else {
-        return Err(SetError::invalid_property("id", "It must be the Id of an email."));
+        return Err(SetError::invalid_property(
+            "id",
+            "It must be the Id of an email.",
+        ));
     };
     // The mailboxes of the one account are none of the other.
     let mailboxes = mailboxes.ok_or_else(|| {
@@ -171,6 +176,8 @@ async fn find(from: &Context, id: &WireId) -> Result<read::Original, SetError> {
     if !is_visible {
         return Err(SetError::not_found());
     }
-    let found = read::message_octets(&from.core, account, id).await.map_err(set_error)?;
+    let found = read::message_octets(&from.core, account, id)
+        .await
+        .map_err(set_error)?;
     found.ok_or_else(SetError::not_found)
 }

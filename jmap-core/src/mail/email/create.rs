@@ -50,7 +50,10 @@ pub(super) async fn create(context: &Context, properties: Map) -> Staged<(u64, M
     let (inserted, ticket) = insert(context, &message, &placement).await?;
     let mut told = described(&message, inserted);
     if !has_received_at {
-        told.set(Property::ReceivedAt, UtcDate(placement.received_at).to_string());
+        told.set(
+            Property::ReceivedAt,
+            UtcDate(placement.received_at).to_string(),
+        );
     }
     add_defaults(&mut told, &message, &given);
     Ok(((inserted.id, told), ticket))
@@ -60,7 +63,10 @@ pub(super) async fn create(context: &Context, properties: Map) -> Staged<(u64, M
 pub(super) fn described(message: &Message, inserted: Inserted) -> Map {
     Map::with_capacity(9)
         .with(Property::BlobId, BlobId::whole(message.hash).to_string())
-        .with(Property::ThreadId, Id::<Thread>::new(inserted.thread).to_string())
+        .with(
+            Property::ThreadId,
+            Id::<Thread>::new(inserted.thread).to_string(),
+        )
         .with(Property::Size, message.octets.len())
 }
 

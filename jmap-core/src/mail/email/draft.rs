@@ -157,9 +157,10 @@ impl Reader {
         let values = match (value, all) {
             (Value::Null, false) => Some(Vec::new()),
             (value, false) => header_value(form, value).map(|value| vec![value]),
-            (Value::Array(values), true) => {
-                values.into_iter().map(|value| header_value(form, value)).collect()
-            }
+            (Value::Array(values), true) => values
+                .into_iter()
+                .map(|value| header_value(form, value))
+                .collect(),
             (_, true) => None,
         };
         match values.and_then(|values| NewHeader::new(name, values).ok()) {
@@ -174,7 +175,10 @@ impl Reader {
             return None;
         };
         let each = parts.into_iter().enumerate();
-        Some(each.map(|(at, part)| self.part(part, format!("{path}/{at}"), 1)).collect())
+        Some(
+            each.map(|(at, part)| self.part(part, format!("{path}/{at}"), 1))
+                .collect(),
+        )
     }
 
     fn whole_part(&mut self, value: Value, path: &str) -> Option<NewPart> {
@@ -194,7 +198,12 @@ impl Reader {
         }
         for (key, value) in map.into_vec() {
             let Some(property) = key.as_property().copied() else {
-                self.header(&mut part.headers, &format!("{path}/"), &key.to_string(), value);
+                self.header(
+                    &mut part.headers,
+                    &format!("{path}/"),
+                    &key.to_string(),
+                    value,
+                );
                 continue;
             };
             self.part_property(&mut part, property, value, &path, depth);
@@ -246,8 +255,7 @@ impl Reader {
                     return self.wrong(path);
                 };
                 let each = subs.into_iter().enumerate();
-                let subs =
-                    each.map(|(at, sub)| self.part(sub, format!("{path}/{at}"), depth + 1));
+                let subs = each.map(|(at, sub)| self.part(sub, format!("{path}/{at}"), depth + 1));
                 part.sub_parts = Some(subs.collect());
             }
             _ => self.wrong(path),

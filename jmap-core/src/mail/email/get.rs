@@ -93,7 +93,10 @@ impl GetObject for Email {
         let plan = Plan::new(properties.iter(), arguments);
         let mut emails = from_view(context, &plan, ids).await?;
         if !plan.needs_record {
-            return Ok(emails.into_iter().map(|email| Some(email?.object())).collect());
+            return Ok(emails
+                .into_iter()
+                .map(|email| Some(email?.object()))
+                .collect());
         }
         let mut values = Vec::with_capacity(ids.len());
         while !emails.is_empty() {
@@ -223,11 +226,15 @@ async fn complete(
     let engine = &context.core.engine;
     let account = context.account()?;
     let ids: Vec<u64> = emails.iter().flatten().map(|email| email.id).collect();
-    let records = read::records(engine, account.id, &ids).await.map_err(method_error)?;
+    let records = read::records(engine, account.id, &ids)
+        .await
+        .map_err(method_error)?;
     let hashes: Vec<_> = records.iter().flatten().map(|record| record.blob).collect();
     let (mut summaries, mut blobs) = (Vec::new(), Vec::new());
     if plan.needs_summary {
-        summaries = read::summaries(engine, &hashes).await.map_err(method_error)?;
+        summaries = read::summaries(engine, &hashes)
+            .await
+            .map_err(method_error)?;
     }
     if plan.needs_octets {
         blobs = read::blobs(engine, &hashes).await.map_err(method_error)?;
@@ -245,8 +252,8 @@ async fn complete(
         };
         let summary = summaries.next().flatten();
         let octets = blobs.next().flatten();
-        let is_whole = (summary.is_some() || !plan.needs_summary)
-            && (octets.is_some() || !plan.needs_octets);
+        let is_whole =
+            (summary.is_some() || !plan.needs_summary) && (octets.is_some() || !plan.needs_octets);
         if is_whole {
             fill(plan, &mut email.map, record.blob, summary, octets);
         }

@@ -97,7 +97,13 @@ impl Handle for Import {
         }
         let account = context.account()?.clone();
         let turn = account.set_turn.lock().await;
-        let old_state = State(account.head().await.map_err(method_error)?.state(Email::STATE));
+        let old_state = State(
+            account
+                .head()
+                .await
+                .map_err(method_error)?
+                .state(Email::STATE),
+        );
         check_state(self.if_in_state.as_deref(), old_state)?;
         let mut arrivals = Arrivals::new(&context, &self.created_ids);
         for (creation_id, mut email) in self.emails {
@@ -117,7 +123,13 @@ impl Handle for Import {
         Ok(ImportResponse {
             account_id: self.account_id,
             old_state: Some(old_state),
-            new_state: State(account.head().await.map_err(method_error)?.state(Email::STATE)),
+            new_state: State(
+                account
+                    .head()
+                    .await
+                    .map_err(method_error)?
+                    .state(Email::STATE),
+            ),
             created,
             not_created,
         })

@@ -7,7 +7,7 @@ use jmap_types::{
     Id, Property, SetError, SetErrorKind, Value,
     mail::Mailbox,
     patch::parse_pointer,
-    value::Map,
+    value::{Key, Map},
 };
 
 use crate::Limits;
@@ -18,8 +18,7 @@ const KEYWORD_OCTETS_MAX: usize = 255;
 /// The keyword that `text` is, in lower case.
 pub(super) fn keyword(text: &str) -> Option<String> {
     let is_allowed = |c: u8| (0x21..=0x7e).contains(&c) && !b"(){]%*\"\\".contains(&c);
-    let is_keyword =
-        (1..=KEYWORD_OCTETS_MAX).contains(&text.len()) && text.bytes().all(is_allowed);
+    let is_keyword = (1..=KEYWORD_OCTETS_MAX).contains(&text.len()) && text.bytes().all(is_allowed);
     is_keyword.then(|| text.to_ascii_lowercase())
 }
 
@@ -69,7 +68,8 @@ fn wrong(path: impl ToString, why: &str) -> SetError {
 
 fn member_keyword(name: &str) -> Result<String, SetError> {
     keyword(name).ok_or_else(|| {
-        let why = "A keyword has 1 to 255 printable ASCII characters without ( ) { ] % * \" and \\.";
+        let why =
+            "A keyword has 1 to 255 printable ASCII characters without ( ) { ] % * \" and \\.";
         wrong(format!("keywords/{name}"), why)
     })
 }
@@ -170,7 +170,7 @@ pub(super) struct EmailPatch {
     pub mailboxes: SetPatch<u64>,
     pub keywords: SetPatch<String>,
     /// Properties that can't change: what the client takes them to be.
-    pub others: Map,
+    pub others: Vec<(Key, Value)>,
     /// Keywords came in upper case: the client doesn't know what they are now.
     pub has_folded: bool,
 }
@@ -187,7 +187,7 @@ impl EmailPatch {
                     read.keywords.whole = Some(keywords(value)?);
                 }
                 Some(Property::MailboxIds) => read.mailboxes.whole = Some(mailboxes(value)?),
-                Some(_) => read.others.insert_unchecked(path, value),
+                Some(_) => read.others.push((path, value)),
                 None => read.path(path.into_string(), value)?,
             }
         }
@@ -199,7 +199,7 @@ impl EmailPatch {
     fn path(&mut self, path: String, value: Value) -> Result<(), SetError> {
         if path.starts_with("header:") {
             // A field name may have a slash: it is no path.
-            self.others.insert_unchecked(jmap_types::Key::Owned(path), value);
+            self.others.push((Key::Owned(path), value));
             return Ok(());
         }
         let steps = parse_pointer(&path)

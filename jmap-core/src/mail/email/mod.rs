@@ -18,10 +18,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-use jmap_types::{
-    mail::Email,
-    value::Map,
-};
+use jmap_types::{mail::Email, value::Map};
 
 use crate::{
     Context,

@@ -10,7 +10,7 @@ use jmap_types::{
     BlobId, MethodError, MethodErrorKind, Property, TransferEncoding, Value, WireId,
     email::{Parse, ParseResponse},
     mail::Email,
-    value::{Map, MapExt},
+    value::Map,
 };
 
 use super::{

@@ -185,7 +185,9 @@ impl Plan {
             Property::BlobId => self.needs_record = true,
             Property::Headers => self.needs_octets = true,
             Property::BodyValues => {
-                let Values { text, html, all, .. } = self.values;
+                let Values {
+                    text, html, all, ..
+                } = self.values;
                 self.needs_octets |= text || html || all;
             }
             Property::BodyStructure

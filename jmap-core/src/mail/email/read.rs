@@ -38,7 +38,11 @@ pub async fn message_octets(
     let Some(record) = records.pop().flatten() else {
         return Ok(None);
     };
-    let Some(summary) = summaries(&core.engine, &[record.blob]).await?.pop().flatten() else {
+    let Some(summary) = summaries(&core.engine, &[record.blob])
+        .await?
+        .pop()
+        .flatten()
+    else {
         return Ok(None);
     };
     let octets = store::blob::get(&core.engine, &record.blob).await?;
@@ -60,15 +64,14 @@ pub(super) async fn records(
         .map(|&id| keys::object(account, DataType::Email, id))
         .collect();
     let rows = engine.multi_get(&keys).await?;
-    let decode = |(key, bytes): (&Vec<u8>, Option<Bytes>)| {
-        match EmailRecord::from_bytes(key, &bytes?) {
+    let decode =
+        |(key, bytes): (&Vec<u8>, Option<Bytes>)| match EmailRecord::from_bytes(key, &bytes?) {
             Ok(record) => Some(record),
             Err(error) => {
                 tracing::error!(%error, "an email is left out: its record is damaged");
                 None
             }
-        }
-    };
+        };
     Ok(keys.iter().zip(rows).map(decode).collect())
 }
 

@@ -4,7 +4,7 @@
 //! Other half: `create` makes new messages, `metadata` reads patches, `write` stores.
 
 use jmap_types::{
-    DataType, MethodError, Property, SetError, Value,
+    DataType, Property, SetError, Value,
     mail::{Email, EmailGetArguments},
     value::{Key, Map, MapExt},
 };
@@ -54,7 +54,9 @@ impl SetObject for Email {
         mailboxes.extend(hidden);
         let keywords = patch.keywords.apply(record.keywords.iter().cloned());
         metadata::check_limits(&context.core.limits, &mailboxes, &keywords)?;
-        rights.check_change(context, &txn, &record, &mailboxes, &keywords).await?;
+        rights
+            .check_change(context, &txn, &record, &mailboxes, &keywords)
+            .await?;
         let told = patch.has_folded.then(|| {
             let keywords = get::keywords(keywords.iter().map(String::as_str));
             Map::new().with(Property::Keywords, keywords)
@@ -71,7 +73,9 @@ impl SetObject for Email {
         let mut txn = context.account()?.writer.begin().await?;
         let (record, rights) = existing(context, &txn, id).await?;
         if !rights.all_have(MailboxRights::REMOVE_ITEMS) {
-            return Err(SetError::forbidden("You may not remove it from all its mailboxes.").into());
+            return Err(
+                SetError::forbidden("You may not remove it from all its mailboxes.").into(),
+            );
         }
         write::remove_email(&mut txn, id, &record, context.core.clock.now()).await?;
         Ok(((), Some(txn.stage())))
@@ -171,7 +175,12 @@ impl Rights {
         if self.standing == Standing::Owner {
             return Ok(());
         }
-        let is_in = |mailbox: u64| record.mailboxes.iter().any(|place| place.mailbox == mailbox);
+        let is_in = |mailbox: u64| {
+            record
+                .mailboxes
+                .iter()
+                .any(|place| place.mailbox == mailbox)
+        };
         let added: Vec<u64> = mailboxes.iter().copied().filter(|&id| !is_in(id)).collect();
         check_add(context, txn, &added).await?;
         let kept = |(mailbox, rights): &(u64, MailboxRights)| {
@@ -180,8 +189,13 @@ impl Rights {
         if !self.each.iter().all(kept) {
             return Err(SetError::forbidden("You may not remove it from this mailbox.").into());
         }
-        let gone = record.keywords.iter().filter(|name| !keywords.contains(name));
-        let new = keywords.iter().filter(|name| !record.keywords.contains(name));
+        let gone = record
+            .keywords
+            .iter()
+            .filter(|name| !keywords.contains(name));
+        let new = keywords
+            .iter()
+            .filter(|name| !record.keywords.contains(name));
         for name in gone.chain(new) {
             let needed = match name.as_str() {
                 "$seen" => MailboxRights::SET_SEEN,
@@ -196,8 +210,15 @@ impl Rights {
 }
 
 /// RFC 8620 §5.3: what can't change may be given, if it is as it is.
-async fn check_immutable(context: &Context, id: u64, others: &Map) -> Result<(), Rejected> {
-    let names: Vec<String> = others.keys().map(|key| key.to_string().into_owned()).collect();
+async fn check_immutable(
+    context: &Context,
+    id: u64,
+    others: &[(Key, Value)],
+) -> Result<(), Rejected> {
+    let names: Vec<String> = others
+        .iter()
+        .map(|(key, _)| key.to_string().into_owned())
+        .collect();
     let unknown: Vec<String> = names
         .iter()
         .filter(|name| !plan::is_property(name))
@@ -212,7 +233,7 @@ async fn check_immutable(context: &Context, id: u64, others: &Map) -> Result<(),
     let Some(Some(Value::Object(now))) = found.into_iter().next() else {
         return Err(SetError::not_found().into());
     };
-    let changed = |(key, value): &(&Key, &Value)| now.get(key) != Some(*value);
+    let changed = |(key, value): &&(Key, Value)| now.get(key) != Some(value);
     let changed: Vec<String> = others
         .iter()
         .filter(changed)
@@ -221,7 +242,11 @@ async fn check_immutable(context: &Context, id: u64, others: &Map) -> Result<(),
     if changed.is_empty() {
         return Ok(());
     }
-    Err(wrong(changed, "Only mailboxIds and keywords of an email can change.").into())
+    Err(wrong(
+        changed,
+        "Only mailboxIds and keywords of an email can change.",
+    )
+    .into())
 }
 
 fn wrong(properties: Vec<String>, why: &str) -> SetError {
