@@ -292,15 +292,6 @@ impl Core {
         let view = handle.view().await?;
         let mut rows = emails.into_iter().filter_map(|id| view.email(id));
         let readable = rows.any(|row| is_email_visible(&view, who, Standing::Guest, row));
-        let readable = rows.any(|row| {
-            row.mailboxes
-                .iter()
-                .filter_map(|place| view.mailbox(place.mailbox))
-                .any(|mailbox| {
-                    let rights = access::mailbox_rights(who, Standing::Guest, &mailbox.record);
-                    rights.contains(MailboxRights::READ_ITEMS)
-                })
-        });
         Ok(readable)
     }
 
