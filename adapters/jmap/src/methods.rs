@@ -8,9 +8,8 @@ use jmap_core::{Caller, Core, Handle};
 use jmap_types::{
     Arguments, MethodError,
     blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
-    mail::{Email, Mailbox, Quota, Thread},
+    mail::{Mailbox, Quota, Thread},
     method::{Changes, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
-    search_snippet::SearchSnippetGet,
     value::Map,
 };
 
@@ -73,9 +72,6 @@ pub static METHODS: &[Method] = &[
     entry::<Set<Mailbox>>(MAIL),
     entry::<Get<Thread>>(MAIL),
     entry::<Changes<Thread>>(MAIL),
-    entry::<Query<Email>>(MAIL),
-    entry::<QueryChanges<Email>>(MAIL),
-    entry::<SearchSnippetGet>(MAIL),
     entry::<BlobUpload>(BLOB),
     entry::<BlobGet>(BLOB),
     entry::<BlobLookup>(BLOB),
