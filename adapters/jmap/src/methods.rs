@@ -9,7 +9,7 @@ use jmap_types::{
     Arguments, MethodError,
     blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
     mail::{Mailbox, Quota, Thread},
-    method::{Changes, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
+    method::{Changes, Copy, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
     value::Map,
 };
 
