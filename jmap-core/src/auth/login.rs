@@ -34,10 +34,13 @@ impl Core {
     /// Proves who somebody is. Adapters call it for each session, or for each request: with a password that was
     /// right a moment ago it costs microseconds.
     pub async fn login(&self, credentials: Credentials, origin: Origin) -> Result<Caller, AuthError> {
-        match credentials {
+        let result = match credentials {
             Credentials::Password { login, password } => self.login_by_password(&login, &password, &origin).await,
             Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
-        }
+        };
+        let counter = if result.is_ok() { &self.metrics.logins } else { &self.metrics.logins_failed };
+        counter.add(1);
+        result
     }
 
     async fn login_by_password(
