@@ -158,11 +158,6 @@ impl Core {
         crate::mail::search::run(self.search.clone()).await;
     }
 
-    /// Accounts whose search index is behind.
-    pub fn search_pending(&self) -> usize {
-        self.search.pending_accounts()
-    }
-
     /// Changes of these types in all accounts that the caller can see.
     pub fn subscribe(&self, who: &Caller, types: DataTypes) -> Subscription {
         self.bus.subscribe(who.accounts().collect(), types)

@@ -205,7 +205,7 @@ impl Core {
             fence: Some(fenced.fence),
         };
         let delivery = &delivery;
-        let each = stream::iter(accounts)
+        let each = stream::iter(accounts.to_vec())
             .map(|account| async move { (account, self.deliver_to(account, delivery).await) });
         each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await
     }
