@@ -139,6 +139,23 @@ struct Outcome {
     retry: bool,
 }
 
+/// One try to send a message.
+struct Tried {
+    outcomes: Vec<Outcome>,
+    /// Accounts that have it now and had it not before.
+    delivered_to: Vec<u64>,
+    octets: Bytes,
+    /// For a report.
+    random: [u8; 32],
+}
+
+/// What the queue does to a submission.
+enum Step<'t> {
+    Final,
+    Tried(&'t Tried),
+    Remove,
+}
+
 impl Core {
     /// Milliseconds since 1970, as the queue counts.
     pub(crate) fn queue_now(&self) -> u64 {
@@ -247,27 +264,12 @@ impl Core {
             Err(error) => return Err(error),
         };
         if record.is_done {
-            return self
-                .change(&item, &fence, async |txn, record| {
-                    stage::remove(txn, item.submission, record);
-                    Ok(())
-                })
-                .await;
+            return self.change(&item, &fence, Step::Remove).await;
         }
-        let record = match record.undo_status {
-            UndoStatus::Final => record,
+        if record.undo_status != UndoStatus::Final {
             // From here on it can't be called back.
-            UndoStatus::Pending | UndoStatus::Canceled => {
-                self.change(&item, &fence, async |txn, record| {
-                    record.undo_status = UndoStatus::Final;
-                    let due = record.due;
-                    stage::update(txn, item.submission, record, due);
-                    Ok(())
-                })
-                .await?;
-                SubmissionRecord { undo_status: UndoStatus::Final, ..record }
-            }
-        };
+            self.change(&item, &fence, Step::Final).await?;
+        }
         self.send(&item, &fence, record).await
     }
 
@@ -316,13 +318,8 @@ impl Core {
         Ok(self.engine.commit(batch).await?)
     }
 
-    /// Changes a submission in a transaction that counts only while the lease is held.
-    async fn change(
-        &self,
-        item: &Item,
-        fence: &Assertion,
-        change: impl AsyncFn(&mut MailTxn, &mut SubmissionRecord) -> Result<(), store::Error>,
-    ) -> Result<(), store::Error> {
+    /// Takes a submission one step further, in a transaction that counts only while the lease is held.
+    async fn change(&self, item: &Item, fence: &Assertion, step: Step<'_>) -> Result<(), store::Error> {
         let account = self.accounts.handle(item.account);
         for _ in 0..TRIES {
             let mut txn = account.writer.begin().await?;
@@ -334,7 +331,15 @@ impl Core {
                 return Err(store::Error::Conflict);
             }
             txn.assert(fence.clone());
-            change(&mut txn, &mut record).await?;
+            match &step {
+                Step::Remove => stage::remove(&mut txn, item.submission, &record),
+                Step::Final => {
+                    record.undo_status = UndoStatus::Final;
+                    let due = record.due;
+                    stage::update(&mut txn, item.submission, &mut record, due);
+                }
+                Step::Tried(tried) => self.note_try(item, &mut txn, &mut record, tried).await?,
+            }
             match txn.commit().await {
                 Err(store::Error::Conflict) => {}
                 result => return result.map(|_| ()),
@@ -349,53 +354,58 @@ impl Core {
             return self.drop_row(item, fence.clone()).await;
         };
         let (outcomes, delivered_to) = self.try_recipients(item, fence, &record, &octets).await;
-        let random = self.random();
-        let now = self.clock.now();
-        self.change(item, fence, async |txn, record| {
-            let mut failed = Vec::new();
-            let mut retry = false;
-            for outcome in &outcomes {
-                let Some(recipient) = record.recipients.get_mut(outcome.at) else {
-                    continue;
-                };
-                recipient.delivered = outcome.delivered;
-                recipient.smtp_reply = outcome.reply.clone();
-                retry |= outcome.retry;
-                if outcome.delivered == Delivered::No && bounce::is_wanted(&recipient.address) {
-                    failed.push(recipient.clone());
-                }
-            }
-            record.attempts = record.attempts.saturating_add(1);
-            record.delivered_to.extend(&delivered_to);
-            if !failed.is_empty() && !record.mail_from.email.is_empty() {
-                let report = bounce::build(&self.hostname, record, &failed, &octets, now.seconds(), random);
-                self.bounce(txn, record, report).await?;
-            }
-            if record.is_open() {
-                let wait = if retry { retry_after(record.attempts) } else { REMOTE_EVERY_MS };
-                let due = self.queue_now().saturating_add(wait).max(item.due + 1);
-                stage::update(txn, item.submission, record, due);
-                return Ok(());
-            }
-            let number = delivery_number(item);
-            for account in std::mem::take(&mut record.delivered_to) {
-                txn.delete(keys::delivered(AccountId::new(account), number));
-            }
-            stage::release(txn, item.submission, record, now);
-            if record.is_hidden {
-                stage::remove(txn, item.submission, record);
-            } else {
-                stage::update(txn, item.submission, record, self.kept_until());
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    fn random(&self) -> [u8; 32] {
         let mut random = [0; 32];
         self.rng.fill(&mut random);
-        random
+        let tried = Tried { outcomes, delivered_to, octets, random };
+        self.change(item, fence, Step::Tried(&tried)).await
+    }
+
+    /// Writes down what a try came to, tells the sender of failures, and says when to look again.
+    async fn note_try(
+        &self,
+        item: &Item,
+        txn: &mut MailTxn,
+        record: &mut SubmissionRecord,
+        tried: &Tried,
+    ) -> Result<(), store::Error> {
+        let now = self.clock.now();
+        let mut failed = Vec::new();
+        for outcome in &tried.outcomes {
+            let Some(recipient) = record.recipients.get_mut(outcome.at) else {
+                continue;
+            };
+            recipient.delivered = outcome.delivered;
+            recipient.smtp_reply = outcome.reply.clone();
+            if outcome.delivered == Delivered::No && bounce::is_wanted(&recipient.address) {
+                failed.push(recipient.clone());
+            }
+        }
+        record.attempts = record.attempts.saturating_add(1);
+        record.delivered_to.extend(&tried.delivered_to);
+        // RFC 5321 §4.5.5: nothing goes back to the null reverse-path.
+        if !failed.is_empty() && !record.mail_from.email.is_empty() {
+            let report =
+                bounce::build(&self.hostname, record, &failed, &tried.octets, now.seconds(), tried.random);
+            self.bounce(txn, record, report).await?;
+        }
+        if record.is_open() {
+            let retry = tried.outcomes.iter().any(|outcome| outcome.retry);
+            let wait = if retry { retry_after(record.attempts) } else { REMOTE_EVERY_MS };
+            let due = self.queue_now().saturating_add(wait).max(item.due + 1);
+            stage::update(txn, item.submission, record, due);
+            return Ok(());
+        }
+        let number = delivery_number(item);
+        for account in std::mem::take(&mut record.delivered_to) {
+            txn.delete(keys::delivered(AccountId::new(account), number));
+        }
+        stage::release(txn, item.submission, record, now);
+        if record.is_hidden {
+            stage::remove(txn, item.submission, record);
+        } else {
+            stage::update(txn, item.submission, record, self.kept_until());
+        }
+        Ok(())
     }
 
     /// Puts a report into the sender's inbox, in the transaction that says why.
@@ -503,8 +513,7 @@ fn delivery_number(item: &Item) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("posthorn submission delivery");
     hasher.update(&item.account.number().to_be_bytes());
     hasher.update(&item.submission.to_be_bytes());
-    let (number, _) = hasher.finalize().as_bytes().split_first_chunk::<8>().map(|(n, r)| (*n, r.len())).unwrap_or_default();
-    u64::from_be_bytes(number)
+    hasher.finalize().as_bytes().first_chunk::<8>().map_or(0, |octets| u64::from_be_bytes(*octets))
 }
 
 /// RFC 5321 §4.4: whoever delivers finally writes the reverse-path on top.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jmap_types::{
     DataType, Property, SetError, SetErrorKind, State, Value, WireId,
-    mail::{Email, EmailSubmission, Identity, SubmissionSetArguments},
+    mail::{Email, EmailId, EmailSubmission, Identity, SubmissionSetArguments},
     method::{CreatedIds, MethodResponse, Set, SetResponse},
     value::{Map, key},
 };
@@ -23,7 +23,6 @@ use crate::{
     Context, Core,
     access::Standing,
     accounts::AccountHandle,
-    error::set_error,
     mail::{
         identity::{self, IdentityRecord},
         message::{Summary, address},
@@ -360,25 +359,14 @@ async fn implied_call(
             || response.destroyed.contains(&id);
         id.as_id::<EmailSubmission>().filter(|_| is_touched).map(|id| id.number())
     };
-    let account = context.account().ok()?.id;
-    let email_of = async |reference: &str| -> Option<String> {
-        let id = succeeded(reference)?;
-        match super::record(&context.core, account, id).await {
-            Ok(record) => record.map(|record| jmap_types::mail::EmailId::new(record.email).to_string()),
-            Err(error) => {
-                let _ = set_error(error);
-                None
-            }
-        }
-    };
     let (mut update, mut destroy) = (Vec::new(), Vec::new());
     for (reference, patch) in arguments.on_success_update_email {
-        if let Some(email) = email_of(&reference).await {
+        if let Some(email) = email_of(context, succeeded(&reference)).await {
             update.push((email, patch));
         }
     }
     for reference in arguments.on_success_destroy_email {
-        if let Some(email) = email_of(&reference).await {
+        if let Some(email) = email_of(context, succeeded(&reference)).await {
             destroy.push(email);
         }
     }
@@ -394,6 +382,18 @@ async fn implied_call(
         arguments: (),
         created_ids: created.clone(),
     })
+}
+
+/// The id of the email that a submission sent.
+async fn email_of(context: &Context, submission: Option<u64>) -> Option<String> {
+    let account = context.account().ok()?.id;
+    match super::record(&context.core, account, submission?).await {
+        Ok(record) => record.map(|record| EmailId::new(record.email).to_string()),
+        Err(error) => {
+            tracing::error!(%error, "a submission could not be read");
+            None
+        }
+    }
 }
 
 fn created_ids(response: &SetResponse) -> impl Iterator<Item = &str> {
