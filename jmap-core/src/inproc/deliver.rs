@@ -227,7 +227,9 @@ impl Core {
 
     /// Delivers to all, and forgets the record when all have it.
     async fn finish_pending(&self, number: u64, delivery: &Delivery, accounts: &[AccountId]) {
-        let each = stream::iter(accounts).map(|&account| self.deliver_to(account, delivery));
+        // By value: of a closure over references the compiler can't tell that its futures are `Send`.
+        let accounts_owned = accounts.to_vec();
+        let each = stream::iter(accounts_owned).map(|account| self.deliver_to(account, delivery));
         let results: Vec<_> = each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await;
         // An account that went away, or is full by now, doesn't come back by trying.
         let open = results
