@@ -11,7 +11,12 @@ impl Core {
     pub async fn states(&self, who: &Caller, types: DataTypes) -> Result<StateChange, MethodError> {
         let mut states = StateChange::new();
         for id in who.accounts() {
-            let head = self.accounts.handle(id).head().await.map_err(method_error)?;
+            let head = self
+                .accounts
+                .handle(id)
+                .head()
+                .await
+                .map_err(method_error)?;
             let of_account = types.iter().map(|t| (t, State(head.state(t))));
             states.insert(id, of_account.collect());
         }

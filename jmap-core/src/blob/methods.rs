@@ -9,10 +9,11 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jmap_types::{
-    AccountId, BlobId, DataType, MethodError, MethodErrorKind, SetError, SetErrorKind, Value, WireId,
+    AccountId, BlobId, DataType, MethodError, MethodErrorKind, SetError, SetErrorKind, Value,
+    WireId,
     blob::{
-        BlobCopy, BlobCopyResponse, BlobGet, BlobGetResponse, BlobInfo, BlobLookup, BlobLookupResponse, BlobUpload,
-        BlobUploadResponse, CreatedBlob, DataSource, UploadObject,
+        BlobCopy, BlobCopyResponse, BlobGet, BlobGetResponse, BlobInfo, BlobLookup,
+        BlobLookupResponse, BlobUpload, BlobUploadResponse, CreatedBlob, DataSource, UploadObject,
     },
     mail::{EmailId, MailboxId, ThreadId},
     method::CreatedIds,
@@ -65,7 +66,12 @@ impl Handle for BlobCopy {
     }
 }
 
-async fn copy(context: &Context, from: AccountId, to: AccountId, id: &WireId) -> Result<BlobId, BlobError> {
+async fn copy(
+    context: &Context,
+    from: AccountId,
+    to: AccountId,
+    id: &WireId,
+) -> Result<BlobId, BlobError> {
     let id = BlobId::parse(id.as_str()).ok_or(BlobError::NotFound)?;
     let octets = context.core.read_blob(&context.who, from, id).await?;
     context.core.write_blob(&context.who, to, octets, "").await
@@ -76,8 +82,11 @@ impl Handle for BlobUpload {
         if self.create.len() as u64 > context.core.limits.max_objects_in_set {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
-        let mut response =
-            BlobUploadResponse { account_id: self.account_id, created: Vec::new(), not_created: Vec::new() };
+        let mut response = BlobUploadResponse {
+            account_id: self.account_id,
+            created: Vec::new(),
+            not_created: Vec::new(),
+        };
         let mut waiting = Vec::with_capacity(self.create.len());
         for (creation_id, map) in self.create {
             match UploadObject::from_map(map) {
@@ -88,14 +97,20 @@ impl Handle for BlobUpload {
         // An object may take from one that is made in the same call: it has to wait for that one.
         while !waiting.is_empty() {
             let names: HashSet<String> = waiting.iter().map(|(name, _)| name.clone()).collect();
-            let (ready, blocked): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|(_, object)| !refers_to(object, &names));
+            let (ready, blocked): (Vec<_>, Vec<_>) = waiting
+                .into_iter()
+                .partition(|(_, object)| !refers_to(object, &names));
             let stuck = ready.is_empty();
-            let (ready, blocked) = if stuck { (blocked, Vec::new()) } else { (ready, blocked) };
+            let (ready, blocked) = if stuck {
+                (blocked, Vec::new())
+            } else {
+                (ready, blocked)
+            };
             for (creation_id, object) in ready {
                 match upload(&context, self.account_id, object, &self.created_ids).await {
                     Ok(blob) => {
-                        self.created_ids.insert(creation_id.clone(), blob.id.clone());
+                        self.created_ids
+                            .insert(creation_id.clone(), blob.id.clone());
                         response.created.push((creation_id, blob));
                     }
                     Err(error) => response.not_created.push((creation_id, error)),
@@ -109,7 +124,9 @@ impl Handle for BlobUpload {
 
 fn refers_to(object: &UploadObject, names: &HashSet<String>) -> bool {
     object.data.iter().any(|source| match source {
-        DataSource::Blob { id, .. } => id.strip_prefix('#').is_some_and(|name| names.contains(name)),
+        DataSource::Blob { id, .. } => id
+            .strip_prefix('#')
+            .is_some_and(|name| names.contains(name)),
         DataSource::Text(_) | DataSource::Base64(_) => false,
     })
 }
@@ -135,8 +152,15 @@ async fn upload(
     }
     let size = octets.len() as u64;
     let media_type = object.media_type.as_deref().unwrap_or_default();
-    let id = context.core.write_blob(&context.who, account, octets.into(), media_type).await?;
-    Ok(CreatedBlob { id: id.to_wire(), media_type: object.media_type, size })
+    let id = context
+        .core
+        .write_blob(&context.who, account, octets.into(), media_type)
+        .await?;
+    Ok(CreatedBlob {
+        id: id.to_wire(),
+        media_type: object.media_type,
+        size,
+    })
 }
 
 async fn part(
@@ -149,7 +173,9 @@ async fn part(
         DataSource::Text(text) => Ok(text.into()),
         DataSource::Base64(text) => {
             let decoded = STANDARD.decode(text);
-            decoded.map(Bytes::from).map_err(|_| SetError::invalid_property("data", "data:asBase64 is not base64."))
+            decoded
+                .map(Bytes::from)
+                .map_err(|_| SetError::invalid_property("data", "data:asBase64 is not base64."))
         }
         DataSource::Blob { id, offset, length } => {
             let not_found = || SetError::blob_not_found(WireId::parse(&id).into_iter().collect());
@@ -222,7 +248,8 @@ impl BlobProperty {
             "data:asBase64" => Ok(Self::AsBase64),
             other => {
                 let algorithm = other.strip_prefix("digest:");
-                let known = algorithm.and_then(|a| DIGEST_ALGORITHMS.iter().find(|known| **known == a));
+                let known =
+                    algorithm.and_then(|a| DIGEST_ALGORITHMS.iter().find(|known| **known == a));
                 known.map(|known| Self::Digest(known)).ok_or_else(|| {
                     MethodError::invalid_arguments(format!("A blob has no property \"{other}\"."))
                 })
@@ -238,10 +265,16 @@ impl Handle for BlobGet {
         }
         let properties = match &self.properties {
             None => vec![BlobProperty::Data, BlobProperty::Size],
-            Some(names) => names.iter().map(|name| BlobProperty::parse(name)).collect::<Result<_, _>>()?,
+            Some(names) => names
+                .iter()
+                .map(|name| BlobProperty::parse(name))
+                .collect::<Result<_, _>>()?,
         };
-        let mut response =
-            BlobGetResponse { account_id: self.account_id, list: Vec::new(), not_found: Vec::new() };
+        let mut response = BlobGetResponse {
+            account_id: self.account_id,
+            list: Vec::new(),
+            not_found: Vec::new(),
+        };
         let mut seen = HashSet::new();
         let mut sum = 0u64;
         for id in self.ids {
@@ -252,7 +285,11 @@ impl Handle for BlobGet {
                 response.not_found.push(id);
                 continue;
             };
-            let octets = match context.core.read_blob(&context.who, self.account_id, blob).await {
+            let octets = match context
+                .core
+                .read_blob(&context.who, self.account_id, blob)
+                .await
+            {
                 Ok(octets) => octets,
                 Err(BlobError::NotFound) => {
                     response.not_found.push(id);
@@ -265,7 +302,9 @@ impl Handle for BlobGet {
             if sum > BLOB_GET_OCTETS_MAX {
                 return Err(MethodErrorKind::RequestTooLarge.into());
             }
-            response.list.push(object(blob, &octets, &range, &properties));
+            response
+                .list
+                .push(object(blob, &octets, &range, &properties));
         }
         Ok(response)
     }
@@ -287,7 +326,10 @@ fn object(id: BlobId, octets: &Bytes, range: &Selected, properties: &[BlobProper
     for property in properties {
         if let BlobProperty::Digest(name) = property {
             let digest = digest::digest(algorithm(name), selected);
-            map.insert(key(format!("digest:{name}")), string(STANDARD.encode(digest)));
+            map.insert(
+                key(format!("digest:{name}")),
+                string(STANDARD.encode(digest)),
+            );
         }
     }
     if has(BlobProperty::Size) {
@@ -315,18 +357,32 @@ impl Handle for BlobLookup {
         if self.ids.len() as u64 > context.core.limits.max_objects_in_get {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
-        if !self.type_names.iter().all(|name| LOOKUP_TYPES.contains(&name.as_str())) {
+        if !self
+            .type_names
+            .iter()
+            .all(|name| LOOKUP_TYPES.contains(&name.as_str()))
+        {
             return Err(MethodErrorKind::UnknownDataType.into());
         }
-        let mut response =
-            BlobLookupResponse { account_id: self.account_id, list: Vec::new(), not_found: Vec::new() };
+        let mut response = BlobLookupResponse {
+            account_id: self.account_id,
+            list: Vec::new(),
+            not_found: Vec::new(),
+        };
         let mut seen = HashSet::new();
         for id in self.ids {
             if !seen.insert(id.clone()) {
                 continue;
             }
             let visible = match named(&id, &self.created_ids) {
-                Some(blob) if context.core.blob_is_visible(&context.who, self.account_id, &blob).await? => Some(blob),
+                Some(blob)
+                    if context
+                        .core
+                        .blob_is_visible(&context.who, self.account_id, &blob)
+                        .await? =>
+                {
+                    Some(blob)
+                }
                 _ => None,
             };
             match visible {
@@ -349,8 +405,13 @@ async fn matched(
 ) -> Result<Vec<(String, Vec<WireId>)>, MethodError> {
     let account = context.account()?;
     let standing = context.standing()?;
-    let refs = context.core.blob_refs(account.id, &blob.hash).await.map_err(method_error)?;
-    let (mut found_emails, mut threads, mut mailboxes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let refs = context
+        .core
+        .blob_refs(account.id, &blob.hash)
+        .await
+        .map_err(method_error)?;
+    let (mut found_emails, mut threads, mut mailboxes) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     {
         let view = account.view().await.map_err(method_error)?;
         for id in emails(&refs) {
@@ -359,7 +420,8 @@ async fn matched(
             let readable: Vec<u64> = places
                 .filter(|&mailbox| {
                     view.mailbox(mailbox).is_some_and(|mailbox| {
-                        let rights = access::mailbox_rights(&context.who, standing, &mailbox.record);
+                        let rights =
+                            access::mailbox_rights(&context.who, standing, &mailbox.record);
                         rights.contains(MailboxRights::READ_ITEMS)
                     })
                 })
@@ -373,9 +435,18 @@ async fn matched(
     }
     let of_type = |name: &String| {
         let ids: Vec<WireId> = match DataType::from_name(name) {
-            Some(DataType::Email) => found_emails.iter().map(|&id| EmailId::new(id).to_wire()).collect(),
-            Some(DataType::Thread) => threads.iter().map(|&id| ThreadId::new(id).to_wire()).collect(),
-            Some(DataType::Mailbox) => mailboxes.iter().map(|&id| MailboxId::new(id).to_wire()).collect(),
+            Some(DataType::Email) => found_emails
+                .iter()
+                .map(|&id| EmailId::new(id).to_wire())
+                .collect(),
+            Some(DataType::Thread) => threads
+                .iter()
+                .map(|&id| ThreadId::new(id).to_wire())
+                .collect(),
+            Some(DataType::Mailbox) => mailboxes
+                .iter()
+                .map(|&id| MailboxId::new(id).to_wire())
+                .collect(),
             _ => Vec::new(),
         };
         (name.clone(), ids)

@@ -6,13 +6,14 @@
 //! Other half: `store::blob` keeps the octets; objects add references of their own in their transactions.
 
 mod methods;
-mod work;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use bytes::Bytes;
 use jmap_types::{
-    AccountId, BlobId, DataType, MethodError, MethodErrorKind, Section, SetError, SetErrorKind, TransferEncoding,
+    AccountId, BlobId, DataType, MethodError, MethodErrorKind, Section, SetError, SetErrorKind,
+    TransferEncoding,
 };
 use minicbor::{Decode, Encode};
 use store::{
@@ -23,10 +24,10 @@ use store::{
 
 use crate::{
     Core,
-    access::{self, MailboxRights, Standing},
+    access::{self, Standing},
     caller::Caller,
     error::{method_error, set_error},
-    mail::message::decode,
+    mail::{access::is_email_visible, message::decode},
 };
 
 pub use methods::{BLOB_GET_OCTETS_MAX, DATA_SOURCES_MAX, DIGEST_ALGORITHMS, LOOKUP_TYPES};
@@ -97,9 +98,10 @@ impl From<BlobError> for MethodError {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::NotFound => Self::invalid_arguments("There is no such blob."),
-            BlobError::TooLarge { max } => {
-                Self::describe(MethodErrorKind::RequestTooLarge, format!("A blob has at most {max} octets."))
-            }
+            BlobError::TooLarge { max } => Self::describe(
+                MethodErrorKind::RequestTooLarge,
+                format!("A blob has at most {max} octets."),
+            ),
             BlobError::Account(error) => error,
             BlobError::Store(error) => method_error(error),
         }
@@ -154,8 +156,14 @@ impl Core {
         self.make_room(account, waiting, record.size, &mut batch);
         store::blob::ensure(&self.engine, &mut batch, hash, octets).await?;
         batch.put(keys::upload(account, hash), record.to_bytes());
-        batch.put(keys::upload_expiry(record.expires, account, hash), Bytes::new());
-        batch.put(keys::blob_ref(hash, account, DataType::Email, UPLOAD), Bytes::new());
+        batch.put(
+            keys::upload_expiry(record.expires, account, hash),
+            Bytes::new(),
+        );
+        batch.put(
+            keys::blob_ref(hash, account, DataType::Email, UPLOAD),
+            Bytes::new(),
+        );
         Ok(self.engine.commit(batch).await?)
     }
 
@@ -180,7 +188,13 @@ impl Core {
         }
     }
 
-    fn forget_upload(&self, account: AccountId, hash: &BlobHash, record: &UploadRecord, batch: &mut Batch) {
+    fn forget_upload(
+        &self,
+        account: AccountId,
+        hash: &BlobHash,
+        record: &UploadRecord,
+        batch: &mut Batch,
+    ) {
         batch
             .delete(keys::upload(account, hash))
             .delete(keys::upload_expiry(record.expires, account, hash))
@@ -188,22 +202,33 @@ impl Core {
             .put(keys::blob_candidate(self.now_ms(), hash), Bytes::new());
     }
 
-    async fn uploads(&self, account: AccountId) -> Result<Vec<(BlobHash, UploadRecord)>, store::Error> {
+    async fn uploads(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(BlobHash, UploadRecord)>, store::Error> {
         let page = Page::first(keys::uploads_of(account), UPLOADS_WAITING_MAX + 1);
         let rows = self.engine.scan(page).await?;
         let upload = |(key, bytes): (Bytes, Bytes)| {
-            let (_, hash) = keys::decode_upload(&key).ok_or_else(|| store::Error::bad_key("upload", &key))?;
+            let (_, hash) =
+                keys::decode_upload(&key).ok_or_else(|| store::Error::bad_key("upload", &key))?;
             Ok((hash, UploadRecord::from_bytes(&key, &bytes)?))
         };
         rows.into_iter().map(upload).collect()
     }
 
     /// The octets of a blob, or of a decoded section of one.
-    pub async fn read_blob(&self, who: &Caller, account: AccountId, id: BlobId) -> Result<Bytes, BlobError> {
+    pub async fn read_blob(
+        &self,
+        who: &Caller,
+        account: AccountId,
+        id: BlobId,
+    ) -> Result<Bytes, BlobError> {
         if !self.blob_is_visible(who, account, &id).await? {
             return Err(BlobError::NotFound);
         }
-        let whole = store::blob::get(&self.engine, &id.hash).await?.ok_or(BlobError::NotFound)?;
+        let whole = store::blob::get(&self.engine, &id.hash)
+            .await?
+            .ok_or(BlobError::NotFound)?;
         let Some(section) = id.section else {
             return Ok(whole);
         };
@@ -215,7 +240,12 @@ impl Core {
     }
 
     /// Whether the account refers to the blob in a way that `who` may see.
-    pub async fn blob_is_visible(&self, who: &Caller, account: AccountId, id: &BlobId) -> Result<bool, BlobError> {
+    pub async fn blob_is_visible(
+        &self,
+        who: &Caller,
+        account: AccountId,
+        id: &BlobId,
+    ) -> Result<bool, BlobError> {
         let standing = access::standing(who, account).map_err(BlobError::Account)?;
         let refs = self.blob_refs(account, &id.hash).await?;
         match standing {
@@ -225,11 +255,17 @@ impl Core {
     }
 
     /// The objects of an account that refer to a blob.
-    async fn blob_refs(&self, account: AccountId, hash: &BlobHash) -> Result<Vec<(DataType, u64)>, store::Error> {
+    async fn blob_refs(
+        &self,
+        account: AccountId,
+        hash: &BlobHash,
+    ) -> Result<Vec<(DataType, u64)>, store::Error> {
         let page = Page::first(keys::blob_refs_of(hash, account), REFERENCES_MAX).keys_only();
         let rows = self.engine.scan(page).await?;
         // What only a newer version can read refers to the blob for that version.
-        let refs = rows.iter().filter_map(|(key, _)| keys::decode_blob_ref(key));
+        let refs = rows
+            .iter()
+            .filter_map(|(key, _)| keys::decode_blob_ref(key));
         Ok(refs.map(|(_, _, data_type, id)| (data_type, id)).collect())
     }
 
@@ -255,12 +291,7 @@ impl Core {
         let handle = self.accounts.handle(account);
         let view = handle.view().await?;
         let mut rows = emails.into_iter().filter_map(|id| view.email(id));
-        let readable = rows.any(|row| {
-            row.mailboxes.iter().filter_map(|place| view.mailbox(place.mailbox)).any(|mailbox| {
-                let rights = access::mailbox_rights(who, Standing::Guest, &mailbox.record);
-                rights.contains(MailboxRights::READ_ITEMS)
-            })
-        });
+        let readable = rows.any(|row| is_email_visible(&view, who, Standing::Guest, row));
         Ok(readable)
     }
 
@@ -271,7 +302,8 @@ impl Core {
 
 /// The emails among the objects that refer to a blob.
 fn emails(refs: &[(DataType, u64)]) -> impl Iterator<Item = u64> + '_ {
-    let is_email = |(data_type, id): &&(DataType, u64)| *data_type == DataType::Email && *id != UPLOAD;
+    let is_email =
+        |(data_type, id): &&(DataType, u64)| *data_type == DataType::Email && *id != UPLOAD;
     refs.iter().filter(is_email).map(|(_, id)| *id)
 }
 

@@ -24,17 +24,21 @@ impl Core {
     /// Forgets uploads whose time is over. Returns whether there may be more to do.
     pub async fn expire_uploads(&self) -> Result<bool, store::Error> {
         let range = keys::upload_expiries_before(self.now_ms().saturating_add(1));
-        let rows = self.engine.scan(Page::first(range, UPLOADS_PER_ROUND).keys_only()).await?;
+        let rows = self
+            .engine
+            .scan(Page::first(range, UPLOADS_PER_ROUND).keys_only())
+            .await?;
         for (key, _) in &rows {
-            let (time, account, hash) =
-                keys::decode_upload_expiry(key).ok_or_else(|| store::Error::bad_key("upload expiry", key))?;
+            let (time, account, hash) = keys::decode_upload_expiry(key)
+                .ok_or_else(|| store::Error::bad_key("upload expiry", key))?;
             let upload = keys::upload(account, &hash);
             let mut batch = Batch::new();
             batch.delete(key.to_vec());
             let stored = self.engine.get(&upload).await?;
             // Uploaded again meanwhile, it has another time.
             if let Some(bytes) = stored
-                && UploadRecord::from_bytes(&upload, &bytes).is_ok_and(|record| record.expires == time)
+                && UploadRecord::from_bytes(&upload, &bytes)
+                    .is_ok_and(|record| record.expires == time)
             {
                 batch.assert(Assertion::Equals(upload.clone(), bytes));
                 batch.delete(upload);

@@ -6,17 +6,15 @@
 
 use bytes::Bytes;
 use jmap_types::{AccountId, DataType};
-use store::{
-    Change, ChangeKind, Record as _, decode_numbers,
-    engine::Batch,
-    keys, numbers,
-};
+use store::{Change, ChangeKind, Record as _, decode_numbers, engine::Batch, keys, numbers};
 
 use super::{
     ADDRESSES_PER_ACCOUNT_MAX, DirectoryError, Fence, GROUPS_PER_ACCOUNT_MAX, check_description,
     names::{self, AccountName, Address},
     read::Account,
-    records::{AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, PASSWORD},
+    records::{
+        AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, PASSWORD,
+    },
 };
 use crate::{
     Core, access,
@@ -52,7 +50,10 @@ impl NewAccount {
     }
 
     pub fn group(name: impl Into<String>) -> Self {
-        Self { kind: AccountKind::Group, ..Self::person(name, None) }
+        Self {
+            kind: AccountKind::Group,
+            ..Self::person(name, None)
+        }
     }
 }
 
@@ -61,22 +62,34 @@ const NEXT_ACCOUNT: &str = "next account";
 
 impl Core {
     /// Makes an account with its mailboxes.
-    pub async fn add_account(&self, who: &Caller, new: NewAccount) -> Result<Account, DirectoryError> {
+    pub async fn add_account(
+        &self,
+        who: &Caller,
+        new: NewAccount,
+    ) -> Result<Account, DirectoryError> {
         access::may_administer(who)?;
         check_description(&new.description)?;
         let name = &names::account(&new.name)?;
-        let secret = new.password.as_ref().filter(|_| new.kind == AccountKind::Person);
+        let secret = new
+            .password
+            .as_ref()
+            .filter(|_| new.kind == AccountKind::Person);
         let hash = &match secret {
             Some(secret) => Some(self.hash_password(secret, &name.to_string()).await?),
             None => None,
         };
         let new = &new;
-        self.change_directory(|| self.try_add_account(name, new, hash.as_deref())).await
+        self.change_directory(|| self.try_add_account(name, new, hash.as_deref()))
+            .await
     }
 
     /// Makes an administrator on a server that has no account of this name; the domain too, where the name is an
     /// address.
-    pub async fn bootstrap_admin(&self, name: &str, password: Secret<String>) -> Result<Account, DirectoryError> {
+    pub async fn bootstrap_admin(
+        &self,
+        name: &str,
+        password: Secret<String>,
+    ) -> Result<Account, DirectoryError> {
         let server = Caller::server();
         if let AccountName::Address(address) = names::account(name)? {
             match self.add_domain(&server, &address.domain).await {
@@ -84,12 +97,19 @@ impl Core {
                 Err(error) => return Err(error),
             }
         }
-        let new = NewAccount { role: Role::Administrator, ..NewAccount::person(name, Some(password)) };
+        let new = NewAccount {
+            role: Role::Administrator,
+            ..NewAccount::person(name, Some(password))
+        };
         self.add_account(&server, new).await
     }
 
     /// Checks a new password, and gives its stored form.
-    pub(super) async fn hash_password(&self, secret: &Secret<String>, login: &str) -> Result<String, DirectoryError> {
+    pub(super) async fn hash_password(
+        &self,
+        secret: &Secret<String>,
+        login: &str,
+    ) -> Result<String, DirectoryError> {
         password::check_new(secret, login)?;
         let hashed = self.directory.hasher.hash(secret).await;
         hashed.map_err(|error| {
@@ -142,15 +162,26 @@ impl Core {
         txn.put_record(keys::account(id), &record);
         txn.put(keys::login_name(&login), numbers(&[number]));
         if let AccountName::Address(_) = name {
-            txn.put_record(keys::address(&login), &AddressRecord { targets: vec![number] });
+            txn.put_record(
+                keys::address(&login),
+                &AddressRecord {
+                    targets: vec![number],
+                },
+            );
         }
         if let Some(hash) = hash {
-            txn.put_record(keys::credential(id, PASSWORD), &password_record(hash, now.seconds()));
+            txn.put_record(
+                keys::credential(id, PASSWORD),
+                &password_record(hash, now.seconds()),
+            );
         }
         txn.assert(fence.assertion());
         txn.put(fence.key, numbers(&[fence.next]));
         txn.commit().await?;
-        Ok(Account { id, record: record.into() })
+        Ok(Account {
+            id,
+            record: record.into(),
+        })
     }
 
     /// The domain is served under this name, and nobody has the address.
@@ -172,7 +203,10 @@ impl Core {
 
     /// The record of an account that exists, as of now.
     pub(super) async fn existing(&self, id: AccountId) -> Result<AccountRecord, DirectoryError> {
-        let record = self.stored_account(id).await?.filter(|record| !record.removed);
+        let record = self
+            .stored_account(id)
+            .await?
+            .filter(|record| !record.removed);
         record.ok_or_else(|| DirectoryError::NotFound(id.to_string()))
     }
 
@@ -186,23 +220,39 @@ impl Core {
     ) -> Result<Account, DirectoryError> {
         batch.put(keys::account(id), record.to_bytes());
         self.commit_directory(fence, batch).await?;
-        Ok(Account { id, record: record.into() })
+        Ok(Account {
+            id,
+            record: record.into(),
+        })
     }
 
     /// An account, for an administrator or its owner.
     pub async fn account(&self, who: &Caller, id: AccountId) -> Result<Account, DirectoryError> {
         access::may_manage_account(who, id)?;
-        Ok(Account { id, record: self.existing(id).await?.into() })
+        Ok(Account {
+            id,
+            record: self.existing(id).await?.into(),
+        })
     }
 
     /// Gives an account another address.
-    pub async fn add_alias(&self, who: &Caller, id: AccountId, address: &str) -> Result<Account, DirectoryError> {
+    pub async fn add_alias(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        address: &str,
+    ) -> Result<Account, DirectoryError> {
         access::may_administer(who)?;
         let address = &names::address(address)?;
-        self.change_directory(|| self.try_add_alias(id, address)).await
+        self.change_directory(|| self.try_add_alias(id, address))
+            .await
     }
 
-    async fn try_add_alias(&self, id: AccountId, address: &Address) -> Result<Account, DirectoryError> {
+    async fn try_add_alias(
+        &self,
+        id: AccountId,
+        address: &Address,
+    ) -> Result<Account, DirectoryError> {
         let fence = self.fence().await?;
         let mut record = self.existing(id).await?;
         self.check_new_address(address).await?;
@@ -211,24 +261,38 @@ impl Core {
         }
         let address = address.to_string();
         let mut batch = Batch::new();
-        let targets = AddressRecord { targets: vec![id.number()] };
+        let targets = AddressRecord {
+            targets: vec![id.number()],
+        };
         batch.put(keys::address(&address), targets.to_bytes());
         record.addresses.push(address);
         self.commit_account(fence, id, record, batch).await
     }
 
     /// Takes an address from an account. Refused for the one that it logs in as.
-    pub async fn remove_alias(&self, who: &Caller, id: AccountId, address: &str) -> Result<Account, DirectoryError> {
+    pub async fn remove_alias(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        address: &str,
+    ) -> Result<Account, DirectoryError> {
         access::may_administer(who)?;
         let address = &names::address(address)?.to_string();
-        self.change_directory(|| self.try_remove_alias(id, address)).await
+        self.change_directory(|| self.try_remove_alias(id, address))
+            .await
     }
 
-    async fn try_remove_alias(&self, id: AccountId, address: &str) -> Result<Account, DirectoryError> {
+    async fn try_remove_alias(
+        &self,
+        id: AccountId,
+        address: &str,
+    ) -> Result<Account, DirectoryError> {
         let fence = self.fence().await?;
         let mut record = self.existing(id).await?;
         if record.name == address {
-            return Err(DirectoryError::InUse("the account logs in by this address".into()));
+            return Err(DirectoryError::InUse(
+                "the account logs in by this address".into(),
+            ));
         }
         let at = record.addresses.iter().position(|known| known == address);
         let at = at.ok_or_else(|| DirectoryError::NotFound(address.to_owned()))?;
@@ -240,13 +304,22 @@ impl Core {
 
     /// Lets an account log in by another name. Where the name is an address, the account gets it if nobody has it;
     /// the former name stays an address of the account.
-    pub async fn rename_account(&self, who: &Caller, id: AccountId, name: &str) -> Result<Account, DirectoryError> {
+    pub async fn rename_account(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        name: &str,
+    ) -> Result<Account, DirectoryError> {
         access::may_administer(who)?;
         let name = &names::account(name)?;
         self.change_directory(|| self.try_rename(id, name)).await
     }
 
-    async fn try_rename(&self, id: AccountId, name: &AccountName) -> Result<Account, DirectoryError> {
+    async fn try_rename(
+        &self,
+        id: AccountId,
+        name: &AccountName,
+    ) -> Result<Account, DirectoryError> {
         let fence = self.fence().await?;
         let mut record = self.existing(id).await?;
         let login = name.to_string();
@@ -260,7 +333,9 @@ impl Core {
                 Some(at) => drop(record.addresses.remove(at)),
                 None => {
                     self.check_new_address(address).await?;
-                    let targets = AddressRecord { targets: vec![id.number()] };
+                    let targets = AddressRecord {
+                        targets: vec![id.number()],
+                    };
                     batch.put(keys::address(&login), targets.to_bytes());
                 }
             }
@@ -274,7 +349,12 @@ impl Core {
     }
 
     /// Lets an account log in and get mail, or not.
-    pub async fn set_disabled(&self, who: &Caller, id: AccountId, disabled: bool) -> Result<Account, DirectoryError> {
+    pub async fn set_disabled(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        disabled: bool,
+    ) -> Result<Account, DirectoryError> {
         access::may_administer(who)?;
         self.change_account(id, |record| {
             record.disabled = disabled;
@@ -283,7 +363,12 @@ impl Core {
         .await
     }
 
-    pub async fn set_role(&self, who: &Caller, id: AccountId, role: Role) -> Result<Account, DirectoryError> {
+    pub async fn set_role(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        role: Role,
+    ) -> Result<Account, DirectoryError> {
         access::may_administer(who)?;
         self.change_account(id, |record| record.role = role).await
     }
@@ -296,7 +381,8 @@ impl Core {
     ) -> Result<Account, DirectoryError> {
         access::may_administer(who)?;
         check_description(description)?;
-        self.change_account(id, |record| record.description = description.to_owned()).await
+        self.change_account(id, |record| record.description = description.to_owned())
+            .await
     }
 
     /// Octets that the account may use. `None`: the server's default. 0: no limit.
@@ -307,7 +393,9 @@ impl Core {
         quota_octets: Option<u64>,
     ) -> Result<Account, DirectoryError> {
         access::may_administer(who)?;
-        let account = self.change_account(id, |record| record.quota_octets = quota_octets).await?;
+        let account = self
+            .change_account(id, |record| record.quota_octets = quota_octets)
+            .await?;
         // RFC 9425 §4.3: clients hear of the new limit.
         let handle = self.accounts.handle(id);
         let mut txn = handle.writer.begin().await?;
@@ -332,18 +420,32 @@ impl Core {
     }
 
     /// Makes an account a member of a group. It is none twice: that changes nothing.
-    pub async fn add_member(&self, who: &Caller, group: AccountId, member: AccountId) -> Result<(), DirectoryError> {
+    pub async fn add_member(
+        &self,
+        who: &Caller,
+        group: AccountId,
+        member: AccountId,
+    ) -> Result<(), DirectoryError> {
         access::may_administer(who)?;
-        self.change_directory(|| self.try_add_member(group, member)).await
+        self.change_directory(|| self.try_add_member(group, member))
+            .await
     }
 
-    async fn try_add_member(&self, group: AccountId, member: AccountId) -> Result<(), DirectoryError> {
+    async fn try_add_member(
+        &self,
+        group: AccountId,
+        member: AccountId,
+    ) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
         if self.existing(group).await?.kind != AccountKind::Group {
-            return Err(DirectoryError::InvalidName { why: "the account is not a group" });
+            return Err(DirectoryError::InvalidName {
+                why: "the account is not a group",
+            });
         }
         if self.existing(member).await?.kind != AccountKind::Person {
-            return Err(DirectoryError::InvalidName { why: "a group is no member of a group" });
+            return Err(DirectoryError::InvalidName {
+                why: "a group is no member of a group",
+            });
         }
         if self.rows(keys::memberships_of(member), true).await?.len() >= GROUPS_PER_ACCOUNT_MAX {
             return Err(DirectoryError::TooMany("groups of one account"));
@@ -353,7 +455,12 @@ impl Core {
         Ok(self.commit_directory(fence, batch).await?)
     }
 
-    pub async fn remove_member(&self, who: &Caller, group: AccountId, member: AccountId) -> Result<(), DirectoryError> {
+    pub async fn remove_member(
+        &self,
+        who: &Caller,
+        group: AccountId,
+        member: AccountId,
+    ) -> Result<(), DirectoryError> {
         access::may_administer(who)?;
         self.change_directory(|| async move {
             let fence = self.fence().await?;
@@ -369,13 +476,20 @@ impl Core {
     }
 
     /// The members of a group, by id.
-    pub async fn members(&self, who: &Caller, group: AccountId) -> Result<Vec<Account>, DirectoryError> {
+    pub async fn members(
+        &self,
+        who: &Caller,
+        group: AccountId,
+    ) -> Result<Vec<Account>, DirectoryError> {
         access::may_administer(who)?;
         let mut members = Vec::new();
         // Memberships are ordered by member: all of them are looked at.
-        for (key, _) in self.rows(keys::all(keys::Subspace::Membership), true).await? {
-            let (member, of) =
-                keys::decode_membership(&key).ok_or_else(|| store::Error::bad_key("membership", &key))?;
+        for (key, _) in self
+            .rows(keys::all(keys::Subspace::Membership), true)
+            .await?
+        {
+            let (member, of) = keys::decode_membership(&key)
+                .ok_or_else(|| store::Error::bad_key("membership", &key))?;
             if of == group
                 && let Some(record) = self.account_record(member).await?
             {

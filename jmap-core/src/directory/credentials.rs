@@ -51,10 +51,13 @@ impl Core {
         access::may_manage_account(who, id)?;
         let record = self.existing(id).await?;
         if record.kind == AccountKind::Group {
-            return Err(DirectoryError::InvalidName { why: "nobody logs in as a group" });
+            return Err(DirectoryError::InvalidName {
+                why: "nobody logs in as a group",
+            });
         }
         let hash = &self.hash_password(secret, &record.name).await?;
-        self.change_directory(|| self.try_set_password(id, hash)).await
+        self.change_directory(|| self.try_set_password(id, hash))
+            .await
     }
 
     async fn try_set_password(&self, id: AccountId, hash: &str) -> Result<(), DirectoryError> {
@@ -64,7 +67,9 @@ impl Core {
         let mut batch = Batch::new();
         let credential = password_record(hash, self.clock.now().seconds());
         batch.put(keys::credential(id, PASSWORD), credential.to_bytes());
-        self.commit_account(fence, id, record, batch).await.map(drop)
+        self.commit_account(fence, id, record, batch)
+            .await
+            .map(drop)
     }
 
     /// Puts a stronger hash of the same password in place of `old`, unless it was changed meanwhile.
@@ -75,19 +80,32 @@ impl Core {
         hash: &str,
     ) -> Result<(), store::Error> {
         let key = keys::credential(id, PASSWORD);
-        let new = CredentialRecord { password_hash: Some(hash.to_owned()), ..old.clone() };
+        let new = CredentialRecord {
+            password_hash: Some(hash.to_owned()),
+            ..old.clone()
+        };
         let mut batch = Batch::new();
-        batch.assert(store::engine::Assertion::Equals(key.clone(), old.to_bytes()));
+        batch.assert(store::engine::Assertion::Equals(
+            key.clone(),
+            old.to_bytes(),
+        ));
         batch.put(key, new.to_bytes());
         Ok(self.engine.commit(batch).await?)
     }
 
     /// The credentials of an account, by number.
-    pub async fn credentials(&self, who: &Caller, id: AccountId) -> Result<Vec<Credential>, DirectoryError> {
+    pub async fn credentials(
+        &self,
+        who: &Caller,
+        id: AccountId,
+    ) -> Result<Vec<Credential>, DirectoryError> {
         access::may_manage_account(who, id)?;
         self.existing(id).await?;
         let records = self.credential_records(id).await?;
-        Ok(records.iter().map(|(number, record)| credential(*number, record)).collect())
+        Ok(records
+            .iter()
+            .map(|(number, record)| credential(*number, record))
+            .collect())
     }
 
     /// Makes an app password, good for whatever its account's password is good for.
@@ -100,7 +118,13 @@ impl Core {
     ) -> Result<Issued, DirectoryError> {
         access::may_manage_account(who, id)?;
         let minted = token::mint_app_password(&*self.rng);
-        let record = self.issue(CredentialKind::AppPassword, description, expires, &minted.id.0, &minted.hash)?;
+        let record = self.issue(
+            CredentialKind::AppPassword,
+            description,
+            expires,
+            &minted.id.0,
+            &minted.hash,
+        )?;
         self.add_credential(id, record, minted.text).await
     }
 
@@ -114,7 +138,13 @@ impl Core {
     ) -> Result<Issued, DirectoryError> {
         access::may_manage_account(who, id)?;
         let minted = token::mint_bearer(&*self.rng);
-        let record = self.issue(CredentialKind::Token, description, expires, &minted.id.0, &minted.hash)?;
+        let record = self.issue(
+            CredentialKind::Token,
+            description,
+            expires,
+            &minted.id.0,
+            &minted.hash,
+        )?;
         self.add_credential(id, record, minted.text).await
     }
 
@@ -145,15 +175,26 @@ impl Core {
         secret: Secret<String>,
     ) -> Result<Issued, DirectoryError> {
         let new = &record;
-        let number = self.change_directory(|| self.try_add_credential(id, new)).await?;
-        Ok(Issued { credential: credential(number, &record), secret })
+        let number = self
+            .change_directory(|| self.try_add_credential(id, new))
+            .await?;
+        Ok(Issued {
+            credential: credential(number, &record),
+            secret,
+        })
     }
 
-    async fn try_add_credential(&self, id: AccountId, new: &CredentialRecord) -> Result<u64, DirectoryError> {
+    async fn try_add_credential(
+        &self,
+        id: AccountId,
+        new: &CredentialRecord,
+    ) -> Result<u64, DirectoryError> {
         let fence = self.fence().await?;
         let mut record = self.existing(id).await?;
         if record.kind == AccountKind::Group {
-            return Err(DirectoryError::InvalidName { why: "nobody logs in as a group" });
+            return Err(DirectoryError::InvalidName {
+                why: "nobody logs in as a group",
+            });
         }
         let known = self.credential_records(id).await?;
         if known.len() >= CREDENTIALS_PER_ACCOUNT_MAX {
@@ -162,9 +203,9 @@ impl Core {
         let key = keys::credential_lookup(&new.lookup);
         let taken = match new.kind {
             CredentialKind::Token => self.engine.get(&key).await?.is_some(),
-            CredentialKind::AppPassword | CredentialKind::Password => {
-                known.iter().any(|(_, record)| record.kind == new.kind && record.lookup == new.lookup)
-            }
+            CredentialKind::AppPassword | CredentialKind::Password => known
+                .iter()
+                .any(|(_, record)| record.kind == new.kind && record.lookup == new.lookup),
         };
         if taken {
             // One in 2^40 at the most: whoever asked may ask again.
@@ -183,7 +224,12 @@ impl Core {
     }
 
     /// Takes a credential away; it is good for nothing from this moment on.
-    pub async fn revoke_credential(&self, who: &Caller, id: AccountId, number: u64) -> Result<(), DirectoryError> {
+    pub async fn revoke_credential(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        number: u64,
+    ) -> Result<(), DirectoryError> {
         access::may_manage_account(who, id)?;
         self.change_directory(|| self.try_revoke(id, number)).await
     }
@@ -193,14 +239,17 @@ impl Core {
         let mut record = self.existing(id).await?;
         let key = keys::credential(id, number);
         let stored: Option<CredentialRecord> = self.stored(&key).await?;
-        let stored = stored.ok_or_else(|| DirectoryError::NotFound(format!("credential {number}")))?;
+        let stored =
+            stored.ok_or_else(|| DirectoryError::NotFound(format!("credential {number}")))?;
         record.generation += 1;
         let mut batch = Batch::new();
         batch.delete(key);
         if stored.kind == CredentialKind::Token {
             batch.delete(keys::credential_lookup(&stored.lookup));
         }
-        self.commit_account(fence, id, record, batch).await.map(drop)
+        self.commit_account(fence, id, record, batch)
+            .await
+            .map(drop)
     }
 }
 

@@ -43,14 +43,25 @@ impl Core {
         if self.engine.get(&key).await?.is_some() {
             return Err(DirectoryError::AlreadyExists(name.to_owned()));
         }
-        if self.rows(keys::all(keys::Subspace::Domain), true).await?.len() >= DOMAINS_MAX {
+        if self
+            .rows(keys::all(keys::Subspace::Domain), true)
+            .await?
+            .len()
+            >= DOMAINS_MAX
+        {
             return Err(DirectoryError::TooMany("domains"));
         }
-        let record = DomainRecord { created: self.clock.now().seconds(), ..DomainRecord::default() };
+        let record = DomainRecord {
+            created: self.clock.now().seconds(),
+            ..DomainRecord::default()
+        };
         let mut batch = Batch::new();
         batch.put(key, record.to_bytes());
         self.commit_directory(fence, batch).await?;
-        Ok(Domain { name: name.to_owned(), record })
+        Ok(Domain {
+            name: name.to_owned(),
+            record,
+        })
     }
 
     /// Serves a domain no more. Refused while accounts have addresses there.
@@ -67,10 +78,14 @@ impl Core {
             return Err(DirectoryError::NotFound(name.to_owned()));
         }
         if let Some(address) = self.address_in(name).await? {
-            return Err(DirectoryError::InUse(format!("the domain has addresses, such as {address}")));
+            return Err(DirectoryError::InUse(format!(
+                "the domain has addresses, such as {address}"
+            )));
         }
         if let Some(alias) = self.alias_of(name).await? {
-            return Err(DirectoryError::InUse(format!("the domain {alias} is an alias of it")));
+            return Err(DirectoryError::InUse(format!(
+                "the domain {alias} is an alias of it"
+            )));
         }
         let mut batch = Batch::new();
         batch.delete(key);
@@ -102,10 +117,15 @@ impl Core {
         access::may_administer(who)?;
         let name = &names::domain(name)?;
         let change = &change;
-        self.change_directory(|| self.try_set_domain(name, change)).await
+        self.change_directory(|| self.try_set_domain(name, change))
+            .await
     }
 
-    async fn try_set_domain(&self, name: &str, change: &DomainChange) -> Result<Domain, DirectoryError> {
+    async fn try_set_domain(
+        &self,
+        name: &str,
+        change: &DomainChange,
+    ) -> Result<Domain, DirectoryError> {
         let fence = self.fence().await?;
         let key = keys::domain(name);
         let stored: Option<DomainRecord> = self.stored(&key).await?;
@@ -129,20 +149,29 @@ impl Core {
         let mut batch = Batch::new();
         batch.put(key, record.to_bytes());
         self.commit_directory(fence, batch).await?;
-        Ok(Domain { name: name.to_owned(), record })
+        Ok(Domain {
+            name: name.to_owned(),
+            record,
+        })
     }
 
     async fn check_alias(&self, name: &str, target: &str) -> Result<String, DirectoryError> {
         let found: Option<DomainRecord> = self.stored(&keys::domain(target)).await?;
         let record = found.ok_or_else(|| DirectoryError::NotFound(target.to_owned()))?;
         if target == name || record.alias_of.is_some() {
-            return Err(DirectoryError::InUse(format!("{target} is an alias itself")));
+            return Err(DirectoryError::InUse(format!(
+                "{target} is an alias itself"
+            )));
         }
         if let Some(address) = self.address_in(name).await? {
-            return Err(DirectoryError::InUse(format!("the domain has addresses, such as {address}")));
+            return Err(DirectoryError::InUse(format!(
+                "the domain has addresses, such as {address}"
+            )));
         }
         if let Some(alias) = self.alias_of(name).await? {
-            return Err(DirectoryError::InUse(format!("the domain {alias} is an alias of it")));
+            return Err(DirectoryError::InUse(format!(
+                "the domain {alias} is an alias of it"
+            )));
         }
         Ok(target.to_owned())
     }
@@ -153,8 +182,13 @@ impl Core {
         let suffix = format!("@{domain}");
         let mut range = keys::all(keys::Subspace::Address);
         loop {
-            let rows = self.engine.scan(Page::first(range.clone(), ROWS_PER_PAGE).keys_only()).await?;
-            let mut in_domain = rows.iter().filter(|(key, _)| key.ends_with(suffix.as_bytes()));
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS_PER_PAGE).keys_only())
+                .await?;
+            let mut in_domain = rows
+                .iter()
+                .filter(|(key, _)| key.ends_with(suffix.as_bytes()));
             if let Some((key, _)) = in_domain.next() {
                 let address = key.get(1..).unwrap_or_default();
                 return Ok(Some(String::from_utf8_lossy(address).into_owned()));

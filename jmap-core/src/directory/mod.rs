@@ -14,7 +14,7 @@ pub mod records;
 mod remove;
 mod resolve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     future::Future,
@@ -40,7 +40,10 @@ pub use records::{AccountKind, AccountRecord, CredentialKind};
 
 use crate::{
     Core,
-    auth::{LoginLimits, LoginRate, PasswordHasher, VerifiedCache, password::PolicyError, token::TokenId},
+    auth::{
+        LoginLimits, LoginRate, PasswordHasher, VerifiedCache, password::PolicyError,
+        token::TokenId,
+    },
     caller::Caller,
     clock::Clock,
     rng::Rng,
@@ -151,7 +154,10 @@ impl<K: Eq + std::hash::Hash, V: Clone> Remembered<K, V> {
     where
         Q: std::hash::Hash + quick_cache::Equivalent<K> + ?Sized,
     {
-        self.0.get(key).filter(|(of, _)| *of == generation).map(|(_, value)| value)
+        self.0
+            .get(key)
+            .filter(|(of, _)| *of == generation)
+            .map(|(_, value)| value)
     }
 
     /// `generation`: as it was before what led to `value` was read.
@@ -229,7 +235,8 @@ impl Core {
 }
 
 fn check_description(description: &str) -> Result<(), DirectoryError> {
-    let valid = description.chars().count() <= DESCRIPTION_CHARACTERS_MAX && !description.chars().any(char::is_control);
+    let valid = description.chars().count() <= DESCRIPTION_CHARACTERS_MAX
+        && !description.chars().any(char::is_control);
     valid.then_some(()).ok_or(DirectoryError::InvalidName {
         why: "a description is one line of at most 500 characters",
     })

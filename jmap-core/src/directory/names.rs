@@ -54,7 +54,9 @@ pub fn domain(text: &str) -> Result<String, DirectoryError> {
     }
     let labels_are_valid = name.split('.').all(|label| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     });
@@ -72,7 +74,9 @@ pub fn domain(text: &str) -> Result<String, DirectoryError> {
 fn plain_ascii(text: &str) -> Option<String> {
     let has_a_label = || {
         text.split('.').any(|label| {
-            label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"))
+            label
+                .get(..4)
+                .is_some_and(|start| start.eq_ignore_ascii_case("xn--"))
         })
     };
     (text.is_ascii() && !has_a_label()).then(|| text.to_ascii_lowercase())
@@ -85,7 +89,9 @@ fn mapped(text: &str) -> Result<String, DirectoryError> {
         uts46::Hyphens::Check,
         uts46::DnsLength::Verify,
     );
-    ascii.map(Cow::into_owned).map_err(|_| invalid("the domain is not a valid internationalized name"))
+    ascii
+        .map(Cow::into_owned)
+        .map_err(|_| invalid("the domain is not a valid internationalized name"))
 }
 
 /// The stored form of a local part: a dot-string, whose quotes count for nothing.
@@ -101,8 +107,14 @@ pub fn local_part(text: &str) -> Result<String, DirectoryError> {
     if name.len() > LOCAL_PART_OCTETS_MAX {
         return Err(invalid("the part before the @ is too long"));
     }
-    if !name.chars().all(is_atom) || name.starts_with('.') || name.ends_with('.') || name.contains("..") {
-        return Err(invalid("the part before the @ has a character that is not allowed"));
+    if !name.chars().all(is_atom)
+        || name.starts_with('.')
+        || name.ends_with('.')
+        || name.contains("..")
+    {
+        return Err(invalid(
+            "the part before the @ has a character that is not allowed",
+        ));
     }
     Ok(name)
 }
@@ -131,8 +143,8 @@ fn unquote(text: &str) -> Result<Cow<'_, str>, DirectoryError> {
 fn is_atom(character: char) -> bool {
     match character {
         'a'..='z' | 'A'..='Z' | '0'..='9' | '.' => true,
-        '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`' | '{' | '|' | '}'
-        | '~' => true,
+        '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_'
+        | '`' | '{' | '|' | '}' | '~' => true,
         other => !other.is_ascii() && !other.is_control() && !other.is_whitespace(),
     }
 }
@@ -142,7 +154,10 @@ pub fn address(text: &str) -> Result<Address, DirectoryError> {
     let Some((local, domain_text)) = text.trim().rsplit_once('@') else {
         return Err(invalid("the address has no @"));
     };
-    Ok(Address { local: local_part(local)?, domain: domain(domain_text)? })
+    Ok(Address {
+        local: local_part(local)?,
+        domain: domain(domain_text)?,
+    })
 }
 
 /// The stored form of an account's name: an address, or a word.
@@ -153,9 +168,13 @@ pub fn account(text: &str) -> Result<AccountName, DirectoryError> {
     }
     let name = text.to_ascii_lowercase();
     let valid = (1..=BARE_NAME_OCTETS_MAX).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     if !valid {
-        return Err(invalid("a name without an @ has letters, digits, dots, dashes and underscores"));
+        return Err(invalid(
+            "a name without an @ has letters, digits, dots, dashes and underscores",
+        ));
     }
     Ok(AccountName::Bare(name))
 }

@@ -55,18 +55,28 @@ const ROWS_PER_PAGE: usize = 1000;
 
 impl Core {
     /// The record of an account; `None` when there is none, or it was removed.
-    pub(crate) async fn account_record(&self, id: AccountId) -> Result<Option<Arc<AccountRecord>>, store::Error> {
+    pub(crate) async fn account_record(
+        &self,
+        id: AccountId,
+    ) -> Result<Option<Arc<AccountRecord>>, store::Error> {
         let generation = self.directory.generation();
         if let Some(known) = self.directory.accounts.get(&id, generation) {
             return Ok(known);
         }
-        let record = self.stored_account(id).await?.filter(|record| !record.removed).map(Arc::new);
+        let record = self
+            .stored_account(id)
+            .await?
+            .filter(|record| !record.removed)
+            .map(Arc::new);
         self.directory.accounts.put(id, generation, record.clone());
         Ok(record)
     }
 
     /// As it is on disk, also when it was removed.
-    pub(super) async fn stored_account(&self, id: AccountId) -> Result<Option<AccountRecord>, store::Error> {
+    pub(super) async fn stored_account(
+        &self,
+        id: AccountId,
+    ) -> Result<Option<AccountRecord>, store::Error> {
         self.stored(&keys::account(id)).await
     }
 
@@ -76,7 +86,10 @@ impl Core {
     }
 
     /// The account that logs in as `name`, which is in its stored form.
-    pub(crate) async fn account_of_login(&self, name: &str) -> Result<Option<AccountId>, store::Error> {
+    pub(crate) async fn account_of_login(
+        &self,
+        name: &str,
+    ) -> Result<Option<AccountId>, store::Error> {
         let generation = self.directory.generation();
         if let Some(known) = self.directory.logins.get(name, generation) {
             return Ok(known);
@@ -86,7 +99,9 @@ impl Core {
             Some(bytes) => Some(AccountId::new(decode_numbers::<1>(&key, &bytes)?[0])),
             None => None,
         };
-        self.directory.logins.put(name.to_owned(), generation, account);
+        self.directory
+            .logins
+            .put(name.to_owned(), generation, account);
         Ok(account)
     }
 
@@ -94,7 +109,10 @@ impl Core {
     pub async fn account_named(&self, name: &str) -> Result<Account, DirectoryError> {
         let stored_name = names::account(name)?;
         let not_found = || DirectoryError::NotFound(stored_name.to_string());
-        let id = match (self.account_of_login(&stored_name.to_string()).await?, &stored_name) {
+        let id = match (
+            self.account_of_login(&stored_name.to_string()).await?,
+            &stored_name,
+        ) {
             (Some(id), _) => id,
             (None, AccountName::Address(address)) => {
                 let record = self.address_record(&address.to_string()).await?;
@@ -112,10 +130,14 @@ impl Core {
         access::may_administer(who)?;
         let mut accounts = Vec::new();
         for (key, bytes) in self.rows(keys::all(keys::Subspace::Account), false).await? {
-            let id = keys::decode_account(&key).ok_or_else(|| store::Error::bad_key("account", &key))?;
+            let id =
+                keys::decode_account(&key).ok_or_else(|| store::Error::bad_key("account", &key))?;
             match AccountRecord::from_bytes(&key, &bytes) {
                 Ok(record) if record.removed => {}
-                Ok(record) => accounts.push(Account { id, record: Arc::new(record) }),
+                Ok(record) => accounts.push(Account {
+                    id,
+                    record: Arc::new(record),
+                }),
                 // Invariant 5: the others can still be administered.
                 Err(error) => tracing::error!(%error, "an account record is left out"),
             }
@@ -176,7 +198,8 @@ impl Core {
         };
         let [account, credential] = decode_numbers(&key, &bytes)?;
         let account = AccountId::new(account);
-        let record: Option<CredentialRecord> = self.stored(&keys::credential(account, credential)).await?;
+        let record: Option<CredentialRecord> =
+            self.stored(&keys::credential(account, credential)).await?;
         Ok(record.map(|record| Token {
             account,
             credential,
@@ -193,16 +216,21 @@ impl Core {
         credential: u64,
         generation: u64,
     ) -> Result<Caller, store::Error> {
-        if let Some(caller) = self.directory.callers.get(&(account, credential), generation) {
+        if let Some(caller) = self
+            .directory
+            .callers
+            .get(&(account, credential), generation)
+        {
             return Ok(caller);
         }
         let groups = self.groups_of(account).await?;
         let mut shares = Vec::new();
         for grantee in std::iter::once(account).chain(groups.iter().copied()) {
             for (key, _) in self.rows(keys::shared_with_of(grantee), true).await? {
-                let (_, owner) =
-                    keys::decode_shared_with(&key).ok_or_else(|| store::Error::bad_key("share", &key))?;
-                let is_new = owner != account && !groups.contains(&owner) && !shares.contains(&owner);
+                let (_, owner) = keys::decode_shared_with(&key)
+                    .ok_or_else(|| store::Error::bad_key("share", &key))?;
+                let is_new =
+                    owner != account && !groups.contains(&owner) && !shares.contains(&owner);
                 if is_new && self.account_record(owner).await?.is_some() {
                     shares.push(owner);
                 }
@@ -216,17 +244,26 @@ impl Core {
             groups,
             shares,
         });
-        self.directory.callers.put((account, credential), generation, caller.clone());
+        self.directory
+            .callers
+            .put((account, credential), generation, caller.clone());
         Ok(caller)
     }
 
     /// The groups that an account is a member of.
-    pub(super) async fn groups_of(&self, member: AccountId) -> Result<Vec<AccountId>, store::Error> {
+    pub(super) async fn groups_of(
+        &self,
+        member: AccountId,
+    ) -> Result<Vec<AccountId>, store::Error> {
         let mut groups = Vec::new();
         for (key, _) in self.rows(keys::memberships_of(member), true).await? {
-            let (_, group) =
-                keys::decode_membership(&key).ok_or_else(|| store::Error::bad_key("membership", &key))?;
-            if self.account_record(group).await?.is_some_and(|group| !group.disabled) {
+            let (_, group) = keys::decode_membership(&key)
+                .ok_or_else(|| store::Error::bad_key("membership", &key))?;
+            if self
+                .account_record(group)
+                .await?
+                .is_some_and(|group| !group.disabled)
+            {
                 groups.push(group);
             }
         }
@@ -251,7 +288,11 @@ impl Core {
     }
 
     /// What `id` is to `who`; `None` when they may not know of it.
-    pub async fn account_info(&self, who: &Caller, id: AccountId) -> Result<Option<AccountInfo>, store::Error> {
+    pub async fn account_info(
+        &self,
+        who: &Caller,
+        id: AccountId,
+    ) -> Result<Option<AccountInfo>, store::Error> {
         let Ok(standing) = access::standing(who, id) else {
             return Ok(None);
         };

@@ -40,7 +40,9 @@ impl Core {
     pub async fn remove_account(&self, who: &Caller, id: AccountId) -> Result<(), DirectoryError> {
         access::may_administer(who)?;
         if who.account == id {
-            return Err(DirectoryError::InUse("an administrator can't remove their own account".into()));
+            return Err(DirectoryError::InUse(
+                "an administrator can't remove their own account".into(),
+            ));
         }
         self.change_directory(|| self.try_mark_removed(id)).await?;
         Ok(self.finish_removal(id).await?)
@@ -75,14 +77,17 @@ impl Core {
         record.disabled = true;
         record.removed = true;
         record.generation += 1;
-        self.commit_account(fence, id, record, batch).await.map(drop)
+        self.commit_account(fence, id, record, batch)
+            .await
+            .map(drop)
     }
 
     /// Goes on with removals that a crash or a fault interrupted. Returns how many accounts went.
     pub async fn resume_removals(&self) -> Result<usize, store::Error> {
         let mut finished = 0;
         for (key, bytes) in self.rows(keys::all(Subspace::Account), false).await? {
-            let is_removed = AccountRecord::from_bytes(&key, &bytes).is_ok_and(|record| record.removed);
+            let is_removed =
+                AccountRecord::from_bytes(&key, &bytes).is_ok_and(|record| record.removed);
             if let (true, Some(id)) = (is_removed, keys::decode_account(&key)) {
                 self.finish_removal(id).await?;
                 finished += 1;
@@ -122,10 +127,15 @@ impl Core {
         let now = u64::try_from(self.clock.now().0).unwrap_or(0);
         let mut range = keys::all(Subspace::BlobRef);
         loop {
-            let rows = self.engine.scan(Page::first(range.clone(), ROWS_PER_BATCH).keys_only()).await?;
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS_PER_BATCH).keys_only())
+                .await?;
             let mut batch = Batch::new();
             for (key, _) in &rows {
-                if let Some((hash, _, _, _)) = keys::decode_blob_ref(key).filter(|(_, account, _, _)| *account == id) {
+                if let Some((hash, _, _, _)) =
+                    keys::decode_blob_ref(key).filter(|(_, account, _, _)| *account == id)
+                {
                     batch.delete(key.to_vec());
                     batch.put(keys::blob_candidate(now, &hash), Bytes::new());
                 }

@@ -56,10 +56,16 @@ impl Core {
         if open.is_empty() {
             return Err(refusal);
         }
-        Ok(Recipient { address: address.to_owned(), targets: open })
+        Ok(Recipient {
+            address: address.to_owned(),
+            targets: open,
+        })
     }
 
-    async fn takes_mail(&self, account: AccountId) -> Result<Result<(), RecipientError>, store::Error> {
+    async fn takes_mail(
+        &self,
+        account: AccountId,
+    ) -> Result<Result<(), RecipientError>, store::Error> {
         let Some(record) = self.account_record(account).await? else {
             return Ok(Err(RecipientError::NoSuchMailbox));
         };
@@ -83,7 +89,9 @@ impl Core {
             return Ok(known);
         }
         let resolved = Arc::new(self.look_up(address).await?);
-        self.directory.recipients.put(address.to_owned(), generation, resolved.clone());
+        self.directory
+            .recipients
+            .put(address.to_owned(), generation, resolved.clone());
         Ok(resolved)
     }
 
@@ -107,9 +115,14 @@ impl Core {
         };
         let base = without_detail(&local);
         for local in std::iter::once(&*local).chain(base) {
-            let address = Address { local: local.to_owned(), domain: domain.clone() };
+            let address = Address {
+                local: local.to_owned(),
+                domain: domain.clone(),
+            };
             if let Some(found) = self.address_record(&address.to_string()).await? {
-                return Ok(Resolved::Targets(found.targets.into_iter().map(AccountId::new).collect()));
+                return Ok(Resolved::Targets(
+                    found.targets.into_iter().map(AccountId::new).collect(),
+                ));
             }
         }
         let catch_all = record.catch_all.map(AccountId::new);
@@ -119,7 +132,10 @@ impl Core {
         Ok(targets(catch_all))
     }
 
-    pub(super) async fn address_record(&self, address: &str) -> Result<Option<AddressRecord>, store::Error> {
+    pub(super) async fn address_record(
+        &self,
+        address: &str,
+    ) -> Result<Option<AddressRecord>, store::Error> {
         self.stored(&keys::address(address)).await
     }
 
@@ -133,7 +149,10 @@ impl Core {
         };
         // An alias of an alias can't be made.
         match record.alias_of {
-            Some(target) => Ok(self.stored(&keys::domain(&target)).await?.map(|record| (target, record))),
+            Some(target) => Ok(self
+                .stored(&keys::domain(&target))
+                .await?
+                .map(|record| (target, record))),
             None => Ok(Some((name, record))),
         }
     }
@@ -143,10 +162,14 @@ impl Core {
         const ROWS_PER_PAGE: usize = 1000;
         let mut range = keys::all(keys::Subspace::Account);
         loop {
-            let rows = self.engine.scan(Page::first(range.clone(), ROWS_PER_PAGE)).await?;
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS_PER_PAGE))
+                .await?;
             for (key, bytes) in &rows {
-                let is_administrator = AccountRecord::from_bytes(key, bytes)
-                    .is_ok_and(|record| record.role == Role::Administrator && !record.disabled && !record.removed);
+                let is_administrator = AccountRecord::from_bytes(key, bytes).is_ok_and(|record| {
+                    record.role == Role::Administrator && !record.disabled && !record.removed
+                });
                 if let (true, Some(id)) = (is_administrator, keys::decode_account(key)) {
                     return Ok(Some(id));
                 }
@@ -168,7 +191,11 @@ impl Core {
 
     /// Whether an account may write mail from this address: one of its own, with or without a detail, also
     /// under another name of the domain. A catch-all gives no right to addresses.
-    pub async fn owns_address(&self, account: AccountId, address: &str) -> Result<bool, store::Error> {
+    pub async fn owns_address(
+        &self,
+        account: AccountId,
+        address: &str,
+    ) -> Result<bool, store::Error> {
         let Ok(address) = names::address(address) else {
             return Ok(false);
         };
@@ -176,7 +203,10 @@ impl Core {
             return Ok(false);
         };
         for local in std::iter::once(&*address.local).chain(without_detail(&address.local)) {
-            let address = Address { local: local.to_owned(), domain: domain.clone() };
+            let address = Address {
+                local: local.to_owned(),
+                domain: domain.clone(),
+            };
             // The first that exists decides, as it does for mail that comes in.
             if let Some(record) = self.address_record(&address.to_string()).await? {
                 return Ok(record.targets.contains(&account.number()));
@@ -188,7 +218,10 @@ impl Core {
 
 /// `user` of `user+detail`.
 fn without_detail(local: &str) -> Option<&str> {
-    local.split_once('+').map(|(user, _)| user).filter(|user| !user.is_empty())
+    local
+        .split_once('+')
+        .map(|(user, _)| user)
+        .filter(|user| !user.is_empty())
 }
 
 fn targets(account: Option<AccountId>) -> Resolved {

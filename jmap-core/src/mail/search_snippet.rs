@@ -28,12 +28,18 @@ impl Handle for SearchSnippetGet {
         if self.email_ids.len() > context.core.limits.max_objects_in_get as usize {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
-        let mut wanted = Wanted { subject: Terms::parse(""), body: Terms::parse("") };
+        let mut wanted = Wanted {
+            subject: Terms::parse(""),
+            body: Terms::parse(""),
+        };
         if let Some(filter) = &self.filter {
             wanted.add(filter);
         }
-        let mut response =
-            SearchSnippetGetResponse { account_id: self.account_id, list: Vec::new(), not_found: Vec::new() };
+        let mut response = SearchSnippetGetResponse {
+            account_id: self.account_id,
+            list: Vec::new(),
+            not_found: Vec::new(),
+        };
         for email_id in self.email_ids {
             let number = email_id.as_id::<Email>().map(|id| id.number());
             let snippet = match number {
@@ -41,7 +47,11 @@ impl Handle for SearchSnippetGet {
                 None => None,
             };
             match snippet {
-                Some((subject, preview)) => response.list.push(SearchSnippet { email_id, subject, preview }),
+                Some((subject, preview)) => response.list.push(SearchSnippet {
+                    email_id,
+                    subject,
+                    preview,
+                }),
                 None => response.not_found.push(email_id),
             }
         }
@@ -51,12 +61,17 @@ impl Handle for SearchSnippetGet {
 
 type Texts = (Option<String>, Option<String>);
 
-async fn snippet(context: &Context, id: u64, wanted: &Wanted) -> Result<Option<Texts>, MethodError> {
+async fn snippet(
+    context: &Context,
+    id: u64,
+    wanted: &Wanted,
+) -> Result<Option<Texts>, MethodError> {
     let account = context.account()?;
     let standing = context.standing()?;
     let is_visible = {
         let view = account.view().await.map_err(method_error)?;
-        view.email(id).is_some_and(|row| is_email_visible(&view, &context.who, standing, row))
+        view.email(id)
+            .is_some_and(|row| is_email_visible(&view, &context.who, standing, row))
     };
     if !is_visible {
         return Ok(None);
@@ -72,21 +87,33 @@ async fn snippet(context: &Context, id: u64, wanted: &Wanted) -> Result<Option<T
         return Ok(Some((None, None)));
     }
     let keys = [keys::blob(&record.blob), keys::summary(&record.blob)];
-    let mut values = engine.multi_get(&keys).await.map_err(|e| method_error(e.into()))?.into_iter();
+    let mut values = engine
+        .multi_get(&keys)
+        .await
+        .map_err(|e| method_error(e.into()))?
+        .into_iter();
     let Some(Some(octets)) = values.next() else {
         tracing::error!(blob = ?record.blob, "the message of an email is missing");
         return Ok(None);
     };
-    let summary = values.next().flatten().and_then(|bytes| Summary::decode(&bytes).ok());
+    let summary = values
+        .next()
+        .flatten()
+        .and_then(|bytes| Summary::decode(&bytes).ok());
     let summary = summary.unwrap_or_else(|| Summary::parse(&octets));
     let text = search_text(&octets, &summary);
-    Ok(Some((wanted.subject.subject(&text.subject), wanted.body.preview(&text.body))))
+    Ok(Some((
+        wanted.subject.subject(&text.subject),
+        wanted.body.preview(&text.body),
+    )))
 }
 
 impl Wanted {
     fn add(&mut self, filter: &Filter<EmailCondition>) {
         match filter {
-            Filter::And(filters) | Filter::Or(filters) => filters.iter().for_each(|filter| self.add(filter)),
+            Filter::And(filters) | Filter::Or(filters) => {
+                filters.iter().for_each(|filter| self.add(filter))
+            }
             // What must not be there is not marked.
             Filter::Not(_) => {}
             Filter::Condition(condition) => {

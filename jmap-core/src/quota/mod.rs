@@ -34,7 +34,11 @@ async fn hard_limit(context: &Context) -> Result<Option<u64>, MethodError> {
     if context.standing()? != Standing::Owner {
         return Ok(None);
     }
-    let limit = context.core.quota_octets(context.account()?.id).await.map_err(method_error)?;
+    let limit = context
+        .core
+        .quota_octets(context.account()?.id)
+        .await
+        .map_err(method_error)?;
     Ok((limit != 0).then_some(limit))
 }
 
@@ -54,7 +58,11 @@ impl GetObject for Quota {
     ];
 
     async fn all(context: &Context) -> Result<Vec<u64>, MethodError> {
-        Ok(hard_limit(context).await?.map(|_| QUOTA).into_iter().collect())
+        Ok(hard_limit(context)
+            .await?
+            .map(|_| QUOTA)
+            .into_iter()
+            .collect())
     }
 
     async fn fetch(
@@ -64,7 +72,12 @@ impl GetObject for Quota {
         (): &(),
     ) -> Result<Vec<Option<Value>>, MethodError> {
         let limit = hard_limit(context).await?;
-        let used = context.account()?.head().await.map_err(method_error)?.used_octets;
+        let used = context
+            .account()?
+            .head()
+            .await
+            .map_err(method_error)?
+            .used_octets;
         let quota = |limit: u64| {
             let values: [(&str, Value); 9] = [
                 ("resourceType", string(RESOURCE_TYPE)),
@@ -84,7 +97,10 @@ impl GetObject for Quota {
             }
             Value::Object(map)
         };
-        Ok(ids.iter().map(|&id| limit.filter(|_| id == QUOTA).map(quota)).collect())
+        Ok(ids
+            .iter()
+            .map(|&id| limit.filter(|_| id == QUOTA).map(quota))
+            .collect())
     }
 }
 
@@ -93,7 +109,12 @@ impl ChangesObject for Quota {
         if hard_limit(context).await?.is_some() {
             return Ok(delta);
         }
-        Ok(Delta { created: Vec::new(), updated: Vec::new(), destroyed: Vec::new(), ..delta })
+        Ok(Delta {
+            created: Vec::new(),
+            updated: Vec::new(),
+            destroyed: Vec::new(),
+            ..delta
+        })
     }
 
     /// RFC 9425 §4.2: null, since the log doesn't tell a new limit from other numbers.
@@ -120,8 +141,13 @@ fn matches(filter: &Filter<QuotaCondition>) -> bool {
         Filter::Or(filters) => filters.iter().any(matches),
         Filter::Not(filters) => !filters.iter().any(matches),
         Filter::Condition(condition) => {
-            let is = |asked: &Option<String>, value: &str| asked.as_deref().is_none_or(|asked| asked == value);
-            condition.name.as_deref().is_none_or(|asked| NAME.contains(asked))
+            let is = |asked: &Option<String>, value: &str| {
+                asked.as_deref().is_none_or(|asked| asked == value)
+            };
+            condition
+                .name
+                .as_deref()
+                .is_none_or(|asked| NAME.contains(asked))
                 && is(&condition.scope, SCOPE)
                 && is(&condition.resource_type, RESOURCE_TYPE)
                 && is(&condition.data_type, TYPE)

@@ -44,7 +44,11 @@ pub enum DataSource {
     Text(String),
     Base64(String),
     /// A range of a blob: its id, or a creation id behind `#`. `length` `None`: to the end.
-    Blob { id: String, offset: u64, length: Option<u64> },
+    Blob {
+        id: String,
+        offset: u64,
+        length: Option<u64>,
+    },
 }
 
 #[derive(Debug)]
@@ -111,7 +115,8 @@ impl UploadObject {
     pub fn from_map(mut map: Map) -> Result<Self, SetError> {
         let invalid = |property: &str, why: &str| SetError::invalid_property(property, why);
         let data = map.take(Property::Data).and_then(Vec::<Map>::from_value);
-        let data = data.ok_or_else(|| invalid("data", "It must be an array of DataSourceObjects."))?;
+        let data =
+            data.ok_or_else(|| invalid("data", "It must be an array of DataSourceObjects."))?;
         let media_type = match map.take(Property::Type) {
             None => None,
             Some(value) => Option::<String>::from_value(value)
@@ -120,7 +125,10 @@ impl UploadObject {
         if let Some((name, _)) = map.as_vec().first() {
             return Err(invalid(&name.to_string(), "The property is unknown."));
         }
-        let data = data.into_iter().map(DataSource::from_map).collect::<Result<_, _>>()?;
+        let data = data
+            .into_iter()
+            .map(DataSource::from_map)
+            .collect::<Result<_, _>>()?;
         Ok(Self { data, media_type })
     }
 }
@@ -128,9 +136,15 @@ impl UploadObject {
 impl DataSource {
     fn from_map(mut map: Map) -> Result<Self, SetError> {
         let invalid = |why: &str| SetError::invalid_property("data", why);
-        let text = map.take_key("data:asText").filter(|value| *value != Value::Null);
-        let base64 = map.take_key("data:asBase64").filter(|value| *value != Value::Null);
-        let blob = map.take(Property::BlobId).filter(|value| *value != Value::Null);
+        let text = map
+            .take_key("data:asText")
+            .filter(|value| *value != Value::Null);
+        let base64 = map
+            .take_key("data:asBase64")
+            .filter(|value| *value != Value::Null);
+        let blob = map
+            .take(Property::BlobId)
+            .filter(|value| *value != Value::Null);
         let number = |value: Option<Value>| match value {
             None => Some(None),
             Some(value) => Option::<u64>::from_value(value),
@@ -146,11 +160,17 @@ impl DataSource {
         let has_range = offset.is_some() || length.is_some();
         match (text, base64, blob) {
             (Some(Value::Str(text)), None, None) if !has_range => Ok(Self::Text(text.into_owned())),
-            (None, Some(Value::Str(text)), None) if !has_range => Ok(Self::Base64(text.into_owned())),
-            (None, None, Some(Value::Str(id))) => {
-                Ok(Self::Blob { id: id.into_owned(), offset: offset.unwrap_or(0), length })
+            (None, Some(Value::Str(text)), None) if !has_range => {
+                Ok(Self::Base64(text.into_owned()))
             }
-            _ => Err(invalid("A DataSourceObject has one of data:asText, data:asBase64 and blobId, a String.")),
+            (None, None, Some(Value::Str(id))) => Ok(Self::Blob {
+                id: id.into_owned(),
+                offset: offset.unwrap_or(0),
+                length,
+            }),
+            _ => Err(invalid(
+                "A DataSourceObject has one of data:asText, data:asBase64 and blobId, a String.",
+            )),
         }
     }
 }
@@ -258,7 +278,12 @@ fn map_or_null(entries: Vec<(String, Value)>) -> Value {
     if entries.is_empty() {
         return Value::Null;
     }
-    Value::Object(entries.into_iter().map(|(name, value)| (key(name), value)).collect())
+    Value::Object(
+        entries
+            .into_iter()
+            .map(|(name, value)| (key(name), value))
+            .collect(),
+    )
 }
 
 fn texts(texts: Vec<String>) -> Value {
@@ -268,9 +293,13 @@ fn texts(texts: Vec<String>) -> Value {
 impl MethodResponse for BlobCopyResponse {
     fn into_map(self) -> Map {
         let copied = self.copied.into_iter();
-        let copied = copied.map(|(from, to)| (from.to_string(), string(to.as_str()))).collect();
+        let copied = copied
+            .map(|(from, to)| (from.to_string(), string(to.as_str())))
+            .collect();
         let refused = self.not_copied.into_iter();
-        let refused = refused.map(|(id, error)| (id.to_string(), Value::Object(error.into_map()))).collect();
+        let refused = refused
+            .map(|(id, error)| (id.to_string(), Value::Object(error.into_map())))
+            .collect();
         Map::with_capacity(4)
             .with(Property::FromAccountId, self.from_account_id.to_string())
             .with(Property::AccountId, self.account_id.to_string())
@@ -290,7 +319,9 @@ impl MethodResponse for BlobUploadResponse {
         });
         let created = created.collect();
         let refused = self.not_created.into_iter();
-        let refused = refused.map(|(id, error)| (id, Value::Object(error.into_map()))).collect();
+        let refused = refused
+            .map(|(id, error)| (id, Value::Object(error.into_map())))
+            .collect();
         Map::with_capacity(3)
             .with(Property::AccountId, self.account_id.to_string())
             .with(Property::Created, map_or_null(created))

@@ -364,7 +364,9 @@ fn parse_filter<C: Condition>(
     }
 }
 
-pub fn take_filter<C: Condition>(arguments: &mut Arguments) -> Result<Option<Filter<C>>, MethodError> {
+pub fn take_filter<C: Condition>(
+    arguments: &mut Arguments,
+) -> Result<Option<Filter<C>>, MethodError> {
     let mut budget = FILTER_CONDITIONS_MAX;
     let filter: Option<Map> = arguments.optional(Property::Filter)?;
     filter

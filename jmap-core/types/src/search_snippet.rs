@@ -62,10 +62,21 @@ impl MethodResponse for SearchSnippetGetResponse {
                 Value::Object(map)
             })
             .collect();
-        let not_found: Vec<Value> = self.not_found.iter().map(|id| string(id.as_str())).collect();
+        let not_found: Vec<Value> = self
+            .not_found
+            .iter()
+            .map(|id| string(id.as_str()))
+            .collect();
         Map::with_capacity(3)
             .with(Property::AccountId, self.account_id.to_string())
             .with(Property::List, list)
-            .with(Property::NotFound, if not_found.is_empty() { Value::Null } else { not_found.into() })
+            .with(
+                Property::NotFound,
+                if not_found.is_empty() {
+                    Value::Null
+                } else {
+                    not_found.into()
+                },
+            )
     }
 }

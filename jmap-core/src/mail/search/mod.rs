@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -50,7 +50,6 @@ pub struct Search {
     pending: Mutex<HashMap<AccountId, u64>>,
     wake: Notify,
     waiting: AtomicU64,
-    stopped: AtomicBool,
     /// One batch is written at a time.
     indexing: AsyncMutex<()>,
     texts: quick_cache::sync::Cache<[u8; 32], Arc<DocumentText>, TextWeight>,
@@ -61,13 +60,19 @@ struct TextWeight;
 
 impl quick_cache::Weighter<[u8; 32], Arc<DocumentText>> for TextWeight {
     fn weight(&self, _: &[u8; 32], text: &Arc<DocumentText>) -> u64 {
-        text.texts.iter().map(|(_, text)| text.len() as u64 + 48).sum::<u64>() + 64
+        text.texts
+            .iter()
+            .map(|(_, text)| text.len() as u64 + 48)
+            .sum::<u64>()
+            + 64
     }
 }
 
 impl std::fmt::Debug for Search {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Search").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("Search")
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +96,9 @@ impl From<store::engine::EngineError> for Error {
 impl Watcher for Search {
     fn changed(&self, account: AccountId, types: DataTypes, head: &Head) {
         if types.contains(DataType::Email) {
-            self.pending.lock().insert(account, head.state(DataType::Email));
+            self.pending
+                .lock()
+                .insert(account, head.state(DataType::Email));
             self.waiting.fetch_add(1, Ordering::Relaxed);
             self.wake.notify_one();
         }
@@ -100,14 +107,16 @@ impl Watcher for Search {
 
 impl Search {
     /// Takes up the accounts whose index was behind when the server stopped.
-    pub async fn open(index: Arc<SearchIndex>, engine: Arc<dyn Engine>) -> Result<Arc<Self>, store::Error> {
+    pub async fn open(
+        index: Arc<SearchIndex>,
+        engine: Arc<dyn Engine>,
+    ) -> Result<Arc<Self>, store::Error> {
         let search = Self {
             index,
             engine,
             pending: Mutex::default(),
             wake: Notify::new(),
             waiting: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
             indexing: AsyncMutex::new(()),
             texts: quick_cache::sync::Cache::with_weighter(1024, TEXT_CACHE_OCTETS, TextWeight),
         };
@@ -144,7 +153,12 @@ impl Search {
     }
 
     /// The emails of an account that match, in order of their ids, as of `head` or later.
-    pub async fn search(self: &Arc<Self>, account: AccountId, query: Query, head: &Head) -> Result<Vec<u64>, Error> {
+    pub async fn search(
+        self: &Arc<Self>,
+        account: AccountId,
+        query: Query,
+        head: &Head,
+    ) -> Result<Vec<u64>, Error> {
         let behind = self.pending.lock().contains_key(&account);
         if !behind {
             return self.search_index(account, query).await;
@@ -154,7 +168,11 @@ impl Search {
             self.index_account(account).await?;
             tail = self.tail(account, head).await?;
         }
-        let mut found: BTreeSet<u64> = self.search_index(account, query.clone()).await?.into_iter().collect();
+        let mut found: BTreeSet<u64> = self
+            .search_index(account, query.clone())
+            .await?
+            .into_iter()
+            .collect();
         let matcher = Matcher::new(&query)?;
         for (id, text) in tail.unwrap_or_default() {
             if matcher.matches(&text) {
@@ -164,7 +182,11 @@ impl Search {
         Ok(found.into_iter().collect())
     }
 
-    async fn search_index(self: &Arc<Self>, account: AccountId, query: Query) -> Result<Vec<u64>, Error> {
+    async fn search_index(
+        self: &Arc<Self>,
+        account: AccountId,
+        query: Query,
+    ) -> Result<Vec<u64>, Error> {
         // A search takes some 100 µs of CPU and reads mapped files: not worth a thread's hop.
         let hits = self.index.search(account.number(), KIND, &query, HITS_MAX);
         match hits {
@@ -172,20 +194,35 @@ impl Search {
             Err(SearchError::NeedsRebuild { shard, reason }) => {
                 tracing::error!(shard, reason, "a search shard is rebuilt");
                 self.rebuild(shard).await?;
-                Ok(self.index.search(account.number(), KIND, &query, HITS_MAX)?.ids)
+                Ok(self
+                    .index
+                    .search(account.number(), KIND, &query, HITS_MAX)?
+                    .ids)
             }
             Err(error) => Err(error.into()),
         }
     }
 
     /// The emails that came after the cursor, with their texts; `None` when there are too many.
-    async fn tail(&self, account: AccountId, head: &Head) -> Result<Option<Vec<(u64, Arc<DocumentText>)>>, Error> {
+    async fn tail(
+        &self,
+        account: AccountId,
+        head: &Head,
+    ) -> Result<Option<Vec<(u64, Arc<DocumentText>)>>, Error> {
         let cursor = self.cursor(account).await?;
         if cursor < head.log_trimmed {
             return Ok(None);
         }
         let now = head.sequence;
-        let delta = log::changes(&self.engine, account, DataType::Email, cursor, now, TAIL_EMAILS_MAX).await?;
+        let delta = log::changes(
+            &self.engine,
+            account,
+            DataType::Email,
+            cursor,
+            now,
+            TAIL_EMAILS_MAX,
+        )
+        .await?;
         if delta.has_more {
             return Ok(None);
         }
@@ -199,7 +236,11 @@ impl Search {
     }
 
     /// What is searched of an email; `None` when it is gone or damaged.
-    async fn text_of(&self, account: AccountId, id: u64) -> Result<Option<Arc<DocumentText>>, Error> {
+    async fn text_of(
+        &self,
+        account: AccountId,
+        id: u64,
+    ) -> Result<Option<Arc<DocumentText>>, Error> {
         let key = keys::object(account, DataType::Email, id);
         let Some(bytes) = self.engine.get(&key).await? else {
             return Ok(None);
@@ -231,7 +272,10 @@ impl Search {
         let extract = move || document_text(&octets, summary.as_ref());
         // One message in a thousand is large enough to be worth a thread's hop.
         if record.size > 256 << 10 {
-            return tokio::task::spawn_blocking(extract).await.map(Some).map_err(|_| Error::Interrupted);
+            return tokio::task::spawn_blocking(extract)
+                .await
+                .map(Some)
+                .map_err(|_| Error::Interrupted);
         }
         Ok(Some(extract()))
     }
@@ -246,7 +290,12 @@ fn document_text(octets: &Bytes, summary: Option<&Bytes>) -> DocumentText {
 /// The texts of a message as the index takes them.
 fn to_document(text: SearchText) -> DocumentText {
     let mut document = DocumentText::default();
-    let addresses = [(Field::From, text.from), (Field::To, text.to), (Field::Cc, text.cc), (Field::Bcc, text.bcc)];
+    let addresses = [
+        (Field::From, text.from),
+        (Field::To, text.to),
+        (Field::Cc, text.cc),
+        (Field::Bcc, text.bcc),
+    ];
     for (field, lines) in addresses {
         for line in lines.lines() {
             document.push(field, line);

@@ -92,13 +92,21 @@ impl Search {
             if documents >= BATCH_DOCUMENTS || octets >= BATCH_OCTETS {
                 break;
             }
-            let batch = self.collect(account, BATCH_DOCUMENTS - documents, BATCH_OCTETS - octets).await?;
+            let batch = self
+                .collect(account, BATCH_DOCUMENTS - documents, BATCH_OCTETS - octets)
+                .await?;
             documents += batch.changes.len();
             octets += batch.changes.iter().map(text_octets).sum::<usize>();
-            by_shard.entry(self.index.shard_of(account.number())).or_default().push(batch);
+            by_shard
+                .entry(self.index.shard_of(account.number()))
+                .or_default()
+                .push(batch);
         }
         for (shard, mut batches) in by_shard {
-            let changes: Vec<Change> = batches.iter_mut().flat_map(|b| std::mem::take(&mut b.changes)).collect();
+            let changes: Vec<Change> = batches
+                .iter_mut()
+                .flat_map(|b| std::mem::take(&mut b.changes))
+                .collect();
             if !changes.is_empty() {
                 self.write(shard, changes).await?;
             }
@@ -118,14 +126,23 @@ impl Search {
                 tracing::error!(shard, reason, "a search shard is rebuilt");
                 self.reset(shard).await?;
                 // The accounts come again, from the start.
-                Err(SearchError::Failed { shard, reason: "emptied, to be rebuilt".into() }.into())
+                Err(SearchError::Failed {
+                    shard,
+                    reason: "emptied, to be rebuilt".into(),
+                }
+                .into())
             }
             Err(error) => Err(error.into()),
         }
     }
 
     /// What the rows after an account's cursor mean for the index.
-    async fn collect(&self, account: AccountId, documents: usize, octets: usize) -> Result<AccountBatch, Error> {
+    async fn collect(
+        &self,
+        account: AccountId,
+        documents: usize,
+        octets: usize,
+    ) -> Result<AccountBatch, Error> {
         let key = keys::head(account);
         let head = match self.engine.get(&key).await? {
             Some(bytes) => Head::from_bytes(&key, &bytes)?,
@@ -136,9 +153,20 @@ impl Search {
             return self.collect_all(account, &head).await;
         }
         let max = documents.max(1);
-        let delta = log::changes(&self.engine, account, DataType::Email, cursor, head.sequence, max).await?;
-        let mut changes: Vec<Change> =
-            delta.destroyed.iter().map(|&id| Change::Delete(document_key(account, id))).collect();
+        let delta = log::changes(
+            &self.engine,
+            account,
+            DataType::Email,
+            cursor,
+            head.sequence,
+            max,
+        )
+        .await?;
+        let mut changes: Vec<Change> = delta
+            .destroyed
+            .iter()
+            .map(|&id| Change::Delete(document_key(account, id)))
+            .collect();
         let mut size = 0;
         for id in delta.created {
             // One account may go over the octets: its rows are not split.
@@ -150,7 +178,12 @@ impl Search {
         if size > octets {
             tracing::trace!(%account, size, "a large batch for the index");
         }
-        Ok(AccountBatch { account, changes, cursor: delta.upto, is_last: !delta.has_more })
+        Ok(AccountBatch {
+            account,
+            changes,
+            cursor: delta.upto,
+            is_last: !delta.has_more,
+        })
     }
 
     /// All emails of an account whose log doesn't reach back to the cursor.
@@ -160,7 +193,10 @@ impl Search {
         let mut range = keys::objects(account, DataType::Email);
         loop {
             const ROWS: usize = 500;
-            let rows = self.engine.scan(Page::first(range.clone(), ROWS).keys_only()).await?;
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS).keys_only())
+                .await?;
             for (key, _) in &rows {
                 let (_, _, id) =
                     keys::decode_object(key).ok_or_else(|| store::Error::bad_key("email", key))?;
@@ -172,7 +208,8 @@ impl Search {
                     let shard = self.index.shard_of(account.number());
                     let full = std::mem::take(&mut changes);
                     let index = self.index.clone();
-                    let applied = tokio::task::spawn_blocking(move || index.apply(shard, full)).await;
+                    let applied =
+                        tokio::task::spawn_blocking(move || index.apply(shard, full)).await;
                     applied.map_err(|_| Error::Interrupted)??;
                     size = 0;
                 }
@@ -182,14 +219,22 @@ impl Search {
             };
             range.start = [last, &[0u8][..]].concat();
         }
-        Ok(AccountBatch { account, changes, cursor: head.sequence, is_last: true })
+        Ok(AccountBatch {
+            account,
+            changes,
+            cursor: head.sequence,
+            is_last: true,
+        })
     }
 
     async fn upsert(&self, account: AccountId, id: u64) -> Result<Option<Change>, Error> {
         let text = self.text_of(account, id).await?;
         Ok(text.map(|text| {
             let text = Arc::try_unwrap(text).unwrap_or_else(|shared| (*shared).clone());
-            Change::Upsert(Document { key: document_key(account, id), text })
+            Change::Upsert(Document {
+                key: document_key(account, id),
+                text,
+            })
         }))
     }
 
@@ -200,19 +245,32 @@ impl Search {
         let waiting = self.pending.lock().get(&batch.account).copied();
         let is_done = batch.is_last && waiting.is_none_or(|sequence| sequence <= batch.cursor);
         if !is_done {
-            return Ok(self.engine.commit(write).await.map_err(store::Error::from)?);
+            return Ok(self
+                .engine
+                .commit(write)
+                .await
+                .map_err(store::Error::from)?);
         }
         let key = keys::search_pending(batch.account);
         if let Some(value) = self.engine.get(&key).await? {
             if store::decode_numbers::<1>(&key, &value)?[0] > batch.cursor {
-                return Ok(self.engine.commit(write).await.map_err(store::Error::from)?);
+                return Ok(self
+                    .engine
+                    .commit(write)
+                    .await
+                    .map_err(store::Error::from)?);
             }
-            write.assert(Assertion::Equals(key.clone(), value)).delete(key);
+            write
+                .assert(Assertion::Equals(key.clone(), value))
+                .delete(key);
         }
         match self.engine.commit(write).await.map_err(store::Error::from) {
             Ok(()) => {
                 let mut pending = self.pending.lock();
-                if pending.get(&batch.account).is_some_and(|sequence| *sequence <= batch.cursor) {
+                if pending
+                    .get(&batch.account)
+                    .is_some_and(|sequence| *sequence <= batch.cursor)
+                {
                     pending.remove(&batch.account);
                 }
                 Ok(())
@@ -233,7 +291,8 @@ impl Search {
             const ROWS: usize = 1000;
             let rows = self.engine.scan(Page::first(range.clone(), ROWS)).await?;
             for (key, value) in &rows {
-                let account = keys::decode_head(key).ok_or_else(|| store::Error::bad_key("head", key))?;
+                let account =
+                    keys::decode_head(key).ok_or_else(|| store::Error::bad_key("head", key))?;
                 if self.index.shard_of(account.number()) == shard {
                     let head = Head::from_bytes(key, value)?;
                     self.forget_cursor(account, &head).await?;
@@ -249,9 +308,17 @@ impl Search {
     async fn forget_cursor(&self, account: AccountId, head: &Head) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.delete(keys::search_cursor(account));
-        batch.put(keys::search_pending(account), numbers(&[head.state(DataType::Email)]));
-        self.engine.commit(batch).await.map_err(store::Error::from)?;
-        self.pending.lock().insert(account, head.state(DataType::Email));
+        batch.put(
+            keys::search_pending(account),
+            numbers(&[head.state(DataType::Email)]),
+        );
+        self.engine
+            .commit(batch)
+            .await
+            .map_err(store::Error::from)?;
+        self.pending
+            .lock()
+            .insert(account, head.state(DataType::Email));
         Ok(())
     }
 
@@ -274,7 +341,11 @@ impl Search {
 }
 
 fn document_key(account: AccountId, id: u64) -> DocumentKey {
-    DocumentKey { account: account.number(), kind: KIND, id }
+    DocumentKey {
+        account: account.number(),
+        kind: KIND,
+        id,
+    }
 }
 
 fn text_octets(change: &Change) -> usize {
