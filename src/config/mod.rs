@@ -13,7 +13,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use read::ConfigError;
 use values::{BaseUrl, CorsOrigin, Hostname, Listen, Network, Octets, Rate, Span};
 
 /// Everything that can be configured.
