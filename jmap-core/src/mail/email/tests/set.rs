@@ -110,7 +110,7 @@ async fn patches() {
                 "m2": true
               }
             }"#]]),
-        (r#"{"subject": "Grüße", "size": 1288, "keywords/x": true}"#, expect![""]),
+        (r#"{"subject": "Grüße", "size": 1083, "keywords/x": true}"#, expect![""]),
     ] {
         let bench = Bench::new().await;
         bench.deliver(rich_mail()).await;
@@ -141,47 +141,15 @@ async fn upper_case_is_told() {
 async fn nothing_changes_nothing() {
     let bench = Bench::new().await;
     bench.deliver(rich_mail()).await;
-    for patch in ["{}", r#"{"keywords/$seen": true}"#, r#"{"mailboxIds": {"m1": true}}"#] {
-        bench.check::<EmailSet>(&update(patch), "", expect![[r#"
-            {
-              "accountId": "a1",
-              "created": null,
-              "destroyed": null,
-              "newState": "s2",
-              "notCreated": null,
-              "notDestroyed": null,
-              "notUpdated": null,
-              "oldState": "s2",
-              "updated": {
-                "e7": null
-              }
-            }"#]#"
-            {
-              "accountId": "a1",
-              "created": null,
-              "destroyed": null,
-              "newState": "s2",
-              "notCreated": null,
-              "notDestroyed": null,
-              "notUpdated": null,
-              "oldState": "s2",
-              "updated": {
-                "e7": null
-              }
-            }"#]#"
-            {
-              "accountId": "a1",
-              "created": null,
-              "destroyed": null,
-              "newState": "s2",
-              "notCreated": null,
-              "notDestroyed": null,
-              "notUpdated": null,
-              "oldState": "s2",
-              "updated": {
-                "e7": null
-              }
-            }"#]]).await;
+    let who = caller(OWNER, &[]);
+    for patch in [
+        "{}",
+        r#"{"keywords/$seen": true}"#,
+        r#"{"mailboxIds": {"m1": true}}"#,
+    ] {
+        let answer = bench.json::<EmailSet>(&who, &update(patch)).await;
+        assert_eq!(answer["updated"], serde_json::json!({"e7": null}), "{patch}");
+        assert_eq!(answer["newState"], "s2", "{patch}");
     }
 }
 
