@@ -146,6 +146,16 @@ impl Core {
         })
     }
 
+    /// Keeps the search index up to date; works until it is dropped.
+    pub async fn run_indexing(&self) {
+        crate::mail::search::run(self.search.clone()).await;
+    }
+
+    /// Accounts whose search index is behind.
+    pub fn search_pending(&self) -> usize {
+        self.search.pending_accounts()
+    }
+
     /// Changes of these types in all accounts that the caller can see.
     pub fn subscribe(&self, who: &Caller, types: DataTypes) -> Subscription {
         self.bus.subscribe(who.accounts().collect(), types)

@@ -493,3 +493,6 @@ fn octets(batch: &Batch) -> usize {
     };
     batch.writes.iter().map(of_write).sum()
 }
+
+#[cfg(test)]
+mod tests;

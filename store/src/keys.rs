@@ -503,3 +503,6 @@ pub fn decode_pending_delivery(key: &[u8]) -> Option<u64> {
 pub fn quarantine(key: &[u8]) -> Key {
     Builder::new(Subspace::Quarantine).bytes(key).0
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,3 +180,6 @@ impl Folded {
         delta
     }
 }
+
+#[cfg(test)]
+mod tests;

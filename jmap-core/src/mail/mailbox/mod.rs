@@ -12,11 +12,6 @@ use std::collections::HashSet;
 
 use crate::mail::view::View;
 
-/// Whether `id` is `ancestor`, or below it.
-fn is_within(view: &View, id: u64, ancestor: u64) -> bool {
-    chain(view, id).any(|above| above == ancestor)
-}
-
 /// `id`, its parent, and so on. Ends even where damaged records form a circle.
 fn chain(view: &View, id: u64) -> impl Iterator<Item = u64> {
     let mut seen = HashSet::new();

@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -50,7 +50,6 @@ pub struct Search {
     pending: Mutex<HashMap<AccountId, u64>>,
     wake: Notify,
     waiting: AtomicU64,
-    stopped: AtomicBool,
     /// One batch is written at a time.
     indexing: AsyncMutex<()>,
     texts: quick_cache::sync::Cache<[u8; 32], Arc<DocumentText>, TextWeight>,
@@ -118,7 +117,6 @@ impl Search {
             pending: Mutex::default(),
             wake: Notify::new(),
             waiting: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
             indexing: AsyncMutex::new(()),
             texts: quick_cache::sync::Cache::with_weighter(1024, TEXT_CACHE_OCTETS, TextWeight),
         };

@@ -1,0 +1,142 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jmap_types::DataType;
+
+use super::*;
+use crate::{
+    ChangeKind,
+    engine::{FaultPlan, FaultyEngine, MemoryEngine},
+};
+
+const ACCOUNT: AccountId = AccountId::new(3);
+
+type Published = Arc<parking_lot::Mutex<Vec<(u64, Vec<u64>)>>>;
+
+fn writer(engine: Arc<dyn Engine>) -> (AccountWriter<u64>, Published) {
+    let published = Published::default();
+    let seen = published.clone();
+    let sink: Sink<u64> = Arc::new(move |_, committed| {
+        seen.lock()
+            .extend(committed.into_iter().map(|c| (c.sequence, c.events)));
+    });
+    (AccountWriter::new(ACCOUNT, engine, sink), published)
+}
+
+/// A transaction that counts up a number, and tells of it.
+async fn count(writer: &AccountWriter<u64>) -> Ticket {
+    let mut txn = writer.begin().await.unwrap();
+    let key = keys::object(ACCOUNT, DataType::Email, 1);
+    let before = match txn.get(&key).await.unwrap() {
+        Some(bytes) => crate::decode_numbers::<1>(&key, &bytes).unwrap()[0],
+        None => 0,
+    };
+    txn.put(key, numbers(&[before + 1]));
+    txn.changed(Change::new(DataType::Email, 1, ChangeKind::Updated));
+    txn.emit(before + 1);
+    txn.stage()
+}
+
+#[tokio::test]
+async fn a_transaction_sees_those_staged_before_it() {
+    let (writer, published) = writer(MemoryEngine::new());
+    let mut tickets = Vec::new();
+    for _ in 0..100 {
+        tickets.push(count(&writer).await);
+    }
+    for (at, ticket) in tickets.into_iter().enumerate() {
+        assert_eq!(ticket.sequence, at as u64 + 1);
+        ticket.durable().await.unwrap();
+    }
+    let expected: Vec<(u64, Vec<u64>)> = (1..=100).map(|n| (n, vec![n])).collect();
+    assert_eq!(*published.lock(), expected);
+    let head = writer.stored_head().await.unwrap();
+    assert_eq!(
+        (
+            head.sequence,
+            head.state(DataType::Email),
+            head.state(DataType::Mailbox)
+        ),
+        (100, 100, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_leaves_nothing() {
+    let (writer, published) = writer(MemoryEngine::new());
+    let mut txn = writer.begin().await.unwrap();
+    assert_eq!(txn.new_id(), 1);
+    txn.put(b"x".to_vec(), "1");
+    txn.changed(Change::new(DataType::Email, 1, ChangeKind::Created));
+    drop(txn);
+    let mut txn = writer.begin().await.unwrap();
+    assert_eq!(
+        (txn.new_id(), txn.sequence(), txn.get(b"x").await.unwrap()),
+        (1, 1, None)
+    );
+    drop(txn);
+    assert!(published.lock().is_empty());
+}
+
+#[tokio::test]
+async fn scans_see_what_is_staged() {
+    let (writer, _) = writer(MemoryEngine::new());
+    let mut txn = writer.begin().await.unwrap();
+    txn.put(b"a1".to_vec(), "1");
+    txn.put(b"a2".to_vec(), "2");
+    let _ = txn.stage();
+    let mut txn = writer.begin().await.unwrap();
+    txn.delete(b"a1".to_vec());
+    txn.put(b"a3".to_vec(), "3");
+    let rows = txn.scan(keys::prefix(b"a".to_vec())).await.unwrap();
+    let rows: Vec<&[u8]> = rows.iter().map(|(key, _)| key.as_ref()).collect();
+    assert_eq!(rows, [b"a2", b"a3"]);
+}
+
+/// Whatever fails, what was acknowledged is there, and numbers are given once.
+#[tokio::test]
+async fn failed_commits_take_what_stands_on_them_along() {
+    for seed in 0..50 {
+        let plan = FaultPlan {
+            seed,
+            commits_fail: 200,
+            ..FaultPlan::default()
+        };
+        let engine = FaultyEngine::new(plan);
+        let (writer, published) = writer(engine.clone());
+        let acknowledged = AtomicU64::new(0);
+        for _ in 0..20 {
+            let tickets = [
+                count(&writer).await,
+                count(&writer).await,
+                count(&writer).await,
+            ];
+            for ticket in tickets {
+                if ticket.durable().await.is_ok() {
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        let values: Vec<u64> = published
+            .lock()
+            .iter()
+            .flat_map(|(_, events)| events.clone())
+            .collect();
+        let expected: Vec<u64> = (1..=acknowledged.load(Ordering::Relaxed)).collect();
+        assert_eq!(values, expected, "seed {seed}: {:?}", engine.journal());
+    }
+}
+
+#[test]
+fn heads_have_golden_bytes() {
+    let head = Head {
+        sequence: 2,
+        states: vec![0, 1],
+        last_id: 3,
+        used_octets: 4,
+        log_trimmed: 5,
+    };
+    let bytes = head.to_bytes();
+    assert_eq!(crate::record::hex(&bytes), "8502820001030405");
+    assert_eq!(Head::from_bytes(b"", &bytes).unwrap(), head);
+    assert!(Head::from_bytes(b"", b"\xff").is_err());
+}

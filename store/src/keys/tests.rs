@@ -1,0 +1,92 @@
+use super::*;
+
+#[test]
+fn the_table_is_the_one_in_the_readme() {
+    let readme = include_str!("../../README.md");
+    for (subspace, key, value) in TABLE {
+        let row = format!(
+            "| {:#04x} | {subspace:?} | {key} | {value} |",
+            *subspace as u8
+        );
+        assert!(readme.contains(&row), "store/README.md lacks: {row}");
+    }
+    let rows = readme
+        .lines()
+        .filter(|line| line.starts_with("| 0x"))
+        .count();
+    assert_eq!(rows, TABLE.len(), "store/README.md has other rows");
+}
+
+#[test]
+fn subspaces_have_one_number_each() {
+    let mut numbers: Vec<u8> = TABLE.iter().map(|(subspace, ..)| *subspace as u8).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), TABLE.len());
+}
+
+#[test]
+fn keys_come_apart_as_they_were_put_together() {
+    let (a, b, hash) = (AccountId::new(7), AccountId::new(u64::MAX), [9; 32]);
+    assert_eq!(decode_account(&account(a)), Some(a));
+    assert_eq!(decode_membership(&membership(a, b)), Some((a, b)));
+    assert_eq!(decode_shared_with(&shared_with(a, b)), Some((a, b)));
+    assert_eq!(decode_head(&head(b)), Some(b));
+    assert_eq!(
+        decode_object(&object(a, DataType::Email, 5)),
+        Some((a, DataType::Email, 5))
+    );
+    assert_eq!(decode_log(&log(a, 3)), Some((a, 3)));
+    assert_eq!(decode_mailbox_uid(&mailbox_uid(a, 1)), Some((a, 1)));
+    assert_eq!(decode_blob(&blob(&hash)), Some(hash));
+    let reference = blob_ref(&hash, a, DataType::Email, 8);
+    assert_eq!(
+        decode_blob_ref(&reference),
+        Some((hash, a, DataType::Email, 8))
+    );
+    assert_eq!(decode_summary(&summary(&hash)), Some(hash));
+    assert_eq!(
+        decode_blob_candidate(&blob_candidate(4, &hash)),
+        Some((4, hash))
+    );
+    assert_eq!(decode_upload(&upload(a, &hash)), Some((a, hash)));
+    assert_eq!(
+        decode_upload_expiry(&upload_expiry(2, a, &hash)),
+        Some((2, a, hash))
+    );
+    assert_eq!(decode_search_pending(&search_pending(a)), Some(a));
+    assert_eq!(decode_queue_due(&queue_due(1, a, 2)), Some((1, a, 2)));
+    assert_eq!(decode_pending_delivery(&pending_delivery(6)), Some(6));
+}
+
+#[test]
+fn a_key_of_another_shape_is_none() {
+    let key = object(AccountId::new(7), DataType::Email, 5);
+    for cut in 0..key.len() {
+        assert_eq!(decode_object(&key[..cut]), None);
+    }
+    assert_eq!(decode_object(&[key.as_slice(), b"x"].concat()), None);
+    assert_eq!(decode_log(&key), None);
+    // A type of object that only a newer version knows.
+    let mut unknown = key;
+    unknown[9] = 0xee;
+    assert_eq!(decode_object(&unknown), None);
+}
+
+#[test]
+fn a_prefix_holds_what_begins_with_it_and_nothing_else() {
+    let range = objects(AccountId::new(0x00ff), DataType::Quota);
+    let inside = [
+        object(AccountId::new(0xff), DataType::Quota, 0),
+        object(AccountId::new(0xff), DataType::Quota, u64::MAX),
+    ];
+    let outside = [
+        object(AccountId::new(0xff), DataType::PushSubscription, 9),
+        object(AccountId::new(0x100), DataType::Quota, 0),
+    ];
+    assert!(inside.iter().all(|key| range.contains(key)));
+    assert!(!outside.iter().any(|key| range.contains(key)));
+    // An octet 0xff carries.
+    let range = prefix(vec![1, 0xff, 0xff]);
+    assert!(range.contains(&vec![1, 0xff, 0xff, 0xff, 0xff]) && !range.contains(&vec![2]));
+}
