@@ -54,13 +54,20 @@ async fn parse(octets: &Bytes) -> Option<Mdn> {
 fn to_map(mdn: Mdn) -> Map {
     let extensions = mdn.extension_fields.map(|fields| {
         let entries = fields.into_iter();
-        Value::Object(entries.map(|(name, value)| (key(name), value.into())).collect())
+        Value::Object(
+            entries
+                .map(|(name, value)| (key(name), value.into()))
+                .collect(),
+        )
     });
     let mut map = Map::with_capacity(12)
         .with(Property::ForEmailId, Value::Null)
         .with(Property::Subject, mdn.subject)
         .with(Property::TextBody, mdn.text_body)
-        .with(Property::IncludeOriginalMessage, mdn.include_original_message)
+        .with(
+            Property::IncludeOriginalMessage,
+            mdn.include_original_message,
+        )
         .with(Property::ReportingUA, mdn.reporting_ua)
         .with(Property::Disposition, disposition(mdn.disposition));
     map.insert_unchecked(Key::Borrowed("mdnGateway"), mdn.mdn_gateway);

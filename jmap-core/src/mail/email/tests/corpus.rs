@@ -30,7 +30,11 @@ fn mails(count_max: usize) -> Vec<Vec<u8>> {
         .step_by(step)
         .filter_map(|path| std::fs::read(path).ok())
         .collect();
-    if found.is_empty() { vec![rich_mail().into_bytes()] } else { found }
+    if found.is_empty() {
+        vec![rich_mail().into_bytes()]
+    } else {
+        found
+    }
 }
 
 const EVERYTHING: &str = r#""properties": ["id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt",
@@ -54,10 +58,17 @@ async fn every_mail_with_every_property() {
         assert_eq!(email["size"], raw.len());
         assert_eq!(email["subject"], email["header:Subject:asText"]);
         let read = |value: &serde_json::Value| BlobId::parse(value.as_str().unwrap()).unwrap();
-        let whole = bench.core.read_blob(&who, who.account, read(&email["blobId"])).await.unwrap();
+        let whole = bench
+            .core
+            .read_blob(&who, who.account, read(&email["blobId"]))
+            .await
+            .unwrap();
         assert_eq!(whole, raw);
         let lists = ["textBody", "htmlBody", "attachments"];
-        for part in lists.iter().flat_map(|list| email[list].as_array().unwrap()) {
+        for part in lists
+            .iter()
+            .flat_map(|list| email[list].as_array().unwrap())
+        {
             let blob = read(&part["blobId"]);
             let octets = bench.core.read_blob(&who, who.account, blob).await.unwrap();
             assert_eq!(part["size"], octets.len(), "{part}");

@@ -12,8 +12,14 @@ use crate::mail::write::Message;
 async fn outcome(bench: &Bench, properties: &str) -> String {
     let arguments =
         format!(r#"{{"accountId": "a1", "ids": ["e7", "e8"], "properties": [{properties}]}}"#);
-    let answer = bench.json::<Get<Email>>(&caller(OWNER, &[]), &arguments).await;
-    let ids = answer["list"].as_array().unwrap().iter().map(|email| email["id"].to_string());
+    let answer = bench
+        .json::<Get<Email>>(&caller(OWNER, &[]), &arguments)
+        .await;
+    let ids = answer["list"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|email| email["id"].to_string());
     ids.collect::<Vec<_>>().join(" ")
 }
 
@@ -27,7 +33,11 @@ async fn one_email_at_most() {
         (&[keys::summary(&hash)], r#""headers""#, both),
         (&[keys::blob(&hash)], r#""subject""#, both),
         (&[keys::blob(&hash)], r#""headers""#, second),
-        (&[keys::blob(&hash), keys::summary(&hash)], r#""subject""#, second),
+        (
+            &[keys::blob(&hash), keys::summary(&hash)],
+            r#""subject""#,
+            second,
+        ),
         (&[record.clone()], r#""subject""#, second),
         (&[record], r#""keywords""#, both),
     ];

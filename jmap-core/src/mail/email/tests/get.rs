@@ -12,7 +12,11 @@ type EmailGet = Get<Email>;
 async fn default_properties() {
     let bench = Bench::new().await;
     bench.deliver(rich_mail()).await;
-    bench.check::<EmailGet>(r#"{"accountId": "a1", "ids": ["e7", "e9", "x"]}"#, "", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            r#"{"accountId": "a1", "ids": ["e7", "e9", "x"]}"#,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "list": [
@@ -140,7 +144,9 @@ async fn default_properties() {
             "e9"
           ],
           "state": "s2"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -149,7 +155,11 @@ async fn list_properties() {
     bench.deliver(rich_mail()).await;
     let arguments = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["threadId", "mailboxIds",
         "keywords", "size", "receivedAt", "from", "to", "subject", "preview", "hasAttachment", "from"]}"#;
-    bench.check::<EmailGet>(arguments, "/list/0", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            arguments,
+            "/list/0",
+            expect![[r#"
         {
           "from": [
             {
@@ -185,7 +195,9 @@ async fn list_properties() {
               "name": null
             }
           ]
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -195,7 +207,11 @@ async fn structure_and_values() {
     let arguments = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["bodyStructure", "bodyValues"],
         "bodyProperties": ["partId", "blobId", "size", "type", "header:Content-Type", "header:content-id:asMessageIds:all"],
         "fetchAllBodyValues": true, "maxBodyValueBytes": 20}"#;
-    bench.check::<EmailGet>(arguments, "/list/0", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            arguments,
+            "/list/0",
+            expect![[r#"
         {
           "bodyStructure": {
             "blobId": null,
@@ -258,9 +274,13 @@ async fn structure_and_values() {
             }
           },
           "id": "e7"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     for (fetch, expected) in [
-        ("Text", expect![[r#"
+        (
+            "Text",
+            expect![[r#"
             {
               "bodyValues": {
                 "3": {
@@ -270,8 +290,11 @@ async fn structure_and_values() {
                 }
               },
               "id": "e7"
-            }"#]]),
-        ("HTML", expect![[r#"
+            }"#]],
+        ),
+        (
+            "HTML",
+            expect![[r#"
             {
               "bodyValues": {
                 "4": {
@@ -281,16 +304,23 @@ async fn structure_and_values() {
                 }
               },
               "id": "e7"
-            }"#]]),
+            }"#]],
+        ),
     ] {
         let arguments = format!(
             r#"{{"accountId": "a1", "ids": ["e7"], "properties": ["bodyValues"], "fetch{fetch}BodyValues": true}}"#
         );
-        bench.check::<EmailGet>(&arguments, "/list/0", expected).await;
+        bench
+            .check::<EmailGet>(&arguments, "/list/0", expected)
+            .await;
     }
     let arguments = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["attachments", "textBody"],
         "bodyProperties": ["headers", "subParts"]}"#;
-    bench.check::<EmailGet>(arguments, "/list/0", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            arguments,
+            "/list/0",
+            expect![[r#"
         {
           "attachments": [
             {
@@ -339,7 +369,9 @@ async fn structure_and_values() {
               "subParts": null
             }
           ]
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -351,7 +383,11 @@ async fn header_forms() {
         "header:To:asGroupedAddresses", "header:To:asAddresses:all", "header:Message-ID:asMessageIds",
         "header:Date:asDate", "sentAt", "header:List-Post:asURLs", "header:X-Loop", "header:X-Loop:asText:all",
         "header:X-None", "header:X-None:all", "header:From:asAddresses:all", "header:Cc:asAddresses"]}"#;
-    bench.check::<EmailGet>(arguments, "/list/0", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            arguments,
+            "/list/0",
+            expect![[r#"
         {
           "from": [
             {
@@ -439,62 +475,97 @@ async fn header_forms() {
           "id": "e7",
           "sentAt": "2020-01-01T09:59:58+01:00",
           "subject": "Grüße"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let arguments = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["headers"]}"#;
-    bench.check::<EmailGet>(arguments, "/list/0/headers/5", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            arguments,
+            "/list/0/headers/5",
+            expect![[r#"
         {
           "name": "From",
           "value": " =?utf-8?Q?J=C3=B6?= <joe@example.org>"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn wrong_arguments() {
     let bench = Bench::new().await;
     for (more, expected) in [
-        (r#""properties": ["x"]"#, expect![[r#"
+        (
+            r#""properties": ["x"]"#,
+            expect![[r#"
             {
               "description": "Email has no property \"x\".",
               "type": "invalidArguments"
-            }"#]]),
-        (r#""properties": ["header:From:asDate"]"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""properties": ["header:From:asDate"]"#,
+            expect![[r#"
             {
               "description": "Email has no property \"header:From:asDate\".",
               "type": "invalidArguments"
-            }"#]]),
-        (r#""properties": ["header:X:all:asText"]"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""properties": ["header:X:all:asText"]"#,
+            expect![[r#"
             {
               "description": "Email has no property \"header:X:all:asText\".",
               "type": "invalidArguments"
-            }"#]]),
-        (r#""properties": ["totalEmails"]"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""properties": ["totalEmails"]"#,
+            expect![[r#"
             {
               "description": "Email has no property \"totalEmails\".",
               "type": "invalidArguments"
-            }"#]]),
-        (r#""bodyProperties": ["header:From:asDate"]"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""bodyProperties": ["header:From:asDate"]"#,
+            expect![[r#"
             {
               "description": "EmailBodyPart has no property \"header:From:asDate\".",
               "type": "invalidArguments"
-            }"#]]),
-        (r#""bodyProperties": ["keywords"]"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""bodyProperties": ["keywords"]"#,
+            expect![[r#"
             {
               "description": "EmailBodyPart has no property \"keywords\".",
               "type": "invalidArguments"
-            }"#]]),
-        (r#""maxBodyValueBytes": -1"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""maxBodyValueBytes": -1"#,
+            expect![[r#"
             {
               "description": "\"maxBodyValueBytes\" must be an UnsignedInt.",
               "type": "invalidArguments"
-            }"#]]),
+            }"#]],
+        ),
     ] {
         let arguments = format!(r#"{{"accountId": "a1", "ids": [], {more}}}"#);
         bench.check::<EmailGet>(&arguments, "", expected).await;
     }
-    bench.check::<EmailGet>(r#"{"accountId": "a2", "ids": []}"#, "", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            r#"{"accountId": "a2", "ids": []}"#,
+            "",
+            expect![[r#"
         {
           "type": "accountNotFound"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -504,7 +575,10 @@ async fn all_ids_and_changes() {
     bench.deliver("Subject: 2\r\n\r\n").await;
     assert_eq!(first, 7);
     bench
-        .check::<EmailGet>(r#"{"accountId": "a1", "ids": null, "properties": ["subject"]}"#, "", expect![[r#"
+        .check::<EmailGet>(
+            r#"{"accountId": "a1", "ids": null, "properties": ["subject"]}"#,
+            "",
+            expect![[r#"
             {
               "accountId": "a1",
               "list": [
@@ -519,9 +593,14 @@ async fn all_ids_and_changes() {
               ],
               "notFound": [],
               "state": "s3"
-            }"#]])
+            }"#]],
+        )
         .await;
-    bench.check::<Changes<Email>>(r#"{"accountId": "a1", "sinceState": "s1"}"#, "", expect![[r#"
+    bench
+        .check::<Changes<Email>>(
+            r#"{"accountId": "a1", "sinceState": "s1"}"#,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "created": [
@@ -533,5 +612,7 @@ async fn all_ids_and_changes() {
           "newState": "s3",
           "oldState": "s1",
           "updated": []
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }

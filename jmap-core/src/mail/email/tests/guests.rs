@@ -14,13 +14,18 @@ type EmailSet = Set<Email>;
 /// An account whose inbox (m1) is shared with some rights, and its archive (m4) with all.
 async fn shared(rights: &[&str]) -> (Bench, Caller) {
     let bench = Bench::new().await;
-    let rights: Vec<String> = rights.iter().map(|right| format!("\"{right}\": true")).collect();
+    let rights: Vec<String> = rights
+        .iter()
+        .map(|right| format!("\"{right}\": true"))
+        .collect();
     let all = r#""mayReadItems": true, "mayAddItems": true, "mayRemoveItems": true, "maySetSeen": true, "maySetKeywords": true"#;
     let share = format!(
         r#"{{"accountId": "a1", "update": {{"m1": {{"shareWith": {{"a3": {{{}}}}}}}, "m4": {{"shareWith": {{"a3": {{{all}}}}}}}}}}}"#,
         rights.join(", ")
     );
-    let answer = bench.json::<Set<Mailbox>>(&caller(OWNER, &[]), &share).await;
+    let answer = bench
+        .json::<Set<Mailbox>>(&caller(OWNER, &[]), &share)
+        .await;
     assert!(answer["notUpdated"].is_null(), "{answer}");
     bench.place(rich_mail(), &[1, 2]).await;
     bench.place("Subject: hidden\r\n\r\n", &[2]).await;
@@ -32,7 +37,12 @@ async fn shared(rights: &[&str]) -> (Bench, Caller) {
 async fn guests_see_what_is_shared() {
     let (bench, guest) = shared(&["mayReadItems"]).await;
     let get = r#"{"accountId": "a1", "ids": null, "properties": ["mailboxIds", "subject"]}"#;
-    bench.check_as::<EmailGet>(&guest, get, "/list", expect![[r#"
+    bench
+        .check_as::<EmailGet>(
+            &guest,
+            get,
+            "/list",
+            expect![[r#"
         [
           {
             "id": "e7",
@@ -48,18 +58,34 @@ async fn guests_see_what_is_shared() {
             },
             "subject": "free"
           }
-        ]"#]]).await;
+        ]"#]],
+        )
+        .await;
     let get = r#"{"accountId": "a1", "ids": ["e8"]}"#;
-    bench.check_as::<EmailGet>(&guest, get, "/notFound", expect![[r#"
+    bench
+        .check_as::<EmailGet>(
+            &guest,
+            get,
+            "/notFound",
+            expect![[r#"
         [
           "e8"
-        ]"#]]).await;
+        ]"#]],
+        )
+        .await;
     let changes = r#"{"accountId": "a1", "sinceState": "s0"}"#;
-    bench.check_as::<Changes<Email>>(&guest, changes, "/created", expect![[r#"
+    bench
+        .check_as::<Changes<Email>>(
+            &guest,
+            changes,
+            "/created",
+            expect![[r#"
         [
           "e7",
           "e9"
-        ]"#]]).await;
+        ]"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -77,7 +103,9 @@ async fn guests_do_what_they_may() {
         ("e9", r#"{"mailboxIds/m1": true}"#),
     ];
     for (rights, expected) in [
-        (&["mayReadItems"][..], expect![[r#"
+        (
+            &["mayReadItems"][..],
+            expect![[r#"
             e7 {"keywords/$seen": null}: forbidden
             e7 {"keywords/x": true}: forbidden
             e7 {"mailboxIds/m4": true}: ok
@@ -88,8 +116,16 @@ async fn guests_do_what_they_may() {
             e9 {"keywords/$seen": null, "keywords/x": true}: ok
             e9 {"mailboxIds": {"m1": true}}: forbidden
             e9 {"mailboxIds/m1": true}: forbidden
-        "#]]),
-        (&["mayReadItems", "maySetSeen", "maySetKeywords", "mayRemoveItems"], expect![[r#"
+        "#]],
+        ),
+        (
+            &[
+                "mayReadItems",
+                "maySetSeen",
+                "maySetKeywords",
+                "mayRemoveItems",
+            ],
+            expect![[r#"
             e7 {"keywords/$seen": null}: forbidden
             e7 {"keywords/x": true}: forbidden
             e7 {"mailboxIds/m4": true}: ok
@@ -100,8 +136,11 @@ async fn guests_do_what_they_may() {
             e9 {"keywords/$seen": null, "keywords/x": true}: ok
             e9 {"mailboxIds": {"m1": true}}: forbidden
             e9 {"mailboxIds/m1": true}: forbidden
-        "#]]),
-        (&["mayReadItems", "mayAddItems"], expect![[r#"
+        "#]],
+        ),
+        (
+            &["mayReadItems", "mayAddItems"],
+            expect![[r#"
             e7 {"keywords/$seen": null}: forbidden
             e7 {"keywords/x": true}: forbidden
             e7 {"mailboxIds/m4": true}: ok
@@ -112,7 +151,8 @@ async fn guests_do_what_they_may() {
             e9 {"keywords/$seen": null, "keywords/x": true}: ok
             e9 {"mailboxIds": {"m1": true}}: ok
             e9 {"mailboxIds/m1": true}: ok
-        "#]]),
+        "#]],
+        ),
     ] {
         let mut lines = String::new();
         for (id, patch) in all {
@@ -131,21 +171,39 @@ async fn guests_do_what_they_may() {
 async fn hidden_mailboxes_stay() {
     let (bench, guest) = shared(&["mayReadItems", "mayRemoveItems"]).await;
     let arguments = r#"{"accountId": "a1", "update": {"e7": {"mailboxIds": {"m4": true}}}}"#;
-    bench.check_as::<EmailSet>(&guest, arguments, "/updated", expect![[r#"
+    bench
+        .check_as::<EmailSet>(
+            &guest,
+            arguments,
+            "/updated",
+            expect![[r#"
         {
           "e7": null
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let get = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["mailboxIds"]}"#;
-    bench.check::<EmailGet>(get, "/list/0", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            get,
+            "/list/0",
+            expect![[r#"
         {
           "id": "e7",
           "mailboxIds": {
             "m2": true,
             "m4": true
           }
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let arguments = r#"{"accountId": "a1", "destroy": ["e7", "e8", "e9"]}"#;
-    bench.check_as::<EmailSet>(&guest, arguments, "", expect![[r#"
+    bench
+        .check_as::<EmailSet>(
+            &guest,
+            arguments,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "created": null,
@@ -166,7 +224,9 @@ async fn hidden_mailboxes_stay() {
           "notUpdated": null,
           "oldState": "s7",
           "updated": null
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -174,7 +234,12 @@ async fn guests_create_where_they_may_add() {
     let (bench, guest) = shared(&["mayReadItems"]).await;
     let arguments = r#"{"accountId": "a1", "create": {"a": {"mailboxIds": {"m1": true}}, "b": {"mailboxIds": {"m4": true}},
         "c": {"mailboxIds": {"m2": true}}}}"#;
-    bench.check_as::<EmailSet>(&guest, arguments, "/notCreated", expect![[r#"
+    bench
+        .check_as::<EmailSet>(
+            &guest,
+            arguments,
+            "/notCreated",
+            expect![[r#"
         {
           "a": {
             "description": "You may not add emails to this mailbox.",
@@ -187,7 +252,9 @@ async fn guests_create_where_they_may_add() {
             ],
             "type": "invalidProperties"
           }
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let handle = bench.core.accounts.handle(AccountId::new(OWNER));
     assert_eq!(handle.view().await.unwrap().emails().count(), 4);
 }

@@ -14,7 +14,11 @@ async fn imports() {
             "b": {{"blobId": "{plain}", "mailboxIds": {{"m1": true}}}},
             "c": {{"blobId": "{plain}", "mailboxIds": {{"m1": true}}, "receivedAt": "2001-02-03T04:05:06Z"}}}}}}"#
     );
-    bench.check::<Import>(&arguments, "", expect![[r#"
+    bench
+        .check::<Import>(
+            &arguments,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "created": {
@@ -40,9 +44,15 @@ async fn imports() {
           "newState": "s4",
           "notCreated": null,
           "oldState": "s0"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let get = r#"{"accountId": "a1", "ids": null, "properties": ["receivedAt", "mailboxIds", "keywords"]}"#;
-    bench.check::<Get<Email>>(get, "/list", expect![[r#"
+    bench
+        .check::<Get<Email>>(
+            get,
+            "/list",
+            expect![[r#"
         [
           {
             "id": "e7",
@@ -71,11 +81,19 @@ async fn imports() {
             },
             "receivedAt": "2001-02-03T04:05:06Z"
           }
-        ]"#]]).await;
-    bench.check::<Import>(&arguments, "", expect![[r#"
+        ]"#]],
+        )
+        .await;
+    bench
+        .check::<Import>(
+            &arguments,
+            "",
+            expect![[r#"
         {
           "type": "stateMismatch"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -85,63 +103,88 @@ async fn wrong_imports() {
     let empty = bench.upload("").await;
     let noise = bench.upload(vec![0u8, 1, 2, 255]).await;
     for (email, expected) in [
-        (format!(r#""blobId": "{good}""#), expect![[r#"
+        (
+            format!(r#""blobId": "{good}""#),
+            expect![[r#"
             {
               "description": "An email is in at least one mailbox.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (format!(r#""blobId": "{good}", "mailboxIds": {{}}"#), expect![[r#"
+            }"#]],
+        ),
+        (
+            format!(r#""blobId": "{good}", "mailboxIds": {{}}"#),
+            expect![[r#"
             {
               "description": "An email is in at least one mailbox.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (format!(r#""blobId": "{good}", "mailboxIds": {{"m9": true}}"#), expect![[r#"
+            }"#]],
+        ),
+        (
+            format!(r#""blobId": "{good}", "mailboxIds": {{"m9": true}}"#),
+            expect![[r#"
             {
               "description": "One of the mailboxes does not exist.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (format!(r#""blobId": "{good}", "mailboxIds": {{"m1": true}}, "keywords": {{"%": true}}"#), expect![[r#"
+            }"#]],
+        ),
+        (
+            format!(
+                r#""blobId": "{good}", "mailboxIds": {{"m1": true}}, "keywords": {{"%": true}}"#
+            ),
+            expect![[r#"
             {
               "description": "A keyword has 1 to 255 printable ASCII characters without ( ) { ] % * \" and \\.",
               "properties": [
                 "keywords/%"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (format!(r#""blobId": "{good}", "mailboxIds": {{"m1": true}}, "receivedAt": null"#), expect![[r#"
+            }"#]],
+        ),
+        (
+            format!(r#""blobId": "{good}", "mailboxIds": {{"m1": true}}, "receivedAt": null"#),
+            expect![[r#"
             {
               "description": "It must be a UTCDate.",
               "properties": [
                 "receivedAt"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (format!(r#""blobId": "{good}", "mailboxIds": {{"m1": true}}, "x": 1"#), expect![[r#"
+            }"#]],
+        ),
+        (
+            format!(r#""blobId": "{good}", "mailboxIds": {{"m1": true}}, "x": 1"#),
+            expect![[r#"
             {
               "description": "An EmailImport has no such property.",
               "properties": [
                 "x"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}"#.to_owned(), expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}"#.to_owned(),
+            expect![[r#"
             {
               "description": "It must be an Id.",
               "properties": [
                 "blobId"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""blobId": "b0", "mailboxIds": {"m1": true}"#.to_owned(), expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""blobId": "b0", "mailboxIds": {"m1": true}"#.to_owned(),
+            expect![[r#"
             {
               "description": "There is no such blob.",
               "notFound": [
@@ -151,19 +194,28 @@ async fn wrong_imports() {
                 "blobId"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (format!(r#""blobId": "{empty}", "mailboxIds": {{"m1": true}}"#), expect![[r#"
+            }"#]],
+        ),
+        (
+            format!(r#""blobId": "{empty}", "mailboxIds": {{"m1": true}}"#),
+            expect![[r#"
             {
               "description": "The blob is no message: it begins without a header field.",
               "type": "invalidEmail"
-            }"#]]),
-        (format!(r#""blobId": "{noise}", "mailboxIds": {{"m1": true}}"#), expect![[r#"
+            }"#]],
+        ),
+        (
+            format!(r#""blobId": "{noise}", "mailboxIds": {{"m1": true}}"#),
+            expect![[r#"
             {
               "description": "The blob is no message: it begins without a header field.",
               "type": "invalidEmail"
-            }"#]]),
+            }"#]],
+        ),
     ] {
         let arguments = format!(r#"{{"accountId": "a1", "emails": {{"k": {{{email}}}}}}}"#);
-        bench.check::<Import>(&arguments, "/notCreated/k", expected).await;
+        bench
+            .check::<Import>(&arguments, "/notCreated/k", expected)
+            .await;
     }
 }

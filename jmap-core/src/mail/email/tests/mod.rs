@@ -102,7 +102,9 @@ impl Bench {
             quota_octets: 0,
             is_delivery: true,
         };
-        let inserted = write::insert_email(&mut txn, &message, &placement, NOW).await.unwrap();
+        let inserted = write::insert_email(&mut txn, &message, &placement, NOW)
+            .await
+            .unwrap();
         txn.commit().await.unwrap();
         inserted.id
     }
@@ -110,7 +112,10 @@ impl Bench {
     pub async fn upload(&self, octets: impl Into<Bytes>) -> BlobId {
         let account = AccountId::new(OWNER);
         let who = caller(OWNER, &[]);
-        self.core.write_blob(&who, account, octets.into(), "message/rfc822").await.unwrap()
+        self.core
+            .write_blob(&who, account, octets.into(), "message/rfc822")
+            .await
+            .unwrap()
     }
 
     /// The answer to a call whose arguments are JSON, as JSON; implied answers follow.
@@ -138,7 +143,8 @@ impl Bench {
 
     /// Compares the answer of the owner's call at `pointer`.
     pub async fn check<C: Handle>(&self, arguments: &str, pointer: &str, expected: Expect) {
-        self.check_as::<C>(&caller(OWNER, &[]), arguments, pointer, expected).await;
+        self.check_as::<C>(&caller(OWNER, &[]), arguments, pointer, expected)
+            .await;
     }
 
     pub async fn check_as<C: Handle>(

@@ -11,7 +11,11 @@ async fn parses() {
     let arguments = format!(
         r#"{{"accountId": "a1", "blobIds": ["{rich}", "{noise}", "b1", "{rich}"], "fetchTextBodyValues": true}}"#
     );
-    bench.check::<Parse>(&arguments, "", expect![[r#"
+    bench
+        .check::<Parse>(
+            &arguments,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "notFound": [
@@ -134,13 +138,19 @@ async fn parses() {
               ]
             }
           }
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let arguments = format!(
         r#"{{"accountId": "a1", "blobIds": ["{rich}"], "properties": ["id", "blobId", "threadId", "mailboxIds", "keywords",
             "receivedAt", "size", "header:X-Loop:all"]}}"#
     );
     let pointer = format!("/parsed/{rich}");
-    bench.check::<Parse>(&arguments, &pointer, expect![[r#"
+    bench
+        .check::<Parse>(
+            &arguments,
+            &pointer,
+            expect![[r#"
         {
           "blobId": "b523f~",
           "header:X-Loop:all": [
@@ -153,19 +163,32 @@ async fn parses() {
           "receivedAt": null,
           "size": 1083,
           "threadId": null
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let arguments = r#"{"accountId": "a1", "blobIds": [], "properties": ["header:From:asDate"]}"#;
-    bench.check::<Parse>(arguments, "", expect![[r#"
+    bench
+        .check::<Parse>(
+            arguments,
+            "",
+            expect![[r#"
         {
           "description": "Email has no property \"header:From:asDate\".",
           "type": "invalidArguments"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 /// A message inside of a message: its parts' blobs can be read, however it is encoded.
 #[tokio::test]
 async fn parses_attached_messages() {
-    let inner = mail(&["Subject: inner", "Content-Type: text/plain", "", "inner text"]);
+    let inner = mail(&[
+        "Subject: inner",
+        "Content-Type: text/plain",
+        "",
+        "inner text",
+    ]);
     let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &inner);
     for (encoding, body) in [("8bit", inner.as_str()), ("base64", encoded.as_str())] {
         let bench = Bench::new().await;
@@ -186,8 +209,12 @@ async fn parses_attached_messages() {
             ]))
             .await;
         let get = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["attachments"]}"#;
-        let answer = bench.json::<jmap_types::method::Get<jmap_types::mail::Email>>(&who, get).await;
-        let blob = answer["list"][0]["attachments"][0]["blobId"].as_str().unwrap();
+        let answer = bench
+            .json::<jmap_types::method::Get<jmap_types::mail::Email>>(&who, get)
+            .await;
+        let blob = answer["list"][0]["attachments"][0]["blobId"]
+            .as_str()
+            .unwrap();
         let parse = format!(
             r#"{{"accountId": "a1", "blobIds": ["{blob}"], "properties": ["subject", "textBody", "bodyValues"], "fetchAllBodyValues": true}}"#
         );
@@ -200,4 +227,67 @@ async fn parses_attached_messages() {
         let octets = bench.core.read_blob(&who, who.account, part).await.unwrap();
         assert_eq!(octets, "inner text");
     }
+}
+
+#[tokio::test]
+async fn parses_notifications() {
+    let bench = Bench::new().await;
+    let report = bench
+        .upload(mail(&[
+            "Subject: read",
+            "Content-Type: multipart/report; report-type=disposition-notification; boundary=b",
+            "",
+            "--b",
+            "",
+            "It was read.",
+            "--b",
+            "Content-Type: message/disposition-notification",
+            "",
+            "Reporting-UA: joes-pc; Foomail",
+            "Final-Recipient: rfc822; john@example.com",
+            "Original-Message-ID: <1@example.org>",
+            "Disposition: Manual-Action/MDN-sent-manually; displayed",
+            "X-More: y",
+            "",
+            "--b--",
+            "",
+        ]))
+        .await;
+    let plain = bench.upload(rich_mail()).await;
+    let arguments =
+        format!(r#"{{"accountId": "a1", "blobIds": ["{report}", "{plain}", "b1"]}}"#);
+    bench
+        .check::<jmap_types::mdn::MdnParse>(&arguments, "", expect![[r#"
+            {
+              "accountId": "a1",
+              "notFound": [
+                "b1"
+              ],
+              "notParsable": [
+                "b523f~"
+              ],
+              "parsed": {
+                "b2725~": {
+                  "disposition": {
+                    "actionMode": "manual-action",
+                    "sendingMode": "mdn-sent-manually",
+                    "type": "displayed"
+                  },
+                  "error": null,
+                  "extensionFields": {
+                    "X-More": "y"
+                  },
+                  "finalRecipient": "rfc822; john@example.com",
+                  "forEmailId": null,
+                  "includeOriginalMessage": false,
+                  "mdnGateway": null,
+                  "originalMessageId": "<1@example.org>",
+                  "originalRecipient": null,
+                  "reportingUA": "joes-pc; Foomail",
+                  "subject": "read",
+                  "textBody": "It was read."
+                }
+              }
+            }"#]])
+        .await;
 }

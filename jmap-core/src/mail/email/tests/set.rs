@@ -24,7 +24,9 @@ const METADATA: &str =
 #[tokio::test]
 async fn patches() {
     for (patch, expected) in [
-        (r#"{"keywords/$flagged": true}"#, expect![[r#"
+        (
+            r#"{"keywords/$flagged": true}"#,
+            expect![[r#"
             {
               "id": "e7",
               "keywords": {
@@ -35,8 +37,11 @@ async fn patches() {
               "mailboxIds": {
                 "m1": true
               }
-            }"#]]),
-        (r#"{"keywords/$seen": null, "keywords/$none": null}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords/$seen": null, "keywords/$none": null}"#,
+            expect![[r#"
             {
               "id": "e7",
               "keywords": {
@@ -45,8 +50,11 @@ async fn patches() {
               "mailboxIds": {
                 "m1": true
               }
-            }"#]]),
-        (r#"{"keywords": {"a~1/b": true}}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords": {"a~1/b": true}}"#,
+            expect![[r#"
             {
               "id": "e7",
               "keywords": {
@@ -55,8 +63,11 @@ async fn patches() {
               "mailboxIds": {
                 "m1": true
               }
-            }"#]]),
-        (r#"{"keywords/a~1b": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords/a~1b": true}"#,
+            expect![[r#"
             {
               "id": "e7",
               "keywords": {
@@ -67,16 +78,22 @@ async fn patches() {
               "mailboxIds": {
                 "m1": true
               }
-            }"#]]),
-        (r#"{"keywords": null}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords": null}"#,
+            expect![[r#"
             {
               "id": "e7",
               "keywords": {},
               "mailboxIds": {
                 "m1": true
               }
-            }"#]]),
-        (r#"{"mailboxIds/m2": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds/m2": true}"#,
+            expect![[r#"
             {
               "id": "e7",
               "keywords": {
@@ -87,8 +104,11 @@ async fn patches() {
                 "m1": true,
                 "m2": true
               }
-            }"#]]),
-        (r#"{"mailboxIds/m1": null, "mailboxIds/m6": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds/m1": null, "mailboxIds/m6": true}"#,
+            expect![[r#"
             {
               "id": "e7",
               "keywords": {
@@ -98,8 +118,11 @@ async fn patches() {
               "mailboxIds": {
                 "m6": true
               }
-            }"#]]),
-        (r#"{"mailboxIds": {"m2": true, "m1": true}, "keywords/$seen": null}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds": {"m2": true, "m1": true}, "keywords/$seen": null}"#,
+            expect![[r#"
             {
               "id": "e7",
               "keywords": {
@@ -109,12 +132,29 @@ async fn patches() {
                 "m1": true,
                 "m2": true
               }
-            }"#]]),
-        (r#"{"subject": "Grüße", "size": 1083, "keywords/x": true}"#, expect![""]),
+            }"#]],
+        ),
+        (
+            r#"{"subject": "Grüße", "size": 1083, "keywords/x": true}"#,
+            expect![[r#"
+                {
+                  "id": "e7",
+                  "keywords": {
+                    "$seen": true,
+                    "work": true,
+                    "x": true
+                  },
+                  "mailboxIds": {
+                    "m1": true
+                  }
+                }"#]],
+        ),
     ] {
         let bench = Bench::new().await;
         bench.deliver(rich_mail()).await;
-        let answer = bench.json::<EmailSet>(&caller(OWNER, &[]), &update(patch)).await;
+        let answer = bench
+            .json::<EmailSet>(&caller(OWNER, &[]), &update(patch))
+            .await;
         assert!(answer["notUpdated"].is_null(), "{patch}: {answer}");
         assert!(answer["updated"]["e7"].is_null(), "{patch}: {answer}");
         bench.check::<EmailGet>(METADATA, "/list/0", expected).await;
@@ -125,7 +165,11 @@ async fn patches() {
 async fn upper_case_is_told() {
     let bench = Bench::new().await;
     bench.deliver(rich_mail()).await;
-    bench.check::<EmailSet>(&update(r#"{"keywords/$FLAGGED": true}"#), "/updated", expect![[r#"
+    bench
+        .check::<EmailSet>(
+            &update(r#"{"keywords/$FLAGGED": true}"#),
+            "/updated",
+            expect![[r#"
         {
           "e7": {
             "keywords": {
@@ -134,7 +178,9 @@ async fn upper_case_is_told() {
               "work": true
             }
           }
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -148,7 +194,11 @@ async fn nothing_changes_nothing() {
         r#"{"mailboxIds": {"m1": true}}"#,
     ] {
         let answer = bench.json::<EmailSet>(&who, &update(patch)).await;
-        assert_eq!(answer["updated"], serde_json::json!({"e7": null}), "{patch}");
+        assert_eq!(
+            answer["updated"],
+            serde_json::json!({"e7": null}),
+            "{patch}"
+        );
         assert_eq!(answer["newState"], "s2", "{patch}");
     }
 }
@@ -158,119 +208,163 @@ async fn wrong_patches() {
     let bench = Bench::new().await;
     bench.deliver(rich_mail()).await;
     for (patch, expected) in [
-        (r#"{"keywords/$seen": false}"#, expect![[r#"
+        (
+            r#"{"keywords/$seen": false}"#,
+            expect![[r#"
             {
               "description": "The value of each member must be true.",
               "properties": [
                 "keywords/$seen"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"keywords/a b": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords/a b": true}"#,
+            expect![[r#"
             {
               "description": "A keyword has 1 to 255 printable ASCII characters without ( ) { ] % * \" and \\.",
               "properties": [
                 "keywords/a b"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"keywords/a(": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords/a(": true}"#,
+            expect![[r#"
             {
               "description": "A keyword has 1 to 255 printable ASCII characters without ( ) { ] % * \" and \\.",
               "properties": [
                 "keywords/a("
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"keywords/": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords/": true}"#,
+            expect![[r#"
             {
               "description": "A keyword has 1 to 255 printable ASCII characters without ( ) { ] % * \" and \\.",
               "properties": [
                 "keywords/"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"keywords": []}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords": []}"#,
+            expect![[r#"
             {
               "description": "It must be an object.",
               "properties": [
                 "keywords"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"keywords": {"x": true}, "keywords/y": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords": {"x": true}, "keywords/y": true}"#,
+            expect![[r#"
             {
               "description": "Another path of the patch is a prefix of this one.",
               "properties": [
                 "keywords"
               ],
               "type": "invalidPatch"
-            }"#]]),
-        (r#"{"keywords/x/y": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords/x/y": true}"#,
+            expect![[r#"
             {
               "description": "Only the members of keywords and mailboxIds can be patched.",
               "properties": [
                 "keywords/x/y"
               ],
               "type": "invalidPatch"
-            }"#]]),
-        (r#"{"keywords/~2": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"keywords/~2": true}"#,
+            expect![[r#"
             {
               "description": "The path is not a JSON Pointer.",
               "properties": [
                 "keywords/~2"
               ],
               "type": "invalidPatch"
-            }"#]]),
-        (r#"{"mailboxIds": {}}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds": {}}"#,
+            expect![[r#"
             {
               "description": "An email is in at least one mailbox.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"mailboxIds": null}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds": null}"#,
+            expect![[r#"
             {
               "description": "It must be an object of mailbox ids.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"mailboxIds/m1": null}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds/m1": null}"#,
+            expect![[r#"
             {
               "description": "An email is in at least one mailbox.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"mailboxIds/m77": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds/m77": true}"#,
+            expect![[r#"
             {
               "description": "One of the mailboxes does not exist.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"mailboxIds/x": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds/x": true}"#,
+            expect![[r#"
             {
               "description": "One of the mailboxes does not exist.",
               "properties": [
                 "mailboxIds/x"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"mailboxIds": {"m2": 1}}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"mailboxIds": {"m2": 1}}"#,
+            expect![[r#"
             {
               "description": "The value of each member must be true.",
               "properties": [
                 "mailboxIds/m2"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"subject": "other", "from": null}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"subject": "other", "from": null}"#,
+            expect![[r#"
             {
               "description": "Only mailboxIds and keywords of an email can change.",
               "properties": [
@@ -278,36 +372,52 @@ async fn wrong_patches() {
                 "from"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"from/0/name": "x"}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"from/0/name": "x"}"#,
+            expect![[r#"
             {
               "description": "Only the members of keywords and mailboxIds can be patched.",
               "properties": [
                 "from/0/name"
               ],
               "type": "invalidPatch"
-            }"#]]),
-        (r#"{"nonsense": 1}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"nonsense": 1}"#,
+            expect![[r#"
             {
               "description": "There is no such property.",
               "properties": [
                 "nonsense"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#"{"receivedAt": "2020-01-01T00:00:00Z"}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#"{"receivedAt": "2020-01-01T00:00:00Z"}"#,
+            expect![[r#"
             {
               "description": "Only mailboxIds and keywords of an email can change.",
               "properties": [
                 "receivedAt"
               ],
               "type": "invalidProperties"
-            }"#]]),
+            }"#]],
+        ),
     ] {
-        bench.check::<EmailSet>(&update(patch), "/notUpdated/e7", expected).await;
+        bench
+            .check::<EmailSet>(&update(patch), "/notUpdated/e7", expected)
+            .await;
     }
     let missing = r#"{"accountId": "a1", "update": {"e99": {"keywords/x": true}, "m1": {}}, "destroy": ["e98"]}"#;
-    bench.check::<EmailSet>(missing, "", expect![[r#"
+    bench
+        .check::<EmailSet>(
+            missing,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "created": null,
@@ -329,7 +439,9 @@ async fn wrong_patches() {
           },
           "oldState": "s2",
           "updated": null
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -343,38 +455,74 @@ async fn limits() {
     })
     .await;
     bench.deliver(rich_mail()).await;
-    bench.check::<EmailSet>(&update(r#"{"keywords/x": true}"#), "/notUpdated/e7", expect![[r#"
+    bench
+        .check::<EmailSet>(
+            &update(r#"{"keywords/x": true}"#),
+            "/notUpdated/e7",
+            expect![[r#"
         {
           "type": "tooManyKeywords"
-        }"#]]).await;
-    bench.check::<EmailSet>(&update(r#"{"mailboxIds/m2": true}"#), "/notUpdated/e7", expect![[r#"
+        }"#]],
+        )
+        .await;
+    bench
+        .check::<EmailSet>(
+            &update(r#"{"mailboxIds/m2": true}"#),
+            "/notUpdated/e7",
+            expect![[r#"
         {
           "type": "tooManyMailboxes"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let blob = bench.upload("0123456").await;
     let part = format!(r#"{{"blobId": "{blob}", "type": "text/x"}}"#);
-    let one = create(&format!(r#""mailboxIds": {{"m1": true}}, "attachments": [{part}]"#));
-    bench.check::<EmailSet>(&one, "/notCreated", expect!["null"]).await;
-    let two = create(&format!(r#""mailboxIds": {{"m1": true}}, "attachments": [{part}, {part}]"#));
-    bench.check::<EmailSet>(&two, "/notCreated/k", expect![[r#"
+    let one = create(&format!(
+        r#""mailboxIds": {{"m1": true}}, "attachments": [{part}]"#
+    ));
+    bench
+        .check::<EmailSet>(&one, "/notCreated", expect!["null"])
+        .await;
+    let two = create(&format!(
+        r#""mailboxIds": {{"m1": true}}, "attachments": [{part}, {part}]"#
+    ));
+    bench
+        .check::<EmailSet>(
+            &two,
+            "/notCreated/k",
+            expect![[r#"
         {
           "maxSize": 10,
           "type": "tooLarge"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let long = "x".repeat(2000);
-    let long = create(&format!(r#""mailboxIds": {{"m1": true}}, "subject": "{long}""#));
-    bench.check::<EmailSet>(&long, "/notCreated/k", expect![[r#"
+    let long = create(&format!(
+        r#""mailboxIds": {{"m1": true}}, "subject": "{long}""#
+    ));
+    bench
+        .check::<EmailSet>(
+            &long,
+            "/notCreated/k",
+            expect![[r#"
         {
           "maxSize": 2000,
           "type": "tooLarge"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn destroys() {
     let bench = Bench::new().await;
     bench.deliver(rich_mail()).await;
-    bench.check::<EmailSet>(r#"{"accountId": "a1", "destroy": ["e7"]}"#, "", expect![[r#"
+    bench
+        .check::<EmailSet>(
+            r#"{"accountId": "a1", "destroy": ["e7"]}"#,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "created": null,
@@ -387,8 +535,14 @@ async fn destroys() {
           "notUpdated": null,
           "oldState": "s2",
           "updated": null
-        }"#]]).await;
-    bench.check::<EmailGet>(METADATA, "", expect![[r#"
+        }"#]],
+        )
+        .await;
+    bench
+        .check::<EmailGet>(
+            METADATA,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "list": [],
@@ -396,8 +550,14 @@ async fn destroys() {
             "e7"
           ],
           "state": "s3"
-        }"#]]).await;
-    bench.check::<Changes<Email>>(r#"{"accountId": "a1", "sinceState": "s2"}"#, "", expect![[r#"
+        }"#]],
+        )
+        .await;
+    bench
+        .check::<Changes<Email>>(
+            r#"{"accountId": "a1", "sinceState": "s2"}"#,
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "created": [],
@@ -408,7 +568,9 @@ async fn destroys() {
           "newState": "s3",
           "oldState": "s2",
           "updated": []
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -420,7 +582,11 @@ async fn creates_a_draft() {
         "sentAt": "2019-12-31T23:00:00+01:00",
         "bodyValues": {"t": {"value": "Hallo\n"}, "h": {"value": "<p>Hallo", "isTruncated": false}},
         "textBody": [{"partId": "t", "type": "text/plain"}], "htmlBody": [{"partId": "h", "type": "text/html"}]"#;
-    bench.check::<EmailSet>(&create(email), "", expect![[r#"
+    bench
+        .check::<EmailSet>(
+            &create(email),
+            "",
+            expect![[r#"
         {
           "accountId": "a1",
           "created": {
@@ -444,11 +610,17 @@ async fn creates_a_draft() {
           "notUpdated": null,
           "oldState": "s0",
           "updated": null
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let get = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["keywords", "mailboxIds", "receivedAt", "from", "to", "cc",
         "subject", "header:X-Loop:all", "header:List-Post", "inReplyTo", "sentAt", "messageId", "bodyValues", "bodyStructure"],
         "bodyProperties": ["type", "charset"], "fetchAllBodyValues": true}"#;
-    bench.check::<EmailGet>(get, "/list/0", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            get,
+            "/list/0",
+            expect![[r#"
         {
           "bodyStructure": {
             "charset": null,
@@ -510,7 +682,9 @@ async fn creates_a_draft() {
               "name": null
             }
           ]
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -524,7 +698,9 @@ async fn creates_with_blobs() {
             r#"{"accountId": "a1", "ids": ["e7"], "properties": ["blobId", "attachments"]}"#,
         )
         .await;
-    let part = answer["list"][0]["attachments"][0]["blobId"].as_str().unwrap();
+    let part = answer["list"][0]["attachments"][0]["blobId"]
+        .as_str()
+        .unwrap();
     let mail = answer["list"][0]["blobId"].as_str().unwrap();
     let email = format!(
         r#""mailboxIds": {{"m2": true}}, "receivedAt": "2001-02-03T04:05:06Z", "bodyStructure": {{"type": "multipart/mixed", "subParts": [
@@ -532,10 +708,16 @@ async fn creates_with_blobs() {
             {{"blobId": "{whole}", "cid": "c", "disposition": "inline", "language": ["de"], "location": "x", "header:X-A": " b"}},
             {{"blobId": "{mail}", "type": "message/rfc822"}}]}}, "bodyValues": {{"1": {{"value": "see"}}}}"#
     );
-    bench.check::<EmailSet>(&create(&email), "/notCreated", expect!["null"]).await;
+    bench
+        .check::<EmailSet>(&create(&email), "/notCreated", expect!["null"])
+        .await;
     let get = r#"{"accountId": "a1", "ids": ["e8"], "properties": ["receivedAt", "attachments", "preview"],
         "bodyProperties": ["partId", "size", "name", "type", "cid", "disposition", "language", "location", "header:X-A"]}"#;
-    bench.check::<EmailGet>(get, "/list/0", expect![[r#"
+    bench
+        .check::<EmailGet>(
+            get,
+            "/list/0",
+            expect![[r#"
         {
           "attachments": [
             {
@@ -577,19 +759,27 @@ async fn creates_with_blobs() {
           "id": "e8",
           "preview": "see",
           "receivedAt": "2001-02-03T04:05:06Z"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
     let missing = format!("b{}", "0".repeat(64));
     let email = format!(
         r#""mailboxIds": {{"m2": true}}, "attachments": [{{"blobId": "{missing}"}}, {{"blobId": "nonsense"}}, {{"blobId": "{whole}"}}]"#
     );
-    bench.check::<EmailSet>(&create(&email), "/notCreated/k", expect![[r#"
+    bench
+        .check::<EmailSet>(
+            &create(&email),
+            "/notCreated/k",
+            expect![[r#"
         {
           "notFound": [
             "b0000~",
             "nonsense"
           ],
           "type": "blobNotFound"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -597,15 +787,20 @@ async fn wrong_creations() {
     let bench = Bench::new().await;
     let body = r#""bodyValues": {"1": {"value": "x"}}"#;
     for (email, expected) in [
-        (r#""subject": "x""#, expect![[r#"
+        (
+            r#""subject": "x""#,
+            expect![[r#"
             {
               "description": "These are missing, unknown, of the wrong type, or set by the server.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {}, "subject": 1, "from": "x", "x": 1, "id": "e1", "size": 1, "preview": "", "receivedAt": "x""#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {}, "subject": 1, "from": "x", "x": 1, "id": "e1", "size": 1, "preview": "", "receivedAt": "x""#,
+            expect![[r#"
             {
               "description": "These are missing, unknown, of the wrong type, or set by the server.",
               "properties": [
@@ -619,64 +814,88 @@ async fn wrong_creations() {
                 "receivedAt"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m99": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m99": true}"#,
+            expect![[r#"
             {
               "description": "One of the mailboxes does not exist.",
               "properties": [
                 "mailboxIds"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "keywords": {"a b": true}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "keywords": {"a b": true}"#,
+            expect![[r#"
             {
               "description": "These are missing, unknown, of the wrong type, or set by the server.",
               "properties": [
                 "keywords/a b"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "headers": []"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "headers": []"#,
+            expect![[r#"
             {
               "description": "headers: the headers property can't be set; set each header field as a property.",
               "properties": [
                 "headers"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "from": [], "header:From": " x""#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "from": [], "header:From": " x""#,
+            expect![[r#"
             {
               "description": "header:From: two properties stand for the same header field.",
               "properties": [
                 "header:From"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "header:From:asDate": "x""#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "header:From:asDate": "x""#,
+            expect![[r#"
             {
               "description": "These are missing, unknown, of the wrong type, or set by the server.",
               "properties": [
                 "header:From:asDate"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "header:Content-Type": " text/plain""#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "header:Content-Type": " text/plain""#,
+            expect![[r#"
             {
               "description": "header:Content-Type: Content-* header fields can be set on body parts only.",
               "properties": [
                 "header:Content-Type"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "subject": "a\r\nBcc: b""#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "subject": "a\r\nBcc: b""#,
+            expect![[r#"
             {
               "description": "subject: the value is not valid for this header field.",
               "properties": [
                 "subject"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "from": [{"name": "x"}], "to": [{"email": "a", "x": 1}]"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "from": [{"name": "x"}], "to": [{"email": "a", "x": 1}]"#,
+            expect![[r#"
             {
               "description": "These are missing, unknown, of the wrong type, or set by the server.",
               "properties": [
@@ -684,24 +903,33 @@ async fn wrong_creations() {
                 "to"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "textBody": [{"partId": "2", "type": "text/plain"}]"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "textBody": [{"partId": "2", "type": "text/plain"}]"#,
+            expect![[r#"
             {
               "description": "textBody/0/partId: there is no such partId in bodyValues.",
               "properties": [
                 "textBody/0/partId"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "textBody": [{"partId": "1", "type": "text/html", "size": 1, "charset": "x", "blobId": 1}]"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "textBody": [{"partId": "1", "type": "text/html", "size": 1, "charset": "x", "blobId": 1}]"#,
+            expect![[r#"
             {
               "description": "These are missing, unknown, of the wrong type, or set by the server.",
               "properties": [
                 "textBody/0/blobId"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "htmlBody": [], "bodyStructure": {"partId": "1", "header:Content-Transfer-Encoding": " 7bit"}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "htmlBody": [], "bodyStructure": {"partId": "1", "header:Content-Transfer-Encoding": " 7bit"}"#,
+            expect![[r#"
             {
               "description": "bodyStructure: bodyStructure can't be given together with textBody, htmlBody or attachments.",
               "properties": [
@@ -710,30 +938,57 @@ async fn wrong_creations() {
                 "htmlBody"
               ],
               "type": "invalidProperties"
-            }"#]]),
-        (r#""mailboxIds": {"m1": true}, "bodyStructure": {"subParts": [{"headers": [], "nonsense": 1}]}"#, expect![[r#"
+            }"#]],
+        ),
+        (
+            r#""mailboxIds": {"m1": true}, "bodyStructure": {"subParts": [{"headers": [], "nonsense": 1}]}"#,
+            expect![[r#"
             {
               "description": "These are missing, unknown, of the wrong type, or set by the server.",
               "properties": [
                 "bodyStructure/subParts/0/nonsense"
               ],
               "type": "invalidProperties"
-            }"#]]),
+            }"#]],
+        ),
     ] {
-        bench.check::<EmailSet>(&create(&format!("{email}, {body}")), "/notCreated/k", expected).await;
+        bench
+            .check::<EmailSet>(
+                &create(&format!("{email}, {body}")),
+                "/notCreated/k",
+                expected,
+            )
+            .await;
     }
     let flags = r#""mailboxIds": {"m1": true}, "bodyValues": {"1": {"value": "x", "isTruncated": true}, "2": {}}"#;
-    bench.check::<EmailSet>(&create(flags), "/notCreated/k", expect![[r#"
+    bench
+        .check::<EmailSet>(
+            &create(flags),
+            "/notCreated/k",
+            expect![[r#"
         {
           "description": "These are missing, unknown, of the wrong type, or set by the server.",
           "properties": [
             "bodyValues/2"
           ],
           "type": "invalidProperties"
-        }"#]]).await;
-    let deep = format!("{}{}{}", r#"{"subParts": ["#.repeat(40), "{}", "]}".repeat(40));
+        }"#]],
+        )
+        .await;
+    let deep = format!(
+        "{}{}{}",
+        r#"{"subParts": ["#.repeat(40),
+        "{}",
+        "]}".repeat(40)
+    );
     let deep = format!(r#""mailboxIds": {{"m1": true}}, "bodyStructure": {deep}"#);
-    bench.check::<EmailSet>(&create(&deep), "/notCreated/k/type", expect![[r#""invalidProperties""#]]).await;
+    bench
+        .check::<EmailSet>(
+            &create(&deep),
+            "/notCreated/k/type",
+            expect![[r#""invalidProperties""#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -741,12 +996,24 @@ async fn creation_ids_are_ids() {
     let bench = Bench::new().await;
     let arguments = r##"{"accountId": "a1", "create": {"k": {"mailboxIds": {"m2": true}}},
         "update": {"#k": {"keywords/x": true}}, "ifInState": "s0"}"##;
-    bench.check::<EmailSet>(arguments, "/updated", expect![[r#"
+    bench
+        .check::<EmailSet>(
+            arguments,
+            "/updated",
+            expect![[r#"
         {
           "e7": null
-        }"#]]).await;
-    bench.check::<EmailSet>(arguments, "", expect![[r#"
+        }"#]],
+        )
+        .await;
+    bench
+        .check::<EmailSet>(
+            arguments,
+            "",
+            expect![[r#"
         {
           "type": "stateMismatch"
-        }"#]]).await;
+        }"#]],
+        )
+        .await;
 }
