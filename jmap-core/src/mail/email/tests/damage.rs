@@ -38,8 +38,8 @@ async fn one_email_at_most() {
             r#""subject""#,
             second,
         ),
-        (&[record.clone()], r#""subject""#, second),
-        (&[record], r#""keywords""#, both),
+        (std::slice::from_ref(&record), r#""subject""#, second),
+        (std::slice::from_ref(&record), r#""keywords""#, both),
     ];
     for (damaged, properties, expected) in rows {
         // Octets that are no record, and then no row at all. (A blob is never looked into.)

@@ -5,6 +5,7 @@ use jmap_types::{
 };
 
 use super::{Bench, rich_mail};
+use crate::mail::email::plan::PROPERTIES_MAX;
 
 type EmailGet = Get<Email>;
 
@@ -556,6 +557,23 @@ async fn wrong_arguments() {
         let arguments = format!(r#"{{"accountId": "a1", "ids": [], {more}}}"#);
         bench.check::<EmailGet>(&arguments, "", expected).await;
     }
+    let names = |count: usize| {
+        let names: Vec<String> = (0..count).map(|at| format!("\"header:x{at}\"")).collect();
+        format!(
+            r#"{{"accountId": "a1", "ids": [], "properties": [{}]}}"#,
+            names.join(",")
+        )
+    };
+    bench
+        .check::<EmailGet>(&names(PROPERTIES_MAX), "/list", expect!["[]"])
+        .await;
+    bench
+        .check::<EmailGet>(
+            &names(PROPERTIES_MAX + 1),
+            "/type",
+            expect![[r#""requestTooLarge""#]],
+        )
+        .await;
     bench
         .check::<EmailGet>(
             r#"{"accountId": "a2", "ids": []}"#,

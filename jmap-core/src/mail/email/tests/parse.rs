@@ -254,10 +254,12 @@ async fn parses_notifications() {
         ]))
         .await;
     let plain = bench.upload(rich_mail()).await;
-    let arguments =
-        format!(r#"{{"accountId": "a1", "blobIds": ["{report}", "{plain}", "b1"]}}"#);
+    let arguments = format!(r#"{{"accountId": "a1", "blobIds": ["{report}", "{plain}", "b1"]}}"#);
     bench
-        .check::<jmap_types::mdn::MdnParse>(&arguments, "", expect![[r#"
+        .check::<jmap_types::mdn::MdnParse>(
+            &arguments,
+            "",
+            expect![[r#"
             {
               "accountId": "a1",
               "notFound": [
@@ -288,6 +290,7 @@ async fn parses_notifications() {
                   "textBody": "It was read."
                 }
               }
-            }"#]])
+            }"#]],
+        )
         .await;
 }

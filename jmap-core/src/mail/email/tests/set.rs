@@ -135,7 +135,7 @@ async fn patches() {
             }"#]],
         ),
         (
-            r#"{"subject": "Grüße", "size": 1083, "keywords/x": true}"#,
+            r#"{"subject": "Grüße", "size": 1083, "keywords/x": true, "from": [{"email": "joe@example.org", "name": "Jö"}]}"#,
             expect![[r#"
                 {
                   "id": "e7",
@@ -473,6 +473,16 @@ async fn limits() {
         {
           "type": "tooManyMailboxes"
         }"#]],
+        )
+        .await;
+    let paths: Vec<String> = (0..1001)
+        .map(|at| format!("\"keywords/x{at}\": null"))
+        .collect();
+    bench
+        .check::<EmailSet>(
+            &update(&format!("{{{}}}", paths.join(","))),
+            "/notUpdated/e7/type",
+            expect![[r#""tooLarge""#]],
         )
         .await;
     let blob = bench.upload("0123456").await;
