@@ -833,7 +833,7 @@ async fn event_source_memory() {
     let mut held = Vec::new();
     for round in 0..2 {
         let before = resident();
-        let count = if round == 0 { 10 } else { 50 };
+        let count = if round == 0 { 15 } else { 80 };
         for _ in 0..count {
             let mut stream = server.open(line, &authorization(), b"").await;
             read_until(&mut stream, &mut String::new(), "id: ").await;
