@@ -19,8 +19,10 @@ use crate::{
     caller::Caller,
     clock::Clock,
     directory::Directory,
+    inproc::queue::Queue,
     limits::Limits,
     mail::search::Search,
+    metrics::Metrics,
     rng::Rng,
 };
 
@@ -50,6 +52,8 @@ pub struct Inner {
     pub(crate) bus: Arc<Bus>,
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
+    pub metrics: Metrics,
+    pub(crate) queue: Queue,
 }
 
 impl std::ops::Deref for Core {
@@ -106,6 +110,7 @@ impl Core {
         let directory = Directory::new(&parts.rng, &parts.clock);
         let search = Search::open(parts.search, parts.engine.clone()).await?;
         bus.watch(search.clone());
+        let queue = Queue::new(&*parts.rng);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -116,6 +121,8 @@ impl Core {
             bus,
             directory,
             search,
+            metrics: Metrics::default(),
+            queue,
         })))
     }
 
@@ -149,11 +156,6 @@ impl Core {
     /// Keeps the search index up to date; works until it is dropped.
     pub async fn run_indexing(&self) {
         crate::mail::search::run(self.search.clone()).await;
-    }
-
-    /// Accounts whose search index is behind.
-    pub fn search_pending(&self) -> usize {
-        self.search.pending_accounts()
     }
 
     /// Changes of these types in all accounts that the caller can see.
