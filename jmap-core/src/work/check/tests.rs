@@ -36,7 +36,7 @@ const ANSWER: &str = "From: eve@example.net\r\nSubject: Re: Hello\r\nMessage-ID:
 async fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
-    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let engine: Arc<dyn Engine> = MemoryEngine::new();
     let parts = Parts {
         engine: engine.clone(),
         clock: Arc::new(SystemClock),
