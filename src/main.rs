@@ -7,7 +7,6 @@ mod cli;
 mod config;
 mod folder;
 mod log;
-mod mail_backend;
 mod metrics;
 mod wire;
 

@@ -40,7 +40,6 @@ use crate::{
         values::{Listen, Rate, networks},
     },
     folder::{Folder, FolderError},
-    mail_backend::MailBackend,
     metrics::Sources,
 };
 
@@ -171,7 +170,7 @@ impl Server {
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
             let shutdown = shutdown.clone();
             let task = match mail(service) {
-                Some(config) => tokio::spawn(smtp::serve(listener, shutdown, MailBackend(self.core.clone()), config)),
+                Some(config) => tokio::spawn(smtp::serve(listener, shutdown, self.core.clone(), config)),
                 None => {
                     let jmap = jmap.clone();
                     tokio::spawn(async move { jmap.serve(listener, shutdown).await })

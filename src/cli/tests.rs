@@ -125,7 +125,7 @@ async fn target() -> (tempfile::TempDir, Target) {
     let folder = tempfile::tempdir().unwrap();
     let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
     let parts = Parts {
-        engine: Arc::new(MemoryEngine::new()),
+        engine: MemoryEngine::new(),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SeededRng::new(1)),
         limits: jmap_core::Limits::default(),

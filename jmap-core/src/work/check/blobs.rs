@@ -5,7 +5,10 @@
 use std::collections::HashSet;
 
 use jmap_types::{AccountId, DataType};
-use store::keys::{self, BlobHash, Subspace};
+use store::{
+    Record as _,
+    keys::{self, BlobHash, Subspace},
+};
 
 use super::{CheckError, Checker, ProblemKind, Rows};
 use crate::{
@@ -108,8 +111,7 @@ impl Checker<'_> {
         let bytes = self.get(&key).await?;
         // One that can't be read has been reported.
         Ok(bytes.is_some_and(|bytes| {
-            let record = <EmailRecord as store::Record>::from_bytes(&key, &bytes);
-            record.is_ok_and(|record| record.blob == *hash) || minicbor::decode::<EmailRecord>(&bytes).is_err()
+            EmailRecord::from_bytes(&key, &bytes).map_or(true, |record| record.blob == *hash)
         }))
     }
 

@@ -7,6 +7,7 @@
 mod account;
 mod blobs;
 mod directory;
+mod queue;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,8 @@ pub enum ProblemKind {
     Log,
     Share,
     Search,
+    /// Submissions that are on their way.
+    Queue,
     /// The view in memory isn't what is stored.
     View,
     /// Something damaged was put aside before.
@@ -115,6 +118,7 @@ impl ProblemKind {
             Self::Log => "log",
             Self::Share => "share",
             Self::Search => "search",
+            Self::Queue => "queue",
             Self::View => "view",
             Self::Quarantine => "quarantine",
         }
@@ -139,6 +143,7 @@ impl Core {
         checker.check_directory().await?;
         checker.check_accounts().await?;
         checker.check_blobs().await?;
+        checker.check_queue().await?;
         Ok(checker.report)
     }
 }
