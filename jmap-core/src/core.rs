@@ -19,6 +19,7 @@ use crate::{
     caller::Caller,
     clock::Clock,
     directory::Directory,
+    inproc::queue::Queue,
     limits::Limits,
     mail::search::Search,
     rng::Rng,
@@ -50,6 +51,7 @@ pub struct Inner {
     pub(crate) bus: Arc<Bus>,
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
+    pub(crate) queue: Queue,
 }
 
 impl std::ops::Deref for Core {
@@ -106,6 +108,7 @@ impl Core {
         let directory = Directory::new(&parts.rng, &parts.clock);
         let search = Search::open(parts.search, parts.engine.clone()).await?;
         bus.watch(search.clone());
+        let queue = Queue::new(&*parts.rng);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -116,6 +119,7 @@ impl Core {
             bus,
             directory,
             search,
+            queue,
         })))
     }
 

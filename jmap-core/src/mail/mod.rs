@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod email;
+pub mod identity;
 pub mod mailbox;
 pub mod mdn;
 pub mod message;
@@ -9,6 +10,8 @@ pub mod query;
 pub mod records;
 pub mod search;
 pub mod search_snippet;
+pub mod submission;
 pub mod thread;
+pub mod vacation;
 pub mod view;
 pub mod write;
