@@ -1,5 +1,7 @@
-//! MDN/parse (RFC 9007 §2.2).
+//! MDN/parse (RFC 9007 §2.2); MDN/send is in `send`.
 //! Other half: `message::mdn` reads notifications.
+
+mod send;
 
 use std::collections::HashSet;
 
