@@ -21,6 +21,7 @@ use crate::{
     directory::Directory,
     limits::Limits,
     mail::search::Search,
+    push::{Push, PushConfig},
     rng::Rng,
 };
 
@@ -37,6 +38,7 @@ pub struct Parts {
     /// The name that the server goes by in what it writes into mail.
     pub hostname: String,
     pub search: Arc<SearchIndex>,
+    pub push: PushConfig,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,7 @@ pub struct Inner {
     pub(crate) bus: Arc<Bus>,
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
+    pub(crate) push: Arc<Push>,
 }
 
 impl std::ops::Deref for Core {
@@ -106,6 +109,8 @@ impl Core {
         let directory = Directory::new(&parts.rng, &parts.clock);
         let search = Search::open(parts.search, parts.engine.clone()).await?;
         bus.watch(search.clone());
+        let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;
+        bus.watch(push.clone());
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -116,6 +121,7 @@ impl Core {
             bus,
             directory,
             search,
+            push,
         })))
     }
 

@@ -14,6 +14,7 @@ pub mod mail;
 pub mod method;
 pub mod patch;
 pub mod property;
+pub mod push;
 pub mod search_snippet;
 pub mod value;
 
