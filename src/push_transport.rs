@@ -80,10 +80,16 @@ impl HttpPushTransport {
         let status = response.status().as_u16();
         let retry_after = retry_after(&response);
         // A body that is too long closes the connection; the status says all that matters.
-        if let Err(error) = Limited::new(response.into_body(), BODY_OCTETS_MAX).collect().await {
+        if let Err(error) = Limited::new(response.into_body(), BODY_OCTETS_MAX)
+            .collect()
+            .await
+        {
             tracing::debug!(%error, "the answer of a push service was not read to its end");
         }
-        Ok(PushResponse { status, retry_after })
+        Ok(PushResponse {
+            status,
+            retry_after,
+        })
     }
 }
 
@@ -105,7 +111,8 @@ fn to_http(request: PushRequest) -> Result<Request<Full<Bytes>>, PushError> {
         .map_err(malformed)?;
     for (name, value) in request.headers {
         let value = HeaderValue::try_from(value).map_err(|error| malformed(error.into()))?;
-        http.headers_mut().insert(HeaderName::from_static(name), value);
+        http.headers_mut()
+            .insert(HeaderName::from_static(name), value);
     }
     Ok(http)
 }
@@ -125,7 +132,10 @@ fn reason(error: hyper_util::client::legacy::Error) -> PushError {
         }
         innermost = error.to_string();
         // An io::Error hides what it was made of from `source`.
-        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        cause = match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
             Some(inner) => Some(inner),
             None => error.source(),
         };
@@ -181,16 +191,27 @@ mod tests {
     use super::*;
 
     /// A push service that gives the same answer to each request; what it was asked, and its URL.
-    async fn push_service(status: u16, headers: &'static [(&'static str, &'static str)]) -> (Arc<Mutex<Vec<String>>>, String) {
+    async fn push_service(
+        status: u16,
+        headers: &'static [(&'static str, &'static str)],
+    ) -> (Arc<Mutex<Vec<String>>>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://localhost:{}/push?x=1", listener.local_addr().unwrap().port());
+        let url = format!(
+            "http://localhost:{}/push?x=1",
+            listener.local_addr().unwrap().port()
+        );
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let log = log.clone();
-                let service = service_fn(move |request: Request<Incoming>| answer(request, log.clone(), status, headers));
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    answer(request, log.clone(), status, headers)
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
             }
         });
         (seen, url)
@@ -202,13 +223,26 @@ mod tests {
         status: u16,
         headers: &[(&'static str, &'static str)],
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let line = format!("{} {} ttl={:?}", request.method(), request.uri(), request.headers().get("ttl"));
-        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        log.lock().push(format!("{line} {}", String::from_utf8_lossy(&body)));
+        let line = format!(
+            "{} {} ttl={:?}",
+            request.method(),
+            request.uri(),
+            request.headers().get("ttl")
+        );
+        let body = request
+            .into_body()
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
+        log.lock()
+            .push(format!("{line} {}", String::from_utf8_lossy(&body)));
         let mut response = Response::new(Full::new(Bytes::from(vec![b'x'; 100_000])));
         *response.status_mut() = status.try_into().unwrap();
         for (name, value) in headers {
-            response.headers_mut().insert(*name, HeaderValue::from_static(value));
+            response
+                .headers_mut()
+                .insert(*name, HeaderValue::from_static(value));
         }
         Ok(response)
     }
@@ -216,7 +250,10 @@ mod tests {
     async fn post(url: &str, policy: EndpointPolicy) -> Result<PushResponse, PushError> {
         let request = PushRequest {
             endpoint: PushEndpoint::parse(url, EndpointPolicy::AllowInsecure).unwrap(),
-            headers: vec![("ttl", "60".into()), ("content-type", "application/json".into())],
+            headers: vec![
+                ("ttl", "60".into()),
+                ("content-type", "application/json".into()),
+            ],
             body: Bytes::from_static(b"{}"),
         };
         HttpPushTransport::new(policy).unwrap().post(request).await
@@ -228,12 +265,19 @@ mod tests {
             (201, &[], None),
             (302, &[("location", "/elsewhere")], None),
             (429, &[("retry-after", "120")], Some(120)),
-            (503, &[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")], None),
+            (
+                503,
+                &[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")],
+                None,
+            ),
         ];
         for (status, headers, retry_after) in rows {
             let (seen, url) = push_service(status, headers).await;
             let retry_after = retry_after.map(Duration::from_secs);
-            let want = PushResponse { status, retry_after };
+            let want = PushResponse {
+                status,
+                retry_after,
+            };
             assert_eq!(post(&url, EndpointPolicy::AllowInsecure).await, Ok(want));
             assert_eq!(*seen.lock(), ["POST /push?x=1 ttl=Some(\"60\") {}"]);
         }
@@ -242,7 +286,10 @@ mod tests {
     #[tokio::test]
     async fn a_name_with_a_private_address_is_refused() {
         let (seen, url) = push_service(201, &[]).await;
-        assert_eq!(post(&url, EndpointPolicy::Public).await, Err(PushError::NotPublic));
+        assert_eq!(
+            post(&url, EndpointPolicy::Public).await,
+            Err(PushError::NotPublic)
+        );
         assert!(seen.lock().is_empty());
     }
 }

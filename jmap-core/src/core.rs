@@ -19,8 +19,10 @@ use crate::{
     caller::Caller,
     clock::Clock,
     directory::Directory,
+    inproc::queue::Queue,
     limits::Limits,
     mail::search::Search,
+    metrics::Metrics,
     push::{Push, PushConfig},
     rng::Rng,
 };
@@ -53,6 +55,8 @@ pub struct Inner {
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
     pub(crate) push: Arc<Push>,
+    pub metrics: Metrics,
+    pub(crate) queue: Queue,
 }
 
 impl std::ops::Deref for Core {
@@ -111,6 +115,7 @@ impl Core {
         bus.watch(search.clone());
         let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;
         bus.watch(push.clone());
+        let queue = Queue::new(&*parts.rng);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -122,6 +127,8 @@ impl Core {
             directory,
             search,
             push,
+            metrics: Metrics::default(),
+            queue,
         })))
     }
 
@@ -155,11 +162,6 @@ impl Core {
     /// Keeps the search index up to date; works until it is dropped.
     pub async fn run_indexing(&self) {
         crate::mail::search::run(self.search.clone()).await;
-    }
-
-    /// Accounts whose search index is behind.
-    pub fn search_pending(&self) -> usize {
-        self.search.pending_accounts()
     }
 
     /// Changes of these types in all accounts that the caller can see.

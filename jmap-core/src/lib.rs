@@ -17,10 +17,12 @@ pub mod error;
 pub mod inproc;
 pub mod limits;
 pub mod mail;
+pub mod metrics;
 pub mod object;
 pub mod push;
 pub mod quota;
 pub mod rng;
+pub mod work;
 mod states;
 
 pub use self::core::{Context, Core, Handle, Parts};

@@ -8,8 +8,10 @@ use jmap_core::{Caller, Core, Handle};
 use jmap_types::{
     Arguments, MethodError,
     blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
-    mail::{Mailbox, Quota, Thread},
-    method::{Changes, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
+    email::{Import, Parse},
+    mail::{Email, Mailbox, Quota, Thread},
+    method::{Changes, Copy, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
+    search_snippet::SearchSnippetGet,
     value::Map,
 };
 
@@ -72,6 +74,15 @@ pub static METHODS: &[Method] = &[
     entry::<Set<Mailbox>>(MAIL),
     entry::<Get<Thread>>(MAIL),
     entry::<Changes<Thread>>(MAIL),
+    entry::<Get<Email>>(MAIL),
+    entry::<Changes<Email>>(MAIL),
+    entry::<Query<Email>>(MAIL),
+    entry::<QueryChanges<Email>>(MAIL),
+    entry::<Set<Email>>(MAIL),
+    entry::<Copy<Email>>(MAIL),
+    entry::<Import>(MAIL),
+    entry::<Parse>(MAIL),
+    entry::<SearchSnippetGet>(MAIL),
     entry::<BlobUpload>(BLOB),
     entry::<BlobGet>(BLOB),
     entry::<BlobLookup>(BLOB),

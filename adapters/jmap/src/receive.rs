@@ -26,6 +26,9 @@ pub const BODY_PACE: Pace = Pace {
 /// Octets that are set aside at once for a body, however long it says it is.
 const FIRST_OCTETS_MAX: u64 = 1 << 20;
 
+/// Octets of a refused body that are still read, and how long.
+const DISCARD_OCTETS_MAX: usize = 1 << 20;
+const DISCARD_WAIT: Duration = Duration::from_secs(5);
 /// Counts octets in units of this many.
 const UNIT: usize = 1024;
 
@@ -63,6 +66,21 @@ impl Room {
     }
 }
 
+/// Reads what a refused request still sends, as far as that is little: a connection that is closed with unread octets
+/// may take the answer with it.
+pub async fn discard(mut body: Incoming) {
+    let reading = async {
+        let mut octets = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            octets += frame.data_ref().map_or(0, Bytes::len);
+            if octets > DISCARD_OCTETS_MAX {
+                return;
+            }
+        }
+    };
+    let _ = timeout(DISCARD_WAIT, reading).await;
+}
+
 /// Receives a body of up to `limit` octets.
 pub async fn receive(
     room: &Room,
@@ -72,6 +90,7 @@ pub async fn receive(
     let declared = body.size_hint().exact();
     let size = declared.unwrap_or(limit);
     if size > limit {
+        discard(body).await;
         return Err(ReceiveError::TooLarge);
     }
     let room = room.take(size).await.ok_or(ReceiveError::NoRoom)?;
@@ -90,6 +109,7 @@ pub async fn receive(
             continue;
         };
         if octets.len() as u64 + data.len() as u64 > limit {
+            discard(body).await;
             return Err(ReceiveError::TooLarge);
         }
         octets.extend_from_slice(&data);

@@ -17,7 +17,7 @@ use crate::{
     encode::{body::Body, problem::Problem},
     parse::headers::accepted_coding,
     push::{event_source, websocket},
-    session,
+    receive, session,
 };
 
 /// Octets of a request's path and query.
@@ -152,7 +152,14 @@ async fn dispatch(
         Route::Metrics => return metrics(shared, client),
         _ => {}
     }
-    let login = auth::login(&shared.core, &shared.config, client, request.headers()).await?;
+    let login = auth::login(&shared.core, &shared.config, client, request.headers()).await;
+    let login = match login {
+        Ok(login) => login,
+        Err(problem) => {
+            receive::discard(request.into_body()).await;
+            return Err(problem);
+        }
+    };
     match route {
         Route::Session => get_session(shared, &login, client, request.headers()).await,
         Route::Api => api::post(shared, login, &client.base_url, request).await,

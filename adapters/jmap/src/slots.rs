@@ -99,9 +99,9 @@ impl Drop for User {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_past_every_limit() {
-        let slots = Slots::new(2, 1, Duration::from_secs(5));
+        let slots = Slots::new(2, 1, Duration::from_millis(100));
         let (a, b) = (AccountId::new(1), AccountId::new(2));
         let first = slots.enter(a).await.unwrap();
         let _second = slots.enter(a).await.unwrap();

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jmap_core::auth::{AuthError, Credentials, Origin};
 use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
+use jmap_core::{Caller, Core};
 
 /// The core, as SMTP sees it.
 #[async_trait]
@@ -28,8 +29,14 @@ pub trait Backend: Send + Sync + 'static {
         from: Origin,
     ) -> Result<Self::Caller, AuthError>;
 
-    /// Keeps the message in the queue, for all recipients or for none.
-    async fn submit(&self, who: &Self::Caller, submission: Submission) -> Result<(), SubmitError>;
+    /// Keeps the message in the queue, for all recipients or for none. Without a queue nothing can be sent.
+    async fn submit(
+        &self,
+        _who: &Self::Caller,
+        _submission: Submission,
+    ) -> Result<(), SubmitError> {
+        Err(SubmitError::Temporary)
+    }
 
     /// The name of a caller, for logs.
     fn name<'a>(&self, who: &'a Self::Caller) -> &'a str;
@@ -65,4 +72,25 @@ pub enum SubmitError {
     RateLimit,
     #[error("the mail system has a temporary failure")]
     Temporary,
+}
+
+#[async_trait]
+impl Backend for Core {
+    type Caller = Caller;
+
+    async fn resolve_recipient(&self, address: &str) -> Result<Recipient, RecipientError> {
+        Core::resolve_recipient(self, address).await
+    }
+
+    async fn deliver(&self, inbound: Inbound) -> Vec<Result<(), DeliverError>> {
+        Core::deliver(self, inbound).await
+    }
+
+    async fn login(&self, credentials: Credentials, from: Origin) -> Result<Caller, AuthError> {
+        Core::login(self, credentials, from).await
+    }
+
+    fn name<'a>(&self, who: &'a Caller) -> &'a str {
+        &who.name
+    }
 }

@@ -24,10 +24,10 @@ use store::{
 
 use crate::{
     Core,
-    access::{self, MailboxRights, Standing},
+    access::{self, Standing},
     caller::Caller,
     error::{method_error, set_error},
-    mail::message::decode,
+    mail::{access::is_email_visible, message::decode},
 };
 
 pub use methods::{BLOB_GET_OCTETS_MAX, DATA_SOURCES_MAX, DIGEST_ALGORITHMS, LOOKUP_TYPES};
@@ -54,7 +54,7 @@ impl Record for UploadRecord {
 }
 
 /// The number under which an upload refers to its blob. Emails begin with 1, so it is none's.
-const UPLOAD: u64 = 0;
+pub(crate) const UPLOAD: u64 = 0;
 /// Uploads that an account may have waiting for use.
 pub const UPLOADS_WAITING_MAX: usize = 1000;
 /// Octets of a media type that are kept.
@@ -291,15 +291,7 @@ impl Core {
         let handle = self.accounts.handle(account);
         let view = handle.view().await?;
         let mut rows = emails.into_iter().filter_map(|id| view.email(id));
-        let readable = rows.any(|row| {
-            row.mailboxes
-                .iter()
-                .filter_map(|place| view.mailbox(place.mailbox))
-                .any(|mailbox| {
-                    let rights = access::mailbox_rights(who, Standing::Guest, &mailbox.record);
-                    rights.contains(MailboxRights::READ_ITEMS)
-                })
-        });
+        let readable = rows.any(|row| is_email_visible(&view, who, Standing::Guest, row));
         Ok(readable)
     }
 

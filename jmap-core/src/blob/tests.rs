@@ -1,1 +1,222 @@
+use std::sync::Arc;
 
+use bytes::Bytes;
+use jmap_types::{
+    AccountId, Arguments, BlobId, Property, Section, TransferEncoding,
+    blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
+    method::{CreatedIds, MethodResponse as _},
+    property::NoElement,
+    value::Map,
+};
+use store::engine::{Engine, MemoryEngine};
+
+use super::{BlobError, GRACE, methods::Selected};
+use crate::{
+    Caller, Limits,
+    directory::tests::{PASSWORD, Server},
+};
+
+async fn server_with(limits: Limits) -> (Server, AccountId, Caller) {
+    let engine: Arc<dyn Engine> = MemoryEngine::new();
+    let server = Server::with_limits(engine, 1, limits).await;
+    let ann = server
+        .core
+        .bootstrap_admin("ann@example.org", PASSWORD.into())
+        .await
+        .unwrap()
+        .id;
+    let caller = server.login("ann@example.org", PASSWORD).await.unwrap();
+    (server, ann, caller)
+}
+
+fn map(json: &str) -> Map {
+    let value = jmap_tools::Value::<Property, NoElement>::parse_json(json).unwrap();
+    value.into_owned().into_object().unwrap()
+}
+
+/// The response of a call to `account`, as JSON.
+async fn call<C: crate::Handle>(
+    server: &Server,
+    who: &Caller,
+    account: AccountId,
+    rest: &str,
+    ids: &CreatedIds,
+) -> String {
+    let json = format!("{{\"accountId\":\"{account}\",{rest}}}");
+    let mut call = C::from_arguments(Arguments::new(map(&json))).unwrap();
+    call.set_created_ids(ids.clone());
+    let response = server.core.call(who, call).await.unwrap();
+    serde_json::to_string(&response.into_map()).unwrap()
+}
+
+#[tokio::test]
+async fn uploads_come_and_go() {
+    let (server, ann, caller) = server_with(Limits::default()).await;
+    let core = &server.core;
+    let id = core
+        .write_blob(&caller, ann, Bytes::from_static(b"aGFsbG8="), "text/plain")
+        .await
+        .unwrap();
+    assert_eq!(core.read_blob(&caller, ann, id).await.unwrap(), "aGFsbG8=");
+    let section = |end| {
+        BlobId::section(
+            id.hash,
+            Section {
+                start: 0,
+                end,
+                encoding: TransferEncoding::Base64,
+            },
+        )
+    };
+    assert_eq!(
+        core.read_blob(&caller, ann, section(8)).await.unwrap(),
+        "hallo"
+    );
+    assert!(matches!(
+        core.read_blob(&caller, ann, section(9)).await,
+        Err(BlobError::NotFound)
+    ));
+    let stranger = server.person("bob").await;
+    let stranger_sees = core.read_blob(&caller, stranger, id).await;
+    assert!(matches!(stranger_sees, Err(BlobError::Account(_))));
+    assert!(!core.expire_uploads().await.unwrap());
+    assert!(core.read_blob(&caller, ann, id).await.is_ok());
+    server.pass(25 * 3600);
+    core.expire_uploads().await.unwrap();
+    assert!(matches!(
+        core.read_blob(&caller, ann, id).await,
+        Err(BlobError::NotFound)
+    ));
+    core.collect_blobs().await.unwrap();
+    assert!(
+        store::blob::get(&core.engine, &id.hash)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    server.pass(GRACE.as_secs() + 1);
+    assert!(core.collect_blobs().await.unwrap());
+    assert!(
+        store::blob::get(&core.engine, &id.hash)
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn the_oldest_uploads_make_room() {
+    let limits = Limits {
+        max_upload_octets_waiting: 10,
+        max_size_upload: 8,
+        ..Limits::default()
+    };
+    let (server, ann, caller) = server_with(limits).await;
+    let core = &server.core;
+    let too_large = core
+        .write_blob(&caller, ann, Bytes::from_static(b"123456789"), "")
+        .await;
+    assert!(matches!(too_large, Err(BlobError::TooLarge { max: 8 })));
+    let first = core
+        .write_blob(&caller, ann, Bytes::from_static(b"12345678"), "")
+        .await
+        .unwrap();
+    server.pass(1);
+    let second = core
+        .write_blob(&caller, ann, Bytes::from_static(b"abcd"), "")
+        .await
+        .unwrap();
+    assert!(!core.blob_is_visible(&caller, ann, &first).await.unwrap());
+    assert!(core.blob_is_visible(&caller, ann, &second).await.unwrap());
+}
+
+#[test]
+fn ranges() {
+    let rows = [
+        ((10, 0, None), (0, 10, false)),
+        ((10, 4, Some(3)), (4, 7, false)),
+        ((10, 4, Some(6)), (4, 10, false)),
+        ((10, 4, Some(7)), (4, 10, true)),
+        ((10, 10, None), (10, 10, false)),
+        ((10, 11, None), (10, 10, true)),
+        ((10, u64::MAX, Some(u64::MAX)), (10, 10, true)),
+    ];
+    for ((size, offset, length), (start, end, is_truncated)) in rows {
+        assert_eq!(
+            Selected::of(size, offset, length),
+            Selected {
+                start,
+                end,
+                is_truncated
+            }
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_methods() {
+    let (server, ann, caller) = server_with(Limits::default()).await;
+    let ids = CreatedIds::default();
+    let create = r##""create":{
+        "c2":{"data":[{"blobId":"#c1","offset":1,"length":2},{"data:asBase64":"/w=="}],"type":"image/gif"},
+        "c1":{"data":[{"data:asText":"hello"}]},
+        "c3":{"data":[{"blobId":"#c1","offset":4,"length":2}]},
+        "c4":{"data":[{"data:asText":"x","data:asBase64":"eA=="}]},
+        "c5":{"data":[{"blobId":"#c6"}]}}"##;
+    let response = call::<BlobUpload>(&server, &caller, ann, create, &ids).await;
+    assert!(
+        response.contains(r#""size":3"#) && response.contains(r#""type":"image/gif""#),
+        "{response}"
+    );
+    assert!(ids.get("c1").is_some() && ids.get("c2").is_some());
+    assert!(ids.get("c3").is_none() && ids.get("c4").is_none() && ids.get("c5").is_none());
+    assert!(response.contains("blobNotFound"), "{response}");
+    let rows = [
+        (
+            r##""ids":["#c1"],"properties":["data:asText","size"]"##,
+            r#""data:asText":"hello","size":5}"#,
+        ),
+        (
+            r##""ids":["#c2"]"##,
+            r#""data:asBase64":"ZWz/","size":3,"isEncodingProblem":true}"#,
+        ),
+        (
+            r##""ids":["#c2"],"offset":0,"length":2"##,
+            r#""data:asText":"el","size":3}"#,
+        ),
+        (
+            r##""ids":["#c1"],"offset":4,"length":2"##,
+            r#""data:asText":"o","size":5,"isTruncated":true}"#,
+        ),
+        (
+            r##""ids":["#c1"],"properties":["digest:sha"]"##,
+            r#""digest:sha":"qvTGHdzF6KLavt4PO0gs2a6pQ00="}"#,
+        ),
+        (
+            r##""ids":["nope","#c9"]"##,
+            r##""notFound":["nope","#c9"]"##,
+        ),
+    ];
+    for (arguments, want) in rows {
+        let response = call::<BlobGet>(&server, &caller, ann, arguments, &ids).await;
+        assert!(response.contains(want), "{response}");
+    }
+    let lookup = r##""typeNames":["Email"],"ids":["#c1","nope"]"##;
+    let response = call::<BlobLookup>(&server, &caller, ann, lookup, &ids).await;
+    assert!(
+        response.contains(r#""matchedIds":{"Email":[]}"#)
+            && response.contains(r#""notFound":["nope"]"#),
+        "{response}"
+    );
+    let id = ids.get("c1").unwrap();
+    let copy = format!(r#""fromAccountId":"{ann}","blobIds":["{id}","nope"]"#);
+    let response = call::<BlobCopy>(&server, &caller, ann, &copy, &ids).await;
+    assert!(
+        response.contains(&format!(r#""copied":{{"{id}":"{id}"}}"#)),
+        "{response}"
+    );
+    assert!(
+        response.contains(r#""notCopied":{"nope":{"type":"notFound"}}"#),
+        "{response}"
+    );
+}

@@ -14,7 +14,7 @@ pub mod records;
 mod remove;
 mod resolve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     future::Future,

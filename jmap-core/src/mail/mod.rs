@@ -1,12 +1,16 @@
 //! JMAP Mail (RFC 8621).
 
 pub mod access;
+pub mod email;
+pub mod identity;
 pub mod mailbox;
 pub mod message;
-// query: with Email
+pub mod query;
 pub mod records;
 pub mod search;
 pub mod search_snippet;
+pub mod submission;
 pub mod thread;
+pub mod vacation;
 pub mod view;
 pub mod write;

@@ -101,6 +101,7 @@ impl<O: SetObject> Handle for Set<O> {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let account = context.account()?.clone();
+        O::prepare(&context).await?;
         let turn = account.set_turn.lock().await;
         let old_state = State(account.head().await.map_err(method_error)?.state(O::STATE));
         check_state(self.if_in_state.as_deref(), old_state)?;
@@ -293,7 +294,7 @@ fn refers_to(map: &Map, names: &HashSet<String>) -> bool {
 }
 
 /// The result of an item once it is on disk.
-async fn durable<T, F: Future<Output = Staged<T>>>(
+pub(crate) async fn durable<T, F: Future<Output = Staged<T>>>(
     staged: Staged<T>,
     again: impl Fn() -> F,
 ) -> Result<T, SetError> {

@@ -29,6 +29,7 @@ pub async fn run<B: Backend>(
         }
         Err(reply) => reply,
     };
+    tracing::debug!(peer = %session.peer_name(), recipient = address.as_str(), "refused recipient");
     session.log_refusal(&reply);
     session.counts.refused_recipients += 1;
     let limits = &session.server.config.limits;

@@ -80,3 +80,36 @@ fn line_endings() {
         assert_eq!(is_strict(message), expected, "{}", message.escape_ascii());
     }
 }
+
+/// Messages of few different octets, so that fields, folding and line ends come in all orders.
+#[test]
+fn no_message_is_too_strange() {
+    let seed = 0x5eed_u64;
+    let mut state = seed;
+    let mut below = |end: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % end as u64) as usize
+    };
+    for round in 0..100_000 {
+        let length = below(24);
+        let octets: Vec<u8> = (0..length).map(|_| b"\r\n\n :aB\xff"[below(8)]).collect();
+        let context = format!("seed {seed:#x}, round {round}: {}", octets.escape_ascii());
+        let bare = octets.iter().enumerate().any(|(at, octet)| match octet {
+            b'\r' => octets.get(at + 1) != Some(&b'\n'),
+            b'\n' => at == 0 || octets[at - 1] != b'\r',
+            _ => false,
+        });
+        assert_eq!(is_strict(&octets), !bare, "{context}");
+        begins_with_header(&octets);
+        let mut kept = octets.clone();
+        remove(&mut kept, 0, &["B"]);
+        let doomed: usize = fields(&octets)
+            .filter(|f| f.is("b"))
+            .map(|f| f.range.len())
+            .sum();
+        assert_eq!(kept.len(), octets.len() - doomed, "{context}");
+        remove(&mut kept, length + 1, &["a"]);
+    }
+}

@@ -2,10 +2,12 @@
 
 use super::*;
 
+type Outcomes = &'static [Result<(), DeliverError>];
+
 #[test]
 fn one_answer_for_all() {
     use DeliverError::*;
-    let rows: [(&[Result<(), DeliverError>], Option<u16>); 7] = [
+    let rows: [(Outcomes, Option<u16>); 7] = [
         (&[Ok(()), Ok(())], None),
         (&[Err(NoSuchMailbox)], Some(550)),
         (&[Err(NoSuchMailbox), Err(NoSuchMailbox)], Some(550)),

@@ -25,7 +25,7 @@ async fn a_message_arrives_as_it_was_sent_behind_our_trace_fields() {
         Return-Path: <ann@example.org>
         Received: from client.example ([127.0.0.1])
         	by mx.example.org with ESMTP
-        	id 7f9bf4c6ea1c8ea5 for <bob@example.org>;
+        	id 3559cd75f4fa1d08 for <bob@example.org>;
         	Mon, 23 Nov 2026 18:58:57 +0000
         Return-Path: <old@example.net>
         Subject: hi
@@ -262,4 +262,27 @@ async fn a_stop_waits_for_the_message_under_way() {
     busy.expect("421 4.3.2 ").await;
     busy.expect_end().await;
     assert_eq!(server.fake.delivered().len(), 1);
+}
+
+#[tokio::test]
+async fn it_does_not_matter_how_the_octets_arrive() {
+    let server = receive();
+    let content = "A: b\r\n\r\n..\r\n..x\r\n.y\r\n \r\nz.\r\n.\r\n";
+    for piece in [1, 2, 3, 5, 100] {
+        let mut client = server.hello("EHLO").await;
+        client.envelope(&["bob@example.org"]).await;
+        client.say("DATA", "354 ").await;
+        for octets in content.as_bytes().chunks(piece) {
+            client.send(octets).await;
+            tokio::task::yield_now().await;
+        }
+        client.expect("250 ").await;
+    }
+    for inbound in server.fake.delivered() {
+        assert!(
+            inbound
+                .message
+                .ends_with(b"A: b\r\n\r\n.\r\n.x\r\ny\r\n \r\nz.\r\n")
+        );
+    }
 }

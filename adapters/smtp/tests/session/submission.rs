@@ -133,10 +133,10 @@ async fn what_is_missing_is_added_and_bcc_taken_out() {
     expect![[r#"
         Received: from client.example ([127.0.0.1])
         	by mx.example.org with ESMTPSA (TLSv1.3 CIPHER)
-        	id 7f9bf4c6ea1c8ea5;
+        	id 3559cd75f4fa1d08;
         	Mon, 23 Nov 2026 18:58:57 +0000
         Date: Mon, 23 Nov 2026 18:58:57 +0000
-        Message-ID: <85f4b4ed2f76b1f1d2d3ff0b7c9ab1aa@mx.example.org>
+        Message-ID: <f5255c9639dabcdae9b822d8514cce0d@mx.example.org>
         From: ann@example.org
         Subject: x
 

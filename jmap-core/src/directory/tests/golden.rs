@@ -1,0 +1,66 @@
+//! The bytes of every version of every record: what was written once stays readable.
+
+use expect_test::{Expect, expect};
+use store::Record;
+
+use crate::{
+    Role,
+    blob::UploadRecord,
+    directory::records::{
+        AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, DomainRecord,
+    },
+};
+
+fn check<R: Record + PartialEq + std::fmt::Debug>(record: R, want: Expect) {
+    let bytes = record.to_bytes();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    want.assert_eq(&hex);
+    assert_eq!(R::from_bytes(b"", &bytes).unwrap(), record);
+}
+
+#[test]
+fn version_1() {
+    let domain = DomainRecord {
+        catch_all: Some(7),
+        alias_of: Some("b.example".into()),
+        created: 1_700_000_000,
+    };
+    check(domain, expect!["830769622e6578616d706c651a6553f100"]);
+    check(
+        AddressRecord {
+            targets: vec![1, 300],
+        },
+        expect![[r#"81820119012c"#]],
+    );
+    let account = AccountRecord {
+        name: "a@b.example".into(),
+        kind: AccountKind::Group,
+        description: "A".into(),
+        quota_octets: Some(5),
+        disabled: false,
+        role: Role::Administrator,
+        generation: 2,
+        created: 1_700_000_000,
+        addresses: vec!["a@b.example".into()],
+        last_credential: 1,
+        removed: false,
+    };
+    check(account, expect!["8b6b6140622e6578616d706c6501614105f401021a6553f100816b6140622e6578616d706c6501f4"]);
+    let credential = CredentialRecord {
+        description: "phone".into(),
+        kind: CredentialKind::Token,
+        created: 1_700_000_000,
+        expires: Some(1_800_000_000_000),
+        password_hash: None,
+        lookup: vec![1, 2, 3],
+        token_hash: [9; 32],
+    };
+    check(credential, expect!["876570686f6e65021a6553f1001b000001a3185c5000f64301020358200909090909090909090909090909090909090909090909090909090909090909"]);
+    let upload = UploadRecord {
+        expires: 1_700_000_000_000,
+        size: 3,
+        media_type: "text/plain".into(),
+        by: 1,
+    };
+    check(upload, expect!["841b0000018bcfe56800036a746578742f706c61696e01"]);
+}
