@@ -8,6 +8,8 @@ mod config;
 mod folder;
 mod log;
 mod metrics;
+#[cfg(test)]
+mod push_transport;
 mod wire;
 
 use std::process::ExitCode;

@@ -98,6 +98,7 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         limits: config.limits.core(),
         hostname: config.hostname.0.clone(),
         search: Arc::new(search),
+        push: Default::default(),
     };
     Core::open(parts).await.map_err(|error| folder.store_error(error))
 }

@@ -131,6 +131,7 @@ async fn target() -> (tempfile::TempDir, Target) {
         limits: jmap_core::Limits::default(),
         hostname: "localhost".into(),
         search: Arc::new(search),
+        push: Default::default(),
     };
     let core = Core::open(parts).await.unwrap();
     (folder, Target { core, clock: Arc::new(SystemClock), connections: Some(Arc::new(|| 3)) })

@@ -86,6 +86,7 @@ async fn server_with(limits: Limits) -> Server {
         limits,
         hostname: "mail.example.org".into(),
         search: Arc::new(search),
+        push: Default::default(),
     })
     .await
     .unwrap();

@@ -16,6 +16,7 @@ pub mod mdn;
 pub mod method;
 pub mod patch;
 pub mod property;
+pub mod push;
 pub mod search_snippet;
 pub mod value;
 
