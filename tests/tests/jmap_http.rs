@@ -11,7 +11,7 @@ use jmap_core::{Core, Limits, Parts, auth::Secret, clock::SystemClock, rng::Syst
 use net::{Listener, ListenerConfig, Shutdown};
 use serde_json::{Value, json};
 use store::{
-    engine::memory::MemoryEngine,
+    engine::MemoryEngine,
     search::{SearchIndex, SearchOptions},
 };
 use tokio::{

@@ -1,9 +1,10 @@
 //! JMAP Mail (RFC 8621).
 
 pub mod access;
+pub mod email;
 pub mod mailbox;
 pub mod message;
-// query: with Email
+pub mod query;
 pub mod records;
 pub mod search;
 pub mod search_snippet;

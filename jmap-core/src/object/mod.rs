@@ -11,4 +11,5 @@ pub use changes::{ChangesObject, delta_since};
 pub use creation::resolve_creation_ids;
 pub use get::{GetObject, Properties, properties_of};
 pub use query::{QueryObject, Results, Search, Window, window};
+pub(crate) use set::durable;
 pub use set::{Rejected, SetObject, Staged, check_state};

@@ -293,7 +293,7 @@ fn refers_to(map: &Map, names: &HashSet<String>) -> bool {
 }
 
 /// The result of an item once it is on disk.
-async fn durable<T, F: Future<Output = Staged<T>>>(
+pub(crate) async fn durable<T, F: Future<Output = Staged<T>>>(
     staged: Staged<T>,
     again: impl Fn() -> F,
 ) -> Result<T, SetError> {

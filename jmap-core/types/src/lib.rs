@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod blob;
 pub mod data_type;
 pub mod date;
+pub mod email;
 pub mod error;
 pub mod id;
 pub mod mail;

@@ -53,7 +53,9 @@ pub fn mailbox_number(id: &WireId) -> u64 {
 
 pub fn depends_on_threads(filter: &Filter<EmailCondition>) -> bool {
     match filter {
-        Filter::And(filters) | Filter::Or(filters) | Filter::Not(filters) => filters.iter().any(depends_on_threads),
+        Filter::And(filters) | Filter::Or(filters) | Filter::Not(filters) => {
+            filters.iter().any(depends_on_threads)
+        }
         Filter::Condition(condition) => {
             condition.all_in_thread_have_keyword.is_some()
                 || condition.some_in_thread_have_keyword.is_some()
@@ -63,7 +65,10 @@ pub fn depends_on_threads(filter: &Filter<EmailCondition>) -> bool {
 }
 
 impl Plan {
-    pub async fn make(context: &Context, filter: Option<&Filter<EmailCondition>>) -> Result<Self, MethodError> {
+    pub async fn make(
+        context: &Context,
+        filter: Option<&Filter<EmailCondition>>,
+    ) -> Result<Self, MethodError> {
         let root = match filter {
             Some(filter) => node(context, filter).await?,
             None => Node::And(Vec::new()),
@@ -77,7 +82,8 @@ impl Plan {
         let matches = |id: u64| {
             view.email(id).is_some_and(|row| {
                 self.root.matches(view, id, row)
-                    && (standing == Standing::Owner || is_email_visible(view, &context.who, standing, row))
+                    && (standing == Standing::Owner
+                        || is_email_visible(view, &context.who, standing, row))
             })
         };
         if let Some(found) = self.root.smallest_list(view) {
@@ -90,10 +96,17 @@ impl Plan {
             return Ok(ids.into_iter().map(|(_, id)| id).collect());
         }
         let list = match self.root.mailbox() {
-            Some(id) => view.mailbox(id).map(|row| row.by_received.as_slice()).unwrap_or_default(),
+            Some(id) => view
+                .mailbox(id)
+                .map(|row| row.by_received.as_slice())
+                .unwrap_or_default(),
             None => view.by_received(),
         };
-        Ok(list.iter().map(|(_, id)| *id).filter(|&id| matches(id)).collect())
+        Ok(list
+            .iter()
+            .map(|(_, id)| *id)
+            .filter(|&id| matches(id))
+            .collect())
     }
 
     /// The emails that match now; for keys that have to be read before the list is sorted.
@@ -110,7 +123,10 @@ impl Node {
             Node::Or(nodes) => nodes.iter().any(|node| node.matches(view, id, row)),
             Node::Not(nodes) => !nodes.iter().any(|node| node.matches(view, id, row)),
             Node::InMailbox(mailbox) => row.mailboxes.iter().any(|place| place.mailbox == *mailbox),
-            Node::InOtherThan(others) => row.mailboxes.iter().any(|place| !others.contains(&place.mailbox)),
+            Node::InOtherThan(others) => row
+                .mailboxes
+                .iter()
+                .any(|place| !others.contains(&place.mailbox)),
             Node::Before(time) => row.received_at < *time,
             Node::After(time) => row.received_at >= *time,
             Node::MinSize(size) => u64::from(row.size) >= *size,
@@ -127,12 +143,17 @@ impl Node {
     fn smallest_list<'n>(&'n self, view: &View) -> Option<&'n [u64]> {
         let lists: Vec<&[u64]> = match self {
             Node::OneOf(ids) => vec![ids.as_slice()],
-            Node::And(nodes) => nodes.iter().filter_map(|node| node.smallest_list(view)).collect(),
+            Node::And(nodes) => nodes
+                .iter()
+                .filter_map(|node| node.smallest_list(view))
+                .collect(),
             _ => Vec::new(),
         };
         let list = lists.into_iter().min_by_key(|ids| ids.len())?;
         let mailbox = self.mailbox().and_then(|id| view.mailbox(id));
-        mailbox.is_none_or(|row| list.len() <= row.by_received.len()).then_some(list)
+        mailbox
+            .is_none_or(|row| list.len() <= row.by_received.len())
+            .then_some(list)
     }
 
     /// The mailbox that all matches are in.
@@ -146,11 +167,17 @@ impl Node {
 }
 
 pub fn all_in_thread(view: &View, thread: u64, keyword: &str) -> bool {
-    view.thread(thread).iter().filter_map(|&id| view.email(id)).all(|row| view.has_keyword(row, keyword))
+    view.thread(thread)
+        .iter()
+        .filter_map(|&id| view.email(id))
+        .all(|row| view.has_keyword(row, keyword))
 }
 
 pub fn some_in_thread(view: &View, thread: u64, keyword: &str) -> bool {
-    view.thread(thread).iter().filter_map(|&id| view.email(id)).any(|row| view.has_keyword(row, keyword))
+    view.thread(thread)
+        .iter()
+        .filter_map(|&id| view.email(id))
+        .any(|row| view.has_keyword(row, keyword))
 }
 
 /// Boxed, since a filter is as deep as the client likes (within `FILTER_DEPTH_MAX`).
@@ -175,7 +202,10 @@ fn node<'f>(
     })
 }
 
-async fn condition_node(context: &Context, condition: &EmailCondition) -> Result<Node, MethodError> {
+async fn condition_node(
+    context: &Context,
+    condition: &EmailCondition,
+) -> Result<Node, MethodError> {
     let mut nodes = Vec::new();
     if let Some(id) = &condition.in_mailbox {
         nodes.push(Node::InMailbox(mailbox_number(id)));
@@ -188,20 +218,42 @@ async fn condition_node(context: &Context, condition: &EmailCondition) -> Result
     nodes.extend(condition.min_size.map(Node::MinSize));
     nodes.extend(condition.max_size.map(Node::MaxSize));
     nodes.extend(condition.has_keyword.clone().map(Node::HasKeyword));
-    nodes.extend(condition.not_keyword.clone().map(|k| Node::Not(vec![Node::HasKeyword(k)])));
-    nodes.extend(condition.all_in_thread_have_keyword.clone().map(Node::AllInThread));
-    nodes.extend(condition.some_in_thread_have_keyword.clone().map(Node::SomeInThread));
+    nodes.extend(
+        condition
+            .not_keyword
+            .clone()
+            .map(|k| Node::Not(vec![Node::HasKeyword(k)])),
+    );
+    nodes.extend(
+        condition
+            .all_in_thread_have_keyword
+            .clone()
+            .map(Node::AllInThread),
+    );
+    nodes.extend(
+        condition
+            .some_in_thread_have_keyword
+            .clone()
+            .map(Node::SomeInThread),
+    );
     let none = condition.none_in_thread_have_keyword.clone();
     nodes.extend(none.map(|k| Node::Not(vec![Node::SomeInThread(k)])));
     nodes.extend(condition.has_attachment.map(Node::HasAttachment));
     if let Some(query) = text_query(condition) {
         let account = context.account()?;
         let head = account.head().await.map_err(method_error)?;
-        let found = context.core.search.search(account.id, query, &head).await.map_err(search_error)?;
+        let found = context
+            .core
+            .search
+            .search(account.id, query, &head)
+            .await
+            .map_err(search_error)?;
         nodes.push(Node::OneOf(found));
     }
     if let Some((name, text)) = &condition.header {
-        nodes.push(Node::OneOf(with_header(context, name, text.as_deref()).await?));
+        nodes.push(Node::OneOf(
+            with_header(context, name, text.as_deref()).await?,
+        ));
     }
     Ok(match nodes.len() {
         1 => nodes.remove(0),
@@ -220,8 +272,10 @@ pub fn text_query(condition: &EmailCondition) -> Option<Query> {
         (Scope::Field(Field::Subject), &condition.subject),
         (Scope::Field(Field::Body), &condition.body),
     ];
-    let mut queries: Vec<Query> =
-        fields.into_iter().filter_map(|(scope, text)| Some(Query::text(scope, text.as_ref()?))).collect();
+    let mut queries: Vec<Query> = fields
+        .into_iter()
+        .filter_map(|(scope, text)| Some(Query::text(scope, text.as_ref()?)))
+        .collect();
     match queries.len() {
         0 => None,
         1 => queries.pop(),
@@ -232,7 +286,11 @@ pub fn text_query(condition: &EmailCondition) -> Option<Query> {
 /// Emails with a header field of this name, and with `text` in its value (RFC 8621 §4.4.1 `header`).
 ///
 /// Header fields aren't indexed: the messages themselves are read, in batches.
-async fn with_header(context: &Context, name: &str, text: Option<&str>) -> Result<Vec<u64>, MethodError> {
+async fn with_header(
+    context: &Context,
+    name: &str,
+    text: Option<&str>,
+) -> Result<Vec<u64>, MethodError> {
     use crate::mail::{message, records::EmailRecord};
     use jmap_types::DataType;
     use store::{Record as _, keys};
@@ -247,16 +305,30 @@ async fn with_header(context: &Context, name: &str, text: Option<&str>) -> Resul
     let wanted: Option<Arc<str>> = text.map(|text| message::fold(text).into());
     let mut found = Vec::new();
     for chunk in ids.chunks(AT_ONCE) {
-        let keys: Vec<_> = chunk.iter().map(|&id| keys::object(account.id, DataType::Email, id)).collect();
-        let records = engine.multi_get(&keys).await.map_err(|e| method_error(e.into()))?;
+        let keys: Vec<_> = chunk
+            .iter()
+            .map(|&id| keys::object(account.id, DataType::Email, id))
+            .collect();
+        let records = engine
+            .multi_get(&keys)
+            .await
+            .map_err(|e| method_error(e.into()))?;
         let records: Vec<(u64, EmailRecord)> = chunk
             .iter()
             .zip(&keys)
             .zip(records)
-            .filter_map(|((&id, key), bytes)| Some((id, EmailRecord::from_bytes(key, &bytes?).ok()?)))
+            .filter_map(|((&id, key), bytes)| {
+                Some((id, EmailRecord::from_bytes(key, &bytes?).ok()?))
+            })
             .collect();
-        let blobs: Vec<_> = records.iter().map(|(_, record)| keys::blob(&record.blob)).collect();
-        let blobs = engine.multi_get(&blobs).await.map_err(|e| method_error(e.into()))?;
+        let blobs: Vec<_> = records
+            .iter()
+            .map(|(_, record)| keys::blob(&record.blob))
+            .collect();
+        let blobs = engine
+            .multi_get(&blobs)
+            .await
+            .map_err(|e| method_error(e.into()))?;
         for ((id, _), octets) in records.into_iter().zip(blobs) {
             if octets.is_some_and(|octets| has_header(&octets, name, wanted.as_deref())) {
                 found.push(id);
@@ -278,7 +350,9 @@ fn has_header(octets: &[u8], name: &str, wanted: Option<&str>) -> bool {
         let Some(wanted) = wanted else {
             return true;
         };
-        let raw = octets.get(field.value_start as usize..field.value_end as usize).unwrap_or_default();
+        let raw = octets
+            .get(field.value_start as usize..field.value_end as usize)
+            .unwrap_or_default();
         match Form::Text.parse(raw) {
             HeaderValue::Text(text) => fold(&text).contains(wanted),
             _ => false,

@@ -57,8 +57,14 @@ impl QueryObject for Email {
             return Ok(changed);
         }
         let view = context.account()?.view().await.map_err(method_error)?;
-        let threads = changed.iter().filter_map(|&id| view.email(id)).map(|row| row.thread);
-        let mut all: Vec<u64> = threads.flat_map(|thread| view.thread(thread)).chain(changed.iter().copied()).collect();
+        let threads = changed
+            .iter()
+            .filter_map(|&id| view.email(id))
+            .map(|row| row.thread);
+        let mut all: Vec<u64> = threads
+            .flat_map(|thread| view.thread(thread))
+            .chain(changed.iter().copied())
+            .collect();
         all.sort_unstable();
         all.dedup();
         Ok(all)
@@ -66,7 +72,8 @@ impl QueryObject for Email {
 
     /// An email that is destroyed may uncover others of its thread, of which nothing is known any more.
     fn can_calculate_changes(search: &Search<'_, Self>) -> bool {
-        !search.arguments.collapse_threads && !search.filter.is_some_and(filter::depends_on_threads)
+        !search.arguments.collapse_threads
+            && !search.filter.is_some_and(filter::depends_on_threads)
             && !search.sort.iter().any(|c| sort::depends_on_threads(&c.key))
     }
 }
@@ -82,13 +89,18 @@ async fn first_page(
         [one] if one.key == EmailSortKey::ReceivedAt => one.is_ascending,
         _ => return Ok(None),
     };
-    if search.arguments.collapse_threads || context.standing()? != Standing::Owner || asked.anchor.is_some() {
+    if search.arguments.collapse_threads
+        || context.standing()? != Standing::Owner
+        || asked.anchor.is_some()
+    {
         return Ok(None);
     }
     let mailbox = match search.filter {
         None => None,
         Some(Filter::Condition(condition)) => match &condition.in_mailbox {
-            Some(id) if *condition == only_in_mailbox(id.clone()) => Some(filter::mailbox_number(id)),
+            Some(id) if *condition == only_in_mailbox(id.clone()) => {
+                Some(filter::mailbox_number(id))
+            }
             _ => return Ok(None),
         },
         Some(_) => return Ok(None),
@@ -96,19 +108,38 @@ async fn first_page(
     let view = context.account()?.view().await.map_err(method_error)?;
     let list: &[(i64, u64)] = match mailbox {
         None => view.by_received(),
-        Some(id) => view.mailbox(id).map(|row| row.by_received.as_slice()).unwrap_or_default(),
+        Some(id) => view
+            .mailbox(id)
+            .map(|row| row.by_received.as_slice())
+            .unwrap_or_default(),
     };
     let position = window(asked, list.len(), None)?;
     let ids = if ascending {
-        list.iter().skip(position).take(asked.limit).map(|(_, id)| *id).collect()
+        list.iter()
+            .skip(position)
+            .take(asked.limit)
+            .map(|(_, id)| *id)
+            .collect()
     } else {
-        list.iter().rev().skip(position).take(asked.limit).map(|(_, id)| *id).collect()
+        list.iter()
+            .rev()
+            .skip(position)
+            .take(asked.limit)
+            .map(|(_, id)| *id)
+            .collect()
     };
-    Ok(Some(Results::Part { total: list.len(), position, ids }))
+    Ok(Some(Results::Part {
+        total: list.len(),
+        position,
+        ids,
+    }))
 }
 
 fn only_in_mailbox(id: jmap_types::WireId) -> EmailCondition {
-    EmailCondition { in_mailbox: Some(id), ..EmailCondition::default() }
+    EmailCondition {
+        in_mailbox: Some(id),
+        ..EmailCondition::default()
+    }
 }
 
 /// RFC 8621 §4.4.3: of each thread, the first email of the list.

@@ -2,11 +2,7 @@
 
 use std::{cmp::Ordering, collections::HashMap};
 
-use jmap_types::{
-    DataType, MethodError,
-    mail::EmailSortKey,
-    method::Comparator,
-};
+use jmap_types::{DataType, MethodError, mail::EmailSortKey, method::Comparator};
 use store::{Record as _, keys};
 
 use super::filter::{Plan, all_in_thread, some_in_thread};
@@ -32,11 +28,17 @@ struct TextKeys {
 }
 
 pub fn depends_on_threads(key: &EmailSortKey) -> bool {
-    matches!(key, EmailSortKey::AllInThreadHaveKeyword(_) | EmailSortKey::SomeInThreadHaveKeyword(_))
+    matches!(
+        key,
+        EmailSortKey::AllInThreadHaveKeyword(_) | EmailSortKey::SomeInThreadHaveKeyword(_)
+    )
 }
 
 fn needs_summary(key: &EmailSortKey) -> bool {
-    matches!(key, EmailSortKey::From | EmailSortKey::To | EmailSortKey::Subject)
+    matches!(
+        key,
+        EmailSortKey::From | EmailSortKey::To | EmailSortKey::Subject
+    )
 }
 
 impl Keys {
@@ -55,16 +57,30 @@ impl Keys {
         let ids = plan.candidates(context).await?;
         let mut texts = HashMap::with_capacity(ids.len());
         for chunk in ids.chunks(AT_ONCE) {
-            let keys: Vec<_> = chunk.iter().map(|&id| keys::object(account.id, DataType::Email, id)).collect();
-            let records = engine.multi_get(&keys).await.map_err(|e| method_error(e.into()))?;
+            let keys: Vec<_> = chunk
+                .iter()
+                .map(|&id| keys::object(account.id, DataType::Email, id))
+                .collect();
+            let records = engine
+                .multi_get(&keys)
+                .await
+                .map_err(|e| method_error(e.into()))?;
             let found: Vec<(u64, EmailRecord)> = chunk
                 .iter()
                 .zip(&keys)
                 .zip(records)
-                .filter_map(|((&id, key), bytes)| Some((id, EmailRecord::from_bytes(key, &bytes?).ok()?)))
+                .filter_map(|((&id, key), bytes)| {
+                    Some((id, EmailRecord::from_bytes(key, &bytes?).ok()?))
+                })
                 .collect();
-            let summaries: Vec<_> = found.iter().map(|(_, record)| keys::summary(&record.blob)).collect();
-            let summaries = engine.multi_get(&summaries).await.map_err(|e| method_error(e.into()))?;
+            let summaries: Vec<_> = found
+                .iter()
+                .map(|(_, record)| keys::summary(&record.blob))
+                .collect();
+            let summaries = engine
+                .multi_get(&summaries)
+                .await
+                .map_err(|e| method_error(e.into()))?;
             for ((id, _), bytes) in found.into_iter().zip(summaries) {
                 let summary = bytes.and_then(|bytes| Summary::decode(&bytes).ok());
                 texts.insert(id, summary.as_ref().map(TextKeys::of).unwrap_or_default());
@@ -84,8 +100,10 @@ impl Keys {
                 }
             }
             _ => {
-                let mut rows: Vec<(u64, &EmailRow)> =
-                    ids.iter().filter_map(|&id| Some((id, view.email(id)?))).collect();
+                let mut rows: Vec<(u64, &EmailRow)> = ids
+                    .iter()
+                    .filter_map(|&id| Some((id, view.email(id)?)))
+                    .collect();
                 rows.sort_by(|a, b| self.compare(view, sort, *a, *b));
                 *ids = rows.into_iter().map(|(id, _)| id).collect();
             }
@@ -102,7 +120,11 @@ impl Keys {
         for comparator in sort {
             let ordering = self.compare_by(view, comparator, a, b);
             if ordering != Ordering::Equal {
-                return if comparator.is_ascending { ordering } else { ordering.reverse() };
+                return if comparator.is_ascending {
+                    ordering
+                } else {
+                    ordering.reverse()
+                };
             }
         }
         (b.1.received_at, b.0).cmp(&(a.1.received_at, a.0))
@@ -125,16 +147,22 @@ impl Keys {
             EmailSortKey::ReceivedAt => a.received_at.cmp(&b.received_at),
             EmailSortKey::Size => a.size.cmp(&b.size),
             // §4.4.2: without a Date field, the time of arrival stands in.
-            EmailSortKey::SentAt => a.sent_at.unwrap_or(a.received_at).cmp(&b.sent_at.unwrap_or(b.received_at)),
+            EmailSortKey::SentAt => a
+                .sent_at
+                .unwrap_or(a.received_at)
+                .cmp(&b.sent_at.unwrap_or(b.received_at)),
             EmailSortKey::From => text(|keys| &keys.from),
             EmailSortKey::To => text(|keys| &keys.to),
             EmailSortKey::Subject => text(|keys| &keys.subject),
-            EmailSortKey::HasKeyword(keyword) => view.has_keyword(a, keyword).cmp(&view.has_keyword(b, keyword)),
+            EmailSortKey::HasKeyword(keyword) => view
+                .has_keyword(a, keyword)
+                .cmp(&view.has_keyword(b, keyword)),
             EmailSortKey::AllInThreadHaveKeyword(keyword) => {
                 all_in_thread(view, a.thread, keyword).cmp(&all_in_thread(view, b.thread, keyword))
             }
             EmailSortKey::SomeInThreadHaveKeyword(keyword) => {
-                some_in_thread(view, a.thread, keyword).cmp(&some_in_thread(view, b.thread, keyword))
+                some_in_thread(view, a.thread, keyword)
+                    .cmp(&some_in_thread(view, b.thread, keyword))
             }
         }
     }
@@ -146,7 +174,11 @@ impl TextKeys {
             from: first_address(&summary.from),
             to: first_address(&summary.to),
             // RFC 8621 §4.4.2: the base subject.
-            subject: summary.subject.as_deref().map(subject::base_subject).unwrap_or_default(),
+            subject: summary
+                .subject
+                .as_deref()
+                .map(subject::base_subject)
+                .unwrap_or_default(),
         }
     }
 }
@@ -154,5 +186,12 @@ impl TextKeys {
 /// RFC 8621 §4.4.2: the name of the first address, or else the address itself.
 fn first_address(list: &Option<Vec<EmailAddressGroup>>) -> String {
     let first = Summary::addresses(list).into_iter().flatten().next();
-    first.map(|address| address.name.filter(|name| !name.is_empty()).unwrap_or(address.email)).unwrap_or_default()
+    first
+        .map(|address| {
+            address
+                .name
+                .filter(|name| !name.is_empty())
+                .unwrap_or(address.email)
+        })
+        .unwrap_or_default()
 }

@@ -1,0 +1,318 @@
+//! Email/get and Email/changes (RFC 8621 §4.2, §4.3).
+//! Holds: whether an email is there for the caller is decided by the view, before anything is read.
+//! Other half: `plan` reads the properties, `render` makes their values.
+
+use bytes::Bytes;
+use jmap_types::{
+    BlobId, DataType, Id, MethodError, Property, UtcDate, Value,
+    mail::{Email, EmailGetArguments, Mailbox, Thread},
+    value::{Key, Map, MapExt, key},
+};
+use store::log::Delta;
+
+use super::{
+    plan::{Plan, Wanted, is_part_property, is_property},
+    read,
+    render::{Place, Rendering},
+};
+use crate::{
+    Caller, Context,
+    access::{self, MailboxRights, Standing},
+    error::method_error,
+    mail::{
+        access::is_email_visible,
+        message::Summary,
+        view::{EmailRow, View},
+    },
+    object::{ChangesObject, GetObject, Properties},
+};
+
+/// Octets of messages that are in memory for one /get at a time, if no single one is larger.
+const OCTETS_PER_BATCH: u64 = 16 << 20;
+/// Emails that are read together.
+const EMAILS_PER_BATCH: usize = 250;
+
+impl GetObject for Email {
+    const STATE: DataType = DataType::Email;
+    const DEFAULT_PROPERTIES: &'static [&'static str] = &[
+        "id",
+        "blobId",
+        "threadId",
+        "mailboxIds",
+        "keywords",
+        "size",
+        "receivedAt",
+        "messageId",
+        "inReplyTo",
+        "references",
+        "sender",
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "replyTo",
+        "subject",
+        "sentAt",
+        "hasAttachment",
+        "preview",
+        "bodyValues",
+        "textBody",
+        "htmlBody",
+        "attachments",
+    ];
+
+    fn is_property(name: &str) -> bool {
+        is_property(name)
+    }
+
+    fn check_arguments(arguments: &EmailGetArguments) -> Result<(), MethodError> {
+        let names = arguments.body_properties.iter().flatten();
+        match names.into_iter().find(|name| !is_part_property(name)) {
+            Some(unknown) => Err(MethodError::invalid_arguments(format!(
+                "EmailBodyPart has no property \"{unknown}\"."
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    async fn all(context: &Context) -> Result<Vec<u64>, MethodError> {
+        let standing = context.standing()?;
+        let view = context.account()?.view().await.map_err(method_error)?;
+        let visible = view
+            .emails()
+            .filter(|(_, row)| is_email_visible(&view, &context.who, standing, row));
+        Ok(visible.map(|(id, _)| id).collect())
+    }
+
+    async fn fetch(
+        context: &Context,
+        ids: &[u64],
+        properties: &Properties,
+        arguments: &EmailGetArguments,
+    ) -> Result<Vec<Option<Value>>, MethodError> {
+        let plan = Plan::new(properties.iter(), arguments);
+        let mut emails = from_view(context, &plan, ids).await?;
+        if !plan.needs_record {
+            return Ok(emails
+                .into_iter()
+                .map(|email| Some(email?.object()))
+                .collect());
+        }
+        let mut values = Vec::with_capacity(ids.len());
+        while !emails.is_empty() {
+            let count = batch_len(&plan, &emails);
+            let rest = emails.split_off(count);
+            complete(context, &plan, emails, &mut values).await?;
+            emails = rest;
+        }
+        Ok(values)
+    }
+}
+
+/// An email on its way: what the view has of it.
+struct Found {
+    id: u64,
+    /// As in the view; larger ones count as 4 GiB.
+    size: u32,
+    /// `id` and then a value for each property of the plan, null where it is still to be read.
+    map: Map,
+}
+
+impl Found {
+    fn object(self) -> Value {
+        Value::Object(self.map)
+    }
+}
+
+/// The columns of the view, for emails that the caller sees.
+async fn from_view(
+    context: &Context,
+    plan: &Plan,
+    ids: &[u64],
+) -> Result<Vec<Option<Found>>, MethodError> {
+    let standing = context.standing()?;
+    let view = context.account()?.view().await.map_err(method_error)?;
+    let found = |&id: &u64| {
+        let row = view.email(id)?;
+        if !is_email_visible(&view, &context.who, standing, row) {
+            return None;
+        }
+        let mut map = Map::with_capacity(plan.wanted.len() + 1)
+            .with(Property::Id, Id::<Email>::new(id).to_string());
+        for wanted in &plan.wanted {
+            let value = match wanted {
+                Wanted::Property(property) => {
+                    from_row(&view, &context.who, standing, row, *property)
+                }
+                _ => Value::Null,
+            };
+            map.insert_unchecked(wanted.key(), value);
+        }
+        Some(Found {
+            id,
+            size: row.size,
+            map,
+        })
+    };
+    Ok(ids.iter().map(found).collect())
+}
+
+/// A property that the view has; null for others.
+fn from_row(
+    view: &View,
+    who: &Caller,
+    standing: Standing,
+    row: &EmailRow,
+    property: Property,
+) -> Value {
+    match property {
+        Property::ThreadId => Id::<Thread>::new(row.thread).to_string().into(),
+        Property::MailboxIds => {
+            let places = row.mailboxes.iter().map(|place| place.mailbox);
+            let visible = places.filter(|&id| is_mailbox_readable(view, who, standing, id));
+            mailbox_ids(visible)
+        }
+        Property::Keywords => keywords(view.keywords(row)),
+        Property::Size => row.size.into(),
+        Property::ReceivedAt => UtcDate(row.received_at).to_string().into(),
+        Property::HasAttachment => row.has_attachment.into(),
+        _ => Value::Null,
+    }
+}
+
+/// A guest doesn't hear of the mailboxes that are not shared with them.
+fn is_mailbox_readable(view: &View, who: &Caller, standing: Standing, id: u64) -> bool {
+    standing == Standing::Owner
+        || view.mailbox(id).is_some_and(|row| {
+            access::mailbox_rights(who, standing, &row.record).contains(MailboxRights::READ_ITEMS)
+        })
+}
+
+/// `mailboxIds`
+pub(super) fn mailbox_ids(ids: impl Iterator<Item = u64>) -> Value {
+    let entries = ids.map(|id| {
+        let id = Id::<Mailbox>::new(id).to_string();
+        (Key::Owned(id), Value::Bool(true))
+    });
+    Value::Object(entries.collect())
+}
+
+/// `keywords`
+pub(super) fn keywords<'k>(names: impl Iterator<Item = &'k str>) -> Value {
+    Value::Object(names.map(|name| (key(name), Value::Bool(true))).collect())
+}
+
+/// How many of `emails` are read together.
+fn batch_len(plan: &Plan, emails: &[Option<Found>]) -> usize {
+    let most = emails.len().min(EMAILS_PER_BATCH);
+    if !plan.needs_octets {
+        return most;
+    }
+    let mut octets = 0u64;
+    let fits = emails[..most].iter().take_while(|email| {
+        octets += email.as_ref().map_or(0, |email| u64::from(email.size));
+        octets <= OCTETS_PER_BATCH
+    });
+    fits.count().max(1)
+}
+
+/// Reads what the view doesn't have, and appends the emails to `values`.
+async fn complete(
+    context: &Context,
+    plan: &Plan,
+    emails: Vec<Option<Found>>,
+    values: &mut Vec<Option<Value>>,
+) -> Result<(), MethodError> {
+    let engine = &context.core.engine;
+    let account = context.account()?;
+    let ids: Vec<u64> = emails.iter().flatten().map(|email| email.id).collect();
+    let records = read::records(engine, account.id, &ids)
+        .await
+        .map_err(method_error)?;
+    let hashes: Vec<_> = records.iter().flatten().map(|record| record.blob).collect();
+    let (mut summaries, mut blobs) = (Vec::new(), Vec::new());
+    if plan.needs_summary {
+        summaries = read::summaries(engine, &hashes)
+            .await
+            .map_err(method_error)?;
+    }
+    if plan.needs_octets {
+        blobs = read::blobs(engine, &hashes).await.map_err(method_error)?;
+    }
+    let mut records = records.into_iter();
+    let (mut summaries, mut blobs) = (summaries.into_iter(), blobs.into_iter());
+    for email in emails {
+        let Some(mut email) = email else {
+            values.push(None);
+            continue;
+        };
+        let Some(record) = records.next().flatten() else {
+            values.push(None);
+            continue;
+        };
+        let summary = summaries.next().flatten();
+        let octets = blobs.next().flatten();
+        let is_whole =
+            (summary.is_some() || !plan.needs_summary) && (octets.is_some() || !plan.needs_octets);
+        if is_whole {
+            fill(plan, &mut email.map, record.blob, summary, octets);
+        }
+        values.push(is_whole.then(|| email.object()));
+    }
+    Ok(())
+}
+
+/// Puts the values that are not of the view into `map`.
+fn fill(
+    plan: &Plan,
+    map: &mut Map,
+    hash: [u8; 32],
+    summary: Option<Summary>,
+    octets: Option<Bytes>,
+) {
+    let mut rendering = Rendering {
+        plan,
+        place: Place::In { hash, start: 0 },
+        summary: summary.unwrap_or_default(),
+        octets: octets.as_deref().unwrap_or_default(),
+    };
+    // The first entry is `id`.
+    let slots = map.as_mut_vec().iter_mut().skip(1);
+    for (wanted, (_, slot)) in plan.wanted.iter().zip(slots) {
+        match wanted {
+            Wanted::Property(
+                Property::ThreadId
+                | Property::MailboxIds
+                | Property::Keywords
+                | Property::Size
+                | Property::ReceivedAt
+                | Property::HasAttachment,
+            ) => {}
+            Wanted::Property(Property::BlobId) => *slot = BlobId::whole(hash).to_string().into(),
+            Wanted::Property(property) | Wanted::Alias(property, _) => {
+                *slot = rendering.property(*property);
+            }
+            Wanted::Header(header, _) => *slot = rendering.header(header),
+        }
+    }
+}
+
+impl ChangesObject for Email {
+    async fn restrict(context: &Context, mut delta: Delta) -> Result<Delta, MethodError> {
+        let standing = context.standing()?;
+        if standing == Standing::Owner {
+            return Ok(delta);
+        }
+        let view = context.account()?.view().await.map_err(method_error)?;
+        let visible = |id: &u64| {
+            view.email(*id)
+                .is_some_and(|row| is_email_visible(&view, &context.who, standing, row))
+        };
+        // What can't be seen (any more) is, for this caller, gone.
+        let (seen, gone): (Vec<u64>, Vec<u64>) = delta.updated.iter().partition(|id| visible(id));
+        delta.updated = seen;
+        delta.destroyed.extend(gone);
+        delta.created.retain(visible);
+        Ok(delta)
+    }
+}
