@@ -1,1 +1,21 @@
-fn main() {}
+//! The binary: a mail and collaboration server, JMAP first.
+//!
+//! Holds: this is the only crate that sees both the store and the adapters.
+
+mod certificate;
+mod cli;
+mod config;
+mod folder;
+mod log;
+mod mail_backend;
+mod metrics;
+mod wire;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::main()
+}

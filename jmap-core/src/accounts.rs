@@ -20,6 +20,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::{
     bus::Bus,
     mail::view::{View, ViewEvent},
+    metrics::Gauges,
 };
 
 /// Octets (estimated) that all views may take.
@@ -162,6 +163,19 @@ impl Accounts {
         if let (false, Some(last)) = (types.is_empty(), committed.last()) {
             self.bus.publish(account, types, &last.head);
         }
+    }
+
+    /// How many accounts and views there are in memory.
+    pub fn gauges(&self) -> Gauges {
+        let handles: Vec<Arc<AccountHandle>> = self.handles.lock().values().cloned().collect();
+        let mut gauges = Gauges { accounts: handles.len(), ..Gauges::default() };
+        for handle in handles {
+            if let Some(view) = handle.loaded_view() {
+                gauges.views += 1;
+                gauges.view_octets += view.octets();
+            }
+        }
+        gauges
     }
 
     /// Takes views out of memory until they fit; called by background work now and then.

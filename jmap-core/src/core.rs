@@ -21,6 +21,7 @@ use crate::{
     directory::Directory,
     limits::Limits,
     mail::search::Search,
+    metrics::Metrics,
     rng::Rng,
 };
 
@@ -50,6 +51,7 @@ pub struct Inner {
     pub(crate) bus: Arc<Bus>,
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
+    pub metrics: Metrics,
 }
 
 impl std::ops::Deref for Core {
@@ -116,6 +118,7 @@ impl Core {
             bus,
             directory,
             search,
+            metrics: Metrics::default(),
         })))
     }
 

@@ -17,6 +17,7 @@ pub mod error;
 pub mod inproc;
 pub mod limits;
 pub mod mail;
+pub mod metrics;
 pub mod object;
 pub mod push {
     //! Push notifications (RFC 8620 §7.2).
@@ -24,6 +25,7 @@ pub mod push {
 }
 pub mod quota;
 pub mod rng;
+pub mod work;
 mod states;
 
 pub use self::core::{Context, Core, Handle, Parts};

@@ -270,6 +270,23 @@ impl Core {
         Ok(groups)
     }
 
+    /// The groups that an account is a member of, with their records.
+    pub async fn groups(&self, who: &Caller, member: AccountId) -> Result<Vec<Account>, DirectoryError> {
+        access::may_manage_account(who, member)?;
+        let mut groups = Vec::new();
+        for id in self.groups_of(member).await? {
+            if let Some(record) = self.account_record(id).await? {
+                groups.push(Account { id, record });
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Octets that an account's mail takes.
+    pub async fn used_octets(&self, account: AccountId) -> Result<u64, store::Error> {
+        Ok(self.accounts.handle(account).head().await?.used_octets)
+    }
+
     /// What `id` is to `who`; `None` when they may not know of it.
     pub async fn account_info(
         &self,

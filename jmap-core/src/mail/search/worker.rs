@@ -322,6 +322,14 @@ impl Search {
         Ok(())
     }
 
+    /// Builds the whole index anew. Searches wait where their shard isn't ready.
+    pub async fn rebuild_all(self: &Arc<Self>) -> Result<(), Error> {
+        for shard in 0..self.index.shards() {
+            self.rebuild(shard).await?;
+        }
+        Ok(())
+    }
+
     /// Makes a damaged shard whole again, while its searches wait.
     pub(super) async fn rebuild(self: &Arc<Self>, shard: u16) -> Result<(), Error> {
         {

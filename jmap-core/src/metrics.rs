@@ -1,0 +1,48 @@
+//! Counters of what the core has done, for whoever watches the server.
+//!
+//! Holds: counting costs an addition; nothing here says who did what.
+//! Other half: the binary writes them as text.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What was counted since the server has started.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Messages that arrived whole, however many recipients they have.
+    pub messages_received: Counter,
+    pub octets_received: Counter,
+    /// Recipients that a message was kept for.
+    pub deliveries: Counter,
+    /// Recipients whose delivery was refused, at least for now.
+    pub deliveries_refused: Counter,
+    pub logins: Counter,
+    pub logins_failed: Counter,
+    /// Rounds of background work that failed.
+    pub work_failures: Counter,
+}
+
+/// What the server is busy with at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Accounts that are in memory.
+    pub accounts: usize,
+    /// Accounts whose mail view is in memory, and the octets that the views take (estimated).
+    pub views: usize,
+    pub view_octets: usize,
+    /// Accounts whose search index is behind.
+    pub search_pending: usize,
+}

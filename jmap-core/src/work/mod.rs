@@ -1,0 +1,88 @@
+//! Background work: what is done without anybody asking.
+//!
+//! Holds: each round is bounded; an error is logged and tried again, and never ends the server; stopping in the middle
+//! of a round loses nothing.
+//! Other half: the binary runs [`Core::run_work`] as long as it serves.
+
+pub mod check;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::{Core, mail::search, metrics::Gauges};
+
+/// How often the work is looked at, and by how much that varies, so that nodes don't do it at the same time.
+const EVERY: Duration = Duration::from_secs(60);
+const JITTER_MS: u64 = 20_000;
+/// Rounds of one kind of work in a row, before the others have their turn.
+const ROUNDS_MAX: usize = 50;
+
+impl Core {
+    /// Does the background work until the future is dropped. `view_octets_max`: memory for views of mail.
+    pub fn run_work(self, view_octets_max: usize) -> BoxFuture<'static, ()> {
+        let searching: BoxFuture<'static, ()> = Box::pin(search::run(self.search.clone()));
+        let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
+        Box::pin(async move {
+            futures_util::future::join(searching, rounds).await;
+        })
+    }
+
+    async fn run_rounds(self, view_octets_max: usize) {
+        loop {
+            self.work_once(view_octets_max).await;
+            let jitter = Duration::from_millis(self.rng.next_u64() % JITTER_MS);
+            tokio::time::sleep(EVERY + jitter).await;
+        }
+    }
+
+    /// One turn of all the work that has a clock.
+    pub async fn work_once(&self, view_octets_max: usize) {
+        for _ in 0..ROUNDS_MAX {
+            let more = self.expire_uploads().await;
+            if !self.noted("expire uploads", more).unwrap_or(false) {
+                break;
+            }
+        }
+        for _ in 0..ROUNDS_MAX {
+            let more = self.collect_blobs().await;
+            if !self.noted("collect blobs", more).unwrap_or(false) {
+                break;
+            }
+        }
+        let open = self.resume_deliveries().await;
+        self.noted("resume deliveries", open);
+        let removed = self.resume_removals().await;
+        self.noted("resume removals", removed);
+        self.accounts.shrink(view_octets_max);
+    }
+
+    fn noted<T>(&self, work: &'static str, result: Result<T, store::Error>) -> Option<T> {
+        result
+            .inspect_err(|error| {
+                self.metrics.work_failures.add(1);
+                tracing::error!(work, %error, "background work failed, and is tried again");
+            })
+            .ok()
+    }
+
+    /// Accounts whose search index is behind.
+    pub fn search_pending(&self) -> usize {
+        self.search.pending_accounts()
+    }
+
+    /// Builds the search index anew.
+    pub async fn rebuild_search(&self) -> Result<(), search::Error> {
+        self.search.rebuild_all().await
+    }
+
+    /// What the server is busy with.
+    pub fn gauges(&self) -> Gauges {
+        Gauges { search_pending: self.search_pending(), ..self.accounts.gauges() }
+    }
+
+    /// Octets that the database takes on disk; 0 where that isn't known.
+    pub async fn disk_octets(&self) -> Result<u64, store::Error> {
+        Ok(self.engine.disk_octets().await?)
+    }
+}

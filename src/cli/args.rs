@@ -1,0 +1,335 @@
+//! The command line: words, options, and the [`Command`] that they make.
+//!
+//! Holds: a password is never an argument, where other users of the machine could read it.
+//! Other half: `super::run` gives the commands to a server.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::command::{Change, Command, CredentialKind, Kind, NewAccount, Password, Quota, Role};
+use crate::config::values::{Octets, Span};
+
+/// A mail and collaboration server, JMAP first.
+#[derive(Debug, Parser)]
+#[command(name = "posthorn", version, about, propagate_version = true)]
+pub struct Cli {
+    /// The data folder [default: as configured, or ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The configuration file (posthorn.example.toml has every key)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answers for machines
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Runs the server
+    Serve {
+        /// Listens on unprivileged ports of this machine alone, as localhost, and says what to try
+        #[arg(long)]
+        quickstart: bool,
+    },
+    /// Domains whose mail is kept here
+    #[command(subcommand)]
+    Domain(DomainVerb),
+    /// Accounts of people
+    #[command(subcommand)]
+    Account(AccountVerb),
+    /// Groups: accounts that their members see
+    #[command(subcommand)]
+    Group(GroupVerb),
+    /// App passwords and tokens
+    #[command(subcommand)]
+    Credential(CredentialVerb),
+    /// The full-text index
+    #[command(subcommand)]
+    Search(SearchVerb),
+    /// Reads every record and says what is wrong; exits with 1 if anything is
+    Check {
+        /// Doesn't compare the octets of blobs with their hashes
+        #[arg(long)]
+        fast: bool,
+    },
+    /// What the server, or the data folder, has
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DomainVerb {
+    /// Keeps mail for a domain from now on
+    Add { name: String },
+    List,
+    /// Keeps no mail for a domain any more; it must have no addresses
+    Remove { name: String },
+    /// Changes a domain
+    Set(DomainSet),
+}
+
+#[derive(Debug, Args)]
+pub struct DomainSet {
+    name: String,
+    /// The account that gets mail for addresses that nobody has
+    #[arg(long, value_name = "ACCOUNT", conflicts_with = "no_catch_all")]
+    catch_all: Option<String>,
+    #[arg(long)]
+    no_catch_all: bool,
+    /// The domain whose addresses this one has too
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "no_alias")]
+    alias_of: Option<String>,
+    #[arg(long)]
+    no_alias: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AccountVerb {
+    /// Makes an account; asks for its password
+    Add(AccountAdd),
+    List,
+    Show {
+        name: String,
+        /// Prints the account's JMAP id alone
+        #[arg(long)]
+        id: bool,
+    },
+    /// Removes an account and everything in it, for good
+    Remove { name: String },
+    /// Changes a password; asks for it
+    Password {
+        name: String,
+        /// Reads the password from the first line of the standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Lets an account log in by another name
+    Rename { name: String, new_name: String },
+    /// Changes the description, such as the person's name
+    Describe { name: String, description: String },
+    Enable { name: String },
+    /// Neither logs in nor gets mail any more
+    Disable { name: String },
+    Role {
+        name: String,
+        role: Role,
+    },
+    /// Sets how much the account may use: a size, `default`, or `unlimited`
+    Quota {
+        name: String,
+        #[arg(value_parser = parse_quota)]
+        quota: Quota,
+    },
+    /// More addresses of an account
+    #[command(subcommand)]
+    Alias(AliasVerb),
+}
+
+#[derive(Debug, Args)]
+pub struct AccountAdd {
+    /// An address, or a name without a domain
+    name: String,
+    /// Reads the password from the first line of the standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// Makes an account that can't log in with a password
+    #[arg(long, conflicts_with = "password_stdin")]
+    no_password: bool,
+    /// Makes an administrator
+    #[arg(long)]
+    admin: bool,
+    #[arg(long, default_value = "")]
+    description: String,
+    /// A size, `default`, or `unlimited`
+    #[arg(long, default_value = "default", value_parser = parse_quota)]
+    quota: Quota,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AliasVerb {
+    Add { account: String, address: String },
+    Remove { account: String, address: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GroupVerb {
+    Add {
+        /// An address, or a name without a domain
+        name: String,
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    Members { group: String },
+    #[command(subcommand)]
+    Member(MemberVerb),
+    /// Removes a group and everything in it, for good
+    Remove { group: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MemberVerb {
+    Add { group: String, account: String },
+    Remove { group: String, account: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CredentialVerb {
+    List { account: String },
+    /// Makes a password for one device, and prints it once
+    AppPassword(Issue),
+    /// Makes a bearer token, and prints it once
+    Token(Issue),
+    Revoke { account: String, number: u64 },
+}
+
+#[derive(Debug, Args)]
+pub struct Issue {
+    account: String,
+    /// What it is for, such as the name of a device
+    #[arg(long, default_value = "")]
+    description: String,
+    /// How long it is good for, such as `90d`; without it, for ever
+    #[arg(long, value_name = "TIME")]
+    expires_in: Option<Span>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SearchVerb {
+    /// Builds the index anew
+    Rebuild,
+}
+
+fn parse_quota(text: &str) -> Result<Quota, String> {
+    match text {
+        "default" => Ok(Quota::Default),
+        "unlimited" => Ok(Quota::Unlimited),
+        size => match size.parse::<Octets>()? {
+            Octets(0) => Err("a quota of nothing is none; write `unlimited`, or disable the account".to_owned()),
+            Octets(octets) => Ok(Quota::Octets(octets)),
+        },
+    }
+}
+
+/// How the password of a command is to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordFrom {
+    Stdin,
+    Prompt,
+}
+
+/// Asks for a password.
+pub type AskPassword<'a> = &'a dyn Fn(PasswordFrom) -> std::io::Result<Password>;
+
+impl Verb {
+    /// The command for a server; `None` for what runs one.
+    pub fn command(self, password: AskPassword<'_>) -> std::io::Result<Option<Command>> {
+        Ok(Some(match self {
+            Verb::Serve { .. } => return Ok(None),
+            Verb::Domain(verb) => verb.command(),
+            Verb::Account(verb) => verb.command(password)?,
+            Verb::Group(verb) => verb.command(),
+            Verb::Credential(verb) => verb.command(),
+            Verb::Search(SearchVerb::Rebuild) => Command::SearchRebuild,
+            Verb::Check { fast } => Command::Check { fast },
+            Verb::Status => Command::Status,
+        }))
+    }
+}
+
+impl DomainVerb {
+    fn command(self) -> Command {
+        match self {
+            DomainVerb::Add { name } => Command::DomainAdd { name },
+            DomainVerb::List => Command::DomainList,
+            DomainVerb::Remove { name } => Command::DomainRemove { name },
+            DomainVerb::Set(set) => Command::DomainSet {
+                name: set.name,
+                catch_all: change(set.catch_all, set.no_catch_all),
+                alias_of: change(set.alias_of, set.no_alias),
+            },
+        }
+    }
+}
+
+fn change(set: Option<String>, clear: bool) -> Change<String> {
+    match (set, clear) {
+        (Some(value), _) => Change::Set(value),
+        (None, true) => Change::Clear,
+        (None, false) => Change::Keep,
+    }
+}
+
+fn from(stdin: bool) -> PasswordFrom {
+    if stdin { PasswordFrom::Stdin } else { PasswordFrom::Prompt }
+}
+
+impl AccountVerb {
+    fn command(self, password: AskPassword<'_>) -> std::io::Result<Command> {
+        Ok(match self {
+            AccountVerb::Add(add) => Command::AccountAdd(NewAccount {
+                password: match add.no_password {
+                    true => None,
+                    false => Some(password(from(add.password_stdin))?),
+                },
+                name: add.name,
+                kind: Kind::Person,
+                role: if add.admin { Role::Administrator } else { Role::User },
+                description: add.description,
+                quota: add.quota,
+            }),
+            AccountVerb::List => Command::AccountList,
+            AccountVerb::Show { name, id: _ } => Command::AccountShow { name },
+            AccountVerb::Remove { name } => Command::AccountRemove { name },
+            AccountVerb::Password { name, password_stdin } => {
+                Command::AccountPassword { name, password: password(from(password_stdin))? }
+            }
+            AccountVerb::Rename { name, new_name } => Command::AccountRename { name, new_name },
+            AccountVerb::Describe { name, description } => Command::AccountDescribe { name, description },
+            AccountVerb::Enable { name } => Command::AccountEnable { name },
+            AccountVerb::Disable { name } => Command::AccountDisable { name },
+            AccountVerb::Role { name, role } => Command::AccountRole { name, role },
+            AccountVerb::Quota { name, quota } => Command::AccountQuota { name, quota },
+            AccountVerb::Alias(AliasVerb::Add { account, address }) => Command::AliasAdd { name: account, address },
+            AccountVerb::Alias(AliasVerb::Remove { account, address }) => Command::AliasRemove { name: account, address },
+        })
+    }
+}
+
+impl GroupVerb {
+    fn command(self) -> Command {
+        match self {
+            GroupVerb::Add { name, description } => Command::AccountAdd(NewAccount {
+                name,
+                kind: Kind::Group,
+                role: Role::User,
+                description,
+                quota: Quota::Default,
+                password: None,
+            }),
+            GroupVerb::Members { group } => Command::Members { group },
+            GroupVerb::Member(MemberVerb::Add { group, account }) => Command::MemberAdd { group, member: account },
+            GroupVerb::Member(MemberVerb::Remove { group, account }) => Command::MemberRemove { group, member: account },
+            GroupVerb::Remove { group } => Command::AccountRemove { name: group },
+        }
+    }
+}
+
+impl CredentialVerb {
+    fn command(self) -> Command {
+        let add = |issue: Issue, kind| Command::CredentialAdd {
+            name: issue.account,
+            kind,
+            description: issue.description,
+            expires_seconds: issue.expires_in.map(|span| span.0.as_secs()),
+        };
+        match self {
+            CredentialVerb::List { account } => Command::CredentialList { name: account },
+            CredentialVerb::AppPassword(issue) => add(issue, CredentialKind::AppPassword),
+            CredentialVerb::Token(issue) => add(issue, CredentialKind::Token),
+            CredentialVerb::Revoke { account, number } => Command::CredentialRevoke { name: account, number },
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Does commands on a core.
+//!
+//! Holds: one function for a running server and for a folder that is opened for it; the caller is the server
+//! itself, since whoever may open the folder or its socket owns the store.
+//! Other half: `command` has what is asked and answered.
+
+use std::{sync::Arc, time::Duration};
+
+use jmap_core::{
+    Caller, Core,
+    clock::Clock,
+    directory::{self, AccountKind, DirectoryError, Domain, DomainChange, NewAccount as NewCoreAccount},
+    work::check::{CheckError, CheckOptions, Progress},
+};
+
+use super::command::{
+    AccountRow, Answer, Change, CheckRow, Command, CredentialKind, CredentialRow, DomainRow, IssuedRow, Kind, NewAccount,
+    Password, ProblemRow, Quota, Role, StatusRow,
+};
+
+/// What commands work with.
+#[derive(Clone)]
+pub struct Target {
+    pub core: Core,
+    pub clock: Arc<dyn Clock>,
+    /// A server runs; it has so many connections.
+    pub connections: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+}
+
+/// Why a command was refused: a sentence for whoever gave it.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error(transparent)]
+    Search(#[from] jmap_core::mail::search::Error),
+    #[error("{0}")]
+    Refused(&'static str),
+}
+
+type Done = Result<Answer, CommandError>;
+
+/// Does one command.
+pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) -> Done {
+    let core = &target.core;
+    let who = &Caller::server();
+    match command {
+        Command::DomainAdd { .. } | Command::DomainList | Command::DomainRemove { .. } | Command::DomainSet { .. } => {
+            domain(core, who, command).await
+        }
+        Command::CredentialList { .. } | Command::CredentialAdd { .. } | Command::CredentialRevoke { .. } => {
+            credential(target, who, command).await
+        }
+        Command::Members { .. } | Command::MemberAdd { .. } | Command::MemberRemove { .. } => {
+            group(core, who, command).await
+        }
+        Command::Check { fast } => check(core, fast, progress).await,
+        Command::SearchRebuild => {
+            core.rebuild_search().await?;
+            done("the search index was built anew")
+        }
+        Command::Status => status(target, who).await,
+        command => account(core, who, command).await,
+    }
+}
+
+fn done(sentence: impl Into<String>) -> Done {
+    Ok(Answer::Done(sentence.into()))
+}
+
+async fn domain(core: &Core, who: &Caller, command: Command) -> Done {
+    match command {
+        Command::DomainAdd { name } => {
+            let domain = core.add_domain(who, &name).await?;
+            done(format!("mail for {} is kept here from now on", domain.name))
+        }
+        Command::DomainRemove { name } => {
+            core.remove_domain(who, &name).await?;
+            done(format!("mail for {name} is no longer kept here"))
+        }
+        Command::DomainSet { name, catch_all, alias_of } => {
+            let change = DomainChange { catch_all: optional(catch_all), alias_of: optional(alias_of) };
+            let domain = core.set_domain(who, &name, change).await?;
+            Ok(Answer::Domain(domain_row(core, who, domain).await?))
+        }
+        _ => {
+            let mut rows = Vec::new();
+            for domain in core.domains(who).await? {
+                rows.push(domain_row(core, who, domain).await?);
+            }
+            Ok(Answer::Domains(rows))
+        }
+    }
+}
+
+fn optional<T>(change: Change<T>) -> Option<Option<T>> {
+    match change {
+        Change::Keep => None,
+        Change::Clear => Some(None),
+        Change::Set(value) => Some(Some(value)),
+    }
+}
+
+async fn domain_row(core: &Core, who: &Caller, domain: Domain) -> Result<DomainRow, CommandError> {
+    let catch_all = match domain.record.catch_all {
+        Some(number) => Some(core.account(who, jmap_types::AccountId::new(number)).await?.record.name.clone()),
+        None => None,
+    };
+    Ok(DomainRow {
+        name: domain.name,
+        catch_all,
+        alias_of: domain.record.alias_of,
+        created: domain.record.created,
+    })
+}
+
+async fn account(core: &Core, who: &Caller, command: Command) -> Done {
+    let changed = match command {
+        Command::AccountAdd(new) => core.add_account(who, new_account(new)).await?,
+        Command::AccountShow { name } => core.account_named(&name).await?,
+        Command::AccountRemove { name } => {
+            let account = core.account_named(&name).await?;
+            core.remove_account(who, account.id).await?;
+            return done(format!("{} was removed, with everything in it", account.record.name));
+        }
+        Command::AccountPassword { name, password } => {
+            let account = core.account_named(&name).await?;
+            core.set_password(who, account.id, &password.0).await?;
+            return done(format!("{} has the new password", account.record.name));
+        }
+        Command::AccountRename { name, new_name } => {
+            core.rename_account(who, core.account_named(&name).await?.id, &new_name).await?
+        }
+        Command::AccountDescribe { name, description } => {
+            core.set_description(who, core.account_named(&name).await?.id, &description).await?
+        }
+        Command::AccountEnable { name } => core.set_disabled(who, core.account_named(&name).await?.id, false).await?,
+        Command::AccountDisable { name } => core.set_disabled(who, core.account_named(&name).await?.id, true).await?,
+        Command::AccountRole { name, role } => {
+            core.set_role(who, core.account_named(&name).await?.id, core_role(role)).await?
+        }
+        Command::AccountQuota { name, quota } => {
+            core.set_quota(who, core.account_named(&name).await?.id, quota_octets(quota)).await?
+        }
+        Command::AliasAdd { name, address } => {
+            core.add_alias(who, core.account_named(&name).await?.id, &address).await?
+        }
+        Command::AliasRemove { name, address } => {
+            core.remove_alias(who, core.account_named(&name).await?.id, &address).await?
+        }
+        _ => return Ok(Answer::Accounts(account_rows(core, core.accounts(who).await?).await?)),
+    };
+    let mut row = account_row(core, &changed).await?;
+    row.groups = groups_of(core, who, &changed).await?;
+    Ok(Answer::Account(Box::new(row)))
+}
+
+fn new_account(new: NewAccount) -> NewCoreAccount {
+    NewCoreAccount {
+        name: new.name,
+        kind: match new.kind {
+            Kind::Person => AccountKind::Person,
+            Kind::Group => AccountKind::Group,
+        },
+        role: core_role(new.role),
+        description: new.description,
+        quota_octets: quota_octets(new.quota),
+        password: new.password.map(|password| password.0),
+    }
+}
+
+fn core_role(role: Role) -> jmap_core::Role {
+    match role {
+        Role::User => jmap_core::Role::User,
+        Role::Administrator => jmap_core::Role::Administrator,
+    }
+}
+
+fn quota_octets(quota: Quota) -> Option<u64> {
+    match quota {
+        Quota::Default => None,
+        Quota::Unlimited => Some(0),
+        Quota::Octets(octets) => Some(octets),
+    }
+}
+
+async fn account_rows(core: &Core, accounts: Vec<directory::Account>) -> Result<Vec<AccountRow>, CommandError> {
+    let mut rows = Vec::with_capacity(accounts.len());
+    for account in &accounts {
+        rows.push(account_row(core, account).await?);
+    }
+    Ok(rows)
+}
+
+async fn account_row(core: &Core, account: &directory::Account) -> Result<AccountRow, CommandError> {
+    let quota = core.quota_octets(account.id).await?;
+    let record = &account.record;
+    Ok(AccountRow {
+        id: account.id.to_string(),
+        name: record.name.clone(),
+        kind: match record.kind {
+            AccountKind::Person => Kind::Person,
+            AccountKind::Group => Kind::Group,
+        },
+        role: match record.role {
+            jmap_core::Role::User => Role::User,
+            jmap_core::Role::Administrator => Role::Administrator,
+        },
+        description: record.description.clone(),
+        is_disabled: record.disabled,
+        addresses: record.addresses.clone(),
+        quota_octets: (quota != 0).then_some(quota),
+        used_octets: core.used_octets(account.id).await?,
+        groups: Vec::new(),
+        created: record.created,
+    })
+}
+
+async fn groups_of(core: &Core, who: &Caller, account: &directory::Account) -> Result<Vec<String>, CommandError> {
+    let groups = core.groups(who, account.id).await?;
+    Ok(groups.into_iter().map(|group| group.record.name.clone()).collect())
+}
+
+async fn group(core: &Core, who: &Caller, command: Command) -> Done {
+    match command {
+        Command::MemberAdd { group, member } => {
+            let (of, added) = (core.account_named(&group).await?, core.account_named(&member).await?);
+            core.add_member(who, of.id, added.id).await?;
+            done(format!("{} is a member of {}", added.record.name, of.record.name))
+        }
+        Command::MemberRemove { group, member } => {
+            let (of, removed) = (core.account_named(&group).await?, core.account_named(&member).await?);
+            core.remove_member(who, of.id, removed.id).await?;
+            done(format!("{} is no longer a member of {}", removed.record.name, of.record.name))
+        }
+        Command::Members { group } => {
+            let group = core.account_named(&group).await?;
+            Ok(Answer::Accounts(account_rows(core, core.members(who, group.id).await?).await?))
+        }
+        _ => Err(CommandError::Refused("this is no command for groups")),
+    }
+}
+
+async fn credential(target: &Target, who: &Caller, command: Command) -> Done {
+    let core = &target.core;
+    match command {
+        Command::CredentialAdd { name, kind, description, expires_seconds } => {
+            let id = core.account_named(&name).await?.id;
+            let after = |seconds| target.clock.now().saturating_add(Duration::from_secs(seconds));
+            let expires = expires_seconds.map(after);
+            let issued = match kind {
+                CredentialKind::AppPassword => core.add_app_password(who, id, &description, expires).await?,
+                CredentialKind::Token => core.add_token(who, id, &description, expires).await?,
+                CredentialKind::Password => return Err(CommandError::Refused("an account has one password")),
+            };
+            let credential = credential_row(issued.credential);
+            Ok(Answer::Issued(IssuedRow { credential, secret: Password(issued.secret) }))
+        }
+        Command::CredentialRevoke { name, number } => {
+            let account = core.account_named(&name).await?;
+            core.revoke_credential(who, account.id, number).await?;
+            done(format!("credential {number} of {} is good for nothing any more", account.record.name))
+        }
+        Command::CredentialList { name } => {
+            let id = core.account_named(&name).await?.id;
+            let credentials = core.credentials(who, id).await?;
+            Ok(Answer::Credentials(credentials.into_iter().map(credential_row).collect()))
+        }
+        _ => Err(CommandError::Refused("this is no command for credentials")),
+    }
+}
+
+fn credential_row(credential: directory::Credential) -> CredentialRow {
+    CredentialRow {
+        number: credential.number,
+        kind: match credential.kind {
+            directory::CredentialKind::Password => CredentialKind::Password,
+            directory::CredentialKind::AppPassword => CredentialKind::AppPassword,
+            directory::CredentialKind::Token => CredentialKind::Token,
+        },
+        description: credential.description,
+        created: credential.created,
+        expires: credential.expires.map(|expires| expires.seconds()),
+    }
+}
+
+async fn check(core: &Core, fast: bool, progress: Progress<'_>) -> Done {
+    let report = core.check(CheckOptions { skip_hashing: fast }, progress).await?;
+    let problem = |problem: jmap_core::work::check::Problem| ProblemRow {
+        key: problem.key_text(),
+        what: problem.kind.name().to_owned(),
+        sentence: problem.sentence,
+    };
+    Ok(Answer::Check(CheckRow {
+        records: report.records,
+        accounts: report.accounts,
+        emails: report.emails,
+        blobs: report.blobs,
+        problems: report.problems.into_iter().map(problem).collect(),
+        has_more: report.has_more,
+    }))
+}
+
+async fn status(target: &Target, who: &Caller) -> Done {
+    let core = &target.core;
+    let gauges = core.gauges();
+    Ok(Answer::Status(StatusRow {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        hostname: core.hostname.clone(),
+        is_running: target.connections.is_some(),
+        accounts: core.accounts(who).await?.len() as u64,
+        domains: core.domains(who).await?.len() as u64,
+        accounts_in_memory: gauges.accounts as u64,
+        view_octets: gauges.view_octets as u64,
+        search_pending: gauges.search_pending as u64,
+        disk_octets: core.disk_octets().await?,
+        memory_octets: crate::metrics::resident_octets(),
+        connections: target.connections.as_ref().map_or(0, |count| count()),
+    }))
+}

@@ -1,0 +1,201 @@
+//! Answers for people, and for machines.
+//!
+//! Holds: what goes to machines has the same names always; what goes to people fits a line an object.
+
+use std::fmt::Write as _;
+
+use super::command::{
+    AccountRow, Answer, CheckRow, CredentialKind, CredentialRow, DomainRow, IssuedRow, Kind, Role, StatusRow,
+};
+
+/// The JSON of an answer, without the name of its kind.
+pub fn json(answer: &Answer) -> String {
+    let value = serde_json::to_value(answer).unwrap_or_default();
+    let value = value.get("value").cloned().unwrap_or_default();
+    serde_json::to_string_pretty(&value).unwrap_or_default()
+}
+
+/// The text of an answer, lines without the last end.
+pub fn text(answer: &Answer) -> String {
+    match answer {
+        Answer::Done(sentence) => sentence.clone(),
+        Answer::Domain(row) => domain(row),
+        Answer::Domains(rows) => lines(rows, "there are no domains", domain),
+        Answer::Account(row) => account(row),
+        Answer::Accounts(rows) => lines(rows, "there are no accounts", account_line),
+        Answer::Credentials(rows) => lines(rows, "there are no credentials", credential),
+        Answer::Issued(row) => issued(row),
+        Answer::Check(row) => check(row),
+        Answer::Status(row) => status(row),
+    }
+}
+
+fn lines<T>(rows: &[T], none: &str, line: impl Fn(&T) -> String) -> String {
+    match rows.is_empty() {
+        true => none.to_owned(),
+        false => rows.iter().map(line).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+fn domain(row: &DomainRow) -> String {
+    let mut line = row.name.clone();
+    if let Some(target) = &row.alias_of {
+        let _ = write!(line, "  has the addresses of {target}");
+    }
+    if let Some(account) = &row.catch_all {
+        let _ = write!(line, "  what nobody has goes to {account}");
+    }
+    line
+}
+
+fn account_line(row: &AccountRow) -> String {
+    let mut line = format!("{:<6} {:<36} {:>9}", row.id, row.name, size(row.used_octets));
+    if row.kind == Kind::Group {
+        line.push_str("  group");
+    }
+    if row.role == Role::Administrator {
+        line.push_str("  administrator");
+    }
+    if row.is_disabled {
+        line.push_str("  disabled");
+    }
+    line
+}
+
+fn account(row: &AccountRow) -> String {
+    let kind = match row.kind {
+        Kind::Person => "person",
+        Kind::Group => "group",
+    };
+    let role = match row.role {
+        Role::User => "user",
+        Role::Administrator => "administrator",
+    };
+    let quota = row.quota_octets.map_or("unlimited".to_owned(), size);
+    let mut text = format!("name         {}\nid           {}\nkind         {kind}\nrole         {role}\n", row.name, row.id);
+    let more = [
+        ("description", row.description.clone()),
+        ("addresses", row.addresses.join(", ")),
+        ("groups", row.groups.join(", ")),
+    ];
+    for (name, value) in more.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = writeln!(text, "{name:<12} {value}");
+    }
+    let _ = write!(text, "uses         {} of {quota}", size(row.used_octets));
+    if row.is_disabled {
+        text.push_str("\nIt is disabled: it neither logs in nor gets mail.");
+    }
+    text
+}
+
+fn credential(row: &CredentialRow) -> String {
+    let kind = match row.kind {
+        CredentialKind::Password => "password",
+        CredentialKind::AppPassword => "app password",
+        CredentialKind::Token => "token",
+    };
+    let mut line = format!("{:<4} {kind:<12} made {}", row.number, day(row.created));
+    if let Some(expires) = row.expires {
+        let _ = write!(line, "  ends {}", day(expires));
+    }
+    if !row.description.is_empty() {
+        let _ = write!(line, "  {}", row.description);
+    }
+    line
+}
+
+fn issued(row: &IssuedRow) -> String {
+    format!("{}\nCredential {}. It is shown this once.", row.secret.0.expose(), row.credential.number)
+}
+
+fn check(row: &CheckRow) -> String {
+    let mut text = String::new();
+    for problem in &row.problems {
+        let _ = writeln!(text, "{}: {} ({})", problem.what, problem.sentence, problem.key);
+    }
+    if row.has_more {
+        text.push_str("There are more problems than are listed.\n");
+    }
+    let found = match row.problems.len() {
+        0 => "nothing is wrong".to_owned(),
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    let _ = write!(
+        text,
+        "{} records of {} accounts, {} emails and {} blobs were read: {found}",
+        row.records, row.accounts, row.emails, row.blobs
+    );
+    text
+}
+
+fn status(row: &StatusRow) -> String {
+    let running = if row.is_running { "is running" } else { "is not running" };
+    let mut text = format!("posthorn {} {running} as {}\n", row.version, row.hostname);
+    let _ = writeln!(text, "{} accounts, {} domains, {} on disk", row.accounts, row.domains, size(row.disk_octets));
+    let _ = write!(text, "{} accounts wait to be indexed", row.search_pending);
+    if row.is_running {
+        let _ = write!(
+            text,
+            "\n{} connections, {} accounts in memory ({} of views), {} of memory",
+            row.connections,
+            row.accounts_in_memory,
+            size(row.view_octets),
+            size(row.memory_octets)
+        );
+    }
+    text
+}
+
+/// Octets with a unit, three digits or so.
+fn size(octets: u64) -> String {
+    const UNITS: &[&str] = &["KiB", "MiB", "GiB", "TiB"];
+    let mut value = octets as f64;
+    let mut name = "B";
+    for unit in UNITS {
+        if value < 1000.0 {
+            break;
+        }
+        value /= 1024.0;
+        name = unit;
+    }
+    match name {
+        "B" => format!("{octets} B"),
+        name if value < 10.0 => format!("{value:.1} {name}"),
+        name => format!("{value:.0} {name}"),
+    }
+}
+
+/// The day of a time in seconds since 1970, in UTC.
+fn day(seconds: i64) -> String {
+    // Days since 0000-03-01, in eras of 400 years.
+    let days = seconds.div_euclid(86_400) + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days() {
+        for (seconds, text) in [(0, "1970-01-01"), (951_782_400, "2000-02-29"), (1_767_225_599, "2025-12-31"), (-1, "1969-12-31")] {
+            assert_eq!(day(seconds), text);
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (octets, text) in [(0, "0 B"), (999, "999 B"), (1024, "1.0 KiB"), (52_428_800, "50 MiB"), (1 << 40, "1.0 TiB")] {
+            assert_eq!(size(octets), text);
+        }
+    }
+}

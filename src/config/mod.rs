@@ -1,0 +1,414 @@
+//! The configuration: one TOML file, typed.
+//!
+//! Holds: an unknown key or a wrong value is an error that names file, line and key; every key has a default, and
+//! `posthorn.example.toml` has them all.
+//! Other half: `wire`, which builds the server from it.
+
+mod read;
+#[cfg(test)]
+mod tests;
+pub mod values;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use read::ConfigError;
+use values::{BaseUrl, CorsOrigin, Hostname, Listen, Network, Octets, Rate, Span};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The name that the server goes by.
+    pub hostname: Hostname,
+    /// The folder of everything that is kept.
+    pub data: PathBuf,
+    pub smtp: MailListener,
+    pub submission: MailListener,
+    pub submissions: MailListener,
+    pub lmtp: MailListener,
+    pub http: Http,
+    pub https: Https,
+    pub tls: Tls,
+    pub limits: Limits,
+    pub store: Store,
+    pub search: Search,
+    pub log: Log,
+    pub metrics: Metrics,
+}
+
+/// A listener for SMTP, submission or LMTP.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MailListener {
+    /// `None` only until the defaults of the listener were put in.
+    pub listen: Option<Vec<Listen>>,
+    /// Proxies that send a PROXY header.
+    pub proxies: Vec<Network>,
+    pub connections: usize,
+    pub connections_per_client: usize,
+    pub connection_rate: Rate,
+    /// Networks to which only `connections` applies.
+    pub exempt: Vec<Network>,
+    pub message_rate: Rate,
+    pub messages_per_connection: u32,
+    pub bad_commands: u32,
+    pub refused_recipients: u32,
+    pub auth_failures: u32,
+    pub idle_timeout: Span,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Http {
+    pub listen: Option<Vec<Listen>>,
+    /// Proxies whose `X-Forwarded-*` fields are believed; of `https` too.
+    pub proxies: Vec<Network>,
+    pub connections: usize,
+    pub connections_per_client: usize,
+    pub connection_rate: Rate,
+    pub exempt: Vec<Network>,
+    pub base_url: Option<BaseUrl>,
+    pub cors_origin: CorsOrigin,
+    pub plaintext_logins: PlaintextLogins,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Https {
+    pub listen: Option<Vec<Listen>>,
+    pub connections: usize,
+    pub connections_per_client: usize,
+    pub connection_rate: Rate,
+    pub exempt: Vec<Network>,
+}
+
+/// Where a login over a connection that isn't encrypted is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlaintextLogins {
+    Loopback,
+    Anywhere,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tls {
+    /// PEM, the server's own certificate first. Without it, a self-signed one is made.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// What is too much; see `jmap_core::Limits`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    pub max_size_upload: Octets,
+    pub max_concurrent_upload: u64,
+    pub max_size_request: Octets,
+    pub max_concurrent_requests: u64,
+    pub max_calls_in_request: u64,
+    pub max_objects_in_get: u64,
+    pub max_objects_in_set: u64,
+    pub max_size_message: Octets,
+    pub max_mailboxes_per_email: u64,
+    pub max_mailbox_depth: u64,
+    pub max_size_mailbox_name: Octets,
+    pub max_size_attachments_per_email: Octets,
+    pub max_keywords_per_email: u64,
+    pub max_mailboxes: u64,
+    pub max_query_results: u64,
+    pub max_recipients: u64,
+    pub max_delayed_send: Span,
+    pub default_quota: Octets,
+    pub max_uploads_waiting: Octets,
+    pub upload_time: Span,
+    pub max_push_subscriptions: u64,
+    /// Memory of messages on their way in, over all connections.
+    pub max_memory_receiving: Octets,
+    /// Memory of the mail views of accounts.
+    pub max_memory_views: Octets,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Store {
+    pub block_cache: Octets,
+    pub write_buffer: Octets,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Search {
+    pub shards: u16,
+    pub writer_memory: Octets,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Metrics {
+    /// Who may read `/metrics`.
+    pub networks: Vec<Network>,
+}
+
+/// The listeners, for tables of what is different about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Smtp,
+    Submission,
+    Submissions,
+    Lmtp,
+    Http,
+    Https,
+}
+
+/// Where each listens by default, and the port of a quickstart.
+const PLACES: &[(Service, &[&str], u16)] = &[
+    (Service::Smtp, &["[::]:25"], 2525),
+    (Service::Submission, &["[::]:587"], 2587),
+    (Service::Submissions, &["[::]:465"], 2465),
+    (Service::Lmtp, &[], 2424),
+    (Service::Http, &["127.0.0.1:8080"], 8080),
+    (Service::Https, &["[::]:443"], 8443),
+];
+
+impl Config {
+    /// The configuration without a file.
+    pub fn without_file() -> Config {
+        Config::default()
+    }
+
+    /// Listens on unprivileged ports of this machine alone, as `localhost`.
+    pub fn quickstart(&mut self) {
+        self.hostname = Hostname("localhost".to_owned());
+        for &(service, _, port) in PLACES {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            *self.listen_mut(service) = Some(vec![Listen::Tcp(address)]);
+        }
+    }
+
+    /// Puts the default places of listeners where the file says nothing.
+    fn fill(&mut self) {
+        for &(service, places, _) in PLACES {
+            let parsed = || places.iter().filter_map(|place| place.parse().ok()).collect();
+            self.listen_mut(service).get_or_insert_with(parsed);
+        }
+    }
+
+    fn listen_mut(&mut self, service: Service) -> &mut Option<Vec<Listen>> {
+        match service {
+            Service::Smtp => &mut self.smtp.listen,
+            Service::Submission => &mut self.submission.listen,
+            Service::Submissions => &mut self.submissions.listen,
+            Service::Lmtp => &mut self.lmtp.listen,
+            Service::Http => &mut self.http.listen,
+            Service::Https => &mut self.https.listen,
+        }
+    }
+
+    /// The settings of a mail listener.
+    pub fn mail(&self, service: Service) -> Option<&MailListener> {
+        match service {
+            Service::Smtp => Some(&self.smtp),
+            Service::Submission => Some(&self.submission),
+            Service::Submissions => Some(&self.submissions),
+            Service::Lmtp => Some(&self.lmtp),
+            Service::Http | Service::Https => None,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let mut config = Config {
+            hostname: Hostname("localhost".to_owned()),
+            data: PathBuf::from("data"),
+            smtp: MailListener::default(),
+            submission: MailListener::default(),
+            submissions: MailListener::default(),
+            lmtp: MailListener::default(),
+            http: Http::default(),
+            https: Https::default(),
+            tls: Tls::default(),
+            limits: Limits::default(),
+            store: Store::default(),
+            search: Search::default(),
+            log: Log::default(),
+            metrics: Metrics::default(),
+        };
+        config.fill();
+        config
+    }
+}
+
+/// The usual limits of connections, as the network code has them.
+fn connection_rate() -> Rate {
+    Rate(net::ConnectionLimits::default().rate)
+}
+
+impl Default for MailListener {
+    fn default() -> MailListener {
+        let limits = net::ConnectionLimits::default();
+        MailListener {
+            listen: None,
+            proxies: Vec::new(),
+            connections: limits.total,
+            connections_per_client: limits.per_client,
+            connection_rate: connection_rate(),
+            exempt: Vec::new(),
+            message_rate: Rate::new(3000, Duration::from_secs(3600)),
+            messages_per_connection: 500,
+            bad_commands: 20,
+            refused_recipients: 100,
+            auth_failures: 3,
+            idle_timeout: Span::seconds(300),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        let limits = net::ConnectionLimits::default();
+        Http {
+            listen: None,
+            proxies: Vec::new(),
+            connections: limits.total,
+            connections_per_client: limits.per_client,
+            connection_rate: connection_rate(),
+            exempt: Vec::new(),
+            base_url: None,
+            cors_origin: CorsOrigin("*".to_owned()),
+            plaintext_logins: PlaintextLogins::Loopback,
+        }
+    }
+}
+
+impl Default for Https {
+    fn default() -> Https {
+        let limits = net::ConnectionLimits::default();
+        Https {
+            listen: None,
+            connections: limits.total,
+            connections_per_client: limits.per_client,
+            connection_rate: connection_rate(),
+            exempt: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let core = jmap_core::Limits::default();
+        Limits {
+            max_size_upload: Octets(core.max_size_upload),
+            max_concurrent_upload: core.max_concurrent_upload,
+            max_size_request: Octets(core.max_size_request),
+            max_concurrent_requests: core.max_concurrent_requests,
+            max_calls_in_request: core.max_calls_in_request,
+            max_objects_in_get: core.max_objects_in_get,
+            max_objects_in_set: core.max_objects_in_set,
+            max_size_message: Octets(core.max_size_message),
+            max_mailboxes_per_email: core.max_mailboxes_per_email,
+            max_mailbox_depth: core.max_mailbox_depth,
+            max_size_mailbox_name: Octets(core.max_size_mailbox_name),
+            max_size_attachments_per_email: Octets(core.max_size_attachments_per_email),
+            max_keywords_per_email: core.max_keywords_per_email,
+            max_mailboxes: core.max_mailboxes,
+            max_query_results: core.max_query_results,
+            max_recipients: core.max_recipients,
+            max_delayed_send: Span::seconds(core.max_delayed_send),
+            default_quota: Octets(core.default_quota_octets),
+            max_uploads_waiting: Octets(core.max_upload_octets_waiting),
+            upload_time: Span::seconds(core.upload_hours * 3600),
+            max_push_subscriptions: core.max_push_subscriptions,
+            max_memory_receiving: Octets::mib(512),
+            max_memory_views: Octets(jmap_core::accounts::VIEW_OCTETS_MAX as u64),
+        }
+    }
+}
+
+impl Limits {
+    pub fn core(&self) -> jmap_core::Limits {
+        jmap_core::Limits {
+            max_size_upload: self.max_size_upload.0,
+            max_concurrent_upload: self.max_concurrent_upload,
+            max_size_request: self.max_size_request.0,
+            max_concurrent_requests: self.max_concurrent_requests,
+            max_calls_in_request: self.max_calls_in_request,
+            max_objects_in_get: self.max_objects_in_get,
+            max_objects_in_set: self.max_objects_in_set,
+            max_size_message: self.max_size_message.0,
+            max_mailboxes_per_email: self.max_mailboxes_per_email,
+            max_mailbox_depth: self.max_mailbox_depth,
+            max_size_mailbox_name: self.max_size_mailbox_name.0,
+            max_size_attachments_per_email: self.max_size_attachments_per_email.0,
+            max_keywords_per_email: self.max_keywords_per_email,
+            max_mailboxes: self.max_mailboxes,
+            max_query_results: self.max_query_results,
+            max_recipients: self.max_recipients,
+            max_delayed_send: self.max_delayed_send.0.as_secs(),
+            default_quota_octets: self.default_quota.0,
+            max_upload_octets_waiting: self.max_uploads_waiting.0,
+            upload_hours: self.upload_time.0.as_secs().div_ceil(3600),
+            max_push_subscriptions: self.max_push_subscriptions,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        let options = store::engine::RocksOptions::default();
+        Store {
+            block_cache: Octets(options.block_cache_octets as u64),
+            write_buffer: Octets(options.write_buffer_octets as u64),
+        }
+    }
+}
+
+impl Default for Search {
+    fn default() -> Search {
+        let options = store::search::SearchOptions::default();
+        Search {
+            shards: options.shards,
+            writer_memory: Octets(options.writer_memory_octets as u64),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { format: LogFormat::Text, level: LogLevel::Info }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let loopback = ["127.0.0.0/8", "::1/128"];
+        Metrics { networks: loopback.iter().filter_map(|network| network.parse().ok()).collect() }
+    }
+}

@@ -1,0 +1,126 @@
+//! What `/metrics` says, in the text that Prometheus reads.
+//!
+//! Holds: no label names an account, an address or a client, so their number is bounded.
+//! Other half: `jmap_core::metrics` counts; `net` counts connections.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use jmap_core::Core;
+use net::{Admission, listener::Counters};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::{ConstCounter, Counter}, family::Family, gauge::{ConstGauge, Gauge}, info::Info},
+    registry::{Registry, Unit},
+};
+
+/// Where the numbers come from.
+#[derive(Clone)]
+pub struct Sources {
+    pub core: Core,
+    /// By the name of the listener.
+    pub admissions: Vec<(String, Arc<Admission>)>,
+    /// As it was a moment ago: measuring it reads a folder.
+    pub disk_octets: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfListener {
+    listener: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Refused {
+    listener: String,
+    reason: &'static str,
+}
+
+impl Sources {
+    /// Connections that are open.
+    pub fn connections(&self) -> u64 {
+        self.admissions.iter().map(|(_, admission)| admission.counters().open as u64).sum()
+    }
+
+    /// The text, as of now.
+    pub fn text(&self) -> String {
+        let mut registry = Registry::with_prefix("posthorn");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "This version", version);
+        self.connection_metrics(&mut registry);
+        self.core_metrics(&mut registry);
+        let mut text = String::new();
+        // Writing to a string can't fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+
+    fn connection_metrics(&self, registry: &mut Registry) {
+        let open: Family<OfListener, Gauge> = Family::default();
+        let admitted: Family<OfListener, Counter> = Family::default();
+        let refused: Family<Refused, Counter> = Family::default();
+        for (listener, admission) in &self.admissions {
+            let counters: Counters = admission.counters();
+            let of = OfListener { listener: listener.clone() };
+            open.get_or_create(&of).set(as_gauge(counters.open as u64));
+            admitted.get_or_create(&of).inc_by(counters.admitted);
+            let reasons = [
+                ("total", counters.refused_total),
+                ("client", counters.refused_per_client),
+                ("rate", counters.refused_rate),
+            ];
+            for (reason, count) in reasons {
+                let why = Refused { listener: listener.clone(), reason };
+                refused.get_or_create(&why).inc_by(count);
+            }
+        }
+        registry.register("connections", "Connections that are open", open);
+        registry.register("connections_admitted", "Connections that were let in", admitted);
+        registry.register("connections_refused", "Connections that were sent away", refused);
+    }
+
+    fn core_metrics(&self, registry: &mut Registry) {
+        let gauges = self.core.gauges();
+        let metrics = &self.core.metrics;
+        let now = [
+            ("accounts_in_memory", "Accounts that are in memory", gauges.accounts as u64),
+            ("views_in_memory", "Accounts whose mail view is in memory", gauges.views as u64),
+            ("search_pending_accounts", "Accounts whose search index is behind", gauges.search_pending as u64),
+        ];
+        for (name, help, value) in now {
+            registry.register(name, help, ConstGauge::new(as_gauge(value)));
+        }
+        let octets = [
+            ("views", "Memory of the mail views (estimated)", gauges.view_octets as u64),
+            ("resident", "Memory of the process", resident_octets()),
+            ("disk", "What the database takes on disk", self.disk_octets.load(Ordering::Relaxed)),
+        ];
+        for (name, help, value) in octets {
+            registry.register_with_unit(name, help, Unit::Bytes, ConstGauge::new(as_gauge(value)));
+        }
+        let counted = [
+            ("messages_received", "Messages that came in whole", &metrics.messages_received),
+            ("received_octets", "Octets of those messages", &metrics.octets_received),
+            ("deliveries", "Recipients that a message was kept for", &metrics.deliveries),
+            ("deliveries_refused", "Recipients that a message was not kept for", &metrics.deliveries_refused),
+            ("logins", "Logins", &metrics.logins),
+            ("logins_failed", "Logins that were refused", &metrics.logins_failed),
+            ("work_failures", "Rounds of background work that failed", &metrics.work_failures),
+        ];
+        for (name, help, counter) in counted {
+            registry.register(name, help, ConstCounter::new(counter.get()));
+        }
+    }
+}
+
+fn as_gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Memory of this process, in octets; 0 where the system doesn't tell.
+pub fn resident_octets() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}

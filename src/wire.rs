@@ -1,0 +1,361 @@
+//! Puts the server together, runs it until it is told to stop, and takes it apart again.
+//!
+//! Holds: the store is opened first and closed last; when a stop is asked for nothing new is accepted, what is under
+//! way is finished within [`DRAIN_TIME`], and a second signal ends it at once. What was acknowledged is on disk in
+//! every case.
+//! Other half: `config` says how, `folder` where.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use jmap::Jmap;
+use jmap_core::{
+    Core, Parts,
+    clock::{Clock, SystemClock},
+    rng::{Rng, SystemRng},
+};
+use net::{
+    Admission, Bind, CertResolver, ConnectionLimits, Listener, ListenerConfig, Shutdown,
+    listener::BindError,
+    reader::LinePace,
+    tls::{TlsError, TlsServer},
+};
+use smtp::Mode;
+use store::{
+    engine::{RocksEngine, RocksOptions},
+    search::{SearchIndex, SearchOptions},
+};
+use tokio::{signal::unix::SignalKind, task::JoinHandle};
+
+use crate::{
+    certificate::{self, CertificateError},
+    cli::{control, execute::Target},
+    config::{
+        Config, MailListener, PlaintextLogins, Service,
+        values::{Listen, Rate, networks},
+    },
+    folder::{Folder, FolderError},
+    mail_backend::MailBackend,
+    metrics::Sources,
+};
+
+/// Time that connections get to finish when the server is told to stop.
+pub const DRAIN_TIME: Duration = Duration::from_secs(20);
+/// How often the size of the database is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(60);
+/// Permissions of sockets that the configuration names: for the server's user and group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Why the server can't start: a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("{0}{hint}", hint = hint(.0))]
+    Bind(#[from] BindError),
+    #[error("signals can't be received: {0}")]
+    Signals(std::io::Error),
+}
+
+fn hint(error: &BindError) -> &'static str {
+    match error.source.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 are for root, or for a service with CAP_NET_BIND_SERVICE: try --quickstart, or other ports"
+        }
+        std::io::ErrorKind::AddrInUse => "; another program listens there",
+        _ => "",
+    }
+}
+
+/// Opens the store in a data folder, and the core over it. Blocks while the database recovers.
+pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError> {
+    let options = RocksOptions {
+        block_cache_octets: config.store.block_cache.as_usize(),
+        write_buffer_octets: config.store.write_buffer.as_usize(),
+        ..RocksOptions::default()
+    };
+    let engine = RocksEngine::open(folder.database(), &options).map_err(|error| folder.engine_error(error))?;
+    // Before the search index is touched, which a newer version may have written as well.
+    store::format::open(&engine).await.map_err(|error| folder.store_error(error))?;
+    let options = SearchOptions {
+        shards: config.search.shards,
+        writer_memory_octets: config.search.writer_memory.as_usize(),
+    };
+    let search = SearchIndex::open(&folder.search(), &options)
+        .map_err(|error| FolderError::Search(folder.search(), error.to_string()))?;
+    let parts = Parts {
+        engine,
+        clock: clock(),
+        rng: rng(),
+        limits: config.limits.core(),
+        hostname: config.hostname.0.clone(),
+        search: Arc::new(search),
+    };
+    Core::open(parts).await.map_err(|error| folder.store_error(error))
+}
+
+/// The one clock of the process.
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// The one source of randomness of the process.
+pub fn rng() -> Arc<dyn Rng> {
+    Arc::new(SystemRng)
+}
+
+/// A server whose sockets are open, and that doesn't serve yet.
+pub struct Server {
+    core: Core,
+    listening: Vec<(Service, Listener)>,
+    control: Listener,
+    sources: Sources,
+    config: Config,
+    tls: TlsServer,
+    view_octets_max: usize,
+}
+
+impl Server {
+    /// Opens all sockets. Connections wait in the kernel until [`Server::run`].
+    pub fn bind(config: &Config, folder: &Folder, core: Core) -> Result<Server, StartError> {
+        let identity = certificate::load(config, folder)?;
+        let resolver = CertResolver::new(vec![identity]);
+        let tls = TlsServer::new(&resolver, &[])?;
+        let web_tls = TlsServer::new(&resolver, jmap::ALPN)?;
+        let mut admissions = Vec::new();
+        let mut listening = Vec::new();
+        for plan in plans(config) {
+            let admission = Admission::new(plan.limits);
+            admissions.push((plan.name.to_owned(), admission.clone()));
+            for place in plan.listen {
+                let mut socket = ListenerConfig::new(plan.name, bind_of(place));
+                socket.admission = admission.clone();
+                socket.proxies = plan.proxies.clone();
+                match plan.service {
+                    Service::Smtp | Service::Submission | Service::Lmtp => socket.goodbye = smtp::goodbye(),
+                    Service::Submissions => socket.tls = Some(tls.clone()),
+                    Service::Https => socket.tls = Some(web_tls.clone()),
+                    Service::Http => {}
+                }
+                listening.push((plan.service, Listener::bind(socket)?));
+            }
+        }
+        let control = control::bind(&folder.control_socket())?;
+        let sources = Sources { core: core.clone(), admissions, disk_octets: Arc::new(AtomicU64::new(0)) };
+        let view_octets_max = config.limits.max_memory_views.as_usize();
+        Ok(Server { core, listening, control, sources, config: config.clone(), tls, view_octets_max })
+    }
+
+    /// Serves until a signal tells it to stop.
+    pub async fn run(self) -> Result<(), StartError> {
+        let signals = Signals::new().map_err(StartError::Signals)?;
+        let shutdown = Shutdown::new();
+        let workers = [
+            tokio::spawn(self.core.clone().run_work(self.view_octets_max)),
+            tokio::spawn(measure(self.sources.clone())),
+        ];
+        let mail = self.mail();
+        let jmap = Jmap::new(self.core.clone(), self.web());
+        let mut accepting: Vec<JoinHandle<()>> = Vec::new();
+        for (service, listener) in self.listening {
+            let address = listener.local_address().map(|address| address.to_string());
+            tracing::info!(?service, address = address.unwrap_or_default(), "listening");
+            let shutdown = shutdown.clone();
+            let task = match mail(service) {
+                Some(config) => tokio::spawn(smtp::serve(listener, shutdown, MailBackend(self.core.clone()), config)),
+                None => {
+                    let jmap = jmap.clone();
+                    tokio::spawn(async move { jmap.serve(listener, shutdown).await })
+                }
+            };
+            accepting.push(task);
+        }
+        let sources = self.sources.clone();
+        let target = Target {
+            core: self.core.clone(),
+            clock: clock(),
+            connections: Some(Arc::new(move || sources.connections())),
+        };
+        accepting.push(tokio::spawn(control::serve(self.control, target, shutdown.clone())));
+        drop((mail, jmap, self.sources));
+        stop(signals, shutdown, accepting, workers.into()).await;
+        Ok(())
+    }
+
+    /// The configuration of a mail listener; `None` for the others.
+    fn mail(&self) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
+        let budget = smtp::Budget::new(self.config.limits.max_memory_receiving.0, smtp::budget::IN_FLIGHT_WAIT);
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        move |service| {
+            let (settings, mode) = (config.mail(service)?, mode_of(service)?);
+            let mut of = smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
+            of.tls = (service != Service::Submissions).then(|| tls.clone());
+            of.limits = mail_limits(&config, settings);
+            of.timeouts.command = LinePace { idle: settings.idle_timeout.0, ..of.timeouts.command };
+            Some(of)
+        }
+    }
+
+    fn web(&self) -> jmap::Config {
+        let http = &self.config.http;
+        let sources = self.sources.clone();
+        jmap::Config {
+            base_url: http.base_url.as_ref().map(|url| url.0.clone()),
+            allowed_origin: http.cors_origin.0.clone(),
+            proxies: networks(&http.proxies),
+            plaintext_logins: match http.plaintext_logins {
+                PlaintextLogins::Loopback => jmap::PlaintextLogins::Loopback,
+                PlaintextLogins::Anywhere => jmap::PlaintextLogins::Anywhere,
+            },
+            metrics: Some(Arc::new(move || sources.text())),
+            metrics_networks: networks(&self.config.metrics.networks),
+            ..jmap::Config::default()
+        }
+    }
+}
+
+fn mode_of(service: Service) -> Option<Mode> {
+    match service {
+        Service::Smtp => Some(Mode::Receive),
+        Service::Lmtp => Some(Mode::Lmtp),
+        Service::Submission | Service::Submissions => Some(Mode::Submission),
+        Service::Http | Service::Https => None,
+    }
+}
+
+fn mail_limits(config: &Config, settings: &MailListener) -> smtp::Limits {
+    let size_max = config.limits.max_size_message.0;
+    smtp::Limits {
+        size_max,
+        discard_max: size_max,
+        recipients_max: usize::try_from(config.limits.max_recipients).unwrap_or(usize::MAX),
+        transactions_max: settings.messages_per_connection,
+        bad_commands_max: settings.bad_commands,
+        refused_recipients_max: settings.refused_recipients,
+        auth_failures_max: settings.auth_failures,
+        client_rate: settings.message_rate.0,
+        ..smtp::Limits::default()
+    }
+}
+
+/// Where a service listens, and who may connect.
+struct Plan<'c> {
+    service: Service,
+    name: &'static str,
+    listen: &'c [Listen],
+    limits: ConnectionLimits,
+    proxies: Vec<net::Network>,
+}
+
+fn plans(config: &Config) -> Vec<Plan<'_>> {
+    let limits = |total, per_client, rate: Rate, exempt| ConnectionLimits {
+        total,
+        per_client,
+        rate: rate.0,
+        exempt: networks(exempt),
+    };
+    let mail = [
+        (Service::Smtp, "smtp", &config.smtp),
+        (Service::Submission, "submission", &config.submission),
+        (Service::Submissions, "submissions", &config.submissions),
+        (Service::Lmtp, "lmtp", &config.lmtp),
+    ];
+    let mut plans: Vec<Plan<'_>> = Vec::new();
+    for (service, name, of) in mail {
+        plans.push(Plan {
+            service,
+            name,
+            listen: of.listen.as_deref().unwrap_or_default(),
+            limits: limits(of.connections, of.connections_per_client, of.connection_rate, &of.exempt),
+            proxies: networks(&of.proxies),
+        });
+    }
+    let (http, https) = (&config.http, &config.https);
+    plans.push(Plan {
+        service: Service::Http,
+        name: "http",
+        listen: http.listen.as_deref().unwrap_or_default(),
+        limits: limits(http.connections, http.connections_per_client, http.connection_rate, &http.exempt),
+        proxies: Vec::new(),
+    });
+    plans.push(Plan {
+        service: Service::Https,
+        name: "https",
+        listen: https.listen.as_deref().unwrap_or_default(),
+        limits: limits(https.connections, https.connections_per_client, https.connection_rate, &https.exempt),
+        proxies: Vec::new(),
+    });
+    plans
+}
+
+fn bind_of(place: &Listen) -> Bind {
+    match place {
+        Listen::Tcp(address) => (*address).into(),
+        Listen::Unix(path) => Bind::Unix { path: path.clone(), mode: SOCKET_MODE },
+    }
+}
+
+/// Keeps the size of the database for `/metrics`.
+async fn measure(sources: Sources) {
+    loop {
+        match sources.core.disk_octets().await {
+            Ok(octets) => sources.disk_octets.store(octets, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "the size of the database can't be measured"),
+        }
+        tokio::time::sleep(MEASURE_EVERY).await;
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: tokio::signal::unix::signal(SignalKind::terminate())?,
+            interrupt: tokio::signal::unix::signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for a signal, then for everything to end.
+async fn stop(mut signals: Signals, shutdown: Shutdown, accepting: Vec<JoinHandle<()>>, workers: Vec<JoinHandle<()>>) {
+    signals.next().await;
+    tracing::info!("stopping: connections get {} s to finish", DRAIN_TIME.as_secs());
+    let orderly = async {
+        let drained = shutdown.drain(DRAIN_TIME).await;
+        if drained.aborted > 0 {
+            tracing::warn!(connections = drained.aborted, "some connections didn't finish in time");
+        }
+        for task in accepting {
+            let _ = task.await;
+        }
+        for worker in workers {
+            worker.abort();
+            let _ = worker.await;
+        }
+    };
+    tokio::select! {
+        () = orderly => tracing::info!("stopped"),
+        () = signals.next() => tracing::warn!("stopped at once, at a second signal"),
+    }
+}
