@@ -19,6 +19,7 @@ use crate::{
     caller::Caller,
     clock::Clock,
     directory::Directory,
+    inproc::queue::Queue,
     limits::Limits,
     mail::search::Search,
     metrics::Metrics,
@@ -52,6 +53,7 @@ pub struct Inner {
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
     pub metrics: Metrics,
+    pub(crate) queue: Queue,
 }
 
 impl std::ops::Deref for Core {
@@ -108,6 +110,7 @@ impl Core {
         let directory = Directory::new(&parts.rng, &parts.clock);
         let search = Search::open(parts.search, parts.engine.clone()).await?;
         bus.watch(search.clone());
+        let queue = Queue::new(&*parts.rng);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -119,6 +122,7 @@ impl Core {
             directory,
             search,
             metrics: Metrics::default(),
+            queue,
         })))
     }
 
@@ -152,11 +156,6 @@ impl Core {
     /// Keeps the search index up to date; works until it is dropped.
     pub async fn run_indexing(&self) {
         crate::mail::search::run(self.search.clone()).await;
-    }
-
-    /// Accounts whose search index is behind.
-    pub fn search_pending(&self) -> usize {
-        self.search.pending_accounts()
     }
 
     /// Changes of these types in all accounts that the caller can see.

@@ -29,6 +29,8 @@ pub struct Limits {
     pub max_recipients: u64,
     /// Seconds that an EmailSubmission may be held (RFC 8621 §1.3.2 `maxDelayedSend`).
     pub max_delayed_send: u64,
+    /// Seconds for which a message that was sent can be called back.
+    pub undo_seconds: u64,
     /// Octets of an account, where it has no quota of its own; 0 is no limit.
     pub default_quota_octets: u64,
     /// Octets of uploads that an account may have waiting for use.
@@ -59,6 +61,7 @@ impl Default for Limits {
             max_query_results: 10_000,
             max_recipients: 1000,
             max_delayed_send: 30 * 86_400,
+            undo_seconds: 0,
             default_quota_octets: 0,
             max_upload_octets_waiting: 1 << 30,
             upload_hours: 24,

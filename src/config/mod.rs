@@ -13,7 +13,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use read::ConfigError;
 use values::{BaseUrl, CorsOrigin, Hostname, Listen, Network, Octets, Rate, Span};
 
 /// Everything that can be configured.
@@ -121,6 +120,7 @@ pub struct Limits {
     pub max_query_results: u64,
     pub max_recipients: u64,
     pub max_delayed_send: Span,
+    pub undo_time: Span,
     pub default_quota: Octets,
     pub max_uploads_waiting: Octets,
     pub upload_time: Span,
@@ -342,6 +342,7 @@ impl Default for Limits {
             max_query_results: core.max_query_results,
             max_recipients: core.max_recipients,
             max_delayed_send: Span::seconds(core.max_delayed_send),
+            undo_time: Span::seconds(core.undo_seconds),
             default_quota: Octets(core.default_quota_octets),
             max_uploads_waiting: Octets(core.max_upload_octets_waiting),
             upload_time: Span::seconds(core.upload_hours * 3600),
@@ -372,6 +373,7 @@ impl Limits {
             max_query_results: self.max_query_results,
             max_recipients: self.max_recipients,
             max_delayed_send: self.max_delayed_send.0.as_secs(),
+            undo_seconds: self.undo_time.0.as_secs(),
             default_quota_octets: self.default_quota.0,
             max_upload_octets_waiting: self.max_uploads_waiting.0,
             upload_hours: self.upload_time.0.as_secs().div_ceil(3600),

@@ -54,7 +54,7 @@ impl Record for UploadRecord {
 }
 
 /// The number under which an upload refers to its blob. Emails begin with 1, so it is none's.
-const UPLOAD: u64 = 0;
+pub(crate) const UPLOAD: u64 = 0;
 /// Uploads that an account may have waiting for use.
 pub const UPLOADS_WAITING_MAX: usize = 1000;
 /// Octets of a media type that are kept.

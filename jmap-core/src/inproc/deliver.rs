@@ -15,13 +15,16 @@ use jmap_types::{AccountId, DataType, SetErrorKind};
 use minicbor::{Decode, Encode};
 use store::{
     Record,
-    engine::{Batch, EngineError, Page},
+    engine::{Assertion, Batch, EngineError, Page},
     keys,
 };
 
 use crate::{
     Core,
-    mail::write::{self, Message, Placement},
+    mail::{
+        vacation,
+        write::{self, Message, Placement},
+    },
     object::Rejected,
 };
 
@@ -97,6 +100,9 @@ pub struct PendingDelivery {
     /// Seconds since 1970.
     #[n(2)]
     pub received_at: i64,
+    /// `None`: the null reverse-path.
+    #[n(3)]
+    pub mail_from: Option<String>,
 }
 
 impl Record for PendingDelivery {
@@ -108,8 +114,21 @@ impl Record for PendingDelivery {
 struct Delivery {
     message: Message,
     received_at: i64,
-    /// Set when the message is for several accounts: each takes it once.
-    delivery: Option<u64>,
+    /// `None`: the null reverse-path.
+    mail_from: Option<String>,
+    /// An account that has noted this number has the message.
+    number: Option<u64>,
+    /// It was accepted already: a quota refuses it no more.
+    is_accepted: bool,
+    /// What must be true for the delivery to count.
+    fence: Option<Assertion>,
+}
+
+/// A delivery that is tried again until its account has noted `number`, while `fence` is true.
+#[derive(Clone, Debug)]
+pub(crate) struct Fenced {
+    pub number: u64,
+    pub fence: Assertion,
 }
 
 impl Core {
@@ -124,7 +143,7 @@ impl Core {
             .collect();
         let message = parse(inbound.message.clone()).await;
         let mut outcomes = self
-            .deliver_all(&message, accounts.into_iter().collect())
+            .deliver_all(&message, inbound.mail_from.clone(), accounts.into_iter().collect())
             .await;
         let of_recipient = |recipient: &Recipient| {
             let mut worst = Ok(());
@@ -150,19 +169,45 @@ impl Core {
     async fn deliver_all(
         &self,
         message: &Message,
+        mail_from: Option<String>,
         accounts: Vec<AccountId>,
     ) -> HashMap<AccountId, Result<(), DeliverError>> {
         let received_at = self.clock.now().seconds();
         let delivery = Delivery {
             message: message.clone(),
             received_at,
-            delivery: None,
+            mail_from,
+            number: None,
+            is_accepted: false,
+            fence: None,
         };
         if let [account] = accounts[..] {
             let outcome = self.deliver_to(account, &delivery).await;
             return HashMap::from([(account, outcome)]);
         }
         self.deliver_to_many(delivery, accounts).await
+    }
+
+    /// Delivers a message of the queue: the result of each account. The rows of `fenced.number` stay.
+    pub(crate) async fn deliver_fenced(
+        &self,
+        octets: Bytes,
+        mail_from: Option<String>,
+        accounts: Vec<AccountId>,
+        fenced: Fenced,
+    ) -> Vec<(AccountId, Result<(), DeliverError>)> {
+        let delivery = Delivery {
+            message: parse(octets).await,
+            received_at: self.clock.now().seconds(),
+            mail_from,
+            number: Some(fenced.number),
+            is_accepted: false,
+            fence: Some(fenced.fence),
+        };
+        let delivery = &delivery;
+        let each = stream::iter(accounts.to_vec())
+            .map(|account| async move { (account, self.deliver_to(account, delivery).await) });
+        each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await
     }
 
     /// With several accounts some could have the message and others not when the power fails. So it
@@ -188,7 +233,8 @@ impl Core {
             return outcomes;
         }
         let number = self.rng.next_u64();
-        delivery.delivery = Some(number);
+        delivery.number = Some(number);
+        delivery.is_accepted = true;
         if let Err(error) = self.put_pending(number, &delivery, &open).await {
             let error = temporary(error);
             outcomes.extend(open.into_iter().map(|account| (account, Err(error))));
@@ -210,6 +256,7 @@ impl Core {
             blob: delivery.message.hash,
             accounts: accounts.iter().map(|account| account.number()).collect(),
             received_at: delivery.received_at,
+            mail_from: delivery.mail_from.clone(),
         };
         for _ in 0..TRIES {
             let mut batch = Batch::new();
@@ -285,7 +332,10 @@ impl Core {
             let delivery = Delivery {
                 message,
                 received_at: record.received_at,
-                delivery: Some(number),
+                mail_from: record.mail_from,
+                number: Some(number),
+                is_accepted: true,
+                fence: None,
             };
             let accounts: Vec<AccountId> =
                 record.accounts.iter().map(|&n| AccountId::new(n)).collect();
@@ -328,9 +378,9 @@ impl Core {
 
     async fn try_deliver(&self, account: AccountId, delivery: &Delivery) -> Result<(), Rejected> {
         // A message accepted for many is not refused any more.
-        let quota_octets = match delivery.delivery {
-            Some(_) => 0,
-            None => self.quota_octets(account).await?,
+        let quota_octets = match delivery.is_accepted {
+            true => 0,
+            false => self.quota_octets(account).await?,
         };
         let placement = Placement {
             mailboxes: vec![write::INBOX],
@@ -341,15 +391,26 @@ impl Core {
         };
         let handle = self.accounts.handle(account);
         let mut txn = handle.writer.begin().await?;
-        if let Some(number) = delivery.delivery {
+        if let Some(number) = delivery.number {
             let key = keys::delivered(account, number);
             if txn.get(&key).await?.is_some() {
                 return Ok(());
             }
             txn.put(key, Bytes::new());
         }
+        if let Some(fence) = &delivery.fence {
+            txn.assert(fence.clone());
+        }
         write::insert_email(&mut txn, &delivery.message, &placement, self.clock.now()).await?;
+        // In the same transaction: it happens as often as the delivery does.
+        let has_reply = match &delivery.mail_from {
+            Some(sender) => vacation::reply(self, &mut txn, &delivery.message, sender).await?,
+            None => false,
+        };
         txn.commit().await?;
+        if has_reply {
+            self.queue.wake();
+        }
         Ok(())
     }
 }

@@ -1,3 +1,5 @@
 //! Typed calls that exist only in-process and are never reachable through JSON.
 
 pub mod deliver;
+pub mod queue;
+pub mod submit;

@@ -226,7 +226,7 @@ async fn next_uid(txn: &mut MailTxn, mailbox: u64) -> Result<u32, Rejected> {
 }
 
 /// A key for a message id together with the subject: RFC 8621 §3 wants both to agree.
-fn thread_ref_hashes(summary: &Summary) -> impl Iterator<Item = u64> {
+pub(crate) fn thread_ref_hashes(summary: &Summary) -> impl Iterator<Item = u64> {
     let subject = summary.subject_hash;
     let hashes = summary.thread_hashes().into_iter();
     // A message that names thousands of others is in one thread with the first ones.

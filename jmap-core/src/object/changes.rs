@@ -40,6 +40,7 @@ pub async fn delta_since<O: ChangesObject>(
         .parse()
         .map_err(|()| MethodErrorKind::CannotCalculateChanges)?;
     let account = context.account()?;
+    O::prepare(context).await?;
     let head = account.head().await.map_err(method_error)?;
     if since.0 > head.sequence || since.0 < head.log_trimmed {
         return Err(MethodErrorKind::CannotCalculateChanges.into());

@@ -23,6 +23,11 @@ pub trait GetObject: Object + ObjectKind + Sized {
         Self::DEFAULT_PROPERTIES.contains(&name)
     }
 
+    /// What has to happen before the state is read, such as making objects that every account has.
+    fn prepare(_context: &Context) -> impl Future<Output = Result<(), MethodError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// What Get's own arguments have wrong.
     fn check_arguments(_arguments: &Self::GetArguments) -> Result<(), MethodError> {
         Ok(())
@@ -94,6 +99,7 @@ impl<O: GetObject> Handle for Get<O> {
     async fn handle(self, context: Context) -> Result<GetResponse, MethodError> {
         let properties = properties_of::<O>(self.properties)?;
         O::check_arguments(&self.arguments)?;
+        O::prepare(&context).await?;
         let max = context.core.limits.max_objects_in_get as usize;
         // Before the objects: a change that comes in between is told again, never missed.
         let state = context

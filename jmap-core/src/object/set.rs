@@ -101,6 +101,7 @@ impl<O: SetObject> Handle for Set<O> {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let account = context.account()?.clone();
+        O::prepare(&context).await?;
         let turn = account.set_turn.lock().await;
         let old_state = State(account.head().await.map_err(method_error)?.state(O::STATE));
         check_state(self.if_in_state.as_deref(), old_state)?;

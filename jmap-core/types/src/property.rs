@@ -255,6 +255,8 @@ properties! {
     Status = "status",
     Detail = "detail",
     Title = "title",
+    MaxRecipients = "maxRecipients",
+    InvalidRecipients = "invalidRecipients",
 }
 
 impl std::fmt::Display for Property {

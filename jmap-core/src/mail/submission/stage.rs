@@ -1,0 +1,93 @@
+//! What transactions do to submissions: insert, change, remove.
+//!
+//! Holds: record, blob reference, row of the queue and change log change together, in one transaction.
+//! Other half: `inproc::queue` reads the rows.
+
+use bytes::Bytes;
+use jmap_types::DataType;
+use store::{Change, ChangeKind, engine::Batch, keys};
+
+use super::records::SubmissionRecord;
+use crate::{clock::UtcMillis, mail::write::MailTxn};
+
+/// Adds a submission of `octets`. `lease` is what its row of the queue holds: nothing, or whose work it is.
+pub(crate) async fn insert(
+    txn: &mut MailTxn,
+    record: &SubmissionRecord,
+    octets: &Bytes,
+    lease: Bytes,
+) -> Result<u64, store::Error> {
+    let account = txn.account();
+    let id = txn.new_id();
+    let mut batch = Batch::new();
+    store::blob::ensure(txn.engine(), &mut batch, &record.blob, octets).await?;
+    txn.append_unread(batch);
+    txn.put(keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id), Bytes::new());
+    txn.put(keys::queue_due(record.due, account, id), lease);
+    put(txn, id, record, ChangeKind::Created);
+    Ok(id)
+}
+
+fn put(txn: &mut MailTxn, id: u64, record: &SubmissionRecord, kind: ChangeKind) {
+    txn.put_record(keys::object(txn.account(), DataType::EmailSubmission, id), record);
+    log(txn, id, record, kind);
+}
+
+fn log(txn: &mut MailTxn, id: u64, record: &SubmissionRecord, kind: ChangeKind) {
+    if !record.is_hidden {
+        txn.changed(Change::new(DataType::EmailSubmission, id, kind));
+    }
+}
+
+/// The record of a submission, as the transaction sees it.
+pub(crate) async fn read(txn: &MailTxn, id: u64) -> Result<Option<SubmissionRecord>, store::Error> {
+    txn.record(&keys::object(txn.account(), DataType::EmailSubmission, id)).await
+}
+
+/// Writes a record that was changed. `due` is when the queue looks at it next, milliseconds since 1970.
+pub(crate) fn update(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord, due: u64) {
+    reschedule(txn, id, record, due);
+    put(txn, id, record, ChangeKind::Updated);
+}
+
+fn reschedule(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord, due: u64) {
+    let account = txn.account();
+    if record.due == due {
+        return;
+    }
+    if record.due != 0 {
+        txn.delete(keys::queue_due(record.due, account, id));
+    }
+    txn.put(keys::queue_due(due, account, id), Bytes::new());
+    record.due = due;
+}
+
+/// Lets go of the blob: nothing is left to be sent.
+pub(crate) fn release(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord, now: UtcMillis) {
+    if record.is_done {
+        return;
+    }
+    let account = txn.account();
+    txn.delete(keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id));
+    txn.put(keys::blob_candidate(now.0.max(0) as u64, &record.blob), Bytes::new());
+    record.is_done = true;
+    record.delivered_to.clear();
+}
+
+/// Nobody sees it any more; what is not sent yet is sent all the same (RFC 8621 §7.5).
+pub(crate) fn hide(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord, due: u64) {
+    log(txn, id, record, ChangeKind::Destroyed);
+    record.is_hidden = true;
+    reschedule(txn, id, record, due);
+    txn.put_record(keys::object(txn.account(), DataType::EmailSubmission, id), record);
+}
+
+/// Takes away a submission that is done with.
+pub(crate) fn remove(txn: &mut MailTxn, id: u64, record: &SubmissionRecord) {
+    let account = txn.account();
+    txn.delete(keys::object(account, DataType::EmailSubmission, id));
+    if record.due != 0 {
+        txn.delete(keys::queue_due(record.due, account, id));
+    }
+    log(txn, id, record, ChangeKind::Destroyed);
+}

@@ -1,0 +1,103 @@
+//! The shape of keys: every key belongs to a row of the key table.
+//!
+//! Other half: `store::keys::TABLE`.
+
+use store::keys::{self, Fields, Subspace};
+
+use super::{CheckError, Checker, ProblemKind, Rows};
+
+/// Subspaces whose keys begin with an account.
+const OF_ACCOUNT: &[Subspace] = &[
+    Subspace::Account,
+    Subspace::Head,
+    Subspace::Object,
+    Subspace::Log,
+    Subspace::ThreadRef,
+    Subspace::Delivered,
+    Subspace::MailboxUid,
+    Subspace::Upload,
+    Subspace::SearchPending,
+    Subspace::SearchCursor,
+];
+
+impl Checker<'_> {
+    pub(super) async fn check_shapes(&mut self) -> Result<(), CheckError> {
+        for first in 0..=u8::MAX {
+            let known = keys::TABLE.iter().map(|(subspace, _, _)| *subspace).find(|subspace| *subspace as u8 == first);
+            let range = match first {
+                u8::MAX => vec![first]..vec![first; 64],
+                first => vec![first]..vec![first + 1],
+            };
+            match known {
+                Some(subspace) => self.check_subspace(subspace, range).await?,
+                None if self.is_empty(range).await? => {}
+                None => self.problem(
+                    ProblemKind::Key,
+                    &[first],
+                    "there are records in a subspace that this version doesn't know",
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_subspace(&mut self, subspace: Subspace, range: store::engine::KeyRange) -> Result<(), CheckError> {
+        let mut rows = Rows::keys_only(range);
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, _) in page {
+                self.report.records += 1;
+                self.tell(self.report.records, "keys");
+                if shape(subspace, &key).is_none() {
+                    self.problem(ProblemKind::Key, &key, format!("a key of {subspace:?} has the wrong shape"));
+                } else if OF_ACCOUNT.contains(&subspace)
+                    && let Some(account) = Fields::of(subspace, &key).and_then(|mut fields| fields.u64())
+                {
+                    self.accounts.entry(account).or_insert(None);
+                }
+                if subspace == Subspace::Quarantine {
+                    self.problem(ProblemKind::Quarantine, &key, "a damaged record was put aside");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `None`: the key is not one of the subspace.
+fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
+    let mut fields = Fields::of(subspace, key)?;
+    match subspace {
+        Subspace::Meta | Subspace::LoginName | Subspace::Domain | Subspace::Address => {
+            let name = fields.rest();
+            return (!name.is_empty() && std::str::from_utf8(name).is_ok()).then_some(());
+        }
+        Subspace::CredentialLookup | Subspace::Quarantine => return (!fields.rest().is_empty()).then_some(()),
+        Subspace::Account
+        | Subspace::Head
+        | Subspace::SearchPending
+        | Subspace::SearchCursor
+        | Subspace::PendingDelivery => {
+            fields.u64()?;
+        }
+        Subspace::Credential
+        | Subspace::Membership
+        | Subspace::SharedWith
+        | Subspace::Log
+        | Subspace::ThreadRef
+        | Subspace::Delivered
+        | Subspace::MailboxUid => {
+            fields.u64()?;
+            fields.u64()?;
+        }
+        Subspace::Object => return keys::decode_object(key).map(drop),
+        Subspace::Blob | Subspace::Summary => {
+            fields.hash()?;
+        }
+        Subspace::BlobRef => return keys::decode_blob_ref(key).map(drop),
+        Subspace::BlobCandidate => return keys::decode_blob_candidate(key).map(drop),
+        Subspace::Upload => return keys::decode_upload(key).map(drop),
+        Subspace::UploadExpiry => return keys::decode_upload_expiry(key).map(drop),
+        Subspace::QueueDue => return keys::decode_queue_due(key).map(drop),
+    }
+    fields.end()
+}
