@@ -8,7 +8,6 @@ mod config;
 mod folder;
 mod log;
 mod metrics;
-#[cfg(test)]
 mod push_transport;
 mod wire;
 

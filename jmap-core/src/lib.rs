@@ -22,8 +22,8 @@ pub mod object;
 pub mod push;
 pub mod quota;
 pub mod rng;
-pub mod work;
 mod states;
+pub mod work;
 
 pub use self::core::{Context, Core, Handle, Parts};
 pub use caller::{Caller, Role};

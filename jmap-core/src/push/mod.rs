@@ -80,7 +80,11 @@ impl Push {
 
 impl Watcher for Push {
     fn changed(&self, account: AccountId, types: DataTypes, _: &Head) {
-        if self.index.lock().changed(account, types, self.clock.monotonic()) {
+        if self
+            .index
+            .lock()
+            .changed(account, types, self.clock.monotonic())
+        {
             self.wake.notify_one();
         }
     }
