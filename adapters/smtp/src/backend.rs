@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jmap_core::auth::{AuthError, Credentials, Origin};
 use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
+use jmap_core::inproc::submit;
 use jmap_core::{Caller, Core};
 
 /// The core, as SMTP sees it.
@@ -88,6 +89,22 @@ impl Backend for Core {
 
     async fn login(&self, credentials: Credentials, from: Origin) -> Result<Caller, AuthError> {
         Core::login(self, credentials, from).await
+    }
+
+    async fn submit(&self, who: &Caller, submission: Submission) -> Result<(), SubmitError> {
+        let Submission { mail_from, recipients, message } = submission;
+        Core::submit(self, who, mail_from, recipients, message)
+            .await
+            .map_err(|error| match error {
+                submit::SubmitError::ForbiddenFrom => SubmitError::ForbiddenFrom,
+                submit::SubmitError::ForbiddenMailFrom => SubmitError::ForbiddenMailFrom,
+                submit::SubmitError::InvalidRecipients(which) => {
+                    SubmitError::InvalidRecipients(which)
+                }
+                submit::SubmitError::TooManyRecipients => SubmitError::RateLimit,
+                submit::SubmitError::TooLarge => SubmitError::TooLarge,
+                submit::SubmitError::Temporary => SubmitError::Temporary,
+            })
     }
 
     fn name<'a>(&self, who: &'a Caller) -> &'a str {

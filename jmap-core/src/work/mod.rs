@@ -22,9 +22,11 @@ impl Core {
     /// Does the background work until the future is dropped. `view_octets_max`: memory for views of mail.
     pub fn run_work(self, view_octets_max: usize) -> BoxFuture<'static, ()> {
         let searching: BoxFuture<'static, ()> = Box::pin(search::run(self.search.clone()));
+        let core = self.clone();
+        let queue: BoxFuture<'static, ()> = Box::pin(async move { core.run_queue().await });
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
-            futures_util::future::join(searching, rounds).await;
+            futures_util::future::join3(searching, queue, rounds).await;
         })
     }
 

@@ -12,6 +12,7 @@ pub mod email;
 pub mod error;
 pub mod id;
 pub mod mail;
+pub mod mdn;
 pub mod method;
 pub mod patch;
 pub mod property;
