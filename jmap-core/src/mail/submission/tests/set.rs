@@ -93,7 +93,7 @@ async fn a_local_recipient_has_it_before_the_answer() {
             b"Return-Path: <ann@example.org>\r\nFrom: ann@example.org\r\nTo: bob@example.org, bob@EXAMPLE.org\r\nSubject: x\r\n\r\nHi\r\n"
         );
     }
-    assert_eq!(server.core.send_due().await.unwrap().is_some(), true);
+    assert!(server.core.send_due().await.unwrap().is_some());
     assert_eq!(server.inbox(&server.bob).await.len(), 1);
 }
 
