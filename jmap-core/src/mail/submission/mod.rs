@@ -11,7 +11,7 @@ pub mod records;
 mod set;
 pub(crate) mod stage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use jmap_types::{AccountId, DataType};
 use store::{Record as _, engine::Page, keys};
