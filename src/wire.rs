@@ -82,9 +82,12 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         write_buffer_octets: config.store.write_buffer.as_usize(),
         ..RocksOptions::default()
     };
-    let engine = RocksEngine::open(folder.database(), &options).map_err(|error| folder.engine_error(error))?;
+    let engine = RocksEngine::open(folder.database(), &options)
+        .map_err(|error| folder.engine_error(error))?;
     // Before the search index is touched, which a newer version may have written as well.
-    store::format::open(&engine).await.map_err(|error| folder.store_error(error))?;
+    store::format::open(&engine)
+        .await
+        .map_err(|error| folder.store_error(error))?;
     let options = SearchOptions {
         shards: config.search.shards,
         writer_memory_octets: config.search.writer_memory.as_usize(),
@@ -99,7 +102,9 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         hostname: config.hostname.0.clone(),
         search: Arc::new(search),
     };
-    Core::open(parts).await.map_err(|error| folder.store_error(error))
+    Core::open(parts)
+        .await
+        .map_err(|error| folder.store_error(error))
 }
 
 /// The one clock of the process.
@@ -140,7 +145,9 @@ impl Server {
                 socket.admission = admission.clone();
                 socket.proxies = plan.proxies.clone();
                 match plan.service {
-                    Service::Smtp | Service::Submission | Service::Lmtp => socket.goodbye = smtp::goodbye(),
+                    Service::Smtp | Service::Submission | Service::Lmtp => {
+                        socket.goodbye = smtp::goodbye()
+                    }
                     Service::Submissions => socket.tls = Some(tls.clone()),
                     Service::Https => socket.tls = Some(web_tls.clone()),
                     Service::Http => {}
@@ -149,9 +156,21 @@ impl Server {
             }
         }
         let control = control::bind(&folder.control_socket())?;
-        let sources = Sources { core: core.clone(), admissions, disk_octets: Arc::new(AtomicU64::new(0)) };
+        let sources = Sources {
+            core: core.clone(),
+            admissions,
+            disk_octets: Arc::new(AtomicU64::new(0)),
+        };
         let view_octets_max = config.limits.max_memory_views.as_usize();
-        Ok(Server { core, listening, control, sources, config: config.clone(), tls, view_octets_max })
+        Ok(Server {
+            core,
+            listening,
+            control,
+            sources,
+            config: config.clone(),
+            tls,
+            view_octets_max,
+        })
     }
 
     /// Serves until a signal tells it to stop.
@@ -170,7 +189,9 @@ impl Server {
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
             let shutdown = shutdown.clone();
             let task = match mail(service) {
-                Some(config) => tokio::spawn(smtp::serve(listener, shutdown, self.core.clone(), config)),
+                Some(config) => {
+                    tokio::spawn(smtp::serve(listener, shutdown, self.core.clone(), config))
+                }
                 None => {
                     let jmap = jmap.clone();
                     tokio::spawn(async move { jmap.serve(listener, shutdown).await })
@@ -184,7 +205,11 @@ impl Server {
             clock: clock(),
             connections: Some(Arc::new(move || sources.connections())),
         };
-        accepting.push(tokio::spawn(control::serve(self.control, target, shutdown.clone())));
+        accepting.push(tokio::spawn(control::serve(
+            self.control,
+            target,
+            shutdown.clone(),
+        )));
         drop((mail, jmap, self.sources));
         stop(signals, shutdown, accepting, workers.into()).await;
         Ok(())
@@ -192,14 +217,21 @@ impl Server {
 
     /// The configuration of a mail listener; `None` for the others.
     fn mail(&self) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
-        let budget = smtp::Budget::new(self.config.limits.max_memory_receiving.0, smtp::budget::IN_FLIGHT_WAIT);
+        let budget = smtp::Budget::new(
+            self.config.limits.max_memory_receiving.0,
+            smtp::budget::IN_FLIGHT_WAIT,
+        );
         let (config, tls) = (self.config.clone(), self.tls.clone());
         move |service| {
             let (settings, mode) = (config.mail(service)?, mode_of(service)?);
-            let mut of = smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
+            let mut of =
+                smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
             of.tls = (service != Service::Submissions).then(|| tls.clone());
             of.limits = mail_limits(&config, settings);
-            of.timeouts.command = LinePace { idle: settings.idle_timeout.0, ..of.timeouts.command };
+            of.timeouts.command = LinePace {
+                idle: settings.idle_timeout.0,
+                ..of.timeouts.command
+            };
             Some(of)
         }
     }
@@ -274,7 +306,12 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
             service,
             name,
             listen: of.listen.as_deref().unwrap_or_default(),
-            limits: limits(of.connections, of.connections_per_client, of.connection_rate, &of.exempt),
+            limits: limits(
+                of.connections,
+                of.connections_per_client,
+                of.connection_rate,
+                &of.exempt,
+            ),
             proxies: networks(&of.proxies),
         });
     }
@@ -283,14 +320,24 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
         service: Service::Http,
         name: "http",
         listen: http.listen.as_deref().unwrap_or_default(),
-        limits: limits(http.connections, http.connections_per_client, http.connection_rate, &http.exempt),
+        limits: limits(
+            http.connections,
+            http.connections_per_client,
+            http.connection_rate,
+            &http.exempt,
+        ),
         proxies: Vec::new(),
     });
     plans.push(Plan {
         service: Service::Https,
         name: "https",
         listen: https.listen.as_deref().unwrap_or_default(),
-        limits: limits(https.connections, https.connections_per_client, https.connection_rate, &https.exempt),
+        limits: limits(
+            https.connections,
+            https.connections_per_client,
+            https.connection_rate,
+            &https.exempt,
+        ),
         proxies: Vec::new(),
     });
     plans
@@ -299,7 +346,10 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
 fn bind_of(place: &Listen) -> Bind {
     match place {
         Listen::Tcp(address) => (*address).into(),
-        Listen::Unix(path) => Bind::Unix { path: path.clone(), mode: SOCKET_MODE },
+        Listen::Unix(path) => Bind::Unix {
+            path: path.clone(),
+            mode: SOCKET_MODE,
+        },
     }
 }
 
@@ -337,13 +387,24 @@ impl Signals {
 }
 
 /// Waits for a signal, then for everything to end.
-async fn stop(mut signals: Signals, shutdown: Shutdown, accepting: Vec<JoinHandle<()>>, workers: Vec<JoinHandle<()>>) {
+async fn stop(
+    mut signals: Signals,
+    shutdown: Shutdown,
+    accepting: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+) {
     signals.next().await;
-    tracing::info!("stopping: connections get {} s to finish", DRAIN_TIME.as_secs());
+    tracing::info!(
+        "stopping: connections get {} s to finish",
+        DRAIN_TIME.as_secs()
+    );
     let orderly = async {
         let drained = shutdown.drain(DRAIN_TIME).await;
         if drained.aborted > 0 {
-            tracing::warn!(connections = drained.aborted, "some connections didn't finish in time");
+            tracing::warn!(
+                connections = drained.aborted,
+                "some connections didn't finish in time"
+            );
         }
         for task in accepting {
             let _ = task.await;

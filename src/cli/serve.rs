@@ -62,7 +62,10 @@ pub fn domain_of(hostname: &str) -> &str {
 }
 
 fn administrator(name: &str, password: &Secret<String>) -> String {
-    format!("An administrator was made. The password is shown this once.\n\n  login     {name}\n  password  {}\n\n", password.expose())
+    format!(
+        "An administrator was made. The password is shown this once.\n\n  login     {name}\n  password  {}\n\n",
+        password.expose()
+    )
 }
 
 /// Commands for a terminal beside the server's.
@@ -114,10 +117,13 @@ curl -s -u 'alice@example.org:{password}' http://{http}/jmap/api/ -H 'Content-Ty
 
 /// An address to connect to.
 fn first_address(places: Option<&[Listen]>) -> String {
-    let tcp = places.unwrap_or_default().iter().find_map(|place| match place {
-        Listen::Tcp(address) => Some(address.to_string()),
-        Listen::Unix(_) => None,
-    });
+    let tcp = places
+        .unwrap_or_default()
+        .iter()
+        .find_map(|place| match place {
+            Listen::Tcp(address) => Some(address.to_string()),
+            Listen::Unix(_) => None,
+        });
     tcp.unwrap_or_default()
 }
 

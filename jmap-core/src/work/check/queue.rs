@@ -24,11 +24,20 @@ impl Checker<'_> {
                 };
                 let row = keys::queue_due(record.due, account, id);
                 if record.due != 0 && !self.exists(&row).await? {
-                    self.problem(ProblemKind::Queue, &key, "the queue has forgotten a submission");
+                    self.problem(
+                        ProblemKind::Queue,
+                        &key,
+                        "the queue has forgotten a submission",
+                    );
                 }
-                let reference = keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id);
-                if !record.is_done && !(self.exists(&reference).await? && self.exists(&keys::blob(&record.blob)).await?) {
-                    let why = "the message of a submission that is under way is missing, or isn't held";
+                let reference =
+                    keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id);
+                if !record.is_done
+                    && !(self.exists(&reference).await?
+                        && self.exists(&keys::blob(&record.blob)).await?)
+                {
+                    let why =
+                        "the message of a submission that is under way is missing, or isn't held";
                     self.problem(ProblemKind::BlobRef, &key, why);
                 }
             }
@@ -50,10 +59,15 @@ impl Checker<'_> {
                 let bytes = self.get(&object).await?;
                 // One that can't be read has been reported.
                 let is_known = bytes.is_some_and(|bytes| {
-                    SubmissionRecord::from_bytes(&object, &bytes).map_or(true, |record| record.due == due)
+                    SubmissionRecord::from_bytes(&object, &bytes)
+                        .map_or(true, |record| record.due == due)
                 });
                 if !is_known {
-                    self.problem(ProblemKind::Queue, &key, "the queue has a row for a submission that isn't due then");
+                    self.problem(
+                        ProblemKind::Queue,
+                        &key,
+                        "the queue has a row for a submission that isn't due then",
+                    );
                 }
             }
         }

@@ -13,13 +13,8 @@ use store::{
 
 use super::{CheckOptions, Report};
 use crate::{
-    Caller, Core, Limits, Parts,
-    auth::Secret,
-    clock::SystemClock,
-    directory::NewAccount,
-    inproc::deliver::Inbound,
-    mail::records::EmailRecord,
-    rng::SeededRng,
+    Caller, Core, Limits, Parts, auth::Secret, clock::SystemClock, directory::NewAccount,
+    inproc::deliver::Inbound, mail::records::EmailRecord, rng::SeededRng,
 };
 
 struct Fixture {
@@ -49,25 +44,49 @@ async fn fixture() -> Fixture {
     let server = &Caller::server();
     core.add_domain(server, "example.org").await.unwrap();
     let password = Some(Secret::from("correct horse"));
-    let alice = core.add_account(server, NewAccount::person("alice@example.org", password)).await.unwrap().id;
-    let team = core.add_account(server, NewAccount::group("team@example.org")).await.unwrap().id;
+    let alice = core
+        .add_account(server, NewAccount::person("alice@example.org", password))
+        .await
+        .unwrap()
+        .id;
+    let team = core
+        .add_account(server, NewAccount::group("team@example.org"))
+        .await
+        .unwrap()
+        .id;
     core.add_member(server, team, alice).await.unwrap();
     core.add_token(server, alice, "laptop", None).await.unwrap();
-    for (text, to) in [(MAIL, vec!["alice@example.org", "team@example.org"]), (ANSWER, vec!["alice@example.org"])] {
+    for (text, to) in [
+        (MAIL, vec!["alice@example.org", "team@example.org"]),
+        (ANSWER, vec!["alice@example.org"]),
+    ] {
         let mut recipients = Vec::new();
         for address in to {
             recipients.push(core.resolve_recipient(address).await.unwrap());
         }
-        let inbound = Inbound { mail_from: None, recipients, message: Bytes::from(text), peer: None };
+        let inbound = Inbound {
+            mail_from: None,
+            recipients,
+            message: Bytes::from(text),
+            peer: None,
+        };
         assert!(core.deliver(inbound).await.iter().all(Result::is_ok));
     }
     drop(core.accounts.handle(alice).view().await.unwrap());
-    Fixture { core, engine, alice, _folder: folder }
+    Fixture {
+        core,
+        engine,
+        alice,
+        _folder: folder,
+    }
 }
 
 impl Fixture {
     async fn check(&self) -> Report {
-        self.core.check(CheckOptions::default(), &|_| ()).await.unwrap()
+        self.core
+            .check(CheckOptions::default(), &|_| ())
+            .await
+            .unwrap()
     }
 
     async fn write(&self, change: impl FnOnce(&mut Batch)) {
@@ -95,7 +114,11 @@ async fn damaged(name: &str, expected: &[&str], damage: impl AsyncFnOnce(&Fixtur
     let fixture = fixture().await;
     damage(&fixture).await;
     let report = fixture.check().await;
-    let mut kinds: Vec<&str> = report.problems.iter().map(|problem| problem.kind.name()).collect();
+    let mut kinds: Vec<&str> = report
+        .problems
+        .iter()
+        .map(|problem| problem.kind.name())
+        .collect();
     kinds.sort_unstable();
     kinds.dedup();
     assert_eq!(kinds, expected, "{name}: {:#?}", report.problems);
@@ -111,7 +134,11 @@ async fn healthy_store_has_no_problems() {
     let server = Caller::server();
     fixture.core.rebuild_search().await.unwrap();
     assert_eq!(fixture.check().await.problems, []);
-    fixture.core.remove_account(&server, fixture.alice).await.unwrap();
+    fixture
+        .core
+        .remove_account(&server, fixture.alice)
+        .await
+        .unwrap();
     assert_eq!(fixture.check().await.problems, []);
 }
 
@@ -122,27 +149,35 @@ async fn damage_of_records_is_found() {
     })
     .await;
     damaged("short key", &["key"], async |f| {
-        f.write(|batch| drop(batch.put(vec![keys::Subspace::Head as u8, 1], "x"))).await;
+        f.write(|batch| drop(batch.put(vec![keys::Subspace::Head as u8, 1], "x")))
+            .await;
     })
     .await;
     damaged("unreadable account", &["directory", "record"], async |f| {
-        f.write(|batch| drop(batch.put(keys::account(f.alice), "x"))).await;
+        f.write(|batch| drop(batch.put(keys::account(f.alice), "x")))
+            .await;
     })
     .await;
     damaged("lost address", &["directory"], async |f| {
-        f.write(|batch| drop(batch.delete(keys::address("alice@example.org")))).await;
+        f.write(|batch| drop(batch.delete(keys::address("alice@example.org"))))
+            .await;
     })
     .await;
     damaged("lost login name", &["directory"], async |f| {
-        f.write(|batch| drop(batch.delete(keys::login_name("alice@example.org")))).await;
+        f.write(|batch| drop(batch.delete(keys::login_name("alice@example.org"))))
+            .await;
     })
     .await;
     damaged("membership of nobody", &["directory"], async |f| {
-        f.write(|batch| drop(batch.put(keys::membership(AccountId::new(77), f.alice), ""))).await;
+        f.write(|batch| drop(batch.put(keys::membership(AccountId::new(77), f.alice), "")))
+            .await;
     })
     .await;
     damaged("share of nothing", &["share"], async |f| {
-        f.write(|batch| drop(batch.put(keys::shared_with(AccountId::new(2), f.alice), numbers(&[1])))).await;
+        f.write(|batch| {
+            drop(batch.put(keys::shared_with(AccountId::new(2), f.alice), numbers(&[1])))
+        })
+        .await;
     })
     .await;
 }
@@ -156,59 +191,81 @@ async fn damage_of_mail_is_found() {
     .await;
     damaged("changed octets", &["blob"], async |f| {
         let (_, record) = f.email().await;
-        f.write(|batch| drop(batch.put(keys::blob(&record.blob), "other octets"))).await;
+        f.write(|batch| drop(batch.put(keys::blob(&record.blob), "other octets")))
+            .await;
     })
     .await;
-    damaged("lost octets", &["blob", "blob reference", "summary"], async |f| {
-        let (_, record) = f.email().await;
-        f.write(|batch| drop(batch.delete(keys::blob(&record.blob)))).await;
-    })
+    damaged(
+        "lost octets",
+        &["blob", "blob reference", "summary"],
+        async |f| {
+            let (_, record) = f.email().await;
+            f.write(|batch| drop(batch.delete(keys::blob(&record.blob))))
+                .await;
+        },
+    )
     .await;
     damaged("lost summary", &["summary"], async |f| {
         let (_, record) = f.email().await;
-        f.write(|batch| drop(batch.delete(keys::summary(&record.blob)))).await;
+        f.write(|batch| drop(batch.delete(keys::summary(&record.blob))))
+            .await;
     })
     .await;
     damaged("lost reference", &["blob reference"], async |f| {
         let (key, record) = f.email().await;
         let (_, _, id) = keys::decode_object(&key).unwrap();
-        f.write(|batch| drop(batch.delete(keys::blob_ref(&record.blob, f.alice, DataType::Email, id)))).await;
+        f.write(|batch| {
+            drop(batch.delete(keys::blob_ref(&record.blob, f.alice, DataType::Email, id)))
+        })
+        .await;
     })
     .await;
     damaged("reference of nothing", &["blob reference"], async |f| {
         let (_, record) = f.email().await;
-        f.write(|batch| drop(batch.put(keys::blob_ref(&record.blob, f.alice, DataType::Email, 999), ""))).await;
+        f.write(|batch| {
+            drop(batch.put(
+                keys::blob_ref(&record.blob, f.alice, DataType::Email, 999),
+                "",
+            ))
+        })
+        .await;
     })
     .await;
     damaged("orphaned blob", &["blob reference"], async |f| {
-        f.write(|batch| drop(batch.put(keys::blob(&store::blob::hash(b"alone")), "alone"))).await;
+        f.write(|batch| drop(batch.put(keys::blob(&store::blob::hash(b"alone")), "alone")))
+            .await;
     })
     .await;
     damaged("UID that comes again", &["uid"], async |f| {
-        f.write(|batch| drop(batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1])))).await;
+        f.write(|batch| drop(batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1]))))
+            .await;
     })
     .await;
     damaged("one UID twice", &["uid"], async |f| {
         let (key, mut record) = f.email().await;
         record.mailboxes[0].uid = 2;
-        f.write(|batch| drop(batch.put(key, record.to_bytes()))).await;
+        f.write(|batch| drop(batch.put(key, record.to_bytes())))
+            .await;
     })
     .await;
     damaged("mailbox that isn't there", &["email", "view"], async |f| {
         let (key, mut record) = f.email().await;
         record.mailboxes[0].mailbox = 99;
-        f.write(|batch| drop(batch.put(key, record.to_bytes()))).await;
+        f.write(|batch| drop(batch.put(key, record.to_bytes())))
+            .await;
     })
     .await;
     damaged("thread that isn't there", &["thread"], async |f| {
         let (_, record) = f.email().await;
-        f.write(|batch| drop(batch.delete(keys::object(f.alice, DataType::Thread, record.thread)))).await;
+        f.write(|batch| drop(batch.delete(keys::object(f.alice, DataType::Thread, record.thread))))
+            .await;
     })
     .await;
     damaged("wrong size", &["quota"], async |f| {
         let (key, mut record) = f.email().await;
         record.size += 1;
-        f.write(|batch| drop(batch.put(key, record.to_bytes()))).await;
+        f.write(|batch| drop(batch.put(key, record.to_bytes())))
+            .await;
     })
     .await;
 }
@@ -216,24 +273,29 @@ async fn damage_of_mail_is_found() {
 #[tokio::test]
 async fn damage_of_states_is_found() {
     damaged("gap in the log", &["log"], async |f| {
-        f.write(|batch| drop(batch.delete(keys::log(f.alice, 2)))).await;
+        f.write(|batch| drop(batch.delete(keys::log(f.alice, 2))))
+            .await;
     })
     .await;
     damaged("head that went back", &["email", "log"], async |f| {
         let mut head = f.head().await;
         head.sequence -= 1;
-        f.write(|batch| drop(batch.put(keys::head(f.alice), head.to_bytes()))).await;
+        f.write(|batch| drop(batch.put(keys::head(f.alice), head.to_bytes())))
+            .await;
     })
     .await;
     damaged("forgotten index", &["search"], async |f| {
         f.write(|batch| {
-            batch.delete(keys::search_pending(f.alice)).delete(keys::search_cursor(f.alice));
+            batch
+                .delete(keys::search_pending(f.alice))
+                .delete(keys::search_cursor(f.alice));
         })
         .await;
     })
     .await;
     damaged("lost head", &["log"], async |f| {
-        f.write(|batch| drop(batch.delete(keys::head(f.alice)))).await;
+        f.write(|batch| drop(batch.delete(keys::head(f.alice))))
+            .await;
     })
     .await;
 }
