@@ -97,11 +97,11 @@ END
 swaks --server {smtp} --from bob@example.net --to alice@example.org --header 'Subject: A second mail'
 
 # What a JMAP client sees first
-curl -s -u 'alice@example.org:{password}' http://{http}/.well-known/jmap -L
+curl -s -w '\n' -u 'alice@example.org:{password}' http://{http}/.well-known/jmap -L
 
 # Her mail, newest first
 ID=$({posthorn} account show alice@example.org --id)
-curl -s -u 'alice@example.org:{password}' http://{http}/jmap/api/ -H 'Content-Type: application/json' -d '{{
+curl -s -w '\n' -u 'alice@example.org:{password}' http://{http}/jmap/api/ -H 'Content-Type: application/json' -d '{{
   "using": ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"],
   "methodCalls": [
     ["Email/query", {{"accountId": "'$ID'", "sort": [{{"property": "receivedAt", "isAscending": false}}], "limit": 10}}, "0"],

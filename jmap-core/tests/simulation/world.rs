@@ -303,7 +303,8 @@ async fn open(
         },
         hostname: "mail.example.org".to_owned(),
         search: index.clone(),
-    };
+ push: Default::default(),
+};
     Core::open(parts).await
 }
 

@@ -39,7 +39,8 @@ async fn fixture() -> Fixture {
         limits: Limits::default(),
         hostname: "localhost".into(),
         search: Arc::new(search),
-    };
+ push: Default::default(),
+};
     let core = Core::open(parts).await.unwrap();
     let server = &Caller::server();
     core.add_domain(server, "example.org").await.unwrap();

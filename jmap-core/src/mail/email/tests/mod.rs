@@ -71,7 +71,8 @@ impl Bench {
             limits,
             hostname: "mail.example.com".to_owned(),
             search: Arc::new(SearchIndex::open(folder.path(), &options).unwrap()),
-        };
+ push: Default::default(),
+};
         let core = Core::open(parts).await.unwrap();
         for account in [OWNER, OTHER] {
             let handle = core.accounts.handle(AccountId::new(account));
