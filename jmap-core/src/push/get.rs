@@ -14,13 +14,17 @@ use store::{Record, engine::Page, keys};
 
 use super::record::PushSubscriptionRecord;
 use crate::{
-    Context, Core, Handle,
-    caller::Caller,
-    directory::records::CredentialRecord,
+    Context, Core, Handle, caller::Caller, directory::records::CredentialRecord,
     error::method_error,
 };
 
-const PROPERTIES: &[&str] = &["id", "deviceClientId", "verificationCode", "expires", "types"];
+const PROPERTIES: &[&str] = &[
+    "id",
+    "deviceClientId",
+    "verificationCode",
+    "expires",
+    "types",
+];
 /// RFC 8620 §7.2.1: asking for these is `forbidden`.
 const PRIVATE_PROPERTIES: &[&str] = &["url", "keys"];
 
@@ -36,9 +40,14 @@ impl Handle for PushSubscriptionGet {
         }
         let mine = context.core.subscriptions_of(&context.who).await;
         let mine = mine.map_err(method_error)?;
-        let mut response = PushSubscriptionGetResponse { list: Vec::new(), not_found: Vec::new() };
+        let mut response = PushSubscriptionGetResponse {
+            list: Vec::new(),
+            not_found: Vec::new(),
+        };
         let Some(ids) = self.ids else {
-            let objects = mine.iter().map(|(id, record)| object(*id, record, &properties));
+            let objects = mine
+                .iter()
+                .map(|(id, record)| object(*id, record, &properties));
             response.list = objects.collect();
             return Ok(response);
         };
@@ -69,7 +78,12 @@ fn check_properties(asked: &[String]) -> Result<Vec<&str>, MethodError> {
         }
     }
     let mut names = vec!["id"];
-    names.extend(asked.iter().map(String::as_str).filter(|name| *name != "id"));
+    names.extend(
+        asked
+            .iter()
+            .map(String::as_str)
+            .filter(|name| *name != "id"),
+    );
     Ok(names)
 }
 
@@ -110,14 +124,22 @@ pub(super) fn server_set(id: u64, record: &PushSubscriptionRecord) -> Map {
 
 impl Core {
     /// The credential that a caller has used, as it is stored now.
-    pub(super) async fn credential_of(&self, who: &Caller) -> Result<Option<CredentialRecord>, store::Error> {
+    pub(super) async fn credential_of(
+        &self,
+        who: &Caller,
+    ) -> Result<Option<CredentialRecord>, store::Error> {
         let row = keys::credential(who.account, who.credential);
         let bytes = self.engine.get(&row).await?;
-        bytes.map(|bytes| CredentialRecord::from_bytes(&row, &bytes)).transpose()
+        bytes
+            .map(|bytes| CredentialRecord::from_bytes(&row, &bytes))
+            .transpose()
     }
 
     /// The subscriptions of a caller, by number.
-    async fn subscriptions_of(&self, who: &Caller) -> Result<Vec<(u64, PushSubscriptionRecord)>, store::Error> {
+    async fn subscriptions_of(
+        &self,
+        who: &Caller,
+    ) -> Result<Vec<(u64, PushSubscriptionRecord)>, store::Error> {
         let Some(credential) = self.credential_of(who).await? else {
             return Ok(Vec::new());
         };
@@ -131,7 +153,10 @@ impl Core {
                 continue;
             };
             match PushSubscriptionRecord::from_bytes(&row, &bytes) {
-                Ok(record) if record.credential == who.credential && record.is_live(now, Some(&credential)) => {
+                Ok(record)
+                    if record.credential == who.credential
+                        && record.is_live(now, Some(&credential)) =>
+                {
                     mine.push((id, record));
                 }
                 Ok(_) => {}

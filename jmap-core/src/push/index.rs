@@ -112,7 +112,10 @@ impl Index {
             let Some(entry) = self.entries.get_mut(key) else {
                 continue;
             };
-            let wanted: DataTypes = types.iter().filter(|t| entry.facts.wanted.contains(*t)).collect();
+            let wanted: DataTypes = types
+                .iter()
+                .filter(|t| entry.facts.wanted.contains(*t))
+                .collect();
             if wanted.is_empty() {
                 continue;
             }
@@ -129,7 +132,14 @@ impl Index {
 
     /// Takes a subscription in, or notes what is new about it. `verify`: its verification is to be sent;
     /// `tell_all`: so are the states of everything, since it is not known what it was told.
-    pub fn put(&mut self, key: SubscriptionKey, facts: Facts, verify: bool, tell_all: bool, now: Instant) {
+    pub fn put(
+        &mut self,
+        key: SubscriptionKey,
+        facts: Facts,
+        verify: bool,
+        tell_all: bool,
+        now: Instant,
+    ) {
         self.unlisten(key);
         if facts.verified {
             for account in &facts.visible {

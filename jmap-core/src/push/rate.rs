@@ -60,7 +60,9 @@ impl VerificationRate {
 
     fn count(&self, of: &Of, now: Instant) -> Count {
         match self.0.get(of) {
-            Some(&(since, count)) if now.saturating_duration_since(since) < WINDOW => (since, count),
+            Some(&(since, count)) if now.saturating_duration_since(since) < WINDOW => {
+                (since, count)
+            }
             _ => (now, 0),
         }
     }

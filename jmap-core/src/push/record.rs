@@ -59,7 +59,10 @@ impl PushSubscriptionRecord {
     pub fn wanted(&self) -> DataTypes {
         match &self.types {
             None => DataTypes::ALL,
-            Some(names) => names.iter().filter_map(|n| DataType::from_name(n)).collect(),
+            Some(names) => names
+                .iter()
+                .filter_map(|n| DataType::from_name(n))
+                .collect(),
         }
     }
 

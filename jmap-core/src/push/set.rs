@@ -8,7 +8,8 @@ use std::{collections::HashSet, future::Future, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jmap_types::{
-    FromValue, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, UtcDate, Value, WireId,
+    FromValue, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, UtcDate, Value,
+    WireId,
     mail::PushSubscription,
     push::{PushSubscriptionSet, PushSubscriptionSetResponse},
     value::{Map, MapExt, string},
@@ -79,8 +80,12 @@ impl Handle for PushSubscriptionSet {
         for (id, patch) in self.update {
             let result = match number(&id) {
                 None => Err(SetError::not_found()),
-                Some(_) if self.destroy.contains(&id) => Err(SetError::new(SetErrorKind::WillDestroy)),
-                Some(number) => again(|| setting.update(number, &patch)).await.map(|map| (number, map)),
+                Some(_) if self.destroy.contains(&id) => {
+                    Err(SetError::new(SetErrorKind::WillDestroy))
+                }
+                Some(number) => again(|| setting.update(number, &patch))
+                    .await
+                    .map(|map| (number, map)),
             };
             match result {
                 Ok((number, map)) => response.updated.push((wire_id(number), map)),
@@ -156,7 +161,10 @@ impl Setting<'_> {
             let why = "Too many push subscriptions were made lately.";
             return Err(SetError::describe(SetErrorKind::RateLimit, why).into());
         }
-        let key = SubscriptionKey { account: who.account, id: txn.new_id() };
+        let key = SubscriptionKey {
+            account: who.account,
+            id: txn.new_id(),
+        };
         txn.put_record(key.row(), &record);
         txn.commit().await?;
         let facts = self.facts(&record, host);
@@ -177,10 +185,14 @@ impl Setting<'_> {
         let account = self.context.who.account;
         let mut count = 0;
         for (row, bytes) in txn
-            .scan(keys::objects(account, jmap_types::DataType::PushSubscription))
+            .scan(keys::objects(
+                account,
+                jmap_types::DataType::PushSubscription,
+            ))
             .await?
         {
-            let is_over = PushSubscriptionRecord::from_bytes(&row, &bytes).is_ok_and(|record| record.expires <= now);
+            let is_over = PushSubscriptionRecord::from_bytes(&row, &bytes)
+                .is_ok_and(|record| record.expires <= now);
             if is_over {
                 txn.delete(row.to_vec());
             } else {
@@ -196,7 +208,10 @@ impl Setting<'_> {
 
     async fn update(&self, id: u64, patch: &Map) -> Result<Option<Map>, Rejected> {
         let core = &self.context.core;
-        let key = SubscriptionKey { account: self.context.who.account, id };
+        let key = SubscriptionKey {
+            account: self.context.who.account,
+            id,
+        };
         let mut txn = self.account.writer.begin().await?;
         let mut record = self.mine(&txn, key).await?;
         let mut changed = Map::new();
@@ -213,7 +228,8 @@ impl Setting<'_> {
                 }
                 Some(Property::Types) => record.types = read_types(value)?,
                 Some(Property::Id) if value == string(wire_id(id).as_str()) => {}
-                Some(Property::DeviceClientId) if value == string(record.device_client_id.as_str()) => {}
+                Some(Property::DeviceClientId)
+                    if value == string(record.device_client_id.as_str()) => {}
                 Some(Property::Id | Property::DeviceClientId | Property::Url | Property::Keys) => {
                     return Err(invalid(&name, "It can't be changed.").into());
                 }
@@ -231,7 +247,10 @@ impl Setting<'_> {
     }
 
     async fn destroy(&self, id: u64) -> Result<(), Rejected> {
-        let key = SubscriptionKey { account: self.context.who.account, id };
+        let key = SubscriptionKey {
+            account: self.context.who.account,
+            id,
+        };
         let mut txn = self.account.writer.begin().await?;
         self.mine(&txn, key).await?;
         txn.delete(key.row());
@@ -240,7 +259,11 @@ impl Setting<'_> {
         Ok(())
     }
 
-    async fn mine(&self, txn: &Txn<ViewEvent>, key: SubscriptionKey) -> Result<PushSubscriptionRecord, Rejected> {
+    async fn mine(
+        &self,
+        txn: &Txn<ViewEvent>,
+        key: SubscriptionKey,
+    ) -> Result<PushSubscriptionRecord, Rejected> {
         let now = self.context.core.clock.now().0;
         let record = txn.record::<PushSubscriptionRecord>(&key.row()).await?;
         record
@@ -255,7 +278,10 @@ impl Setting<'_> {
         if asked.is_some_and(|asked| asked.0 <= now) {
             return Err(invalid(Property::Expires, "It is in the past."));
         }
-        let of_credential = self.credential.as_ref().and_then(|credential| credential.expires);
+        let of_credential = self
+            .credential
+            .as_ref()
+            .and_then(|credential| credential.expires);
         let (default, max) = match of_credential {
             Some(millis) => (millis.div_euclid(1000), millis.div_euclid(1000)),
             None => (now + EXPIRES_DEFAULT_SECONDS, now + EXPIRES_MAX_SECONDS),
@@ -282,7 +308,10 @@ fn verify(record: &mut PushSubscriptionRecord, value: &Value) -> Result<(), SetE
         _ => &[],
     };
     if !bool::from(record.verification_code.as_bytes().ct_eq(given)) {
-        return Err(invalid(Property::VerificationCode, "It is not the code that was pushed."));
+        return Err(invalid(
+            Property::VerificationCode,
+            "It is not the code that was pushed.",
+        ));
     }
     record.verified = true;
     Ok(())
@@ -300,10 +329,14 @@ struct Asked {
 impl Asked {
     fn read(mut properties: Map) -> Result<Self, SetError> {
         let mut take = |property| properties.take(property).unwrap_or(Value::Null);
-        let device_client_id: String = read(Property::DeviceClientId, take(Property::DeviceClientId))?
-            .ok_or_else(|| invalid(Property::DeviceClientId, "It is missing."))?;
+        let device_client_id: String =
+            read(Property::DeviceClientId, take(Property::DeviceClientId))?
+                .ok_or_else(|| invalid(Property::DeviceClientId, "It is missing."))?;
         if !(1..=DEVICE_CLIENT_ID_OCTETS_MAX).contains(&device_client_id.len()) {
-            return Err(invalid(Property::DeviceClientId, "It is empty or too long."));
+            return Err(invalid(
+                Property::DeviceClientId,
+                "It is empty or too long.",
+            ));
         }
         let url: String = read(Property::Url, take(Property::Url))?
             .ok_or_else(|| invalid(Property::Url, "It is missing."))?;
@@ -315,9 +348,18 @@ impl Asked {
         let expires = read(Property::Expires, take(Property::Expires))?;
         let types = read_types(take(Property::Types))?;
         if let Some((name, _)) = properties.as_vec().first() {
-            return Err(invalid(name.to_string(), "It can't be set, or does not exist."));
+            return Err(invalid(
+                name.to_string(),
+                "It can't be set, or does not exist.",
+            ));
         }
-        Ok(Self { device_client_id, url, keys, expires, types })
+        Ok(Self {
+            device_client_id,
+            url,
+            keys,
+            expires,
+            types,
+        })
     }
 }
 
@@ -329,7 +371,10 @@ fn read_keys(value: Value) -> Result<Option<KeysRecord>, SetError> {
         let value = map.take(property).and_then(String::from_value);
         value.ok_or_else(|| invalid(Property::Keys, format!("\"{property}\" is missing.")))
     };
-    let keys = KeysRecord { p256dh: text(Property::P256dh)?, auth: text(Property::Auth)? };
+    let keys = KeysRecord {
+        p256dh: text(Property::P256dh)?,
+        auth: text(Property::Auth)?,
+    };
     SubscriptionKeys::from_base64url(&keys.p256dh, &keys.auth)
         .map_err(|error| invalid(Property::Keys, error.to_string()))?;
     Ok(Some(keys))
@@ -341,7 +386,10 @@ fn read_types(value: Value) -> Result<Option<Vec<String>>, SetError> {
         types.len() > TYPES_MAX || types.iter().any(|name| name.len() > TYPE_NAME_OCTETS_MAX)
     };
     if types.as_ref().is_some_and(is_too_large) {
-        return Err(invalid(Property::Types, "There are too many, or one is too long."));
+        return Err(invalid(
+            Property::Types,
+            "There are too many, or one is too long.",
+        ));
     }
     Ok(types)
 }

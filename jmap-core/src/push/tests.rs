@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jmap_types::{
-    Arguments, DataType, MethodCall, MethodError, Value,
+    Arguments, DataType, MethodError, Value,
     method::MethodResponse,
     push::{PushSubscriptionGet, PushSubscriptionSet},
     value::Map,
@@ -47,14 +47,20 @@ impl PushTransport for FakeService {
     async fn post(&self, request: PushRequest) -> Result<PushResponse, PushError> {
         self.requests.lock().push(request);
         let answer = self.answers.lock().pop_front();
-        answer.unwrap_or(Ok(PushResponse { status: 201, retry_after: None }))
+        answer.unwrap_or(Ok(PushResponse {
+            status: 201,
+            retry_after: None,
+        }))
     }
 }
 
 impl FakeService {
     fn will_answer(&self, status: u16, retry_after: Option<u64>) {
         let retry_after = retry_after.map(Duration::from_secs);
-        self.answers.lock().push_back(Ok(PushResponse { status, retry_after }));
+        self.answers.lock().push_back(Ok(PushResponse {
+            status,
+            retry_after,
+        }));
     }
 }
 
@@ -81,12 +87,17 @@ impl Server {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
-        let transport = service.clone().map(|service| service as Arc<dyn PushTransport>);
+        let transport = service
+            .clone()
+            .map(|service| service as Arc<dyn PushTransport>);
         let core = Core::open(Parts {
             engine: engine.clone(),
             clock: clock.clone(),
             rng: Arc::new(SeededRng::new(seed)),
-            limits: Limits { max_push_subscriptions: 4, ..Limits::default() },
+            limits: Limits {
+                max_push_subscriptions: 4,
+                ..Limits::default()
+            },
             hostname: "mail.test".into(),
             search: Arc::new(search),
             push: PushConfig {
@@ -110,19 +121,30 @@ impl Server {
     /// An account, and a caller with an app password of it.
     async fn account(&self, name: &str) -> Caller {
         let server = Caller::server();
-        let account = self.core.add_account(&server, NewAccount::person(name, None)).await.unwrap();
+        let account = self
+            .core
+            .add_account(&server, NewAccount::person(name, None))
+            .await
+            .unwrap();
         self.caller(account.id).await
     }
 
     async fn caller(&self, id: AccountId) -> Caller {
-        let issued = self.core.add_app_password(&Caller::server(), id, "test", None).await.unwrap();
+        let issued = self
+            .core
+            .add_app_password(&Caller::server(), id, "test", None)
+            .await
+            .unwrap();
         self.caller_with(id, issued.credential.number).await
     }
 
     async fn caller_with(&self, id: AccountId, credential: u64) -> Caller {
         let record = self.core.account_record(id).await.unwrap().unwrap();
         let generation = self.core.directory.generation();
-        self.core.caller(id, &record, credential, generation).await.unwrap()
+        self.core
+            .caller(id, &record, credential, generation)
+            .await
+            .unwrap()
     }
 
     async fn call<C: Handle>(&self, who: &Caller, arguments: Json) -> Result<Json, MethodError> {
@@ -132,17 +154,25 @@ impl Server {
     }
 
     async fn set(&self, who: &Caller, arguments: Json) -> Json {
-        self.call::<PushSubscriptionSet>(who, arguments).await.unwrap()
+        self.call::<PushSubscriptionSet>(who, arguments)
+            .await
+            .unwrap()
     }
 
     async fn list(&self, who: &Caller) -> Json {
-        self.call::<PushSubscriptionGet>(who, json!({})).await.unwrap()["list"].take()
+        self.call::<PushSubscriptionGet>(who, json!({}))
+            .await
+            .unwrap()["list"]
+            .take()
     }
 
     /// Creates a subscription: its id.
     async fn subscribe(&self, who: &Caller, more: Json) -> String {
         let mut object = json!({"deviceClientId": "d1", "url": format!("{ORIGIN}/p")});
-        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         let response = self.set(who, json!({"create": {"k": object}})).await;
         assert_eq!(response["notCreated"], Json::Null);
         response["created"]["k"]["id"].as_str().unwrap().to_owned()
@@ -153,7 +183,9 @@ impl Server {
         let id = self.subscribe(who, more).await;
         let pushed = self.pushed().await;
         let code = &pushed[0]["verificationCode"];
-        let response = self.set(who, json!({"update": {&id: {"verificationCode": code}}})).await;
+        let response = self
+            .set(who, json!({"update": {&id: {"verificationCode": code}}}))
+            .await;
         assert_eq!(response["updated"], json!({&id: null}));
         id
     }
@@ -161,7 +193,10 @@ impl Server {
     /// Does all that is due now; the bodies that were pushed, of subscriptions without keys.
     async fn pushed(&mut self) -> Vec<Json> {
         let requests = self.requests().await;
-        requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+        requests
+            .iter()
+            .map(|request| serde_json::from_slice(&request.body).unwrap())
+            .collect()
     }
 
     async fn requests(&mut self) -> Vec<PushRequest> {
@@ -200,7 +235,9 @@ fn state_change(account: AccountId, types: Json) -> Json {
 
 fn header<'r>(request: &'r PushRequest, name: &str) -> Option<&'r str> {
     let mut headers = request.headers.iter();
-    headers.find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+    headers
+        .find(|(n, _)| *n == name)
+        .map(|(_, value)| value.as_str())
 }
 
 #[test]
@@ -210,18 +247,24 @@ fn record_bytes_stay_readable() {
         credential_created: 3,
         device_client_id: "d".into(),
         url: "u".into(),
-        keys: Some(KeysRecord { p256dh: "p".into(), auth: "a".into() }),
+        keys: Some(KeysRecord {
+            p256dh: "p".into(),
+            auth: "a".into(),
+        }),
         verification_code: "c".into(),
         verified: true,
         expires: 4,
         types: Some(vec!["Email".into()]),
     };
     let golden = [
-        0x89, 2, 3, 0x61, b'd', 0x61, b'u', 0x82, 0x61, b'p', 0x61, b'a', 0x61, b'c', 0xf5, 4, 0x81, 0x65, b'E', b'm',
-        b'a', b'i', b'l',
+        0x89, 2, 3, 0x61, b'd', 0x61, b'u', 0x82, 0x61, b'p', 0x61, b'a', 0x61, b'c', 0xf5, 4,
+        0x81, 0x65, b'E', b'm', b'a', b'i', b'l',
     ];
     assert_eq!(record.to_bytes()[..], golden);
-    assert_eq!(PushSubscriptionRecord::from_bytes(b"", &golden).unwrap(), record);
+    assert_eq!(
+        PushSubscriptionRecord::from_bytes(b"", &golden).unwrap(),
+        record
+    );
 }
 
 #[tokio::test]
@@ -233,9 +276,13 @@ async fn nothing_is_pushed_before_verification() {
     let requests = server.requests().await;
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].endpoint.url(), format!("{ORIGIN}/p"));
-    assert_eq!(header(&requests[0], "content-type"), Some("application/json"));
+    assert_eq!(
+        header(&requests[0], "content-type"),
+        Some("application/json")
+    );
     assert_eq!(header(&requests[0], "ttl"), Some("3600"));
-    let (claims, key) = vapid::verify(header(&requests[0], "authorization").unwrap(), ORIGIN, NOW).unwrap();
+    let (claims, key) =
+        vapid::verify(header(&requests[0], "authorization").unwrap(), ORIGIN, NOW).unwrap();
     assert_eq!(claims.sub.as_deref(), Some("mailto:postmaster@mail.test"));
     assert_eq!(URL_SAFE_NO_PAD.encode(key), server.core.vapid_public_key());
     let body: Json = serde_json::from_slice(&requests[0].body).unwrap();
@@ -246,14 +293,21 @@ async fn nothing_is_pushed_before_verification() {
     server.wait(60);
     server.change(alice.account, &[DataType::Email]).await;
     assert!(server.pushed().await.is_empty());
-    let wrong = server.set(&alice, json!({"update": {&id: {"verificationCode": "x"}}})).await;
+    let wrong = server
+        .set(&alice, json!({"update": {&id: {"verificationCode": "x"}}}))
+        .await;
     assert_eq!(wrong["notUpdated"][&id]["type"], "invalidProperties");
     let code = &body["verificationCode"];
-    let right = server.set(&alice, json!({"update": {&id: {"verificationCode": code}}})).await;
+    let right = server
+        .set(&alice, json!({"update": {&id: {"verificationCode": code}}}))
+        .await;
     assert_eq!(right["updated"], json!({&id: null}));
     assert_eq!(server.list(&alice).await[0]["verificationCode"], *code);
     let state = server.change(alice.account, &[DataType::Email]).await;
-    assert_eq!(server.pushed().await, [state_change(alice.account, json!({"Email": state}))]);
+    assert_eq!(
+        server.pushed().await,
+        [state_change(alice.account, json!({"Email": state}))]
+    );
 }
 
 #[tokio::test]
@@ -279,10 +333,20 @@ async fn create_refuses() {
     ];
     for (wrong, property) in rows {
         let mut object = good.clone();
-        object.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        object
+            .as_object_mut()
+            .unwrap()
+            .extend(wrong.as_object().unwrap().clone());
         let response = server.set(&alice, json!({"create": {"k": object}})).await;
-        assert_eq!(response["notCreated"]["k"]["type"], "invalidProperties", "{wrong}");
-        assert_eq!(response["notCreated"]["k"]["properties"], json!([property]), "{wrong}");
+        assert_eq!(
+            response["notCreated"]["k"]["type"], "invalidProperties",
+            "{wrong}"
+        );
+        assert_eq!(
+            response["notCreated"]["k"]["properties"],
+            json!([property]),
+            "{wrong}"
+        );
     }
     for _ in 0..4 {
         server.subscribe(&alice, json!({})).await;
@@ -321,18 +385,31 @@ async fn without_a_transport_nothing_is_created() {
 async fn get_gives_no_url_and_no_keys() {
     let server = Server::new().await;
     let alice = server.account("alice").await;
-    let id = server.subscribe(&alice, json!({"types": ["Email", "Todo"]})).await;
-    let all = server.call::<PushSubscriptionGet>(&alice, json!({"ids": [id, "p999", "x"]})).await.unwrap();
+    let id = server
+        .subscribe(&alice, json!({"types": ["Email", "Todo"]}))
+        .await;
+    let all = server
+        .call::<PushSubscriptionGet>(&alice, json!({"ids": [id, "p999", "x"]}))
+        .await
+        .unwrap();
     let object = json!({
         "id": id, "deviceClientId": "d1", "verificationCode": null,
         "expires": "2026-01-08T00:00:00Z", "types": ["Email", "Todo"],
     });
     assert_eq!(all, json!({"list": [object], "notFound": ["p999", "x"]}));
-    for (name, error) in [("url", "forbidden"), ("keys", "forbidden"), ("state", "invalidArguments")] {
-        let asked = server.call::<PushSubscriptionGet>(&alice, json!({"properties": [name]})).await;
+    for (name, error) in [
+        ("url", "forbidden"),
+        ("keys", "forbidden"),
+        ("state", "invalidArguments"),
+    ] {
+        let asked = server
+            .call::<PushSubscriptionGet>(&alice, json!({"properties": [name]}))
+            .await;
         assert_eq!(asked.unwrap_err().kind.as_str(), error);
     }
-    let with_account = server.call::<PushSubscriptionGet>(&alice, json!({"accountId": "a1"})).await;
+    let with_account = server
+        .call::<PushSubscriptionGet>(&alice, json!({"accountId": "a1"}))
+        .await;
     assert!(with_account.is_err());
 }
 
@@ -343,7 +420,9 @@ async fn another_credential_sees_nothing() {
     let other = server.caller(alice.account).await;
     let id = server.verified(&alice, json!({})).await;
     assert_eq!(server.list(&other).await, json!([]));
-    let response = server.set(&other, json!({"update": {&id: {"types": null}}})).await;
+    let response = server
+        .set(&other, json!({"update": {&id: {"types": null}}}))
+        .await;
     assert_eq!(response["notUpdated"][&id]["type"], "notFound");
     let response = server.set(&other, json!({"destroy": [&id]})).await;
     assert_eq!(response["notDestroyed"][&id]["type"], "notFound");
@@ -352,7 +431,11 @@ async fn another_credential_sees_nothing() {
 
     // RFC 8620 §7.2: it goes with its credential.
     server.change(alice.account, &[DataType::Email]).await;
-    server.core.revoke_credential(&alice, alice.account, alice.credential).await.unwrap();
+    server
+        .core
+        .revoke_credential(&alice, alice.account, alice.credential)
+        .await
+        .unwrap();
     assert!(server.pushed().await.is_empty());
     assert_eq!(rows(&server, &alice).await, 0);
 }
@@ -362,11 +445,18 @@ async fn a_new_password_ends_what_the_old_one_made() {
     let mut server = Server::new().await;
     let password = |text: &str| Secret::new(text.to_owned());
     let new = NewAccount::person("alice", Some(password("correct horse battery")));
-    let account = server.core.add_account(&Caller::server(), new).await.unwrap();
+    let account = server
+        .core
+        .add_account(&Caller::server(), new)
+        .await
+        .unwrap();
     let alice = server.caller_with(account.id, PASSWORD).await;
     server.verified(&alice, json!({})).await;
     server.wait(60);
-    let changed = server.core.set_password(&alice, account.id, &password("staple horse battery")).await;
+    let changed = server
+        .core
+        .set_password(&alice, account.id, &password("staple horse battery"))
+        .await;
     changed.unwrap();
     assert_eq!(server.list(&alice).await, json!([]));
     server.change(account.id, &[DataType::Email]).await;
@@ -377,18 +467,40 @@ async fn a_new_password_ends_what_the_old_one_made() {
 async fn rows(server: &Server, who: &Caller) -> usize {
     let range = store::keys::objects(who.account, DataType::PushSubscription);
     let engine: Arc<dyn Engine> = server.engine.clone();
-    engine.scan(store::engine::Page::first(range, 100)).await.unwrap().len()
+    engine
+        .scan(store::engine::Page::first(range, 100))
+        .await
+        .unwrap()
+        .len()
 }
 
 #[tokio::test]
 async fn expiry_is_bounded_and_kept() {
     let mut server = Server::new().await;
     let alice = server.account("alice").await;
-    let id = server.verified(&alice, json!({"expires": "2030-01-01T00:00:00Z"})).await;
-    assert_eq!(server.list(&alice).await[0]["expires"], "2026-01-31T00:00:00Z");
-    let response = server.set(&alice, json!({"update": {&id: {"expires": "2027-01-01T00:00:00Z"}}})).await;
-    assert_eq!(response["updated"][&id], json!({"expires": "2026-01-31T00:00:00Z"}));
-    let response = server.set(&alice, json!({"update": {&id: {"expires": "2026-01-02T00:00:00Z"}}})).await;
+    let id = server
+        .verified(&alice, json!({"expires": "2030-01-01T00:00:00Z"}))
+        .await;
+    assert_eq!(
+        server.list(&alice).await[0]["expires"],
+        "2026-01-31T00:00:00Z"
+    );
+    let response = server
+        .set(
+            &alice,
+            json!({"update": {&id: {"expires": "2027-01-01T00:00:00Z"}}}),
+        )
+        .await;
+    assert_eq!(
+        response["updated"][&id],
+        json!({"expires": "2026-01-31T00:00:00Z"})
+    );
+    let response = server
+        .set(
+            &alice,
+            json!({"update": {&id: {"expires": "2026-01-02T00:00:00Z"}}}),
+        )
+        .await;
     assert_eq!(response["updated"][&id], Json::Null);
     server.wait(86_400);
     assert_eq!(server.list(&alice).await, json!([]));
@@ -403,25 +515,40 @@ async fn update_keeps_what_is_immutable() {
     let alice = server.account("alice").await;
     let id = server.subscribe(&alice, json!({})).await;
     for property in ["url", "keys", "deviceClientId", "id", "colour", "types/0"] {
-        let response = server.set(&alice, json!({"update": {&id: {property: "x"}}})).await;
+        let response = server
+            .set(&alice, json!({"update": {&id: {property: "x"}}}))
+            .await;
         assert_eq!(response["notUpdated"][&id]["properties"], json!([property]));
     }
-    let same = json!({"update": {&id: {"deviceClientId": "d1", "id": id, "verificationCode": null}}});
-    assert_eq!(server.set(&alice, same).await["updated"], json!({&id: null}));
+    let same =
+        json!({"update": {&id: {"deviceClientId": "d1", "id": id, "verificationCode": null}}});
+    assert_eq!(
+        server.set(&alice, same).await["updated"],
+        json!({&id: null})
+    );
 }
 
 #[tokio::test]
 async fn only_wanted_types_of_visible_accounts() {
     let mut server = Server::new().await;
     let (alice, bob) = (server.account("alice").await, server.account("bob").await);
-    let id = server.verified(&alice, json!({"types": ["Mailbox", "Todo"]})).await;
+    let id = server
+        .verified(&alice, json!({"types": ["Mailbox", "Todo"]}))
+        .await;
     server.wait(60);
     server.change(alice.account, &[DataType::Email]).await;
     server.change(bob.account, &[DataType::Mailbox]).await;
     assert!(server.pushed().await.is_empty());
-    let state = server.change(alice.account, &[DataType::Email, DataType::Mailbox]).await;
-    assert_eq!(server.pushed().await, [state_change(alice.account, json!({"Mailbox": state}))]);
-    server.set(&alice, json!({"update": {&id: {"types": []}}})).await;
+    let state = server
+        .change(alice.account, &[DataType::Email, DataType::Mailbox])
+        .await;
+    assert_eq!(
+        server.pushed().await,
+        [state_change(alice.account, json!({"Mailbox": state}))]
+    );
+    server
+        .set(&alice, json!({"update": {&id: {"types": []}}}))
+        .await;
     server.wait(60);
     server.change(alice.account, &[DataType::Mailbox]).await;
     assert!(server.pushed().await.is_empty());
@@ -435,7 +562,10 @@ async fn changes_are_gathered() {
     server.wait(60);
     server.change(alice.account, &[DataType::Email]).await;
     let last = server.change(alice.account, &[DataType::Email]).await;
-    assert_eq!(server.pushed().await, [state_change(alice.account, json!({"Email": last}))]);
+    assert_eq!(
+        server.pushed().await,
+        [state_change(alice.account, json!({"Email": last}))]
+    );
     // Within a second, nothing more; then all of it at once.
     let email = server.change(alice.account, &[DataType::Email]).await;
     let mailbox = server.change(alice.account, &[DataType::Mailbox]).await;
@@ -465,7 +595,10 @@ async fn one_request_at_a_time() {
     }
     server.service.requests.lock().clear();
     server.wait(1);
-    assert_eq!(server.pushed().await, [state_change(alice.account, json!({"Email": state}))]);
+    assert_eq!(
+        server.pushed().await,
+        [state_change(alice.account, json!({"Email": state}))]
+    );
 }
 
 #[tokio::test]
@@ -488,7 +621,13 @@ async fn a_subscription_that_is_gone_is_destroyed() {
 #[tokio::test]
 async fn failures_back_off_and_lose_nothing() {
     // Status, Retry-After, and after how many seconds it is tried again.
-    let rows = [(503, None, 5), (429, Some(120), 120), (500, Some(1), 5), (302, None, 5), (403, None, 5)];
+    let rows = [
+        (503, None, 5),
+        (429, Some(120), 120),
+        (500, Some(1), 5),
+        (302, None, 5),
+        (403, None, 5),
+    ];
     for (status, retry_after, seconds) in rows {
         let mut server = Server::new().await;
         let alice = server.account("alice").await;
@@ -503,7 +642,11 @@ async fn failures_back_off_and_lose_nothing() {
         server.wait(1);
         let pushed = server.pushed().await;
         let states = &pushed[0]["changed"][alice.account.to_string()];
-        assert_eq!((&states["Mailbox"], states["Email"].is_string()), (&json!(state), true), "{status}");
+        assert_eq!(
+            (&states["Mailbox"], states["Email"].is_string()),
+            (&json!(state), true),
+            "{status}"
+        );
     }
 }
 
@@ -511,7 +654,9 @@ async fn failures_back_off_and_lose_nothing() {
 async fn endless_failure_ends_the_subscription() {
     let mut server = Server::new().await;
     let alice = server.account("alice").await;
-    server.verified(&alice, json!({"expires": "2026-01-30T00:00:00Z"})).await;
+    server
+        .verified(&alice, json!({"expires": "2026-01-30T00:00:00Z"}))
+        .await;
     server.change(alice.account, &[DataType::Email]).await;
     for tried in 1..=worker::FAILURES_MAX {
         server.wait(3600);
@@ -544,9 +689,15 @@ async fn with_keys_all_is_encrypted() {
     };
     let verification = open(&server.requests().await[0]);
     let code = &verification["verificationCode"];
-    server.set(&alice, json!({"update": {&id: {"verificationCode": code}}})).await;
+    server
+        .set(&alice, json!({"update": {&id: {"verificationCode": code}}}))
+        .await;
     let mut topics = Vec::new();
-    for types in [&[DataType::Email][..], &[DataType::Email], &[DataType::Mailbox]] {
+    for types in [
+        &[DataType::Email][..],
+        &[DataType::Email],
+        &[DataType::Mailbox],
+    ] {
         server.wait(60);
         let state = server.change(alice.account, types).await;
         let requests = server.requests().await;
@@ -587,10 +738,16 @@ async fn after_a_restart_the_states_of_now_are_told() {
     let state = before.change(alice.account, &[DataType::Email]).await;
     let service = Some(before.service.clone());
     let mut after = Server::over(before.engine.clone(), before.clock.clone(), service, 2).await;
-    assert_eq!(after.core.vapid_public_key(), before.core.vapid_public_key());
+    assert_eq!(
+        after.core.vapid_public_key(),
+        before.core.vapid_public_key()
+    );
     after.core.load_subscriptions().await.unwrap();
     let pushed = after.pushed().await;
-    assert_eq!(pushed[0]["changed"][alice.account.to_string()]["Email"], state);
+    assert_eq!(
+        pushed[0]["changed"][alice.account.to_string()]["Email"],
+        state
+    );
     assert_eq!(pushed.len(), 1);
 }
 
@@ -605,6 +762,8 @@ async fn the_worker_pushes_by_itself() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), arrived).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), arrived)
+        .await
+        .unwrap();
     worker.abort();
 }

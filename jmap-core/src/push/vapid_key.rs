@@ -18,7 +18,10 @@ const NAME: &str = "vapid";
 const TRIES: usize = 5;
 
 /// Reads the key, or makes it.
-pub(super) async fn load(engine: &Arc<dyn Engine>, rng: &dyn Rng) -> Result<VapidKey, store::Error> {
+pub(super) async fn load(
+    engine: &Arc<dyn Engine>,
+    rng: &dyn Rng,
+) -> Result<VapidKey, store::Error> {
     let row = keys::meta(NAME);
     let damaged = |error: PushCryptoError| store::Error::Corrupt {
         kind: "VAPID key",

@@ -67,7 +67,9 @@ pub async fn run(core: Core) {
     loop {
         core.keep_house(&mut housekeeping).await;
         let now = core.clock.monotonic();
-        let (due, next) = core.push.take_due(now, IN_FLIGHT_MAX - jobs.len().min(IN_FLIGHT_MAX));
+        let (due, next) = core
+            .push
+            .take_due(now, IN_FLIGHT_MAX - jobs.len().min(IN_FLIGHT_MAX));
         for job in due {
             jobs.spawn(core.clone().push_one(transport.clone(), job));
         }
@@ -94,8 +96,12 @@ enum Outcome {
     /// The subscription is gone, or has to go.
     Gone,
     /// The push service took it, or there was nothing to say. What is left has yet to be told.
-    Told { left: Pending },
-    Failed { retry_after: Option<Duration> },
+    Told {
+        left: Pending,
+    },
+    Failed {
+        retry_after: Option<Duration>,
+    },
     /// 413: it was told of too much at once.
     TooLarge,
 }
@@ -120,7 +126,9 @@ impl Push {
     }
 
     fn finish(&self, job: &Job, done: Done) {
-        self.index.lock().done(job.key, &job.host, done, self.clock.monotonic());
+        self.index
+            .lock()
+            .done(job.key, &job.host, done, self.clock.monotonic());
         self.wake.notify_one();
     }
 }
@@ -132,7 +140,10 @@ impl Core {
         const ROWS: usize = 1000;
         let mut accounts = keys::all(keys::Subspace::Account);
         loop {
-            let rows = self.engine.scan(Page::first(accounts.clone(), ROWS).keys_only()).await?;
+            let rows = self
+                .engine
+                .scan(Page::first(accounts.clone(), ROWS).keys_only())
+                .await?;
             for account in rows.iter().filter_map(|(row, _)| keys::decode_account(row)) {
                 self.load_subscriptions_of(account).await?;
             }
@@ -209,7 +220,9 @@ impl Core {
         if account.disabled || account.kind != AccountKind::Person || !is_live {
             return Ok(None);
         }
-        self.caller(key.account, &account, record.credential, generation).await.map(Some)
+        self.caller(key.account, &account, record.credential, generation)
+            .await
+            .map(Some)
     }
 
     /// Takes a subscription away for good: record, and what memory knows of it.
@@ -224,10 +237,15 @@ impl Core {
         Ok(())
     }
 
-    async fn subscription(&self, key: SubscriptionKey) -> Result<Option<PushSubscriptionRecord>, store::Error> {
+    async fn subscription(
+        &self,
+        key: SubscriptionKey,
+    ) -> Result<Option<PushSubscriptionRecord>, store::Error> {
         let row = key.row();
         let bytes = self.engine.get(&row).await?;
-        bytes.map(|bytes| PushSubscriptionRecord::from_bytes(&row, &bytes)).transpose()
+        bytes
+            .map(|bytes| PushSubscriptionRecord::from_bytes(&row, &bytes))
+            .transpose()
     }
 
     /// Now and then: destroys what is over. When the directory has changed, finds out anew who sees what.
@@ -238,9 +256,15 @@ impl Core {
         {
             return;
         }
-        let directory_changed = housekeeping.last.is_none_or(|(_, known)| known != generation);
+        let directory_changed = housekeeping
+            .last
+            .is_none_or(|(_, known)| known != generation);
         housekeeping.last = Some((now, generation));
-        let keys = self.push.index.lock().keys_to_check(directory_changed, self.clock.now().seconds());
+        let keys = self
+            .push
+            .index
+            .lock()
+            .keys_to_check(directory_changed, self.clock.now().seconds());
         for key in keys {
             let result = match self.subscription(key).await {
                 Ok(Some(record)) => self.take_in(key, &record, false).await,
@@ -300,11 +324,18 @@ impl Core {
         if let Err(error) = self.destroy_subscription(job.key).await {
             tracing::error!(%error, "a push subscription could not be destroyed");
         }
-        self.push.index.lock().ended(&job.host, self.clock.monotonic());
+        self.push
+            .index
+            .lock()
+            .ended(&job.host, self.clock.monotonic());
         self.push.wake.notify_one();
     }
 
-    async fn attempt(&self, transport: &dyn PushTransport, job: &Job) -> Result<Outcome, store::Error> {
+    async fn attempt(
+        &self,
+        transport: &dyn PushTransport,
+        job: &Job,
+    ) -> Result<Outcome, store::Error> {
         let Some(record) = self.subscription(job.key).await? else {
             return Ok(Outcome::Gone);
         };
@@ -314,14 +345,19 @@ impl Core {
             return Ok(Outcome::Gone);
         };
         let (message, left) = if job.verify && !record.verified {
-            (Message::verification(job.key.id, &record), job.pending.clone())
+            (
+                Message::verification(job.key.id, &record),
+                job.pending.clone(),
+            )
         } else if record.verified {
             match self.state_change(&owner, job, record.wanted()).await? {
                 (Some(message), left) => (message, left),
                 (None, left) => return Ok(Outcome::Told { left }),
             }
         } else {
-            return Ok(Outcome::Told { left: Pending::new() });
+            return Ok(Outcome::Told {
+                left: Pending::new(),
+            });
         };
         let request = match self.request(&record, endpoint, message) {
             Ok(request) => request,
@@ -362,7 +398,11 @@ impl Core {
                 .filter(|t| wanted.contains(*t) && head.state(*t) != 0)
                 .map(|t| (t, State(head.state(t))))
                 .collect();
-            let more: usize = states.keys().map(|t| t.name().len() + STATE_OCTETS).sum::<usize>() + ACCOUNT_OCTETS;
+            let more: usize = states
+                .keys()
+                .map(|t| t.name().len() + STATE_OCTETS)
+                .sum::<usize>()
+                + ACCOUNT_OCTETS;
             if states.is_empty() {
                 continue;
             }
@@ -384,7 +424,10 @@ impl Core {
         message: Message,
     ) -> Result<PushRequest, PushCryptoError> {
         let contact = self.push.contact.as_deref();
-        let authorization = self.push.vapid.authorization(&endpoint, contact, self.clock.now())?;
+        let authorization = self
+            .push
+            .vapid
+            .authorization(&endpoint, contact, self.clock.now())?;
         let mut headers = vec![
             ("content-type", "application/json".to_owned()),
             ("ttl", message.ttl_seconds.to_string()),
@@ -400,7 +443,11 @@ impl Core {
                 encrypt(&keys, &message.body, &*self.rng)?
             }
         };
-        Ok(PushRequest { endpoint, headers, body: Bytes::from(body) })
+        Ok(PushRequest {
+            endpoint,
+            headers,
+            body: Bytes::from(body),
+        })
     }
 }
 
@@ -411,7 +458,9 @@ fn judge(response: PushResponse, left: Pending) -> Outcome {
         // RFC 8030 §7.3, RFC 8620 §7.2.
         404 | 410 => Outcome::Gone,
         413 => Outcome::TooLarge,
-        _ => Outcome::Failed { retry_after: response.retry_after },
+        _ => Outcome::Failed {
+            retry_after: response.retry_after,
+        },
     }
 }
 
@@ -485,10 +534,15 @@ impl Message {
             }
         }
         let changed = changed.iter().map(|(account, states)| {
-            let states = states.iter().map(|(data_type, state)| (data_type.name(), state.to_string()));
+            let states = states
+                .iter()
+                .map(|(data_type, state)| (data_type.name(), state.to_string()));
             (account.to_string(), states.collect())
         });
-        let object = StateChange { kind: "StateChange", changed: changed.collect() };
+        let object = StateChange {
+            kind: "StateChange",
+            changed: changed.collect(),
+        };
         Self {
             body: to_json(&object),
             ttl_seconds: TTL_SECONDS,

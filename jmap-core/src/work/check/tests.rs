@@ -38,6 +38,7 @@ async fn fixture() -> Fixture {
     let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
     let engine: Arc<dyn Engine> = MemoryEngine::new();
     let parts = Parts {
+        push: Default::default(),
         engine: engine.clone(),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SeededRng::new(7)),

@@ -65,6 +65,7 @@ impl Bench {
         };
         let engine: Arc<dyn Engine> = MemoryEngine::new();
         let parts = Parts {
+            push: Default::default(),
             engine: engine.clone(),
             clock: Arc::new(TestClock::new(NOW)),
             rng: Arc::new(SeededRng::new(1)),
