@@ -436,6 +436,7 @@ async fn another_credential_sees_nothing() {
         .revoke_credential(&alice, alice.account, alice.credential)
         .await
         .unwrap();
+    server.wait(60);
     assert!(server.pushed().await.is_empty());
     assert_eq!(rows(&server, &alice).await, 0);
 }
