@@ -304,7 +304,6 @@ async fn open(
         },
         hostname: "mail.example.org".to_owned(),
         search: index.clone(),
-        push: Default::default(),
     };
     Core::open(parts).await
 }

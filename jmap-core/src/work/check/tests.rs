@@ -40,7 +40,6 @@ async fn fixture() -> Fixture {
         limits: Limits::default(),
         hostname: "localhost".into(),
         search: Arc::new(search),
-        push: Default::default(),
     };
     let core = Core::open(parts).await.unwrap();
     let server = &Caller::server();

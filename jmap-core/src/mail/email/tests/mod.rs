@@ -72,7 +72,6 @@ impl Bench {
             limits,
             hostname: "mail.example.com".to_owned(),
             search: Arc::new(SearchIndex::open(folder.path(), &options).unwrap()),
-            push: Default::default(),
         };
         let core = Core::open(parts).await.unwrap();
         for account in [OWNER, OTHER] {
