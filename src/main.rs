@@ -8,6 +8,7 @@ mod config;
 mod folder;
 mod log;
 mod metrics;
+mod push_transport;
 mod wire;
 
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ use jmap::Jmap;
 use jmap_core::{
     Core, Parts,
     clock::{Clock, SystemClock},
+    push::{PushConfig, PushTransport, crypto::EndpointPolicy},
     rng::{Rng, SystemRng},
 };
 use net::{
@@ -41,6 +42,7 @@ use crate::{
     },
     folder::{Folder, FolderError},
     metrics::Sources,
+    push_transport::HttpPushTransport,
 };
 
 /// Time that connections get to finish when the server is told to stop.
@@ -101,10 +103,26 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         limits: config.limits.core(),
         hostname: config.hostname.0.clone(),
         search: Arc::new(search),
+        push: push(),
     };
     Core::open(parts)
         .await
         .map_err(|error| folder.store_error(error))
+}
+
+/// Pushes go over HTTP; a system without resolver or certificates does without.
+fn push() -> PushConfig {
+    let transport = match HttpPushTransport::new(EndpointPolicy::Public) {
+        Ok(transport) => Some(Arc::new(transport) as Arc<dyn PushTransport>),
+        Err(error) => {
+            tracing::warn!(%error, "push subscriptions can't be made");
+            None
+        }
+    };
+    PushConfig {
+        transport,
+        ..PushConfig::default()
+    }
 }
 
 /// The one clock of the process.
@@ -247,6 +265,7 @@ impl Server {
                 PlaintextLogins::Loopback => jmap::PlaintextLogins::Loopback,
                 PlaintextLogins::Anywhere => jmap::PlaintextLogins::Anywhere,
             },
+            application_server_key: Some(self.core.vapid_public_key().to_owned()),
             metrics: Some(Arc::new(move || sources.text())),
             metrics_networks: networks(&self.config.metrics.networks),
             ..jmap::Config::default()

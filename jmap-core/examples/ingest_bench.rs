@@ -74,6 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         limits: Limits::default(),
         hostname: "bench.example".into(),
         search: Arc::new(search),
+        push: Default::default(),
     })
     .await?;
     let server = Caller::server();

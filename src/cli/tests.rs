@@ -193,6 +193,7 @@ async fn target() -> (tempfile::TempDir, Target) {
         limits: jmap_core::Limits::default(),
         hostname: "localhost".into(),
         search: Arc::new(search),
+        push: Default::default(),
     };
     let core = Core::open(parts).await.unwrap();
     (

@@ -56,7 +56,7 @@ impl FromStr for Octets {
 impl fmt::Display for Octets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The largest unit that divides it, so that nothing is rounded.
-        let fits = |(_, factor): &&(&str, u64)| self.0 != 0 && self.0 % factor == 0;
+        let fits = |(_, factor): &&(&str, u64)| self.0 != 0 && self.0.is_multiple_of(*factor);
         match UNITS.iter().filter(fits).max_by_key(|(_, factor)| factor) {
             Some((unit, factor)) => write!(f, "{} {unit}", self.0 / factor),
             None => f.write_str("0 B"),
@@ -100,7 +100,7 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let fits = |(_, factor): &&(&str, u64)| seconds != 0 && seconds % factor == 0;
+        let fits = |(_, factor): &&(&str, u64)| seconds != 0 && seconds.is_multiple_of(*factor);
         match SPANS.iter().rev().find(fits) {
             Some((unit, factor)) => write!(f, "{}{unit}", seconds / factor),
             None => write!(f, "{seconds}s"),

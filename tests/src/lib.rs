@@ -1,1 +1,21 @@
-//! (skeleton)
+//! The harness of the end-to-end tests: the real binary, real sockets, a data folder of its own.
+//!
+//! Holds: a test shares nothing with another one; when it fails, the end of the server's log is printed; waiting has
+//! an end. The binary is the one that `POSTHORN_BIN` names, or the one of a debug build; building it is not done here.
+//! Other half: the folder `tests` beside, one file a subject.
+
+pub mod corpus;
+pub mod dice;
+pub mod home;
+pub mod http;
+pub mod jmap;
+pub mod reading;
+pub mod server;
+pub mod smtp;
+
+pub use corpus::Corpus;
+pub use dice::Dice;
+pub use home::{Home, PASSWORD};
+pub use jmap::Jmap;
+pub use server::Server;
+pub use smtp::Smtp;

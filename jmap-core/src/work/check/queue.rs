@@ -32,10 +32,9 @@ impl Checker<'_> {
                 }
                 let reference =
                     keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id);
-                if !record.is_done
-                    && !(self.exists(&reference).await?
-                        && self.exists(&keys::blob(&record.blob)).await?)
-                {
+                let is_held = self.exists(&reference).await?
+                    && self.exists(&keys::blob(&record.blob)).await?;
+                if !record.is_done && !is_held {
                     let why =
                         "the message of a submission that is under way is missing, or isn't held";
                     self.problem(ProblemKind::BlobRef, &key, why);

@@ -1,0 +1,242 @@
+//! Where a server lives: a temporary folder with its data and its configuration, and ports that are free.
+//!
+//! Holds: ports come from below those that the system gives to outgoing connections, so that they are still free
+//! when a server is started on them again.
+
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use tempfile::TempDir;
+
+pub const DOMAIN: &str = "example.org";
+/// Of every account of a test.
+pub const PASSWORD: &str = "seven green bicycles 41";
+
+/// Ports that tests listen on.
+const PORTS: std::ops::Range<u16> = 12_000..31_000;
+
+/// A data folder, a configuration, and the command line over them.
+#[derive(Debug)]
+pub struct Home {
+    folder: TempDir,
+    pub data: PathBuf,
+    pub smtp: u16,
+    pub submission: u16,
+    pub lmtp: u16,
+    pub http: u16,
+    pub https: u16,
+    /// Added to every table of the configuration, by table name ("" is the top).
+    extra: Vec<(String, String)>,
+}
+
+impl Default for Home {
+    fn default() -> Home {
+        Home::new()
+    }
+}
+
+impl Home {
+    /// An empty one: no domain, no account.
+    pub fn new() -> Home {
+        let folder = tempfile::Builder::new().prefix("posthorn-e2e-").tempdir();
+        let folder = folder.expect("a temporary folder can't be made");
+        Home {
+            data: folder.path().join("data"),
+            folder,
+            smtp: free_port(),
+            submission: free_port(),
+            lmtp: free_port(),
+            http: free_port(),
+            https: free_port(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// One with `alice@example.org` and `bob@example.org`.
+    pub fn with_people() -> Home {
+        let home = Home::new();
+        home.add_people();
+        home
+    }
+
+    pub fn add_people(&self) {
+        self.cli(&["domain", "add", DOMAIN], "");
+        for name in ["alice", "bob"] {
+            self.add_account(name);
+        }
+    }
+
+    /// Adds `name@example.org` with the password of all tests.
+    pub fn add_account(&self, name: &str) {
+        let address = format!("{name}@{DOMAIN}");
+        self.cli(&["account", "add", &address, "--password-stdin"], PASSWORD);
+    }
+
+    /// Sets a key of the configuration; `table` is "" for the top.
+    pub fn set(mut self, table: &str, line: &str) -> Home {
+        self.extra.push((table.to_owned(), line.to_owned()));
+        self
+    }
+
+    /// Puts the data elsewhere.
+    pub fn with_data(mut self, data: PathBuf) -> Home {
+        self.data = data;
+        self
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.path().join("posthorn.toml")
+    }
+
+    pub fn log_file(&self) -> PathBuf {
+        self.path().join("log")
+    }
+
+    /// Writes the configuration as a start uses it.
+    pub fn write_config(&self) {
+        fs::write(self.config_file(), self.config()).expect("the configuration can't be written");
+    }
+
+    /// The text of the configuration: loopback alone, and no limit on how often tests may connect.
+    pub fn config(&self) -> String {
+        let open = "exempt = [\"127.0.0.0/8\"]";
+        let many = "message-rate = \"1000000/1s\"\nmessages-per-connection = 1000000";
+        let places: [(&str, Vec<String>); 8] = [
+            ("", vec!["hostname = \"mail.example.org\"".to_owned()]),
+            (
+                "smtp",
+                vec![listen(self.smtp), open.to_owned(), many.to_owned()],
+            ),
+            (
+                "submission",
+                vec![listen(self.submission), open.to_owned(), many.to_owned()],
+            ),
+            ("submissions", vec!["listen = []".to_owned()]),
+            (
+                "lmtp",
+                vec![listen(self.lmtp), open.to_owned(), many.to_owned()],
+            ),
+            ("http", vec![listen(self.http), open.to_owned()]),
+            ("https", vec![listen(self.https), open.to_owned()]),
+            ("limits", Vec::new()),
+        ];
+        let mut text = String::new();
+        for (table, lines) in &places {
+            if !table.is_empty() {
+                text.push_str(&format!("\n[{table}]\n"));
+            }
+            let own: Vec<&String> = self
+                .extra
+                .iter()
+                .filter(|(of, _)| of == table)
+                .map(|(_, line)| line)
+                .collect();
+            for line in lines.iter().flat_map(|lines| lines.lines()) {
+                // A key of the test's own stands for the usual one.
+                if !own.iter().any(|other| key_of(other) == key_of(line)) {
+                    text.push_str(&format!("{line}\n"));
+                }
+            }
+            own.iter()
+                .for_each(|line| text.push_str(&format!("{line}\n")));
+        }
+        for (table, line) in &self.extra {
+            if !places.iter().any(|(known, _)| known == table) {
+                text.push_str(&format!("\n[{table}]\n{line}\n"));
+            }
+        }
+        text
+    }
+
+    /// Runs the command line on the data folder; it has to succeed. Returns what it has printed.
+    pub fn cli(&self, args: &[&str], input: &str) -> String {
+        let output = self.try_cli(args, input);
+        assert!(
+            output.status.success(),
+            "posthorn {} failed with {}:\n{}{}",
+            args.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs the command line on the data folder.
+    pub fn try_cli(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(binary())
+            .arg("--data")
+            .arg(&self.data)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary can't be started");
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command that doesn't read its input may have closed it.
+            let _ = stdin.write_all(format!("{input}\n").as_bytes());
+        }
+        child
+            .wait_with_output()
+            .expect("the command can't be waited for")
+    }
+
+    /// `posthorn check` has to find nothing wrong, whether a server runs or not.
+    pub fn check(&self) {
+        self.cli(&["check"], "");
+    }
+}
+
+fn key_of(line: &str) -> &str {
+    line.split('=').next().unwrap_or_default().trim()
+}
+
+fn listen(port: u16) -> String {
+    format!("listen = [\"127.0.0.1:{port}\"]")
+}
+
+/// The server's binary.
+pub fn binary() -> PathBuf {
+    let path = match std::env::var_os("POSTHORN_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            let target = std::env::var_os("CARGO_TARGET_DIR")
+                .map_or(workspace.join("target"), PathBuf::from);
+            target.join("debug/posthorn")
+        }
+    };
+    assert!(
+        path.is_file(),
+        "there is no {}: build it with `cargo build -p posthorn`, or name another one with POSTHORN_BIN, or run \
+         `cargo xtask test`, which does",
+        path.display()
+    );
+    path
+}
+
+/// A port of 127.0.0.1 that nobody listens on.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Test binaries may run side by side: each begins elsewhere.
+    let first = (std::process::id().wrapping_mul(197) % u32::from(count)) as u16;
+    for _ in 0..count {
+        let port = PORTS.start + (first + NEXT.fetch_add(1, Ordering::Relaxed) % count) % count;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port from {} to {} is free", PORTS.start, PORTS.end);
+}
