@@ -10,7 +10,7 @@ use jmap_core::{
     inproc::deliver::Inbound, rng::SystemRng,
 };
 use store::{
-    engine::rocks::{RocksEngine, RocksOptions},
+    engine::{RocksEngine, RocksOptions},
     search::{SearchIndex, SearchOptions},
 };
 

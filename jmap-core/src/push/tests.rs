@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jmap_types::{
-    Arguments, DataType, MethodCall, MethodError, Value,
+    Arguments, DataType, MethodError, Value,
     method::MethodResponse,
     push::{PushSubscriptionGet, PushSubscriptionSet},
     value::Map,
@@ -436,6 +436,7 @@ async fn another_credential_sees_nothing() {
         .revoke_credential(&alice, alice.account, alice.credential)
         .await
         .unwrap();
+    server.wait(60);
     assert!(server.pushed().await.is_empty());
     assert_eq!(rows(&server, &alice).await, 0);
 }

@@ -226,9 +226,9 @@ pub async fn call<C: Handle>(
 ) -> Result<serde_json::Value, serde_json::Value> {
     arguments["accountId"] = json!(account.to_string());
     let arguments = arguments.to_string();
-    let map = Value::parse_json(&arguments)
-        .expect("bad JSON")
-        .into_owned();
+    let parsed: jmap_tools::Value<'_, jmap_types::Property, jmap_types::property::NoElement> =
+        serde_json::from_str(&arguments).expect("bad JSON");
+    let map: Value = parsed.into_owned();
     let map = map.into_object().expect("no object");
     let result = match C::from_arguments(Arguments::new(map)) {
         Ok(call) => core.call(who, call).await,
@@ -293,6 +293,7 @@ async fn open(
     index: &Arc<SearchIndex>,
 ) -> Result<Core, store::Error> {
     let parts = Parts {
+        push: Default::default(),
         engine: engine.clone(),
         clock: clock.clone(),
         rng: rng.clone(),
@@ -303,6 +304,7 @@ async fn open(
         },
         hostname: "mail.example.org".to_owned(),
         search: index.clone(),
+        push: Default::default(),
     };
     Core::open(parts).await
 }

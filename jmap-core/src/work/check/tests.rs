@@ -33,12 +33,14 @@ async fn fixture() -> Fixture {
     let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
     let engine: Arc<dyn Engine> = MemoryEngine::new();
     let parts = Parts {
+        push: Default::default(),
         engine: engine.clone(),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SeededRng::new(7)),
         limits: Limits::default(),
         hostname: "localhost".into(),
         search: Arc::new(search),
+        push: Default::default(),
     };
     let core = Core::open(parts).await.unwrap();
     let server = &Caller::server();

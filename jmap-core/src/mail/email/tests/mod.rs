@@ -65,12 +65,14 @@ impl Bench {
         };
         let engine: Arc<dyn Engine> = MemoryEngine::new();
         let parts = Parts {
+            push: Default::default(),
             engine: engine.clone(),
             clock: Arc::new(TestClock::new(NOW)),
             rng: Arc::new(SeededRng::new(1)),
             limits,
             hostname: "mail.example.com".to_owned(),
             search: Arc::new(SearchIndex::open(folder.path(), &options).unwrap()),
+            push: Default::default(),
         };
         let core = Core::open(parts).await.unwrap();
         for account in [OWNER, OTHER] {

@@ -60,6 +60,7 @@ pub(crate) async fn core_over(
         rng: Arc::new(SeededRng::new(seed)),
         limits,
         hostname: "mail.example.org".into(),
+        push: Default::default(),
     };
     (Core::open(parts).await.unwrap(), clock, folder)
 }
