@@ -28,7 +28,8 @@ pub async fn serve(mut config: Config, quickstart: bool) -> Result<(), AnyError>
     if let Some((name, password)) = &first {
         text.push_str(&administrator(name, password));
     }
-    if quickstart {
+    // Later on the account is there, with a password that is known to its owner alone.
+    if quickstart && first.is_some() {
         text.push_str(&what_to_try(&config, &folder, &password::random(&*rng)));
     }
     if !text.is_empty() {
