@@ -261,7 +261,8 @@ mod tests {
 
     #[tokio::test]
     async fn posts_once_and_follows_nothing() {
-        let rows: [(u16, &'static [(&'static str, &'static str)], Option<u64>); 4] = [
+        type Row = (u16, &'static [(&'static str, &'static str)], Option<u64>);
+        let rows: [Row; 4] = [
             (201, &[], None),
             (302, &[("location", "/elsewhere")], None),
             (429, &[("retry-after", "120")], Some(120)),

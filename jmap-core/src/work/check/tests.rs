@@ -146,26 +146,36 @@ async fn healthy_store_has_no_problems() {
 #[tokio::test]
 async fn damage_of_records_is_found() {
     damaged("unknown subspace", &["key"], async |f| {
-        f.write(|batch| drop(batch.put(vec![0xee, 1], "x"))).await;
+        f.write(|batch| {
+ let _ = batch.put(vec![0xee, 1], "x");
+ }).await;
     })
     .await;
     damaged("short key", &["key"], async |f| {
-        f.write(|batch| drop(batch.put(vec![keys::Subspace::Head as u8, 1], "x")))
+        f.write(|batch| {
+ let _ = batch.put(vec![keys::Subspace::Head as u8, 1], "x");
+ })
             .await;
     })
     .await;
     damaged("unreadable account", &["directory", "record"], async |f| {
-        f.write(|batch| drop(batch.put(keys::account(f.alice), "x")))
+        f.write(|batch| {
+ let _ = batch.put(keys::account(f.alice), "x");
+ })
             .await;
     })
     .await;
     damaged("lost address", &["directory"], async |f| {
-        f.write(|batch| drop(batch.delete(keys::address("alice@example.org"))))
+        f.write(|batch| {
+ let _ = batch.delete(keys::address("alice@example.org"));
+ })
             .await;
     })
     .await;
     damaged("lost login name", &["directory"], async |f| {
-        f.write(|batch| drop(batch.delete(keys::login_name("alice@example.org"))))
+        f.write(|batch| {
+ let _ = batch.delete(keys::login_name("alice@example.org"));
+ })
             .await;
     })
     .await;
@@ -187,12 +197,16 @@ async fn damage_of_records_is_found() {
 async fn damage_of_mail_is_found() {
     damaged("unreadable email", &["record", "view"], async |f| {
         let (key, _) = f.email().await;
-        f.write(|batch| drop(batch.put(key, "x"))).await;
+        f.write(|batch| {
+ let _ = batch.put(key, "x");
+ }).await;
     })
     .await;
     damaged("changed octets", &["blob"], async |f| {
         let (_, record) = f.email().await;
-        f.write(|batch| drop(batch.put(keys::blob(&record.blob), "other octets")))
+        f.write(|batch| {
+ let _ = batch.put(keys::blob(&record.blob), "other octets");
+ })
             .await;
     })
     .await;
@@ -201,14 +215,18 @@ async fn damage_of_mail_is_found() {
         &["blob", "blob reference", "summary"],
         async |f| {
             let (_, record) = f.email().await;
-            f.write(|batch| drop(batch.delete(keys::blob(&record.blob))))
+            f.write(|batch| {
+ let _ = batch.delete(keys::blob(&record.blob));
+ })
                 .await;
         },
     )
     .await;
     damaged("lost summary", &["summary"], async |f| {
         let (_, record) = f.email().await;
-        f.write(|batch| drop(batch.delete(keys::summary(&record.blob))))
+        f.write(|batch| {
+ let _ = batch.delete(keys::summary(&record.blob));
+ })
             .await;
     })
     .await;
@@ -238,34 +256,44 @@ async fn damage_of_mail_is_found() {
     })
     .await;
     damaged("UID that comes again", &["uid"], async |f| {
-        f.write(|batch| drop(batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1]))))
+        f.write(|batch| {
+ let _ = batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1]));
+ })
             .await;
     })
     .await;
     damaged("one UID twice", &["uid"], async |f| {
         let (key, mut record) = f.email().await;
         record.mailboxes[0].uid = 2;
-        f.write(|batch| drop(batch.put(key, record.to_bytes())))
+        f.write(|batch| {
+ let _ = batch.put(key, record.to_bytes());
+ })
             .await;
     })
     .await;
     damaged("mailbox that isn't there", &["email", "view"], async |f| {
         let (key, mut record) = f.email().await;
         record.mailboxes[0].mailbox = 99;
-        f.write(|batch| drop(batch.put(key, record.to_bytes())))
+        f.write(|batch| {
+ let _ = batch.put(key, record.to_bytes());
+ })
             .await;
     })
     .await;
     damaged("thread that isn't there", &["thread"], async |f| {
         let (_, record) = f.email().await;
-        f.write(|batch| drop(batch.delete(keys::object(f.alice, DataType::Thread, record.thread))))
+        f.write(|batch| {
+ let _ = batch.delete(keys::object(f.alice, DataType::Thread, record.thread));
+ })
             .await;
     })
     .await;
     damaged("wrong size", &["quota"], async |f| {
         let (key, mut record) = f.email().await;
         record.size += 1;
-        f.write(|batch| drop(batch.put(key, record.to_bytes())))
+        f.write(|batch| {
+ let _ = batch.put(key, record.to_bytes());
+ })
             .await;
     })
     .await;
@@ -274,14 +302,18 @@ async fn damage_of_mail_is_found() {
 #[tokio::test]
 async fn damage_of_states_is_found() {
     damaged("gap in the log", &["log"], async |f| {
-        f.write(|batch| drop(batch.delete(keys::log(f.alice, 2))))
+        f.write(|batch| {
+ let _ = batch.delete(keys::log(f.alice, 2));
+ })
             .await;
     })
     .await;
     damaged("head that went back", &["email", "log"], async |f| {
         let mut head = f.head().await;
         head.sequence -= 1;
-        f.write(|batch| drop(batch.put(keys::head(f.alice), head.to_bytes())))
+        f.write(|batch| {
+ let _ = batch.put(keys::head(f.alice), head.to_bytes());
+ })
             .await;
     })
     .await;
@@ -295,7 +327,9 @@ async fn damage_of_states_is_found() {
     })
     .await;
     damaged("lost head", &["log"], async |f| {
-        f.write(|batch| drop(batch.delete(keys::head(f.alice))))
+        f.write(|batch| {
+ let _ = batch.delete(keys::head(f.alice));
+ })
             .await;
     })
     .await;
