@@ -43,8 +43,13 @@ struct Answer {
 
 impl Answer {
     fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}{}", self.head, String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!(
+                "{error}: {}{}",
+                self.head,
+                String::from_utf8_lossy(&self.body)
+            )
+        })
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -72,7 +77,10 @@ async fn server_with(limits: Limits) -> Server {
     })
     .await
     .unwrap();
-    let account = core.bootstrap_admin(LOGIN, Secret::from(PASSWORD)).await.unwrap();
+    let account = core
+        .bootstrap_admin(LOGIN, Secret::from(PASSWORD))
+        .await
+        .unwrap();
     let bind: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listener = Listener::bind(ListenerConfig::new("jmap", bind)).unwrap();
     let address = listener.local_address().unwrap();
@@ -105,7 +113,10 @@ impl Server {
             0 if !line.starts_with("POST") => String::new(),
             length => format!("Content-Length: {length}\r\n"),
         };
-        let head = format!("{line} HTTP/1.1\r\nHost: {}\r\n{length}{fields}\r\n", self.address);
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: {}\r\n{length}{fields}\r\n",
+            self.address
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         // The server may have answered, and closed, before it has read everything.
         let _ = stream.write_all(body).await;
@@ -116,21 +127,32 @@ impl Server {
         let fields = format!("Connection: close\r\n{fields}");
         let mut stream = self.open(line, &fields, body).await;
         let mut octets = Vec::new();
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut octets)).await.unwrap();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut octets))
+            .await
+            .unwrap();
         answer(octets)
     }
 
     /// The same with a login.
     async fn ask(&self, line: &str, fields: &str, body: &[u8]) -> Answer {
-        self.send(line, &format!("{}{fields}", authorization()), body).await
+        self.send(line, &format!("{}{fields}", authorization()), body)
+            .await
     }
 
     async fn post(&self, json: &str) -> Answer {
-        self.ask("POST /jmap/api", "Content-Type: application/json\r\n", json.as_bytes()).await
+        self.ask(
+            "POST /jmap/api",
+            "Content-Type: application/json\r\n",
+            json.as_bytes(),
+        )
+        .await
     }
 
     async fn call(&self, using: &[&str], calls: Value) -> Value {
-        let using: Vec<String> = using.iter().map(|name| format!("urn:ietf:params:jmap:{name}")).collect();
+        let using: Vec<String> = using
+            .iter()
+            .map(|name| format!("urn:ietf:params:jmap:{name}"))
+            .collect();
         let request = json!({"using": using, "methodCalls": calls});
         let answer = self.post(&request.to_string()).await;
         assert_eq!(answer.status, 200, "{}", answer.head);
@@ -156,7 +178,12 @@ async fn session() {
         let refused = server.send(&format!("GET {path}"), "", b"").await;
         assert_eq!(refused.status, 401);
         assert_eq!(refused.json()["status"], 401);
-        assert!(refused.header("www-authenticate").unwrap().starts_with("Basic "));
+        assert!(
+            refused
+                .header("www-authenticate")
+                .unwrap()
+                .starts_with("Basic ")
+        );
         let answer = server.ask(&format!("GET {path}"), "", b"").await;
         assert_eq!(answer.status, 200, "{}", answer.head);
         assert!(answer.header("cache-control").unwrap().contains("no-store"));
@@ -170,21 +197,33 @@ async fn session() {
         let websocket = &session["capabilities"]["urn:ietf:params:jmap:websocket"];
         assert_eq!(websocket["url"], format!("ws://{}/jmap/ws", server.address));
         for capability in session["primaryAccounts"].as_object().unwrap().keys() {
-            assert!(session["capabilities"].get(capability).is_some(), "{capability}");
+            assert!(
+                session["capabilities"].get(capability).is_some(),
+                "{capability}"
+            );
         }
         let echoed = server.post(r#"{"using":[],"methodCalls":[]}"#).await.json();
         assert_eq!(echoed["sessionState"], session["state"]);
     }
     let wrong = BASE64_STANDARD.encode(format!("{LOGIN}:wrong"));
     let wrong = format!("Authorization: Basic {wrong}\r\n");
-    assert_eq!(server.send("GET /jmap/session", &wrong, b"").await.status, 401);
+    assert_eq!(
+        server.send("GET /jmap/session", &wrong, b"").await.status,
+        401
+    );
     let wrong = "Authorization: Bearer nonsense\r\n";
-    assert_eq!(server.send("GET /jmap/session", wrong, b"").await.status, 401);
+    assert_eq!(
+        server.send("GET /jmap/session", wrong, b"").await.status,
+        401
+    );
 }
 
 #[tokio::test]
 async fn request_level_errors() {
-    let limits = Limits { max_size_request: 300_000, ..Limits::default() };
+    let limits = Limits {
+        max_size_request: 300_000,
+        ..Limits::default()
+    };
     let server = server_with(limits).await;
     let calls = |count: usize| {
         let calls = vec![r#"["Core/echo",{},"0"]"#; count].join(",");
@@ -204,10 +243,16 @@ async fn request_level_errors() {
         (" ".repeat(300_001), Some(("limit", "maxSizeRequest"))),
         ("".into(), Some(("notJSON", ""))),
         ("{".into(), Some(("notJSON", ""))),
-        (r#"{"using":[],"using":[],"methodCalls":[]}"#.into(), Some(("notJSON", ""))),
+        (
+            r#"{"using":[],"using":[],"methodCalls":[]}"#.into(),
+            Some(("notJSON", "")),
+        ),
         ("{}".into(), Some(("notRequest", ""))),
         ("[]".into(), Some(("notRequest", ""))),
-        (r#"{"using":["urn:x"],"methodCalls":[]}"#.into(), Some(("unknownCapability", ""))),
+        (
+            r#"{"using":["urn:x"],"methodCalls":[]}"#.into(),
+            Some(("unknownCapability", "")),
+        ),
     ];
     for (body, expected) in rows {
         let shown: String = body.chars().take(60).collect();
@@ -217,16 +262,38 @@ async fn request_level_errors() {
             continue;
         };
         assert_eq!(answer.status, 400, "{shown}");
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json")
+        );
         let problem = answer.json();
-        assert_eq!(problem["type"], format!("urn:ietf:params:jmap:error:{kind}"), "{shown}");
+        assert_eq!(
+            problem["type"],
+            format!("urn:ietf:params:jmap:error:{kind}"),
+            "{shown}"
+        );
         assert_eq!(problem["status"], 400);
-        assert_eq!(problem["limit"].as_str().unwrap_or_default(), limit, "{shown}");
+        assert_eq!(
+            problem["limit"].as_str().unwrap_or_default(),
+            limit,
+            "{shown}"
+        );
     }
-    let wrong_type = server.ask("POST /jmap/api", "Content-Type: text/plain\r\n", b"{}").await;
-    assert_eq!(wrong_type.json()["type"], "urn:ietf:params:jmap:error:notJSON");
+    let wrong_type = server
+        .ask("POST /jmap/api", "Content-Type: text/plain\r\n", b"{}")
+        .await;
+    assert_eq!(
+        wrong_type.json()["type"],
+        "urn:ietf:params:jmap:error:notJSON"
+    );
     let invalid = b"{\"using\":[],\"methodCalls\":[],\"x\":\"\xff\"}";
-    let invalid = server.ask("POST /jmap/api", "Content-Type: application/json\r\n", invalid).await;
+    let invalid = server
+        .ask(
+            "POST /jmap/api",
+            "Content-Type: application/json\r\n",
+            invalid,
+        )
+        .await;
     assert_eq!(invalid.json()["type"], "urn:ietf:params:jmap:error:notJSON");
 }
 
@@ -256,7 +323,12 @@ async fn method_calls() {
         ["error", "unknownMethod", "f"],
         ["Core/echo", {"last": true}, "g"]
     ]);
-    for (response, expected) in responses.as_array().unwrap().iter().zip(expected.as_array().unwrap()) {
+    for (response, expected) in responses
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(expected.as_array().unwrap())
+    {
         let mut response = response.clone();
         if response[0] == "error" {
             response[1] = response[1]["type"].clone();
@@ -302,9 +374,15 @@ async fn addresses_and_cors() {
         ("POST /jmap/upload/a1", 401),
     ];
     for (line, status) in rows {
-        let answer = server.send(line, "Origin: https://app.example\r\n", b"").await;
+        let answer = server
+            .send(line, "Origin: https://app.example\r\n", b"")
+            .await;
         assert_eq!(answer.status, status, "{line}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{line}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            Some("*"),
+            "{line}"
+        );
         if status >= 400 {
             assert_eq!(answer.json()["status"], status, "{line}");
         }
@@ -319,15 +397,24 @@ async fn addresses_and_cors() {
     let long = format!("GET /jmap/session?{}", "x".repeat(9000));
     assert_eq!(server.ask(&long, "", b"").await.status, 414);
     let many: String = (0..150).map(|n| format!("X-{n}: 1\r\n")).collect();
-    assert_eq!(server.ask("GET /jmap/session", &many, b"").await.status, 431);
+    assert_eq!(
+        server.ask("GET /jmap/session", &many, b"").await.status,
+        431
+    );
     let large = format!("X: {}\r\n", "x".repeat(64 << 10));
-    assert_eq!(server.ask("GET /jmap/session", &large, b"").await.status, 431);
+    assert_eq!(
+        server.ask("GET /jmap/session", &large, b"").await.status,
+        431
+    );
 }
 
 #[tokio::test]
 async fn compression() {
     let server = server().await;
-    for (coding, magic) in [("gzip", &[0x1f, 0x8b][..]), ("zstd", &[0x28, 0xb5, 0x2f, 0xfd])] {
+    for (coding, magic) in [
+        ("gzip", &[0x1f, 0x8b][..]),
+        ("zstd", &[0x28, 0xb5, 0x2f, 0xfd]),
+    ] {
         let fields = format!("Accept-Encoding: {coding}\r\n");
         let answer = server.ask("GET /jmap/session", &fields, b"").await;
         assert_eq!(answer.header("content-encoding"), Some(coding));
@@ -335,22 +422,37 @@ async fn compression() {
         assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
     }
     let fields = "Content-Type: application/json\r\nContent-Encoding: br\r\n";
-    assert_eq!(server.ask("POST /jmap/api", fields, b"{}").await.status, 415);
+    assert_eq!(
+        server.ask("POST /jmap/api", fields, b"{}").await.status,
+        415
+    );
 }
 
 #[tokio::test]
 async fn blobs() {
     let server = server().await;
     let upload = format!("POST /jmap/upload/{}", server.account);
-    let answer = server.ask(&upload, "Content-Type: text/html; charset=utf-8\r\n", b"<b>0123456789</b>").await;
+    let answer = server
+        .ask(
+            &upload,
+            "Content-Type: text/html; charset=utf-8\r\n",
+            b"<b>0123456789</b>",
+        )
+        .await;
     assert_eq!(answer.status, 201, "{}", answer.head);
     let uploaded = answer.json();
     assert_eq!(uploaded["size"], 17);
     assert_eq!(uploaded["type"], "text/html; charset=utf-8");
     let blob = uploaded["blobId"].as_str().unwrap();
-    let address = format!("GET /jmap/download/{}/{blob}/a%20b.html?type=text%2Fhtml", server.account);
+    let address = format!(
+        "GET /jmap/download/{}/{blob}/a%20b.html?type=text%2Fhtml",
+        server.account
+    );
     let whole = server.ask(&address, "", b"").await;
-    assert_eq!((whole.status, &whole.body[..]), (200, &b"<b>0123456789</b>"[..]));
+    assert_eq!(
+        (whole.status, &whole.body[..]),
+        (200, &b"<b>0123456789</b>"[..])
+    );
     let fields = [
         ("content-type", "text/html"),
         ("content-disposition", "attachment; filename=\"a b.html\""),
@@ -365,42 +467,76 @@ async fn blobs() {
     let part = server.ask(&address, "Range: bytes=3-6\r\n", b"").await;
     assert_eq!((part.status, &part.body[..]), (206, &b"0123"[..]));
     assert_eq!(part.header("content-range"), Some("bytes 3-6/17"));
-    assert_eq!(server.ask(&address, "Range: bytes=17-\r\n", b"").await.status, 416);
-    let unchanged = server.ask(&address, &format!("If-None-Match: {etag}\r\n"), b"").await;
+    assert_eq!(
+        server
+            .ask(&address, "Range: bytes=17-\r\n", b"")
+            .await
+            .status,
+        416
+    );
+    let unchanged = server
+        .ask(&address, &format!("If-None-Match: {etag}\r\n"), b"")
+        .await;
     assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
     let other = format!("b{}", "0".repeat(64));
     let rows = [
-        (format!("GET /jmap/download/{}/{other}/x", server.account), 404),
+        (
+            format!("GET /jmap/download/{}/{other}/x", server.account),
+            404,
+        ),
         (format!("GET /jmap/download/a999/{blob}/x"), 404),
-        (format!("GET /jmap/download/{}/nonsense/x", server.account), 404),
-        (format!("GET /jmap/download/{}/{blob}/x?type=a%0d%0ab", server.account), 400),
+        (
+            format!("GET /jmap/download/{}/nonsense/x", server.account),
+            404,
+        ),
+        (
+            format!(
+                "GET /jmap/download/{}/{blob}/x?type=a%0d%0ab",
+                server.account
+            ),
+            400,
+        ),
         ("POST /jmap/upload/a999".into(), 404),
         ("POST /jmap/upload/nonsense".into(), 404),
     ];
     for (line, status) in rows {
         let answer = server.ask(&line, "", b"").await;
         assert_eq!(answer.status, status, "{line}");
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json")
+        );
     }
 }
 
 #[tokio::test]
 async fn an_upload_that_is_too_large() {
-    let limits = Limits { max_size_upload: 1000, ..Limits::default() };
+    let limits = Limits {
+        max_size_upload: 1000,
+        ..Limits::default()
+    };
     let server = server_with(limits).await;
     let upload = format!("POST /jmap/upload/{}", server.account);
     assert_eq!(server.ask(&upload, "", &[0; 1000]).await.status, 201);
     let refused = server.ask(&upload, "", &[0; 1001]).await;
-    assert_eq!((refused.status, &refused.json()["limit"]), (413, &json!("maxSizeUpload")));
+    assert_eq!(
+        (refused.status, &refused.json()["limit"]),
+        (413, &json!("maxSizeUpload"))
+    );
     // Without a length told beforehand.
-    let fields = format!("Connection: close\r\nTransfer-Encoding: chunked\r\n{}", authorization());
+    let fields = format!(
+        "Connection: close\r\nTransfer-Encoding: chunked\r\n{}",
+        authorization()
+    );
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!("{upload} HTTP/1.1\r\nHost: x\r\n{fields}\r\n3e9\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&[b'x'; 1001]).await.unwrap();
     stream.write_all(b"\r\n0\r\n\r\n").await.unwrap();
     let mut octets = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut octets)).await.unwrap();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut octets))
+        .await
+        .unwrap();
     assert_eq!(answer(octets).status, 413);
 }
 
@@ -409,7 +545,9 @@ async fn read_until(stream: &mut TcpStream, read: &mut String, wanted: &str) {
     let mut buffer = [0; 4096];
     while !read.contains(wanted) {
         let count = timeout(PATIENCE, stream.read(&mut buffer)).await;
-        let count = count.unwrap_or_else(|_| panic!("no {wanted:?} in {read:?}")).unwrap();
+        let count = count
+            .unwrap_or_else(|_| panic!("no {wanted:?} in {read:?}"))
+            .unwrap();
         assert_ne!(count, 0, "the end came before {wanted:?}: {read:?}");
         read.push_str(&String::from_utf8_lossy(&buffer[..count]));
     }
@@ -417,20 +555,35 @@ async fn read_until(stream: &mut TcpStream, read: &mut String, wanted: &str) {
 
 async fn make_mailbox(server: &Server, name: &str) {
     let calls = json!([["Mailbox/set", {"accountId": server.account, "create": {"m": {"name": name}}}, "0"]]);
-    let using: &[&str] = if offered(server, "mail").await { &["core", "mail"] } else { return };
+    let using: &[&str] = if offered(server, "mail").await {
+        &["core", "mail"]
+    } else {
+        return;
+    };
     let responses = server.call(using, calls).await;
-    assert!(responses[0][1]["created"]["m"]["id"].is_string(), "{responses}");
+    assert!(
+        responses[0][1]["created"]["m"]["id"].is_string(),
+        "{responses}"
+    );
 }
 
 async fn offered(server: &Server, name: &str) -> bool {
     let session = server.ask("GET /jmap/session", "", b"").await.json();
-    session["capabilities"].get(format!("urn:ietf:params:jmap:{name}")).is_some()
+    session["capabilities"]
+        .get(format!("urn:ietf:params:jmap:{name}"))
+        .is_some()
 }
 
 #[tokio::test]
 async fn event_source() {
     let server = server().await;
-    let refused = server.ask("GET /jmap/eventsource?types=*&closeafter=never&ping=0", "", b"").await;
+    let refused = server
+        .ask(
+            "GET /jmap/eventsource?types=*&closeafter=never&ping=0",
+            "",
+            b"",
+        )
+        .await;
     assert_eq!(refused.status, 400);
     let line = "GET /jmap/eventsource?types=Mailbox&closeafter=no&ping=0";
     let mut stream = server.open(line, &authorization(), b"").await;
@@ -443,7 +596,14 @@ async fn event_source() {
         read_until(&mut stream, &mut read, "\"Mailbox\":\"s").await;
         assert!(read.contains("event: state\n"));
         // What happens while nobody is connected is told afterwards.
-        let id = read.rsplit("id: ").next().unwrap().lines().next().unwrap().to_owned();
+        let id = read
+            .rsplit("id: ")
+            .next()
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned();
         drop(stream);
         make_mailbox(&server, "two").await;
         let fields = format!("Last-Event-ID: {id}\r\n");
@@ -458,7 +618,10 @@ async fn event_source() {
     // A stop ends the stream, and the connection with it.
     server.shutdown.request();
     let mut rest = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_end(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
     let drained = server.shutdown.drain(PATIENCE).await;
     assert_eq!(drained.aborted, 0);
 }
@@ -478,14 +641,21 @@ async fn websocket(server: &Server) -> WebSocket {
     }
     let head = answer(head);
     assert_eq!(head.status, 101, "{}", head.head);
-    assert_eq!(head.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    assert_eq!(
+        head.header("sec-websocket-accept"),
+        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    );
     assert_eq!(head.header("sec-websocket-protocol"), Some("jmap"));
     WebSocketStream::from_raw_socket(stream, Role::Client, None).await
 }
 
 async fn receive(socket: &mut WebSocket) -> Value {
     loop {
-        let message = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+        let message = timeout(PATIENCE, socket.next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
         if let Message::Text(text) = message {
             return serde_json::from_str(&text).unwrap();
         }
@@ -493,7 +663,10 @@ async fn receive(socket: &mut WebSocket) -> Value {
 }
 
 async fn say(socket: &mut WebSocket, message: Value) {
-    socket.send(Message::text(message.to_string())).await.unwrap();
+    socket
+        .send(Message::text(message.to_string()))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -505,10 +678,21 @@ async fn jmap_over_websocket() {
     let response = receive(&mut socket).await;
     assert_eq!(response["@type"], "Response");
     assert_eq!(response["requestId"], "R1");
-    assert_eq!(response["methodResponses"], json!([["Core/echo", {"x": 1}, "0"]]));
+    assert_eq!(
+        response["methodResponses"],
+        json!([["Core/echo", {"x": 1}, "0"]])
+    );
     let rows = [
-        (json!({"@type": "Request", "id": "R2", "using": ["urn:x"], "methodCalls": []}), "unknownCapability", json!("R2")),
-        (json!({"@type": "Request", "id": "R3"}), "notRequest", json!("R3")),
+        (
+            json!({"@type": "Request", "id": "R2", "using": ["urn:x"], "methodCalls": []}),
+            "unknownCapability",
+            json!("R2"),
+        ),
+        (
+            json!({"@type": "Request", "id": "R3"}),
+            "notRequest",
+            json!("R3"),
+        ),
         (json!({"@type": "Nonsense"}), "notRequest", Value::Null),
     ];
     for (message, kind, id) in rows {
@@ -519,11 +703,22 @@ async fn jmap_over_websocket() {
         assert_eq!(error["type"], format!("urn:ietf:params:jmap:error:{kind}"));
     }
     socket.send(Message::text("{")).await.unwrap();
-    assert_eq!(receive(&mut socket).await["type"], "urn:ietf:params:jmap:error:notJSON");
+    assert_eq!(
+        receive(&mut socket).await["type"],
+        "urn:ietf:params:jmap:error:notJSON"
+    );
     if offered(&server, "mail").await {
-        say(&mut socket, json!({"@type": "WebSocketPushEnable", "dataTypes": ["Mailbox"]})).await;
+        say(
+            &mut socket,
+            json!({"@type": "WebSocketPushEnable", "dataTypes": ["Mailbox"]}),
+        )
+        .await;
         // The answer to a request shows that the message before it was read.
-        say(&mut socket, json!({"@type": "Request", "using": [], "methodCalls": []})).await;
+        say(
+            &mut socket,
+            json!({"@type": "Request", "using": [], "methodCalls": []}),
+        )
+        .await;
         receive(&mut socket).await;
         make_mailbox(&server, "one").await;
         let change = receive(&mut socket).await;
@@ -557,11 +752,16 @@ async fn websockets_that_are_refused() {
     ];
     for (name, value, status) in rows {
         let others = good.iter().filter(|(field, _)| *field != name);
-        let mut fields: String = others.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let mut fields: String = others
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
         fields.push_str(&format!("{name}: {value}\r\n{}", authorization()));
         let mut stream = server.open("GET /jmap/ws", &fields, b"").await;
         let mut read = String::new();
         read_until(&mut stream, &mut read, "\r\n\r\n").await;
-        assert!(read.starts_with(&format!("HTTP/1.1 {status}")), "{name}: {read}");
+        assert!(
+            read.starts_with(&format!("HTTP/1.1 {status}")),
+            "{name}: {read}"
+        );
     }
 }
