@@ -46,6 +46,7 @@ impl Home {
     pub fn new() -> Home {
         let folder = tempfile::Builder::new().prefix("posthorn-e2e-").tempdir();
         let folder = folder.expect("a temporary folder can't be made");
+        fs::create_dir(folder.path().join("data")).expect("the data folder can't be made");
         Home {
             data: folder.path().join("data"),
             folder,
