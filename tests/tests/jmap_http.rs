@@ -68,6 +68,7 @@ async fn server_with(limits: Limits) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
     let core = Core::open(Parts {
+        push: Default::default(),
         engine: MemoryEngine::new(),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),

@@ -291,6 +291,7 @@ async fn open(
     index: &Arc<SearchIndex>,
 ) -> Result<Core, store::Error> {
     let parts = Parts {
+        push: Default::default(),
         engine: engine.clone(),
         clock: clock.clone(),
         rng: rng.clone(),
