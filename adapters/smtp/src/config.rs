@@ -83,7 +83,7 @@ impl Default for Limits {
             size_max: 50 << 20,
             discard_max: 50 << 20,
             recipients_max: 1000,
-            transactions_max: 500,
+            transactions_max: 10_000,
             bad_commands_max: 20,
             idle_commands_max: 100,
             refused_recipients_max: 100,
