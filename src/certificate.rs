@@ -45,7 +45,12 @@ fn self_signed_files(folder: &Folder, hostname: &str) -> (std::path::PathBuf, st
     (file("crt"), file("key"))
 }
 
-fn make(folder: &Path, certificate: &Path, key: &Path, hostname: &str) -> Result<(), CertificateError> {
+fn make(
+    folder: &Path,
+    certificate: &Path,
+    key: &Path,
+    hostname: &str,
+) -> Result<(), CertificateError> {
     let mut names = vec![hostname.to_owned()];
     if hostname == "localhost" {
         names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
@@ -69,7 +74,11 @@ fn make(folder: &Path, certificate: &Path, key: &Path, hostname: &str) -> Result
 fn write(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     let _ = fs::remove_file(&unfinished);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&unfinished)?;
     file.write_all(octets)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)

@@ -40,15 +40,23 @@ impl Folder {
 /// Why the data folder can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    #[error("there is no data folder {0}; start the server with `posthorn serve`, or name the folder with --data")]
+    #[error(
+        "there is no data folder {0}; start the server with `posthorn serve`, or name the folder with --data"
+    )]
     Missing(PathBuf),
-    #[error("{0} is not a folder; name the data folder with --data, or with `data` in the configuration")]
+    #[error(
+        "{0} is not a folder; name the data folder with --data, or with `data` in the configuration"
+    )]
     NotAFolder(PathBuf),
-    #[error("the data folder {0} can't be written: {1}; check its owner and permissions, and that the disk isn't read-only")]
+    #[error(
+        "the data folder {0} can't be written: {1}; check its owner and permissions, and that the disk isn't read-only"
+    )]
     ReadOnly(PathBuf, io::Error),
     #[error("the data folder {0} can't be used: {1}")]
     Io(PathBuf, io::Error),
-    #[error("the data folder {0} is in use by another process, and no server takes commands there; stop that process first")]
+    #[error(
+        "the data folder {0} is in use by another process, and no server takes commands there; stop that process first"
+    )]
     Locked(PathBuf),
     #[error("the data folder {0} can't be opened: {1}")]
     Newer(PathBuf, store::Error),
@@ -64,7 +72,10 @@ impl Folder {
     /// Makes the folder when it isn't there, for its owner alone.
     pub fn make(path: &Path) -> Result<Folder, FolderError> {
         if !path.exists() {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+            let made = fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path);
             made.map_err(|error| not_writable(path, error))?;
         }
         Folder::open(path)
@@ -86,7 +97,9 @@ impl Folder {
             tracing::debug!(folder = %path.display(), "the data folder is open to other users of the machine");
         }
         let probe = path.join(".writable");
-        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|error| not_writable(path, error))?;
+        fs::write(&probe, b"")
+            .and_then(|()| fs::remove_file(&probe))
+            .map_err(|error| not_writable(path, error))?;
         Ok(Folder(path.to_owned()))
     }
 
@@ -94,8 +107,12 @@ impl Folder {
     pub fn engine_error(&self, error: EngineError) -> FolderError {
         match error {
             EngineError::Locked(_) => FolderError::Locked(self.0.clone()),
-            EngineError::Full(why) => FolderError::ReadOnly(self.0.clone(), io::Error::other(why.to_string())),
-            EngineError::Corrupt(_) | EngineError::Io(_) => FolderError::Database(self.0.clone(), error),
+            EngineError::Full(why) => {
+                FolderError::ReadOnly(self.0.clone(), io::Error::other(why.to_string()))
+            }
+            EngineError::Corrupt(_) | EngineError::Io(_) => {
+                FolderError::Database(self.0.clone(), error)
+            }
         }
     }
 
@@ -103,7 +120,9 @@ impl Folder {
         match error {
             store::Error::NewerFormat { .. } => FolderError::Newer(self.0.clone(), error),
             store::Error::Engine(error) => self.engine_error(error),
-            store::Error::Conflict | store::Error::Corrupt { .. } => FolderError::Store(self.0.clone(), error),
+            store::Error::Conflict | store::Error::Corrupt { .. } => {
+                FolderError::Store(self.0.clone(), error)
+            }
         }
     }
 }
@@ -113,7 +132,9 @@ fn not_writable(path: &Path, error: io::Error) -> FolderError {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             FolderError::ReadOnly(path.to_owned(), error)
         }
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => FolderError::NotAFolder(path.to_owned()),
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            FolderError::NotAFolder(path.to_owned())
+        }
         _ => FolderError::Io(path.to_owned(), error),
     }
 }

@@ -16,10 +16,12 @@ pub fn start(log: &Log) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // What libraries say below a warning is for those who ask for it.
-    let libraries = level.into_level().map_or(LevelFilter::OFF, |level| match level {
-        tracing::Level::DEBUG | tracing::Level::INFO => LevelFilter::WARN,
-        other => other.into(),
-    });
+    let libraries = level
+        .into_level()
+        .map_or(LevelFilter::OFF, |level| match level {
+            tracing::Level::DEBUG | tracing::Level::INFO => LevelFilter::WARN,
+            other => other.into(),
+        });
     let filter = tracing_subscriber::filter::Targets::new()
         .with_targets(OURS.iter().map(|target| (*target, level)))
         .with_default(libraries);
@@ -27,9 +29,15 @@ pub fn start(log: &Log) {
     let lines = fmt::layer().with_writer(std::io::stderr);
     // A second call, as in tests, changes nothing.
     let _ = match log.format {
-        LogFormat::Text => registry.with(lines.with_ansi(is_terminal()).with_filter(filter)).try_init(),
+        LogFormat::Text => registry
+            .with(lines.with_ansi(is_terminal()).with_filter(filter))
+            .try_init(),
         LogFormat::Json => {
-            let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let json = lines
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false);
             registry.with(json.with_filter(filter)).try_init()
         }
     };

@@ -7,8 +7,8 @@ mod cli;
 mod config;
 mod folder;
 mod log;
-mod mail_backend;
 mod metrics;
+mod push_transport;
 mod wire;
 
 use std::process::ExitCode;

@@ -12,7 +12,12 @@ use jmap_core::Core;
 use net::{Admission, listener::Counters};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::{ConstCounter, Counter}, family::Family, gauge::{ConstGauge, Gauge}, info::Info},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        info::Info,
+    },
     registry::{Registry, Unit},
 };
 
@@ -40,7 +45,10 @@ struct Refused {
 impl Sources {
     /// Connections that are open.
     pub fn connections(&self) -> u64 {
-        self.admissions.iter().map(|(_, admission)| admission.counters().open as u64).sum()
+        self.admissions
+            .iter()
+            .map(|(_, admission)| admission.counters().open as u64)
+            .sum()
     }
 
     /// The text, as of now.
@@ -62,7 +70,9 @@ impl Sources {
         let refused: Family<Refused, Counter> = Family::default();
         for (listener, admission) in &self.admissions {
             let counters: Counters = admission.counters();
-            let of = OfListener { listener: listener.clone() };
+            let of = OfListener {
+                listener: listener.clone(),
+            };
             open.get_or_create(&of).set(as_gauge(counters.open as u64));
             admitted.get_or_create(&of).inc_by(counters.admitted);
             let reasons = [
@@ -71,42 +81,97 @@ impl Sources {
                 ("rate", counters.refused_rate),
             ];
             for (reason, count) in reasons {
-                let why = Refused { listener: listener.clone(), reason };
+                let why = Refused {
+                    listener: listener.clone(),
+                    reason,
+                };
                 refused.get_or_create(&why).inc_by(count);
             }
         }
         registry.register("connections", "Connections that are open", open);
-        registry.register("connections_admitted", "Connections that were let in", admitted);
-        registry.register("connections_refused", "Connections that were sent away", refused);
+        registry.register(
+            "connections_admitted",
+            "Connections that were let in",
+            admitted,
+        );
+        registry.register(
+            "connections_refused",
+            "Connections that were sent away",
+            refused,
+        );
     }
 
     fn core_metrics(&self, registry: &mut Registry) {
         let gauges = self.core.gauges();
         let metrics = &self.core.metrics;
         let now = [
-            ("accounts_in_memory", "Accounts that are in memory", gauges.accounts as u64),
-            ("views_in_memory", "Accounts whose mail view is in memory", gauges.views as u64),
-            ("search_pending_accounts", "Accounts whose search index is behind", gauges.search_pending as u64),
+            (
+                "accounts_in_memory",
+                "Accounts that are in memory",
+                gauges.accounts as u64,
+            ),
+            (
+                "views_in_memory",
+                "Accounts whose mail view is in memory",
+                gauges.views as u64,
+            ),
+            (
+                "search_pending_accounts",
+                "Accounts whose search index is behind",
+                gauges.search_pending as u64,
+            ),
         ];
         for (name, help, value) in now {
             registry.register(name, help, ConstGauge::new(as_gauge(value)));
         }
         let octets = [
-            ("views", "Memory of the mail views (estimated)", gauges.view_octets as u64),
+            (
+                "views",
+                "Memory of the mail views (estimated)",
+                gauges.view_octets as u64,
+            ),
             ("resident", "Memory of the process", resident_octets()),
-            ("disk", "What the database takes on disk", self.disk_octets.load(Ordering::Relaxed)),
+            (
+                "disk",
+                "What the database takes on disk",
+                self.disk_octets.load(Ordering::Relaxed),
+            ),
         ];
         for (name, help, value) in octets {
             registry.register_with_unit(name, help, Unit::Bytes, ConstGauge::new(as_gauge(value)));
         }
         let counted = [
-            ("messages_received", "Messages that came in whole", &metrics.messages_received),
-            ("received_octets", "Octets of those messages", &metrics.octets_received),
-            ("deliveries", "Recipients that a message was kept for", &metrics.deliveries),
-            ("deliveries_refused", "Recipients that a message was not kept for", &metrics.deliveries_refused),
+            (
+                "messages_received",
+                "Messages that came in whole",
+                &metrics.messages_received,
+            ),
+            (
+                "received_octets",
+                "Octets of those messages",
+                &metrics.octets_received,
+            ),
+            (
+                "deliveries",
+                "Recipients that a message was kept for",
+                &metrics.deliveries,
+            ),
+            (
+                "deliveries_refused",
+                "Recipients that a message was not kept for",
+                &metrics.deliveries_refused,
+            ),
             ("logins", "Logins", &metrics.logins),
-            ("logins_failed", "Logins that were refused", &metrics.logins_failed),
-            ("work_failures", "Rounds of background work that failed", &metrics.work_failures),
+            (
+                "logins_failed",
+                "Logins that were refused",
+                &metrics.logins_failed,
+            ),
+            (
+                "work_failures",
+                "Rounds of background work that failed",
+                &metrics.work_failures,
+            ),
         ];
         for (name, help, counter) in counted {
             registry.register(name, help, ConstCounter::new(counter.get()));

@@ -17,6 +17,7 @@ use jmap::Jmap;
 use jmap_core::{
     Core, Parts,
     clock::{Clock, SystemClock},
+    push::{PushConfig, PushTransport, crypto::EndpointPolicy},
     rng::{Rng, SystemRng},
 };
 use net::{
@@ -40,8 +41,8 @@ use crate::{
         values::{Listen, Rate, networks},
     },
     folder::{Folder, FolderError},
-    mail_backend::MailBackend,
     metrics::Sources,
+    push_transport::HttpPushTransport,
 };
 
 /// Time that connections get to finish when the server is told to stop.
@@ -83,9 +84,12 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         write_buffer_octets: config.store.write_buffer.as_usize(),
         ..RocksOptions::default()
     };
-    let engine = RocksEngine::open(folder.database(), &options).map_err(|error| folder.engine_error(error))?;
+    let engine = RocksEngine::open(folder.database(), &options)
+        .map_err(|error| folder.engine_error(error))?;
     // Before the search index is touched, which a newer version may have written as well.
-    store::format::open(&engine).await.map_err(|error| folder.store_error(error))?;
+    store::format::open(&engine)
+        .await
+        .map_err(|error| folder.store_error(error))?;
     let options = SearchOptions {
         shards: config.search.shards,
         writer_memory_octets: config.search.writer_memory.as_usize(),
@@ -99,8 +103,26 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         limits: config.limits.core(),
         hostname: config.hostname.0.clone(),
         search: Arc::new(search),
+        push: push(),
     };
-    Core::open(parts).await.map_err(|error| folder.store_error(error))
+    Core::open(parts)
+        .await
+        .map_err(|error| folder.store_error(error))
+}
+
+/// Pushes go over HTTP; a system without resolver or certificates does without.
+fn push() -> PushConfig {
+    let transport = match HttpPushTransport::new(EndpointPolicy::Public) {
+        Ok(transport) => Some(Arc::new(transport) as Arc<dyn PushTransport>),
+        Err(error) => {
+            tracing::warn!(%error, "push subscriptions can't be made");
+            None
+        }
+    };
+    PushConfig {
+        transport,
+        ..PushConfig::default()
+    }
 }
 
 /// The one clock of the process.
@@ -141,7 +163,9 @@ impl Server {
                 socket.admission = admission.clone();
                 socket.proxies = plan.proxies.clone();
                 match plan.service {
-                    Service::Smtp | Service::Submission | Service::Lmtp => socket.goodbye = smtp::goodbye(),
+                    Service::Smtp | Service::Submission | Service::Lmtp => {
+                        socket.goodbye = smtp::goodbye()
+                    }
                     Service::Submissions => socket.tls = Some(tls.clone()),
                     Service::Https => socket.tls = Some(web_tls.clone()),
                     Service::Http => {}
@@ -150,9 +174,21 @@ impl Server {
             }
         }
         let control = control::bind(&folder.control_socket())?;
-        let sources = Sources { core: core.clone(), admissions, disk_octets: Arc::new(AtomicU64::new(0)) };
+        let sources = Sources {
+            core: core.clone(),
+            admissions,
+            disk_octets: Arc::new(AtomicU64::new(0)),
+        };
         let view_octets_max = config.limits.max_memory_views.as_usize();
-        Ok(Server { core, listening, control, sources, config: config.clone(), tls, view_octets_max })
+        Ok(Server {
+            core,
+            listening,
+            control,
+            sources,
+            config: config.clone(),
+            tls,
+            view_octets_max,
+        })
     }
 
     /// Serves until a signal tells it to stop.
@@ -171,7 +207,9 @@ impl Server {
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
             let shutdown = shutdown.clone();
             let task = match mail(service) {
-                Some(config) => tokio::spawn(smtp::serve(listener, shutdown, MailBackend(self.core.clone()), config)),
+                Some(config) => {
+                    tokio::spawn(smtp::serve(listener, shutdown, self.core.clone(), config))
+                }
                 None => {
                     let jmap = jmap.clone();
                     tokio::spawn(async move { jmap.serve(listener, shutdown).await })
@@ -185,7 +223,11 @@ impl Server {
             clock: clock(),
             connections: Some(Arc::new(move || sources.connections())),
         };
-        accepting.push(tokio::spawn(control::serve(self.control, target, shutdown.clone())));
+        accepting.push(tokio::spawn(control::serve(
+            self.control,
+            target,
+            shutdown.clone(),
+        )));
         drop((mail, jmap, self.sources));
         stop(signals, shutdown, accepting, workers.into()).await;
         Ok(())
@@ -193,14 +235,21 @@ impl Server {
 
     /// The configuration of a mail listener; `None` for the others.
     fn mail(&self) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
-        let budget = smtp::Budget::new(self.config.limits.max_memory_receiving.0, smtp::budget::IN_FLIGHT_WAIT);
+        let budget = smtp::Budget::new(
+            self.config.limits.max_memory_receiving.0,
+            smtp::budget::IN_FLIGHT_WAIT,
+        );
         let (config, tls) = (self.config.clone(), self.tls.clone());
         move |service| {
             let (settings, mode) = (config.mail(service)?, mode_of(service)?);
-            let mut of = smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
+            let mut of =
+                smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
             of.tls = (service != Service::Submissions).then(|| tls.clone());
             of.limits = mail_limits(&config, settings);
-            of.timeouts.command = LinePace { idle: settings.idle_timeout.0, ..of.timeouts.command };
+            of.timeouts.command = LinePace {
+                idle: settings.idle_timeout.0,
+                ..of.timeouts.command
+            };
             Some(of)
         }
     }
@@ -216,6 +265,10 @@ impl Server {
                 PlaintextLogins::Loopback => jmap::PlaintextLogins::Loopback,
                 PlaintextLogins::Anywhere => jmap::PlaintextLogins::Anywhere,
             },
+            application_server_key: self
+ .core
+ .can_push()
+ .then(|| self.core.vapid_public_key().to_owned()),
             metrics: Some(Arc::new(move || sources.text())),
             metrics_networks: networks(&self.config.metrics.networks),
             ..jmap::Config::default()
@@ -275,7 +328,12 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
             service,
             name,
             listen: of.listen.as_deref().unwrap_or_default(),
-            limits: limits(of.connections, of.connections_per_client, of.connection_rate, &of.exempt),
+            limits: limits(
+                of.connections,
+                of.connections_per_client,
+                of.connection_rate,
+                &of.exempt,
+            ),
             proxies: networks(&of.proxies),
         });
     }
@@ -284,14 +342,24 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
         service: Service::Http,
         name: "http",
         listen: http.listen.as_deref().unwrap_or_default(),
-        limits: limits(http.connections, http.connections_per_client, http.connection_rate, &http.exempt),
+        limits: limits(
+            http.connections,
+            http.connections_per_client,
+            http.connection_rate,
+            &http.exempt,
+        ),
         proxies: Vec::new(),
     });
     plans.push(Plan {
         service: Service::Https,
         name: "https",
         listen: https.listen.as_deref().unwrap_or_default(),
-        limits: limits(https.connections, https.connections_per_client, https.connection_rate, &https.exempt),
+        limits: limits(
+            https.connections,
+            https.connections_per_client,
+            https.connection_rate,
+            &https.exempt,
+        ),
         proxies: Vec::new(),
     });
     plans
@@ -300,7 +368,10 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
 fn bind_of(place: &Listen) -> Bind {
     match place {
         Listen::Tcp(address) => (*address).into(),
-        Listen::Unix(path) => Bind::Unix { path: path.clone(), mode: SOCKET_MODE },
+        Listen::Unix(path) => Bind::Unix {
+            path: path.clone(),
+            mode: SOCKET_MODE,
+        },
     }
 }
 
@@ -338,13 +409,24 @@ impl Signals {
 }
 
 /// Waits for a signal, then for everything to end.
-async fn stop(mut signals: Signals, shutdown: Shutdown, accepting: Vec<JoinHandle<()>>, workers: Vec<JoinHandle<()>>) {
+async fn stop(
+    mut signals: Signals,
+    shutdown: Shutdown,
+    accepting: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+) {
     signals.next().await;
-    tracing::info!("stopping: connections get {} s to finish", DRAIN_TIME.as_secs());
+    tracing::info!(
+        "stopping: connections get {} s to finish",
+        DRAIN_TIME.as_secs()
+    );
     let orderly = async {
         let drained = shutdown.drain(DRAIN_TIME).await;
         if drained.aborted > 0 {
-            tracing::warn!(connections = drained.aborted, "some connections didn't finish in time");
+            tracing::warn!(
+                connections = drained.aborted,
+                "some connections didn't finish in time"
+            );
         }
         for task in accepting {
             let _ = task.await;

@@ -10,7 +10,7 @@ use jmap_core::{
     inproc::deliver::Inbound, rng::SystemRng,
 };
 use store::{
-    engine::rocks::{RocksEngine, RocksOptions},
+    engine::{RocksEngine, RocksOptions},
     search::{SearchIndex, SearchOptions},
 };
 
@@ -74,6 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         limits: Limits::default(),
         hostname: "bench.example".into(),
         search: Arc::new(search),
+        push: Default::default(),
     })
     .await?;
     let server = Caller::server();

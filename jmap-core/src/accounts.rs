@@ -168,7 +168,10 @@ impl Accounts {
     /// How many accounts and views there are in memory.
     pub fn gauges(&self) -> Gauges {
         let handles: Vec<Arc<AccountHandle>> = self.handles.lock().values().cloned().collect();
-        let mut gauges = Gauges { accounts: handles.len(), ..Gauges::default() };
+        let mut gauges = Gauges {
+            accounts: handles.len(),
+            ..Gauges::default()
+        };
         for handle in handles {
             if let Some(view) = handle.loaded_view() {
                 gauges.views += 1;

@@ -23,6 +23,7 @@ use crate::{
     limits::Limits,
     mail::search::Search,
     metrics::Metrics,
+    push::{Push, PushConfig},
     rng::Rng,
 };
 
@@ -39,6 +40,7 @@ pub struct Parts {
     /// The name that the server goes by in what it writes into mail.
     pub hostname: String,
     pub search: Arc<SearchIndex>,
+    pub push: PushConfig,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,7 @@ pub struct Inner {
     pub(crate) bus: Arc<Bus>,
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
+    pub(crate) push: Arc<Push>,
     pub metrics: Metrics,
     pub(crate) queue: Queue,
 }
@@ -110,6 +113,8 @@ impl Core {
         let directory = Directory::new(&parts.rng, &parts.clock);
         let search = Search::open(parts.search, parts.engine.clone()).await?;
         bus.watch(search.clone());
+        let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;
+        bus.watch(push.clone());
         let queue = Queue::new(&*parts.rng);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
@@ -121,6 +126,7 @@ impl Core {
             bus,
             directory,
             search,
+            push,
             metrics: Metrics::default(),
             queue,
         })))

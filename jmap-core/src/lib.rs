@@ -19,14 +19,11 @@ pub mod limits;
 pub mod mail;
 pub mod metrics;
 pub mod object;
-pub mod push {
-    //! Push notifications (RFC 8620 §7.2).
-    pub mod crypto;
-}
+pub mod push;
 pub mod quota;
 pub mod rng;
-pub mod work;
 mod states;
+pub mod work;
 
 pub use self::core::{Context, Core, Handle, Parts};
 pub use caller::{Caller, Role};

@@ -63,10 +63,14 @@ pub enum Verb {
 #[derive(Debug, Subcommand)]
 pub enum DomainVerb {
     /// Keeps mail for a domain from now on
-    Add { name: String },
+    Add {
+        name: String,
+    },
     List,
     /// Keeps no mail for a domain any more; it must have no addresses
-    Remove { name: String },
+    Remove {
+        name: String,
+    },
     /// Changes a domain
     Set(DomainSet),
 }
@@ -98,7 +102,9 @@ pub enum AccountVerb {
         id: bool,
     },
     /// Removes an account and everything in it, for good
-    Remove { name: String },
+    Remove {
+        name: String,
+    },
     /// Changes a password; asks for it
     Password {
         name: String,
@@ -107,12 +113,22 @@ pub enum AccountVerb {
         password_stdin: bool,
     },
     /// Lets an account log in by another name
-    Rename { name: String, new_name: String },
+    Rename {
+        name: String,
+        new_name: String,
+    },
     /// Changes the description, such as the person's name
-    Describe { name: String, description: String },
-    Enable { name: String },
+    Describe {
+        name: String,
+        description: String,
+    },
+    Enable {
+        name: String,
+    },
     /// Neither logs in nor gets mail any more
-    Disable { name: String },
+    Disable {
+        name: String,
+    },
     Role {
         name: String,
         role: Role,
@@ -162,11 +178,15 @@ pub enum GroupVerb {
         #[arg(long, default_value = "")]
         description: String,
     },
-    Members { group: String },
+    Members {
+        group: String,
+    },
     #[command(subcommand)]
     Member(MemberVerb),
     /// Removes a group and everything in it, for good
-    Remove { group: String },
+    Remove {
+        group: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -177,12 +197,17 @@ pub enum MemberVerb {
 
 #[derive(Debug, Subcommand)]
 pub enum CredentialVerb {
-    List { account: String },
+    List {
+        account: String,
+    },
     /// Makes a password for one device, and prints it once
     AppPassword(Issue),
     /// Makes a bearer token, and prints it once
     Token(Issue),
-    Revoke { account: String, number: u64 },
+    Revoke {
+        account: String,
+        number: u64,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -207,7 +232,9 @@ fn parse_quota(text: &str) -> Result<Quota, String> {
         "default" => Ok(Quota::Default),
         "unlimited" => Ok(Quota::Unlimited),
         size => match size.parse::<Octets>()? {
-            Octets(0) => Err("a quota of nothing is none; write `unlimited`, or disable the account".to_owned()),
+            Octets(0) => Err(
+                "a quota of nothing is none; write `unlimited`, or disable the account".to_owned(),
+            ),
             Octets(octets) => Ok(Quota::Octets(octets)),
         },
     }
@@ -263,7 +290,11 @@ fn change(set: Option<String>, clear: bool) -> Change<String> {
 }
 
 fn from(stdin: bool) -> PasswordFrom {
-    if stdin { PasswordFrom::Stdin } else { PasswordFrom::Prompt }
+    if stdin {
+        PasswordFrom::Stdin
+    } else {
+        PasswordFrom::Prompt
+    }
 }
 
 impl AccountVerb {
@@ -276,24 +307,40 @@ impl AccountVerb {
                 },
                 name: add.name,
                 kind: Kind::Person,
-                role: if add.admin { Role::Administrator } else { Role::User },
+                role: if add.admin {
+                    Role::Administrator
+                } else {
+                    Role::User
+                },
                 description: add.description,
                 quota: add.quota,
             }),
             AccountVerb::List => Command::AccountList,
             AccountVerb::Show { name, id: _ } => Command::AccountShow { name },
             AccountVerb::Remove { name } => Command::AccountRemove { name },
-            AccountVerb::Password { name, password_stdin } => {
-                Command::AccountPassword { name, password: password(from(password_stdin))? }
-            }
+            AccountVerb::Password {
+                name,
+                password_stdin,
+            } => Command::AccountPassword {
+                name,
+                password: password(from(password_stdin))?,
+            },
             AccountVerb::Rename { name, new_name } => Command::AccountRename { name, new_name },
-            AccountVerb::Describe { name, description } => Command::AccountDescribe { name, description },
+            AccountVerb::Describe { name, description } => {
+                Command::AccountDescribe { name, description }
+            }
             AccountVerb::Enable { name } => Command::AccountEnable { name },
             AccountVerb::Disable { name } => Command::AccountDisable { name },
             AccountVerb::Role { name, role } => Command::AccountRole { name, role },
             AccountVerb::Quota { name, quota } => Command::AccountQuota { name, quota },
-            AccountVerb::Alias(AliasVerb::Add { account, address }) => Command::AliasAdd { name: account, address },
-            AccountVerb::Alias(AliasVerb::Remove { account, address }) => Command::AliasRemove { name: account, address },
+            AccountVerb::Alias(AliasVerb::Add { account, address }) => Command::AliasAdd {
+                name: account,
+                address,
+            },
+            AccountVerb::Alias(AliasVerb::Remove { account, address }) => Command::AliasRemove {
+                name: account,
+                address,
+            },
         })
     }
 }
@@ -310,8 +357,14 @@ impl GroupVerb {
                 password: None,
             }),
             GroupVerb::Members { group } => Command::Members { group },
-            GroupVerb::Member(MemberVerb::Add { group, account }) => Command::MemberAdd { group, member: account },
-            GroupVerb::Member(MemberVerb::Remove { group, account }) => Command::MemberRemove { group, member: account },
+            GroupVerb::Member(MemberVerb::Add { group, account }) => Command::MemberAdd {
+                group,
+                member: account,
+            },
+            GroupVerb::Member(MemberVerb::Remove { group, account }) => Command::MemberRemove {
+                group,
+                member: account,
+            },
             GroupVerb::Remove { group } => Command::AccountRemove { name: group },
         }
     }
@@ -329,7 +382,10 @@ impl CredentialVerb {
             CredentialVerb::List { account } => Command::CredentialList { name: account },
             CredentialVerb::AppPassword(issue) => add(issue, CredentialKind::AppPassword),
             CredentialVerb::Token(issue) => add(issue, CredentialKind::Token),
-            CredentialVerb::Revoke { account, number } => Command::CredentialRevoke { name: account, number },
+            CredentialVerb::Revoke { account, number } => Command::CredentialRevoke {
+                name: account,
+                number,
+            },
         }
     }
 }

@@ -8,32 +8,93 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// A command. Accounts and groups are named by their login name or by an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+#[serde(
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    deny_unknown_fields
+)]
 pub enum Command {
-    DomainAdd { name: String },
+    DomainAdd {
+        name: String,
+    },
     DomainList,
-    DomainRemove { name: String },
-    DomainSet { name: String, catch_all: Change<String>, alias_of: Change<String> },
+    DomainRemove {
+        name: String,
+    },
+    DomainSet {
+        name: String,
+        catch_all: Change<String>,
+        alias_of: Change<String>,
+    },
     AccountAdd(NewAccount),
     AccountList,
-    AccountShow { name: String },
-    AccountRemove { name: String },
-    AccountPassword { name: String, password: Password },
-    AccountRename { name: String, new_name: String },
-    AccountDescribe { name: String, description: String },
-    AccountEnable { name: String },
-    AccountDisable { name: String },
-    AccountRole { name: String, role: Role },
-    AccountQuota { name: String, quota: Quota },
-    AliasAdd { name: String, address: String },
-    AliasRemove { name: String, address: String },
-    Members { group: String },
-    MemberAdd { group: String, member: String },
-    MemberRemove { group: String, member: String },
-    CredentialList { name: String },
-    CredentialAdd { name: String, kind: CredentialKind, description: String, expires_seconds: Option<u64> },
-    CredentialRevoke { name: String, number: u64 },
-    Check { fast: bool },
+    AccountShow {
+        name: String,
+    },
+    AccountRemove {
+        name: String,
+    },
+    AccountPassword {
+        name: String,
+        password: Password,
+    },
+    AccountRename {
+        name: String,
+        new_name: String,
+    },
+    AccountDescribe {
+        name: String,
+        description: String,
+    },
+    AccountEnable {
+        name: String,
+    },
+    AccountDisable {
+        name: String,
+    },
+    AccountRole {
+        name: String,
+        role: Role,
+    },
+    AccountQuota {
+        name: String,
+        quota: Quota,
+    },
+    AliasAdd {
+        name: String,
+        address: String,
+    },
+    AliasRemove {
+        name: String,
+        address: String,
+    },
+    Members {
+        group: String,
+    },
+    MemberAdd {
+        group: String,
+        member: String,
+    },
+    MemberRemove {
+        group: String,
+        member: String,
+    },
+    CredentialList {
+        name: String,
+    },
+    CredentialAdd {
+        name: String,
+        kind: CredentialKind,
+        description: String,
+        expires_seconds: Option<u64>,
+    },
+    CredentialRevoke {
+        name: String,
+        number: u64,
+    },
+    Check {
+        fast: bool,
+    },
     SearchRebuild,
     Status,
 }

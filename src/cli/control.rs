@@ -41,7 +41,10 @@ enum Reply {
 
 /// Opens the socket of a server.
 pub fn bind(path: &Path) -> Result<Listener, net::listener::BindError> {
-    let place = Bind::Unix { path: path.to_owned(), mode: 0o600 };
+    let place = Bind::Unix {
+        path: path.to_owned(),
+        mode: 0o600,
+    };
     Listener::bind(ListenerConfig::new("control", place))
 }
 
@@ -66,11 +69,16 @@ pub async fn serve(listener: Listener, target: Target, shutdown: Shutdown) {
 /// Whether the peer is root, or the user that this process runs as.
 fn is_us(stream: &UnixStream) -> bool {
     let us = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == us || peer.uid() == 0)
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == us || peer.uid() == 0)
 }
 
 /// One command.
-pub async fn session(stream: impl AsyncRead + AsyncWrite + Unpin, target: &Target) -> io::Result<()> {
+pub async fn session(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    target: &Target,
+) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let read = read_line(&mut stream, COMMAND_OCTETS_MAX);
     let line = match tokio::time::timeout(COMMAND_TIMEOUT, read).await {
@@ -106,12 +114,18 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), reply: &impl Serialize) -
 }
 
 /// A line without its end; an error when it is longer than `octets_max` or isn't whole.
-async fn read_line(stream: &mut (impl AsyncBufReadExt + Unpin), octets_max: u64) -> io::Result<Vec<u8>> {
+async fn read_line(
+    stream: &mut (impl AsyncBufReadExt + Unpin),
+    octets_max: u64,
+) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     stream.take(octets_max).read_until(b'\n', &mut line).await?;
     match line.pop() {
         Some(b'\n') => Ok(line),
-        _ if line.len() as u64 + 1 >= octets_max => Err(io::Error::new(io::ErrorKind::InvalidData, "the line is too long")),
+        _ if line.len() as u64 + 1 >= octets_max => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the line is too long",
+        )),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
@@ -120,7 +134,14 @@ async fn read_line(stream: &mut (impl AsyncBufReadExt + Unpin), octets_max: u64)
 pub async fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
     match UnixStream::connect(path).await {
         Ok(stream) => Ok(Some(stream)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -9,13 +9,15 @@ use std::{sync::Arc, time::Duration};
 use jmap_core::{
     Caller, Core,
     clock::Clock,
-    directory::{self, AccountKind, DirectoryError, Domain, DomainChange, NewAccount as NewCoreAccount},
+    directory::{
+        self, AccountKind, DirectoryError, Domain, DomainChange, NewAccount as NewCoreAccount,
+    },
     work::check::{CheckError, CheckOptions, Progress},
 };
 
 use super::command::{
-    AccountRow, Answer, Change, CheckRow, Command, CredentialKind, CredentialRow, DomainRow, IssuedRow, Kind, NewAccount,
-    Password, ProblemRow, Quota, Role, StatusRow,
+    AccountRow, Answer, Change, CheckRow, Command, CredentialKind, CredentialRow, DomainRow,
+    IssuedRow, Kind, NewAccount, Password, ProblemRow, Quota, Role, StatusRow,
 };
 
 /// What commands work with.
@@ -49,12 +51,13 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
     let core = &target.core;
     let who = &Caller::server();
     match command {
-        Command::DomainAdd { .. } | Command::DomainList | Command::DomainRemove { .. } | Command::DomainSet { .. } => {
-            domain(core, who, command).await
-        }
-        Command::CredentialList { .. } | Command::CredentialAdd { .. } | Command::CredentialRevoke { .. } => {
-            credential(target, who, command).await
-        }
+        Command::DomainAdd { .. }
+        | Command::DomainList
+        | Command::DomainRemove { .. }
+        | Command::DomainSet { .. } => domain(core, who, command).await,
+        Command::CredentialList { .. }
+        | Command::CredentialAdd { .. }
+        | Command::CredentialRevoke { .. } => credential(target, who, command).await,
         Command::Members { .. } | Command::MemberAdd { .. } | Command::MemberRemove { .. } => {
             group(core, who, command).await
         }
@@ -82,8 +85,15 @@ async fn domain(core: &Core, who: &Caller, command: Command) -> Done {
             core.remove_domain(who, &name).await?;
             done(format!("mail for {name} is no longer kept here"))
         }
-        Command::DomainSet { name, catch_all, alias_of } => {
-            let change = DomainChange { catch_all: optional(catch_all), alias_of: optional(alias_of) };
+        Command::DomainSet {
+            name,
+            catch_all,
+            alias_of,
+        } => {
+            let change = DomainChange {
+                catch_all: optional(catch_all),
+                alias_of: optional(alias_of),
+            };
             let domain = core.set_domain(who, &name, change).await?;
             Ok(Answer::Domain(domain_row(core, who, domain).await?))
         }
@@ -107,7 +117,13 @@ fn optional<T>(change: Change<T>) -> Option<Option<T>> {
 
 async fn domain_row(core: &Core, who: &Caller, domain: Domain) -> Result<DomainRow, CommandError> {
     let catch_all = match domain.record.catch_all {
-        Some(number) => Some(core.account(who, jmap_types::AccountId::new(number)).await?.record.name.clone()),
+        Some(number) => Some(
+            core.account(who, jmap_types::AccountId::new(number))
+                .await?
+                .record
+                .name
+                .clone(),
+        ),
         None => None,
     };
     Ok(DomainRow {
@@ -125,7 +141,10 @@ async fn account(core: &Core, who: &Caller, command: Command) -> Done {
         Command::AccountRemove { name } => {
             let account = core.account_named(&name).await?;
             core.remove_account(who, account.id).await?;
-            return done(format!("{} was removed, with everything in it", account.record.name));
+            return done(format!(
+                "{} was removed, with everything in it",
+                account.record.name
+            ));
         }
         Command::AccountPassword { name, password } => {
             let account = core.account_named(&name).await?;
@@ -133,26 +152,46 @@ async fn account(core: &Core, who: &Caller, command: Command) -> Done {
             return done(format!("{} has the new password", account.record.name));
         }
         Command::AccountRename { name, new_name } => {
-            core.rename_account(who, core.account_named(&name).await?.id, &new_name).await?
+            core.rename_account(who, core.account_named(&name).await?.id, &new_name)
+                .await?
         }
         Command::AccountDescribe { name, description } => {
-            core.set_description(who, core.account_named(&name).await?.id, &description).await?
+            core.set_description(who, core.account_named(&name).await?.id, &description)
+                .await?
         }
-        Command::AccountEnable { name } => core.set_disabled(who, core.account_named(&name).await?.id, false).await?,
-        Command::AccountDisable { name } => core.set_disabled(who, core.account_named(&name).await?.id, true).await?,
+        Command::AccountEnable { name } => {
+            core.set_disabled(who, core.account_named(&name).await?.id, false)
+                .await?
+        }
+        Command::AccountDisable { name } => {
+            core.set_disabled(who, core.account_named(&name).await?.id, true)
+                .await?
+        }
         Command::AccountRole { name, role } => {
-            core.set_role(who, core.account_named(&name).await?.id, core_role(role)).await?
+            core.set_role(who, core.account_named(&name).await?.id, core_role(role))
+                .await?
         }
         Command::AccountQuota { name, quota } => {
-            core.set_quota(who, core.account_named(&name).await?.id, quota_octets(quota)).await?
+            core.set_quota(
+                who,
+                core.account_named(&name).await?.id,
+                quota_octets(quota),
+            )
+            .await?
         }
         Command::AliasAdd { name, address } => {
-            core.add_alias(who, core.account_named(&name).await?.id, &address).await?
+            core.add_alias(who, core.account_named(&name).await?.id, &address)
+                .await?
         }
         Command::AliasRemove { name, address } => {
-            core.remove_alias(who, core.account_named(&name).await?.id, &address).await?
+            core.remove_alias(who, core.account_named(&name).await?.id, &address)
+                .await?
         }
-        _ => return Ok(Answer::Accounts(account_rows(core, core.accounts(who).await?).await?)),
+        _ => {
+            return Ok(Answer::Accounts(
+                account_rows(core, core.accounts(who).await?).await?,
+            ));
+        }
     };
     let mut row = account_row(core, &changed).await?;
     row.groups = groups_of(core, who, &changed).await?;
@@ -188,7 +227,10 @@ fn quota_octets(quota: Quota) -> Option<u64> {
     }
 }
 
-async fn account_rows(core: &Core, accounts: Vec<directory::Account>) -> Result<Vec<AccountRow>, CommandError> {
+async fn account_rows(
+    core: &Core,
+    accounts: Vec<directory::Account>,
+) -> Result<Vec<AccountRow>, CommandError> {
     let mut rows = Vec::with_capacity(accounts.len());
     for account in &accounts {
         rows.push(account_row(core, account).await?);
@@ -196,7 +238,10 @@ async fn account_rows(core: &Core, accounts: Vec<directory::Account>) -> Result<
     Ok(rows)
 }
 
-async fn account_row(core: &Core, account: &directory::Account) -> Result<AccountRow, CommandError> {
+async fn account_row(
+    core: &Core,
+    account: &directory::Account,
+) -> Result<AccountRow, CommandError> {
     let quota = core.quota_octets(account.id).await?;
     let record = &account.record;
     Ok(AccountRow {
@@ -220,26 +265,47 @@ async fn account_row(core: &Core, account: &directory::Account) -> Result<Accoun
     })
 }
 
-async fn groups_of(core: &Core, who: &Caller, account: &directory::Account) -> Result<Vec<String>, CommandError> {
+async fn groups_of(
+    core: &Core,
+    who: &Caller,
+    account: &directory::Account,
+) -> Result<Vec<String>, CommandError> {
     let groups = core.groups(who, account.id).await?;
-    Ok(groups.into_iter().map(|group| group.record.name.clone()).collect())
+    Ok(groups
+        .into_iter()
+        .map(|group| group.record.name.clone())
+        .collect())
 }
 
 async fn group(core: &Core, who: &Caller, command: Command) -> Done {
     match command {
         Command::MemberAdd { group, member } => {
-            let (of, added) = (core.account_named(&group).await?, core.account_named(&member).await?);
+            let (of, added) = (
+                core.account_named(&group).await?,
+                core.account_named(&member).await?,
+            );
             core.add_member(who, of.id, added.id).await?;
-            done(format!("{} is a member of {}", added.record.name, of.record.name))
+            done(format!(
+                "{} is a member of {}",
+                added.record.name, of.record.name
+            ))
         }
         Command::MemberRemove { group, member } => {
-            let (of, removed) = (core.account_named(&group).await?, core.account_named(&member).await?);
+            let (of, removed) = (
+                core.account_named(&group).await?,
+                core.account_named(&member).await?,
+            );
             core.remove_member(who, of.id, removed.id).await?;
-            done(format!("{} is no longer a member of {}", removed.record.name, of.record.name))
+            done(format!(
+                "{} is no longer a member of {}",
+                removed.record.name, of.record.name
+            ))
         }
         Command::Members { group } => {
             let group = core.account_named(&group).await?;
-            Ok(Answer::Accounts(account_rows(core, core.members(who, group.id).await?).await?))
+            Ok(Answer::Accounts(
+                account_rows(core, core.members(who, group.id).await?).await?,
+            ))
         }
         _ => Err(CommandError::Refused("this is no command for groups")),
     }
@@ -248,27 +314,50 @@ async fn group(core: &Core, who: &Caller, command: Command) -> Done {
 async fn credential(target: &Target, who: &Caller, command: Command) -> Done {
     let core = &target.core;
     match command {
-        Command::CredentialAdd { name, kind, description, expires_seconds } => {
+        Command::CredentialAdd {
+            name,
+            kind,
+            description,
+            expires_seconds,
+        } => {
             let id = core.account_named(&name).await?.id;
-            let after = |seconds| target.clock.now().saturating_add(Duration::from_secs(seconds));
+            let after = |seconds| {
+                target
+                    .clock
+                    .now()
+                    .saturating_add(Duration::from_secs(seconds))
+            };
             let expires = expires_seconds.map(after);
             let issued = match kind {
-                CredentialKind::AppPassword => core.add_app_password(who, id, &description, expires).await?,
+                CredentialKind::AppPassword => {
+                    core.add_app_password(who, id, &description, expires)
+                        .await?
+                }
                 CredentialKind::Token => core.add_token(who, id, &description, expires).await?,
-                CredentialKind::Password => return Err(CommandError::Refused("an account has one password")),
+                CredentialKind::Password => {
+                    return Err(CommandError::Refused("an account has one password"));
+                }
             };
             let credential = credential_row(issued.credential);
-            Ok(Answer::Issued(IssuedRow { credential, secret: Password(issued.secret) }))
+            Ok(Answer::Issued(IssuedRow {
+                credential,
+                secret: Password(issued.secret),
+            }))
         }
         Command::CredentialRevoke { name, number } => {
             let account = core.account_named(&name).await?;
             core.revoke_credential(who, account.id, number).await?;
-            done(format!("credential {number} of {} is good for nothing any more", account.record.name))
+            done(format!(
+                "credential {number} of {} is good for nothing any more",
+                account.record.name
+            ))
         }
         Command::CredentialList { name } => {
             let id = core.account_named(&name).await?.id;
             let credentials = core.credentials(who, id).await?;
-            Ok(Answer::Credentials(credentials.into_iter().map(credential_row).collect()))
+            Ok(Answer::Credentials(
+                credentials.into_iter().map(credential_row).collect(),
+            ))
         }
         _ => Err(CommandError::Refused("this is no command for credentials")),
     }
@@ -289,7 +378,9 @@ fn credential_row(credential: directory::Credential) -> CredentialRow {
 }
 
 async fn check(core: &Core, fast: bool, progress: Progress<'_>) -> Done {
-    let report = core.check(CheckOptions { skip_hashing: fast }, progress).await?;
+    let report = core
+        .check(CheckOptions { skip_hashing: fast }, progress)
+        .await?;
     let problem = |problem: jmap_core::work::check::Problem| ProblemRow {
         key: problem.key_text(),
         what: problem.kind.name().to_owned(),

@@ -57,7 +57,9 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         config.data = data.clone();
     }
     // As many threads as there are cores.
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let code = if let Verb::Serve { quickstart } = cli.verb {
         log::start(&config.log);
         runtime.block_on(serve::serve(config, quickstart))?;
@@ -84,7 +86,11 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
         return Ok(control::ask(stream, &command, &progress).await?);
     }
     let core = wire::open(config, &folder).await?;
-    let target = Target { core, clock: wire::clock(), connections: None };
+    let target = Target {
+        core,
+        clock: wire::clock(),
+        connections: None,
+    };
     Ok(execute::execute(&target, command, &progress).await?)
 }
 

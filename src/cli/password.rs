@@ -39,7 +39,9 @@ fn prompt() -> io::Result<Password> {
     let again = hidden("The same again: ")?;
     match first == again {
         true => Ok(first),
-        false => Err(io::Error::other("the two passwords differ; nothing was changed")),
+        false => Err(io::Error::other(
+            "the two passwords differ; nothing was changed",
+        )),
     }
 }
 

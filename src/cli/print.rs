@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 
 use super::command::{
-    AccountRow, Answer, CheckRow, CredentialKind, CredentialRow, DomainRow, IssuedRow, Kind, Role, StatusRow,
+    AccountRow, Answer, CheckRow, CredentialKind, CredentialRow, DomainRow, IssuedRow, Kind, Role,
+    StatusRow,
 };
 
 /// The JSON of an answer, without the name of its kind.
@@ -49,7 +50,12 @@ fn domain(row: &DomainRow) -> String {
 }
 
 fn account_line(row: &AccountRow) -> String {
-    let mut line = format!("{:<6} {:<36} {:>9}", row.id, row.name, size(row.used_octets));
+    let mut line = format!(
+        "{:<6} {:<36} {:>9}",
+        row.id,
+        row.name,
+        size(row.used_octets)
+    );
     if row.kind == Kind::Group {
         line.push_str("  group");
     }
@@ -72,7 +78,10 @@ fn account(row: &AccountRow) -> String {
         Role::Administrator => "administrator",
     };
     let quota = row.quota_octets.map_or("unlimited".to_owned(), size);
-    let mut text = format!("name         {}\nid           {}\nkind         {kind}\nrole         {role}\n", row.name, row.id);
+    let mut text = format!(
+        "name         {}\nid           {}\nkind         {kind}\nrole         {role}\n",
+        row.name, row.id
+    );
     let more = [
         ("description", row.description.clone()),
         ("addresses", row.addresses.join(", ")),
@@ -105,13 +114,21 @@ fn credential(row: &CredentialRow) -> String {
 }
 
 fn issued(row: &IssuedRow) -> String {
-    format!("{}\nCredential {}. It is shown this once.", row.secret.0.expose(), row.credential.number)
+    format!(
+        "{}\nCredential {}. It is shown this once.",
+        row.secret.0.expose(),
+        row.credential.number
+    )
 }
 
 fn check(row: &CheckRow) -> String {
     let mut text = String::new();
     for problem in &row.problems {
-        let _ = writeln!(text, "{}: {} ({})", problem.what, problem.sentence, problem.key);
+        let _ = writeln!(
+            text,
+            "{}: {} ({})",
+            problem.what, problem.sentence, problem.key
+        );
     }
     if row.has_more {
         text.push_str("There are more problems than are listed.\n");
@@ -130,9 +147,19 @@ fn check(row: &CheckRow) -> String {
 }
 
 fn status(row: &StatusRow) -> String {
-    let running = if row.is_running { "is running" } else { "is not running" };
+    let running = if row.is_running {
+        "is running"
+    } else {
+        "is not running"
+    };
     let mut text = format!("posthorn {} {running} as {}\n", row.version, row.hostname);
-    let _ = writeln!(text, "{} accounts, {} domains, {} on disk", row.accounts, row.domains, size(row.disk_octets));
+    let _ = writeln!(
+        text,
+        "{} accounts, {} domains, {} on disk",
+        row.accounts,
+        row.domains,
+        size(row.disk_octets)
+    );
     let _ = write!(text, "{} accounts wait to be indexed", row.search_pending);
     if row.is_running {
         let _ = write!(
@@ -176,7 +203,11 @@ fn day(seconds: i64) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }
@@ -187,14 +218,25 @@ mod tests {
 
     #[test]
     fn days() {
-        for (seconds, text) in [(0, "1970-01-01"), (951_782_400, "2000-02-29"), (1_767_225_599, "2025-12-31"), (-1, "1969-12-31")] {
+        for (seconds, text) in [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_767_225_599, "2025-12-31"),
+            (-1, "1969-12-31"),
+        ] {
             assert_eq!(day(seconds), text);
         }
     }
 
     #[test]
     fn sizes() {
-        for (octets, text) in [(0, "0 B"), (999, "999 B"), (1024, "1.0 KiB"), (52_428_800, "50 MiB"), (1 << 40, "1.0 TiB")] {
+        for (octets, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1024, "1.0 KiB"),
+            (52_428_800, "50 MiB"),
+            (1 << 40, "1.0 TiB"),
+        ] {
             assert_eq!(size(octets), text);
         }
     }

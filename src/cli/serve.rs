@@ -28,7 +28,8 @@ pub async fn serve(mut config: Config, quickstart: bool) -> Result<(), AnyError>
     if let Some((name, password)) = &first {
         text.push_str(&administrator(name, password));
     }
-    if quickstart {
+    // Later on the account is there, with a password that is known to its owner alone.
+    if quickstart && first.is_some() {
         text.push_str(&what_to_try(&config, &folder, &password::random(&*rng)));
     }
     if !text.is_empty() {
@@ -62,7 +63,10 @@ pub fn domain_of(hostname: &str) -> &str {
 }
 
 fn administrator(name: &str, password: &Secret<String>) -> String {
-    format!("An administrator was made. The password is shown this once.\n\n  login     {name}\n  password  {}\n\n", password.expose())
+    format!(
+        "An administrator was made. The password is shown this once.\n\n  login     {name}\n  password  {}\n\n",
+        password.expose()
+    )
 }
 
 /// Commands for a terminal beside the server's.
@@ -94,11 +98,11 @@ END
 swaks --server {smtp} --from bob@example.net --to alice@example.org --header 'Subject: A second mail'
 
 # What a JMAP client sees first
-curl -s -u 'alice@example.org:{password}' http://{http}/.well-known/jmap -L
+curl -s -w '\n' -u 'alice@example.org:{password}' http://{http}/.well-known/jmap -L
 
 # Her mail, newest first
 ID=$({posthorn} account show alice@example.org --id)
-curl -s -u 'alice@example.org:{password}' http://{http}/jmap/api/ -H 'Content-Type: application/json' -d '{{
+curl -s -w '\n' -u 'alice@example.org:{password}' http://{http}/jmap/api/ -H 'Content-Type: application/json' -d '{{
   "using": ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"],
   "methodCalls": [
     ["Email/query", {{"accountId": "'$ID'", "sort": [{{"property": "receivedAt", "isAscending": false}}], "limit": 10}}, "0"],
@@ -114,10 +118,13 @@ curl -s -u 'alice@example.org:{password}' http://{http}/jmap/api/ -H 'Content-Ty
 
 /// An address to connect to.
 fn first_address(places: Option<&[Listen]>) -> String {
-    let tcp = places.unwrap_or_default().iter().find_map(|place| match place {
-        Listen::Tcp(address) => Some(address.to_string()),
-        Listen::Unix(_) => None,
-    });
+    let tcp = places
+        .unwrap_or_default()
+        .iter()
+        .find_map(|place| match place {
+            Listen::Tcp(address) => Some(address.to_string()),
+            Listen::Unix(_) => None,
+        });
     tcp.unwrap_or_default()
 }
 

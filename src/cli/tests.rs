@@ -19,7 +19,8 @@ use super::{
 use crate::{config::Config, folder::Folder};
 
 fn parse(line: &str) -> Result<Command, String> {
-    let cli = Cli::try_parse_from(format!("posthorn {line}").split(' ')).map_err(|error| error.to_string())?;
+    let cli = Cli::try_parse_from(format!("posthorn {line}").split(' '))
+        .map_err(|error| error.to_string())?;
     let ask = |from| match from {
         PasswordFrom::Stdin => Ok(Password(Secret::from("piped secret"))),
         PasswordFrom::Prompt => Ok(Password(Secret::from("typed secret"))),
@@ -49,14 +50,30 @@ fn command_lines() {
     let rows = [
         ("domain add b.c", Command::DomainAdd { name: "b.c".into() }),
         ("domain list --json", Command::DomainList),
-        ("--data d domain remove b.c", Command::DomainRemove { name: "b.c".into() }),
+        (
+            "--data d domain remove b.c",
+            Command::DomainRemove { name: "b.c".into() },
+        ),
         (
             "domain set b.c --catch-all a@b.c --no-alias",
-            Command::DomainSet { name: "b.c".into(), catch_all: Change::Set(name()), alias_of: Change::Clear },
+            Command::DomainSet {
+                name: "b.c".into(),
+                catch_all: Change::Set(name()),
+                alias_of: Change::Clear,
+            },
         ),
-        ("account add a@b.c", Command::AccountAdd(person("a@b.c", Some("typed secret")))),
-        ("account add a@b.c --password-stdin", Command::AccountAdd(person("a@b.c", Some("piped secret")))),
-        ("account add a@b.c --no-password", Command::AccountAdd(person("a@b.c", None))),
+        (
+            "account add a@b.c",
+            Command::AccountAdd(person("a@b.c", Some("typed secret"))),
+        ),
+        (
+            "account add a@b.c --password-stdin",
+            Command::AccountAdd(person("a@b.c", Some("piped secret"))),
+        ),
+        (
+            "account add a@b.c --no-password",
+            Command::AccountAdd(person("a@b.c", None)),
+        ),
         (
             "account add a@b.c --no-password --admin --quota 5GB",
             Command::AccountAdd(NewAccount {
@@ -65,17 +82,56 @@ fn command_lines() {
                 ..person("a@b.c", None)
             }),
         ),
-        ("account show a@b.c --id", Command::AccountShow { name: name() }),
-        ("account quota a@b.c unlimited", Command::AccountQuota { name: name(), quota: Quota::Unlimited }),
-        ("account role a@b.c administrator", Command::AccountRole { name: name(), role: Role::Administrator }),
-        ("account alias add a@b.c x@b.c", Command::AliasAdd { name: name(), address: "x@b.c".into() }),
-        ("account disable a@b.c", Command::AccountDisable { name: name() }),
+        (
+            "account show a@b.c --id",
+            Command::AccountShow { name: name() },
+        ),
+        (
+            "account quota a@b.c unlimited",
+            Command::AccountQuota {
+                name: name(),
+                quota: Quota::Unlimited,
+            },
+        ),
+        (
+            "account role a@b.c administrator",
+            Command::AccountRole {
+                name: name(),
+                role: Role::Administrator,
+            },
+        ),
+        (
+            "account alias add a@b.c x@b.c",
+            Command::AliasAdd {
+                name: name(),
+                address: "x@b.c".into(),
+            },
+        ),
+        (
+            "account disable a@b.c",
+            Command::AccountDisable { name: name() },
+        ),
         (
             "account password a@b.c --password-stdin",
-            Command::AccountPassword { name: name(), password: Password(Secret::from("piped secret")) },
+            Command::AccountPassword {
+                name: name(),
+                password: Password(Secret::from("piped secret")),
+            },
         ),
-        ("group add g@b.c", Command::AccountAdd(NewAccount { kind: Kind::Group, ..person("g@b.c", None) })),
-        ("group member add g@b.c a@b.c", Command::MemberAdd { group: "g@b.c".into(), member: name() }),
+        (
+            "group add g@b.c",
+            Command::AccountAdd(NewAccount {
+                kind: Kind::Group,
+                ..person("g@b.c", None)
+            }),
+        ),
+        (
+            "group member add g@b.c a@b.c",
+            Command::MemberAdd {
+                group: "g@b.c".into(),
+                member: name(),
+            },
+        ),
         (
             "credential token a@b.c --expires-in 90d",
             Command::CredentialAdd {
@@ -85,7 +141,13 @@ fn command_lines() {
                 expires_seconds: Some(90 * 86_400),
             },
         ),
-        ("credential revoke a@b.c 2", Command::CredentialRevoke { name: name(), number: 2 }),
+        (
+            "credential revoke a@b.c 2",
+            Command::CredentialRevoke {
+                name: name(),
+                number: 2,
+            },
+        ),
         ("check --fast", Command::Check { fast: true }),
         ("search rebuild", Command::SearchRebuild),
         ("status", Command::Status),
@@ -125,15 +187,23 @@ async fn target() -> (tempfile::TempDir, Target) {
     let folder = tempfile::tempdir().unwrap();
     let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
     let parts = Parts {
-        engine: Arc::new(MemoryEngine::new()),
+        engine: MemoryEngine::new(),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SeededRng::new(1)),
         limits: jmap_core::Limits::default(),
         hostname: "localhost".into(),
         search: Arc::new(search),
+        push: Default::default(),
     };
     let core = Core::open(parts).await.unwrap();
-    (folder, Target { core, clock: Arc::new(SystemClock), connections: Some(Arc::new(|| 3)) })
+    (
+        folder,
+        Target {
+            core,
+            clock: Arc::new(SystemClock),
+            connections: Some(Arc::new(|| 3)),
+        },
+    )
 }
 
 /// Through the socket and directly: what a line comes to, as text.
@@ -154,21 +224,60 @@ async fn control_round_trips() {
     let (_folder, target) = target().await;
     let rows = [
         ("domain list", "there are no domains"),
-        ("domain add example.org", "mail for example.org is kept here from now on"),
-        ("domain add example.org", "refused: \"example.org\" already exists"),
-        ("account add alice@example.org --no-password", "name         alice@example.org"),
-        ("account add alice@example.net --no-password", "refused: \"example.net\" does not exist"),
-        ("account alias add alice@example.org al@example.org", "name         alice@example.org"),
-        ("account show al@example.org", "name         alice@example.org"),
-        ("domain set example.org --catch-all alice@example.org", "example.org  what nobody has goes to alice@example.org"),
-        ("group add team@example.org", "name         team@example.org"),
-        ("group member add team@example.org alice@example.org", "alice@example.org is a member of team@example.org"),
-        ("credential list alice@example.org", "there are no credentials"),
-        ("credential revoke alice@example.org 7", "refused: \"credential 7\" does not exist"),
-        ("domain remove example.org", "refused: the domain has addresses"),
+        (
+            "domain add example.org",
+            "mail for example.org is kept here from now on",
+        ),
+        (
+            "domain add example.org",
+            "refused: \"example.org\" already exists",
+        ),
+        (
+            "account add alice@example.org --no-password",
+            "name         alice@example.org",
+        ),
+        (
+            "account add alice@example.net --no-password",
+            "refused: \"example.net\" does not exist",
+        ),
+        (
+            "account alias add alice@example.org al@example.org",
+            "name         alice@example.org",
+        ),
+        (
+            "account show al@example.org",
+            "name         alice@example.org",
+        ),
+        (
+            "domain set example.org --catch-all alice@example.org",
+            "example.org  what nobody has goes to alice@example.org",
+        ),
+        (
+            "group add team@example.org",
+            "name         team@example.org",
+        ),
+        (
+            "group member add team@example.org alice@example.org",
+            "alice@example.org is a member of team@example.org",
+        ),
+        (
+            "credential list alice@example.org",
+            "there are no credentials",
+        ),
+        (
+            "credential revoke alice@example.org 7",
+            "refused: \"credential 7\" does not exist",
+        ),
+        (
+            "domain remove example.org",
+            "refused: the domain has addresses",
+        ),
         ("check", ""),
         ("status", "posthorn "),
-        ("account remove team@example.org", "team@example.org was removed"),
+        (
+            "account remove team@example.org",
+            "team@example.org was removed",
+        ),
     ];
     for (line, expected) in rows {
         let text = ask(&target, line).await;
@@ -179,37 +288,67 @@ async fn control_round_trips() {
             assert!(text.ends_with("nothing is wrong"), "{text}");
         }
     }
-    let issued = ask(&target, "credential token alice@example.org --description laptop").await;
+    let issued = ask(
+        &target,
+        "credential token alice@example.org --description laptop",
+    )
+    .await;
     assert!(issued.starts_with("ph_"), "{issued}");
-    assert!(ask(&target, "credential list alice@example.org").await.ends_with("laptop"));
+    assert!(
+        ask(&target, "credential list alice@example.org")
+            .await
+            .ends_with("laptop")
+    );
 }
 
 #[tokio::test]
 async fn bad_commands_are_answered() {
     let (_folder, target) = target().await;
     let long = format!("\"{}\"\n", "x".repeat(control::COMMAND_OCTETS_MAX as usize));
-    for (line, is_answered) in [("{}\n", true), ("{\"status\":1}\n", true), ("\"stat", false), (long.as_str(), false)] {
+    for (line, is_answered) in [
+        ("{}\n", true),
+        ("{\"status\":1}\n", true),
+        ("\"stat", false),
+        (long.as_str(), false),
+    ] {
         let (mut client, server) = tokio::io::duplex(1 << 20);
-        tokio::io::AsyncWriteExt::write_all(&mut client, line.as_bytes()).await.unwrap();
-        tokio::io::AsyncWriteExt::shutdown(&mut client).await.unwrap();
-        assert_eq!(control::session(server, &target).await.is_ok(), is_answered, "{line:.20}");
+        tokio::io::AsyncWriteExt::write_all(&mut client, line.as_bytes())
+            .await
+            .unwrap();
+        tokio::io::AsyncWriteExt::shutdown(&mut client)
+            .await
+            .unwrap();
+        assert_eq!(
+            control::session(server, &target).await.is_ok(),
+            is_answered,
+            "{line:.20}"
+        );
     }
 }
 
 #[tokio::test]
 async fn machines_get_json() {
     let (_folder, target) = target().await;
-    let answer = execute(&target, Command::AccountList, &|_| ()).await.unwrap();
+    let answer = execute(&target, Command::AccountList, &|_| ())
+        .await
+        .unwrap();
     assert_eq!(print::json(&answer), "[]");
     let status = execute(&target, Command::Status, &|_| ()).await.unwrap();
     let status: serde_json::Value = serde_json::from_str(&print::json(&status)).unwrap();
-    assert_eq!((&status["hostname"], &status["connections"]), (&"localhost".into(), &3.into()));
+    assert_eq!(
+        (&status["hostname"], &status["connections"]),
+        (&"localhost".into(), &3.into())
+    );
     assert!(matches!(answer, Answer::Accounts(rows) if rows.is_empty()));
 }
 
 #[test]
 fn domains_of_hosts() {
-    let rows = [("localhost", "localhost"), ("example.org", "example.org"), ("mail.example.org", "example.org")];
+    let rows = [
+        ("localhost", "localhost"),
+        ("example.org", "example.org"),
+        ("mail.example.org", "example.org"),
+    ];
     for (hostname, domain) in rows {
         assert_eq!(serve::domain_of(hostname), domain);
     }
@@ -222,7 +361,12 @@ fn what_to_try_names_this_server() {
     config.quickstart();
     let folder = Folder::make(&folder.path().join("it's data")).unwrap();
     let text = serve::what_to_try(&config, &folder, &Secret::from("s3cret-s3cret"));
-    for part in ["smtp://127.0.0.1:2525 ", "http://127.0.0.1:8080/jmap/api/", r"it'\''s data'", "s3cret-s3cret"] {
+    for part in [
+        "smtp://127.0.0.1:2525 ",
+        "http://127.0.0.1:8080/jmap/api/",
+        r"it'\''s data'",
+        "s3cret-s3cret",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -236,5 +380,8 @@ fn folders_that_can_not_be_used() {
     assert!(said(Folder::make(&file)).contains("is not a folder"));
     assert!(said(Folder::make(&file.join("data"))).contains("is not a folder"));
     assert!(said(Folder::open(&place.path().join("none"))).contains("there is no data folder"));
-    assert!(Folder::make(&place.path().join("a/b")).is_ok_and(|folder| folder.path() == Path::new(&place.path().join("a/b"))));
+    assert!(
+        Folder::make(&place.path().join("a/b"))
+            .is_ok_and(|folder| folder.path() == Path::new(&place.path().join("a/b")))
+    );
 }

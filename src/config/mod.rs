@@ -215,7 +215,12 @@ impl Config {
     /// Puts the default places of listeners where the file says nothing.
     fn fill(&mut self) {
         for &(service, places, _) in PLACES {
-            let parsed = || places.iter().filter_map(|place| place.parse().ok()).collect();
+            let parsed = || {
+                places
+                    .iter()
+                    .filter_map(|place| place.parse().ok())
+                    .collect()
+            };
             self.listen_mut(service).get_or_insert_with(parsed);
         }
     }
@@ -404,13 +409,21 @@ impl Default for Search {
 
 impl Default for Log {
     fn default() -> Log {
-        Log { format: LogFormat::Text, level: LogLevel::Info }
+        Log {
+            format: LogFormat::Text,
+            level: LogLevel::Info,
+        }
     }
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
         let loopback = ["127.0.0.0/8", "::1/128"];
-        Metrics { networks: loopback.iter().filter_map(|network| network.parse().ok()).collect() }
+        Metrics {
+            networks: loopback
+                .iter()
+                .filter_map(|network| network.parse().ok())
+                .collect(),
+        }
     }
 }

@@ -53,7 +53,10 @@ impl Config {
         let mut config = Config::parse(&text, file)?;
         let folder = file.parent().unwrap_or(Path::new(""));
         config.data = folder.join(&config.data);
-        for path in [&mut config.tls.certificate, &mut config.tls.key].into_iter().flatten() {
+        for path in [&mut config.tls.certificate, &mut config.tls.key]
+            .into_iter()
+            .flatten()
+        {
             *path = folder.join(&*path);
         }
         Ok(config)
@@ -83,15 +86,27 @@ impl Config {
     /// What no type of one value can say. Returns the key and what is wrong about it.
     fn check(&mut self) -> Result<(), (&'static str, String)> {
         match (&self.tls.certificate, &self.tls.key) {
-            (Some(_), None) => return Err(("tls.certificate", "the certificate needs tls.key as well".into())),
-            (None, Some(_)) => return Err(("tls.key", "the key needs tls.certificate as well".into())),
+            (Some(_), None) => {
+                return Err((
+                    "tls.certificate",
+                    "the certificate needs tls.key as well".into(),
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(("tls.key", "the key needs tls.certificate as well".into()));
+            }
             _ => {}
         }
         for &(service, _, _) in PLACES {
             let places = self.listen_mut(service).iter().flatten();
-            let has_unix = places.into_iter().any(|place| matches!(place, Listen::Unix(_)));
+            let has_unix = places
+                .into_iter()
+                .any(|place| matches!(place, Listen::Unix(_)));
             if has_unix && service != Service::Lmtp {
-                return Err((listen_key(service), "only lmtp listens on Unix sockets".into()));
+                return Err((
+                    listen_key(service),
+                    "only lmtp listens on Unix sockets".into(),
+                ));
             }
         }
         if self.search.shards == 0 {
@@ -119,13 +134,18 @@ fn line_of(text: &str, at: usize) -> usize {
 
 /// The line that sets `key`.
 fn line_of_key(text: &str, key: &str) -> Option<usize> {
-    keys(text).find(|(_, found)| found == key).map(|(line, _)| line)
+    keys(text)
+        .find(|(_, found)| found == key)
+        .map(|(line, _)| line)
 }
 
 /// The key whose value or name is at this place: of the lines up to it, the last that sets one.
 fn key_at(text: &str, at: usize) -> Option<String> {
     let line = line_of(text, at);
-    keys(text).take_while(|(of, _)| *of <= line).last().map(|(_, key)| key)
+    keys(text)
+        .take_while(|(of, _)| *of <= line)
+        .last()
+        .map(|(_, key)| key)
 }
 
 /// The keys that are set, with tables in front, and their lines.
@@ -134,9 +154,14 @@ fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
     text.lines().enumerate().filter_map(move |(number, line)| {
         let line = line.trim();
         let is_name = |name: &str| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next())
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.split(']').next())
             && is_name(name.trim())
         {
             table = name.trim().to_owned();
@@ -146,7 +171,11 @@ fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
         if !line.contains('=') || !is_name(name) {
             return None;
         }
-        let key = if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") };
+        let key = if table.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{table}.{name}")
+        };
         Some((number + 1, key))
     })
 }

@@ -14,7 +14,11 @@ const EXAMPLE: &str = include_str!("../../posthorn.example.toml");
 /// The example with its settings switched on.
 fn uncommented() -> String {
     let is_setting = |rest: &str| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
-    let line = |line: &'static str| line.strip_prefix('#').filter(|rest| is_setting(rest)).unwrap_or(line);
+    let line = |line: &'static str| {
+        line.strip_prefix('#')
+            .filter(|rest| is_setting(rest))
+            .unwrap_or(line)
+    };
     EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -23,7 +27,11 @@ fn flat(prefix: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
     match value {
         Value::Object(map) => {
             for (name, value) in map {
-                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                let key = if prefix.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{prefix}.{name}")
+                };
                 flat(&key, value, into);
             }
         }
@@ -41,7 +49,10 @@ fn keys_of(value: impl serde::Serialize) -> BTreeMap<String, Value> {
 fn example_has_every_key_with_its_default() {
     let written: toml::Value = toml::from_str(&uncommented()).unwrap();
     let (written, defaults) = (keys_of(written), keys_of(Config::default()));
-    assert_eq!(written.keys().collect::<Vec<_>>(), defaults.keys().collect::<Vec<_>>());
+    assert_eq!(
+        written.keys().collect::<Vec<_>>(),
+        defaults.keys().collect::<Vec<_>>()
+    );
     let example = keys_of(Config::parse(&uncommented(), Path::new("example")).unwrap());
     for (key, default) in defaults {
         // Without a default there is something to see how it is written.
@@ -53,30 +64,74 @@ fn example_has_every_key_with_its_default() {
 
 #[test]
 fn example_as_it_is_changes_nothing() {
-    assert_eq!(Config::parse(EXAMPLE, Path::new("example")).unwrap(), Config::default());
+    assert_eq!(
+        Config::parse(EXAMPLE, Path::new("example")).unwrap(),
+        Config::default()
+    );
 }
 
 #[test]
 fn errors_name_file_line_and_key() {
     let rows = [
-        ("hostnam = \"a\"\n", "p.toml, line 1, hostnam: unknown field `hostnam`"),
-        ("[smtp]\n\nlisen = []\n", "p.toml, line 3, smtp.lisen: unknown field `lisen`"),
+        (
+            "hostnam = \"a\"\n",
+            "p.toml, line 1, hostnam: unknown field `hostnam`",
+        ),
+        (
+            "[smtp]\n\nlisen = []\n",
+            "p.toml, line 3, smtp.lisen: unknown field `lisen`",
+        ),
         ("[smtpp]\n", "p.toml, line 1, smtpp: unknown field `smtpp`"),
-        ("hostname = \"a b\"\n", "p.toml, line 1, hostname: \"a b\" is not the name of a host"),
-        ("[smtp]\nlisten = [\"25\"]\n", "p.toml, line 2, smtp.listen: \"25\" is not an IP address with a port"),
-        ("[limits]\nmax-size-message = \"50 M\"\n", "p.toml, line 2, limits.max-size-message: \"50 M\" is not a size"),
-        ("[limits]\nupload-time = 5\n", "p.toml, line 2, limits.upload-time: \"5\" is not a span of time"),
-        ("[smtp]\nidle-timeout = \"5 minutes\"", "p.toml, line 2, smtp.idle-timeout: \"5 minutes\" is not a span"),
-        ("[log]\nlevel = \"loud\"\n", "p.toml, line 2, log.level: unknown variant `loud`"),
-        ("[http]\nproxies = [\n  \"10.0.0.1/8\",\n]\n", "p.toml, line 3, http.proxies: 10.0.0.1/8 has bits set"),
-        ("[smtp]\nlisten = [\"unix:/a\"]\n", "p.toml, line 2, smtp.listen: only lmtp listens on Unix sockets"),
-        ("[tls]\nkey = \"k\"\n", "p.toml, line 2, tls.key: the key needs tls.certificate as well"),
-        ("[search]\nshards = 0\n", "p.toml, line 2, search.shards: there is at least one shard"),
+        (
+            "hostname = \"a b\"\n",
+            "p.toml, line 1, hostname: \"a b\" is not the name of a host",
+        ),
+        (
+            "[smtp]\nlisten = [\"25\"]\n",
+            "p.toml, line 2, smtp.listen: \"25\" is not an IP address with a port",
+        ),
+        (
+            "[limits]\nmax-size-message = \"50 M\"\n",
+            "p.toml, line 2, limits.max-size-message: \"50 M\" is not a size",
+        ),
+        (
+            "[limits]\nupload-time = 5\n",
+            "p.toml, line 2, limits.upload-time: \"5\" is not a span of time",
+        ),
+        (
+            "[smtp]\nidle-timeout = \"5 minutes\"",
+            "p.toml, line 2, smtp.idle-timeout: \"5 minutes\" is not a span",
+        ),
+        (
+            "[log]\nlevel = \"loud\"\n",
+            "p.toml, line 2, log.level: unknown variant `loud`",
+        ),
+        (
+            "[http]\nproxies = [\n  \"10.0.0.1/8\",\n]\n",
+            "p.toml, line 3, http.proxies: 10.0.0.1/8 has bits set",
+        ),
+        (
+            "[smtp]\nlisten = [\"unix:/a\"]\n",
+            "p.toml, line 2, smtp.listen: only lmtp listens on Unix sockets",
+        ),
+        (
+            "[tls]\nkey = \"k\"\n",
+            "p.toml, line 2, tls.key: the key needs tls.certificate as well",
+        ),
+        (
+            "[search]\nshards = 0\n",
+            "p.toml, line 2, search.shards: there is at least one shard",
+        ),
         ("[smtp\n", "p.toml, line 1"),
-        ("connections = 1\n", "p.toml, line 1, connections: unknown field `connections`"),
+        (
+            "connections = 1\n",
+            "p.toml, line 1, connections: unknown field `connections`",
+        ),
     ];
     for (text, expected) in rows {
-        let error = Config::parse(text, Path::new("p.toml")).unwrap_err().to_string();
+        let error = Config::parse(text, Path::new("p.toml"))
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with(expected), "{text:?}: {error}");
         assert!(!error.contains('\n'), "{error}");
     }
@@ -107,12 +162,31 @@ fn sizes() {
 
 #[test]
 fn spans_and_rates() {
-    for (text, seconds, written) in [("90s", 90, "90s"), ("120s", 120, "2m"), ("24h", 86_400, "1d"), ("0s", 0, "0s")] {
+    for (text, seconds, written) in [
+        ("90s", 90, "90s"),
+        ("120s", 120, "2m"),
+        ("24h", 86_400, "1d"),
+        ("0s", 0, "0s"),
+    ] {
         let span: Span = text.parse().unwrap();
-        assert_eq!((span.0.as_secs(), span.to_string().as_str()), (seconds, written));
+        assert_eq!(
+            (span.0.as_secs(), span.to_string().as_str()),
+            (seconds, written)
+        );
     }
-    for (text, written) in [("300/1m", Some("300/1m")), ("1 / 60s", Some("1/1m")), ("300", None), ("1/0s", None)] {
-        assert_eq!(text.parse::<Rate>().ok().map(|rate| rate.to_string()).as_deref(), written);
+    for (text, written) in [
+        ("300/1m", Some("300/1m")),
+        ("1 / 60s", Some("1/1m")),
+        ("300", None),
+        ("1/0s", None),
+    ] {
+        assert_eq!(
+            text.parse::<Rate>()
+                .ok()
+                .map(|rate| rate.to_string())
+                .as_deref(),
+            written
+        );
     }
 }
 
@@ -122,7 +196,9 @@ fn quickstart_keeps_to_this_machine() {
     config.quickstart();
     for &(service, _, _) in super::PLACES {
         for place in config.listen_mut(service).iter().flatten() {
-            assert!(matches!(place, Listen::Tcp(address) if address.ip().is_loopback() && address.port() > 1024));
+            assert!(
+                matches!(place, Listen::Tcp(address) if address.ip().is_loopback() && address.port() > 1024)
+            );
         }
     }
 }

@@ -56,7 +56,7 @@ impl FromStr for Octets {
 impl fmt::Display for Octets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The largest unit that divides it, so that nothing is rounded.
-        let fits = |(_, factor): &&(&str, u64)| self.0 != 0 && self.0 % factor == 0;
+        let fits = |(_, factor): &&(&str, u64)| self.0 != 0 && self.0.is_multiple_of(*factor);
         match UNITS.iter().filter(fits).max_by_key(|(_, factor)| factor) {
             Some((unit, factor)) => write!(f, "{} {unit}", self.0 / factor),
             None => f.write_str("0 B"),
@@ -80,17 +80,27 @@ impl FromStr for Span {
     type Err = Why;
 
     fn from_str(text: &str) -> Result<Span, Why> {
-        let why = || format!("\"{text}\" is not a span of time; write it like \"30s\", \"5m\", \"24h\" or \"30d\"");
+        let why = || {
+            format!(
+                "\"{text}\" is not a span of time; write it like \"30s\", \"5m\", \"24h\" or \"30d\""
+            )
+        };
         let (number, unit) = number_and_unit(text).ok_or_else(why)?;
-        let (_, factor) = SPANS.iter().find(|(name, _)| *name == unit).ok_or_else(why)?;
-        number.checked_mul(*factor).map(Span::seconds).ok_or_else(why)
+        let (_, factor) = SPANS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(why)?;
+        number
+            .checked_mul(*factor)
+            .map(Span::seconds)
+            .ok_or_else(why)
     }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let fits = |(_, factor): &&(&str, u64)| seconds != 0 && seconds % factor == 0;
+        let fits = |(_, factor): &&(&str, u64)| seconds != 0 && seconds.is_multiple_of(*factor);
         match SPANS.iter().rev().find(fits) {
             Some((unit, factor)) => write!(f, "{}{unit}", seconds / factor),
             None => write!(f, "{seconds}s"),
@@ -151,7 +161,9 @@ impl FromStr for Listen {
             let path = PathBuf::from(path);
             return match path.is_absolute() {
                 true => Ok(Listen::Unix(path)),
-                false => Err(format!("\"{text}\": the path of a socket begins with a slash")),
+                false => Err(format!(
+                    "\"{text}\": the path of a socket begins with a slash"
+                )),
             };
         }
         let tcp = text.parse().map(Listen::Tcp);
@@ -178,7 +190,9 @@ impl FromStr for Network {
     type Err = Why;
 
     fn from_str(text: &str) -> Result<Network, Why> {
-        text.parse().map(Network).map_err(|error: net::network::NetworkError| error.to_string())
+        text.parse()
+            .map(Network)
+            .map_err(|error: net::network::NetworkError| error.to_string())
     }
 }
 
@@ -220,8 +234,12 @@ impl FromStr for BaseUrl {
     type Err = Why;
 
     fn from_str(text: &str) -> Result<BaseUrl, Why> {
-        let why = || format!("\"{text}\" is not a base URL; write it like \"https://mail.example.org\"");
-        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(why)?;
+        let why =
+            || format!("\"{text}\" is not a base URL; write it like \"https://mail.example.org\"");
+        let host = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"))
+            .ok_or_else(why)?;
         let is_host = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b);
         match !host.is_empty() && host.bytes().all(is_host) {
             true => Ok(BaseUrl(text.to_owned())),
@@ -246,7 +264,9 @@ impl FromStr for CorsOrigin {
     fn from_str(text: &str) -> Result<CorsOrigin, Why> {
         match text == "*" || text.parse::<BaseUrl>().is_ok() {
             true => Ok(CorsOrigin(text.to_owned())),
-            false => Err(format!("\"{text}\" is not an origin; write \"*\" or one like \"https://mail.example.org\"")),
+            false => Err(format!(
+                "\"{text}\" is not an origin; write \"*\" or one like \"https://mail.example.org\""
+            )),
         }
     }
 }

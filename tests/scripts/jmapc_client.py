@@ -17,6 +17,7 @@ from jmapc.methods import (
     IdentityGet, IdentityGetResponse, MailboxGet, MailboxGetResponse, MailboxQuery, MailboxQueryResponse,
     SearchSnippetGet, SearchSnippetGetResponse, ThreadGet, ThreadGetResponse,
 )
+from jmapc.client import ClientError
 from jmapc.session import Session
 
 BASE, USER, PASSWORD = sys.argv[1:4]
@@ -33,7 +34,10 @@ class PlainClient(Client):
 
 
 def request(client, method, expected):
-    response = client.request(method, raise_errors=True)
+    try:
+        response = client.request(method, raise_errors=True)
+    except ClientError as error:
+        raise AssertionError(f"{method}: {error.result}") from error
     responses = response if isinstance(response, list) else [response]
     assert isinstance(responses[0], expected), responses
     return responses[0]

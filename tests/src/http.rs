@@ -66,12 +66,11 @@ impl Http {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<Answer> {
-        if let Some(mut connection) = self.connection.take() {
-            if send(&mut connection, self.port, method, path, headers, body).is_ok()
-                && let Ok(answer) = receive(&mut connection)
-            {
-                return Ok(self.done(connection, answer));
-            }
+        if let Some(mut connection) = self.connection.take()
+            && send(&mut connection, self.port, method, path, headers, body).is_ok()
+            && let Ok(answer) = receive(&mut connection)
+        {
+            return Ok(self.done(connection, answer));
         }
         let mut connection = Connection::open(self.port)?;
         // A server that refuses early may not read all of the body: its answer counts.

@@ -212,7 +212,7 @@ impl Jmap {
             let mut response =
                 self.call("Email/get", json!({"ids": ids, "properties": properties}));
             assert_eq!(response["notFound"], json!([]), "Email/get: not found");
-            emails.extend(response["list"].as_array_mut().expect("no list").drain(..));
+            emails.append(response["list"].as_array_mut().expect("no list"));
         }
         emails
     }

@@ -121,7 +121,7 @@ fn check_contents(jmap: &mut e2e::Jmap, ids: &[String], mails: &[Mail]) {
             email["id"]
         );
         let content = without_trace(&octets);
-        let count = sent.get_mut(content).or_else(|| None);
+        let count = sent.get_mut(content);
         match count {
             Some(count) => *count -= 1,
             None => panic!(

@@ -42,7 +42,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const DOWNLOADS_MAX: usize = 16;
 const DOWNLOADS_WAITING_MAX: usize = 64;
 /// Event sources, and WebSockets, of one account at once.
-const STREAMS_OF_ACCOUNT_MAX: usize = 64;
+const STREAMS_OF_ACCOUNT_MAX: usize = 256;
 
 /// The adapter: everything that its connections share. Cheap to clone.
 #[derive(Clone, Debug)]

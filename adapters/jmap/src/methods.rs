@@ -10,7 +10,9 @@ use jmap_types::{
     blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
     email::{Import, Parse},
     mail::{Email, EmailSubmission, Identity, Mailbox, Quota, Thread, VacationResponse},
+    mdn::{MdnParse, MdnSend},
     method::{Changes, Copy, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
+    push::{PushSubscriptionGet, PushSubscriptionSet},
     search_snippet::SearchSnippetGet,
     value::Map,
 };
@@ -67,6 +69,8 @@ pub const WEBPUSH_VAPID: &str = "urn:ietf:params:jmap:webpush-vapid";
 pub static METHODS: &[Method] = &[
     entry::<Echo>(CORE),
     entry::<BlobCopy>(CORE),
+    entry::<PushSubscriptionGet>(CORE),
+    entry::<PushSubscriptionSet>(CORE),
     entry::<Get<Mailbox>>(MAIL),
     entry::<Changes<Mailbox>>(MAIL),
     entry::<Query<Mailbox>>(MAIL),
@@ -93,6 +97,8 @@ pub static METHODS: &[Method] = &[
     entry::<Set<EmailSubmission>>(SUBMISSION),
     entry::<Get<VacationResponse>>(VACATION_RESPONSE),
     entry::<Set<VacationResponse>>(VACATION_RESPONSE),
+    entry::<MdnSend>(MDN),
+    entry::<MdnParse>(MDN),
     entry::<BlobUpload>(BLOB),
     entry::<BlobGet>(BLOB),
     entry::<BlobLookup>(BLOB),

@@ -92,7 +92,11 @@ impl Backend for Core {
     }
 
     async fn submit(&self, who: &Caller, submission: Submission) -> Result<(), SubmitError> {
-        let Submission { mail_from, recipients, message } = submission;
+        let Submission {
+            mail_from,
+            recipients,
+            message,
+        } = submission;
         Core::submit(self, who, mail_from, recipients, message)
             .await
             .map_err(|error| match error {

@@ -33,12 +33,22 @@ struct Candidate {
 impl Core {
     /// Proves who somebody is. Adapters call it for each session, or for each request: with a password that was
     /// right a moment ago it costs microseconds.
-    pub async fn login(&self, credentials: Credentials, origin: Origin) -> Result<Caller, AuthError> {
+    pub async fn login(
+        &self,
+        credentials: Credentials,
+        origin: Origin,
+    ) -> Result<Caller, AuthError> {
         let result = match credentials {
-            Credentials::Password { login, password } => self.login_by_password(&login, &password, &origin).await,
+            Credentials::Password { login, password } => {
+                self.login_by_password(&login, &password, &origin).await
+            }
             Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
         };
-        let counter = if result.is_ok() { &self.metrics.logins } else { &self.metrics.logins_failed };
+        let counter = if result.is_ok() {
+            &self.metrics.logins
+        } else {
+            &self.metrics.logins_failed
+        };
         counter.add(1);
         result
     }
@@ -59,12 +69,19 @@ impl Core {
         let generation = self.directory.generation();
         let candidate = self.candidate(&login).await.map_err(unavailable)?;
         let verified = match &candidate {
-            Some(candidate) => self.directory.verified.get(&login, password, candidate.record.generation),
+            Some(candidate) => {
+                self.directory
+                    .verified
+                    .get(&login, password, candidate.record.generation)
+            }
             None => None,
         };
         let verified = match verified.filter(|verified| !self.is_over(verified.expires)) {
             Some(verified) => Some(verified),
-            None => self.compare(&login, password, candidate.as_ref(), delay).await?,
+            None => {
+                self.compare(&login, password, candidate.as_ref(), delay)
+                    .await?
+            }
         };
         let (Some(candidate), Some(verified)) = (candidate, verified) else {
             self.directory.rate.failed(origin, Some(&login));
@@ -72,10 +89,15 @@ impl Core {
             return Err(AuthError::Invalid);
         };
         self.directory.rate.succeeded(origin, Some(&login));
-        self.admit(candidate, verified.credential, generation, origin).await
+        self.admit(candidate, verified.credential, generation, origin)
+            .await
     }
 
-    async fn login_by_token(&self, text: &Secret<String>, origin: &Origin) -> Result<Caller, AuthError> {
+    async fn login_by_token(
+        &self,
+        text: &Secret<String>,
+        origin: &Origin,
+    ) -> Result<Caller, AuthError> {
         let delay = self.directory.rate.check(origin, None).map_err(|RetryAfter(retry_after)| {
             tracing::warn!(ip = %origin.ip, protocol = %origin.protocol, "too many failed logins by token");
             AuthError::TooManyAttempts { retry_after }
@@ -86,12 +108,19 @@ impl Core {
             Some(presented) => {
                 let known = self.token(presented.id).await.map_err(unavailable)?;
                 let now = self.clock.now();
-                known.filter(|known| presented.verify(&known.hash, known.expires.map(UtcMillis), now).is_ok())
+                known.filter(|known| {
+                    presented
+                        .verify(&known.hash, known.expires.map(UtcMillis), now)
+                        .is_ok()
+                })
             }
             None => None,
         };
         let candidate = match &found {
-            Some(token) => self.account_record(token.account).await.map_err(unavailable)?,
+            Some(token) => self
+                .account_record(token.account)
+                .await
+                .map_err(unavailable)?,
             None => None,
         };
         let (Some(token), Some(record)) = (found, candidate) else {
@@ -99,7 +128,16 @@ impl Core {
             tracing::warn!(ip = %origin.ip, protocol = %origin.protocol, "login by token failed");
             return Err(AuthError::Invalid);
         };
-        self.admit(Candidate { id: token.account, record }, token.credential, generation, origin).await
+        self.admit(
+            Candidate {
+                id: token.account,
+                record,
+            },
+            token.credential,
+            generation,
+            origin,
+        )
+        .await
     }
 
     /// The secret was right.
@@ -115,7 +153,9 @@ impl Core {
             tracing::warn!(login = ?record.name, ip = %origin.ip, protocol = %origin.protocol, "login to a disabled account");
             return Err(AuthError::Disabled);
         }
-        self.caller(id, &record, credential, generation).await.map_err(unavailable)
+        self.caller(id, &record, credential, generation)
+            .await
+            .map_err(unavailable)
     }
 
     async fn candidate(&self, login: &str) -> Result<Option<Candidate>, store::Error> {
@@ -150,19 +190,30 @@ impl Core {
             None => self.account_password(*id, &credentials, password).await?,
         };
         if let Some(verified) = verified {
-            self.directory.verified.put(login, password, record.generation, verified);
+            self.directory
+                .verified
+                .put(login, password, record.generation, verified);
         }
         Ok(verified)
     }
 
-    fn app_password(&self, credentials: &[(u64, CredentialRecord)], password: &Secret<String>) -> Option<Verified> {
+    fn app_password(
+        &self,
+        credentials: &[(u64, CredentialRecord)],
+        password: &Secret<String>,
+    ) -> Option<Verified> {
         let presented = token::parse_app_password(password.expose())?;
-        let mut app_passwords = credentials.iter().filter(|(_, record)| record.kind == CredentialKind::AppPassword);
+        let mut app_passwords = credentials
+            .iter()
+            .filter(|(_, record)| record.kind == CredentialKind::AppPassword);
         let (number, record) = app_passwords.find(|(_, record)| record.lookup == presented.id.0)?;
         let hash = TokenHash::from_octets(record.token_hash);
         let expires = record.expires;
         let outcome = presented.verify(&hash, expires.map(UtcMillis), self.clock.now());
-        outcome.is_ok().then_some(Verified { credential: *number, expires })
+        outcome.is_ok().then_some(Verified {
+            credential: *number,
+            expires,
+        })
     }
 
     async fn account_password(
@@ -171,7 +222,10 @@ impl Core {
         credentials: &[(u64, CredentialRecord)],
         password: &Secret<String>,
     ) -> Result<Option<Verified>, AuthError> {
-        let record = credentials.iter().find(|(number, _)| *number == PASSWORD).map(|(_, record)| record);
+        let record = credentials
+            .iter()
+            .find(|(number, _)| *number == PASSWORD)
+            .map(|(_, record)| record);
         let stored = record.and_then(|record| record.password_hash.as_deref());
         let outdated = match self.verify_password(stored, password).await? {
             Verdict::Wrong => return Ok(None),
@@ -180,10 +234,17 @@ impl Core {
         if let (true, Some(record)) = (outdated, record) {
             self.strengthen(id, record, password).await;
         }
-        Ok(Some(Verified { credential: PASSWORD, expires: None }))
+        Ok(Some(Verified {
+            credential: PASSWORD,
+            expires: None,
+        }))
     }
 
-    async fn verify_password(&self, stored: Option<&str>, password: &Secret<String>) -> Result<Verdict, AuthError> {
+    async fn verify_password(
+        &self,
+        stored: Option<&str>,
+        password: &Secret<String>,
+    ) -> Result<Verdict, AuthError> {
         match self.directory.hasher.verify(stored, password).await {
             Ok(verdict) => Ok(verdict),
             Err(PasswordError::TooBusy) => Err(AuthError::TooBusy),
@@ -195,7 +256,12 @@ impl Core {
     }
 
     /// The one moment at which the password is known: what is stored of it becomes as strong as of today.
-    async fn strengthen(&self, id: AccountId, record: &CredentialRecord, password: &Secret<String>) {
+    async fn strengthen(
+        &self,
+        id: AccountId,
+        record: &CredentialRecord,
+        password: &Secret<String>,
+    ) {
         let Ok(hash) = self.directory.hasher.hash(password).await else {
             return;
         };

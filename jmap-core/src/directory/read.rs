@@ -271,7 +271,11 @@ impl Core {
     }
 
     /// The groups that an account is a member of, with their records.
-    pub async fn groups(&self, who: &Caller, member: AccountId) -> Result<Vec<Account>, DirectoryError> {
+    pub async fn groups(
+        &self,
+        who: &Caller,
+        member: AccountId,
+    ) -> Result<Vec<Account>, DirectoryError> {
         access::may_manage_account(who, member)?;
         let mut groups = Vec::new();
         for id in self.groups_of(member).await? {

@@ -143,7 +143,11 @@ impl Core {
             .collect();
         let message = parse(inbound.message.clone()).await;
         let mut outcomes = self
-            .deliver_all(&message, inbound.mail_from.clone(), accounts.into_iter().collect())
+            .deliver_all(
+                &message,
+                inbound.mail_from.clone(),
+                accounts.into_iter().collect(),
+            )
             .await;
         let of_recipient = |recipient: &Recipient| {
             let mut worst = Ok(());
@@ -160,9 +164,13 @@ impl Core {
         let results: Vec<_> = inbound.recipients.iter().map(of_recipient).collect();
         let kept = results.iter().filter(|result| result.is_ok()).count() as u64;
         self.metrics.messages_received.add(1);
-        self.metrics.octets_received.add(inbound.message.len() as u64);
+        self.metrics
+            .octets_received
+            .add(inbound.message.len() as u64);
         self.metrics.deliveries.add(kept);
-        self.metrics.deliveries_refused.add(results.len() as u64 - kept);
+        self.metrics
+            .deliveries_refused
+            .add(results.len() as u64 - kept);
         results
     }
 
@@ -280,7 +288,8 @@ impl Core {
 
     /// Delivers to all, and forgets the record when all have it.
     async fn finish_pending(&self, number: u64, delivery: &Delivery, accounts: &[AccountId]) {
-        let each = stream::iter(accounts.to_vec()).map(|account| self.deliver_to(account, delivery));
+        let each =
+            stream::iter(accounts.to_vec()).map(|account| self.deliver_to(account, delivery));
         let results: Vec<_> = each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await;
         // An account that went away, or is full by now, doesn't come back by trying.
         let open = results

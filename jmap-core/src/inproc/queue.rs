@@ -30,7 +30,7 @@ use crate::{
             records::{Delivered, SubmissionRecord, UndoStatus},
             stage,
         },
-        write::{self, Message, MailTxn, Placement},
+        write::{self, MailTxn, Message, Placement},
     },
     object::Rejected,
     rng::Rng,
@@ -57,7 +57,8 @@ const REMOTE_EVERY_MS: u64 = 86_400_000;
 const TRIES: usize = 8;
 
 const DELIVERED: &str = "250 2.1.5 Delivered to the mailbox";
-const REMOTE: &str = "250 2.0.0 Queued; this version of the server does not deliver to other servers yet";
+const REMOTE: &str =
+    "250 2.0.0 Queued; this version of the server does not deliver to other servers yet";
 const GIVEN_UP: &str = "554 5.4.7 The message could not be delivered in time";
 
 /// What a process knows of the queue that it works on.
@@ -72,7 +73,11 @@ pub struct Queue {
 impl Queue {
     pub(crate) fn new(rng: &dyn Rng) -> Self {
         // 0 would be taken for no owner.
-        Self { wake: Notify::new(), owner: rng.next_u64() | 1, working: Mutex::default() }
+        Self {
+            wake: Notify::new(),
+            owner: rng.next_u64() | 1,
+            working: Mutex::default(),
+        }
     }
 
     /// Something is due.
@@ -83,7 +88,10 @@ impl Queue {
     /// `None`: another task of this process works on it.
     fn enter(&self, account: AccountId, submission: u64) -> Option<Working<'_>> {
         let item = (account, submission);
-        self.working.lock().insert(item).then_some(Working { queue: self, item })
+        self.working
+            .lock()
+            .insert(item)
+            .then_some(Working { queue: self, item })
     }
 }
 
@@ -170,7 +178,9 @@ impl Core {
     /// What the row of a new submission holds: this process sends at once what is due at once.
     pub(crate) fn first_lease(&self, record: &SubmissionRecord) -> Bytes {
         match record.undo_status {
-            UndoStatus::Final => numbers(&[self.queue.owner, self.queue_now().saturating_add(LEASE_MS)]),
+            UndoStatus::Final => {
+                numbers(&[self.queue.owner, self.queue_now().saturating_add(LEASE_MS)])
+            }
             UndoStatus::Pending | UndoStatus::Canceled => Bytes::new(),
         }
     }
@@ -180,7 +190,9 @@ impl Core {
         loop {
             let wait = match self.send_due().await {
                 Ok(None) => LOOK_EVERY,
-                Ok(Some(at)) => Duration::from_millis(at.saturating_sub(self.queue_now())).min(LOOK_EVERY),
+                Ok(Some(at)) => {
+                    Duration::from_millis(at.saturating_sub(self.queue_now())).min(LOOK_EVERY)
+                }
                 Err(error) => {
                     tracing::error!(%error, "the queue could not be read");
                     PAUSE
@@ -199,19 +211,28 @@ impl Core {
         let mut next: Option<u64> = None;
         let mut range = keys::queue_due_before(now.saturating_add(1));
         loop {
-            let rows = self.engine.scan(Page::first(range.clone(), ROWS_PER_PAGE)).await?;
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS_PER_PAGE))
+                .await?;
             let mut items = Vec::with_capacity(rows.len());
             for (key, value) in &rows {
-                let (due, account, submission) =
-                    keys::decode_queue_due(key).ok_or_else(|| store::Error::bad_key("queue", key))?;
+                let (due, account, submission) = keys::decode_queue_due(key)
+                    .ok_or_else(|| store::Error::bad_key("queue", key))?;
                 match Lease::decode(key, value)? {
                     Some(lease) if lease.owner != self.queue.owner && lease.expires > now => {
                         next = Some(next.unwrap_or(u64::MAX).min(lease.expires));
                     }
-                    _ => items.push(Item { account, submission, due }),
+                    _ => items.push(Item {
+                        account,
+                        submission,
+                        due,
+                    }),
                 }
             }
-            let each = stream::iter(items).map(|item| self.work_on(item)).buffer_unordered(AT_ONCE);
+            let each = stream::iter(items)
+                .map(|item| self.work_on(item))
+                .buffer_unordered(AT_ONCE);
             for result in each.collect::<Vec<_>>().await {
                 if let Err(error) = result {
                     tracing::error!(%error, "a submission could not be worked on");
@@ -227,15 +248,24 @@ impl Core {
         let mut later = keys::all(keys::Subspace::QueueDue);
         later.start = keys::queue_due_before(now.saturating_add(1)).end;
         let rows = self.engine.scan(Page::first(later, 1).keys_only()).await?;
-        let first = rows.first().and_then(|(key, _)| keys::decode_queue_due(key)).map(|(due, ..)| due);
+        let first = rows
+            .first()
+            .and_then(|(key, _)| keys::decode_queue_due(key))
+            .map(|(due, ..)| due);
         Ok(first.into_iter().chain(next).min())
     }
 
     /// Sends one submission now, if it is due and nobody else is at it.
     pub(crate) async fn send_submission(&self, account: AccountId, submission: u64) {
         let item = match submission::record(self, account, submission).await {
-            Ok(Some(record)) if !record.is_done && record.due != 0 && record.due <= self.queue_now() => {
-                Item { account, submission, due: record.due }
+            Ok(Some(record))
+                if !record.is_done && record.due != 0 && record.due <= self.queue_now() =>
+            {
+                Item {
+                    account,
+                    submission,
+                    due: record.due,
+                }
             }
             Ok(_) => return self.queue.wake(),
             Err(error) => return tracing::error!(%error, "a submission could not be read"),
@@ -282,10 +312,15 @@ impl Core {
         };
         let now = self.queue_now();
         match Lease::decode(&key, &value)? {
-            Some(lease) if lease.owner == self.queue.owner && lease.expires > now.saturating_add(LEASE_MS / 2) => {
+            Some(lease)
+                if lease.owner == self.queue.owner
+                    && lease.expires > now.saturating_add(LEASE_MS / 2) =>
+            {
                 return Ok(Some(Assertion::Equals(key, value)));
             }
-            Some(lease) if lease.owner != self.queue.owner && lease.expires > now => return Ok(None),
+            Some(lease) if lease.owner != self.queue.owner && lease.expires > now => {
+                return Ok(None);
+            }
             _ => {}
         }
         let mine = numbers(&[self.queue.owner, now.saturating_add(LEASE_MS)]);
@@ -310,16 +345,29 @@ impl Core {
     }
 
     /// Invariant 5: a bad record is put aside, and the queue goes on.
-    async fn quarantine(&self, item: &Item, fence: Assertion, error: &store::Error) -> Result<(), store::Error> {
+    async fn quarantine(
+        &self,
+        item: &Item,
+        fence: Assertion,
+        error: &store::Error,
+    ) -> Result<(), store::Error> {
         let mut batch = Batch::new();
         batch.assert(fence);
         batch.delete(item.key());
-        batch.put(keys::quarantine(&item.key()), Bytes::from(error.to_string()));
+        batch.put(
+            keys::quarantine(&item.key()),
+            Bytes::from(error.to_string()),
+        );
         Ok(self.engine.commit(batch).await?)
     }
 
     /// Takes a submission one step further, in a transaction that counts only while the lease is held.
-    async fn change(&self, item: &Item, fence: &Assertion, step: Step<'_>) -> Result<(), store::Error> {
+    async fn change(
+        &self,
+        item: &Item,
+        fence: &Assertion,
+        step: Step<'_>,
+    ) -> Result<(), store::Error> {
         let account = self.accounts.handle(item.account);
         for _ in 0..TRIES {
             let mut txn = account.writer.begin().await?;
@@ -348,7 +396,12 @@ impl Core {
         Err(store::Error::Conflict)
     }
 
-    async fn send(&self, item: &Item, fence: &Assertion, record: SubmissionRecord) -> Result<(), store::Error> {
+    async fn send(
+        &self,
+        item: &Item,
+        fence: &Assertion,
+        record: SubmissionRecord,
+    ) -> Result<(), store::Error> {
         let Some(octets) = store::blob::get(&self.engine, &record.blob).await? else {
             tracing::error!(account = %item.account, submission = item.submission, "a message of the queue is missing");
             return self.drop_row(item, fence.clone()).await;
@@ -356,7 +409,12 @@ impl Core {
         let (outcomes, delivered_to) = self.try_recipients(item, fence, &record, &octets).await;
         let mut random = [0; 32];
         self.rng.fill(&mut random);
-        let tried = Tried { outcomes, delivered_to, octets, random };
+        let tried = Tried {
+            outcomes,
+            delivered_to,
+            octets,
+            random,
+        };
         self.change(item, fence, Step::Tried(&tried)).await
     }
 
@@ -384,13 +442,23 @@ impl Core {
         record.delivered_to.extend(&tried.delivered_to);
         // RFC 5321 §4.5.5: nothing goes back to the null reverse-path.
         if !failed.is_empty() && !record.mail_from.email.is_empty() {
-            let report =
-                bounce::build(&self.hostname, record, &failed, &tried.octets, now.seconds(), tried.random);
+            let report = bounce::build(
+                &self.hostname,
+                record,
+                &failed,
+                &tried.octets,
+                now.seconds(),
+                tried.random,
+            );
             self.bounce(txn, record, report).await?;
         }
         if record.is_open() {
             let retry = tried.outcomes.iter().any(|outcome| outcome.retry);
-            let wait = if retry { retry_after(record.attempts) } else { REMOTE_EVERY_MS };
+            let wait = if retry {
+                retry_after(record.attempts)
+            } else {
+                REMOTE_EVERY_MS
+            };
             let due = self.queue_now().saturating_add(wait).max(item.due + 1);
             stage::update(txn, item.submission, record, due);
             return Ok(());
@@ -425,7 +493,9 @@ impl Core {
             is_delivery: true,
         };
         match write::insert_email(txn, &message, &placement, now).await {
-            Ok(_) => record.dsns.push(submission::records::BlobRecord { hash: message.hash }),
+            Ok(_) => record
+                .dsns
+                .push(submission::records::BlobRecord { hash: message.hash }),
             Err(Rejected::Store(error)) => return Err(error),
             Err(Rejected::Set(error)) => tracing::warn!(?error, "a report could not be delivered"),
         }
@@ -452,16 +522,27 @@ impl Core {
                 Err(error) => outcomes.push(refused(at, error, is_late)),
             }
         }
-        let mut targets: BTreeSet<AccountId> = here.iter().flat_map(|(_, targets)| targets).copied().collect();
+        let mut targets: BTreeSet<AccountId> = here
+            .iter()
+            .flat_map(|(_, targets)| targets)
+            .copied()
+            .collect();
         for account in &record.delivered_to {
             targets.remove(&AccountId::new(*account));
         }
-        let mut delivered: HashSet<AccountId> = record.delivered_to.iter().map(|&n| AccountId::new(n)).collect();
+        let mut delivered: HashSet<AccountId> = record
+            .delivered_to
+            .iter()
+            .map(|&n| AccountId::new(n))
+            .collect();
         let mut errors = std::collections::HashMap::new();
         if !targets.is_empty() {
             let from = Some(record.mail_from.email.clone()).filter(|email| !email.is_empty());
             let octets = with_return_path(&record.mail_from.email, octets);
-            let fenced = Fenced { number: delivery_number(item), fence: fence.clone() };
+            let fenced = Fenced {
+                number: delivery_number(item),
+                fence: fence.clone(),
+            };
             let targets = targets.into_iter().collect();
             for (account, result) in self.deliver_fenced(octets, from, targets, fenced).await {
                 match result {
@@ -474,10 +555,18 @@ impl Core {
             // One copy is enough, as with mail that comes in.
             if targets.iter().any(|target| delivered.contains(target)) {
                 let reply = DELIVERED.to_owned();
-                outcomes.push(Outcome { at, delivered: Delivered::Yes, reply, retry: false });
+                outcomes.push(Outcome {
+                    at,
+                    delivered: Delivered::Yes,
+                    reply,
+                    retry: false,
+                });
                 continue;
             }
-            let error = targets.iter().find_map(|target| errors.get(target)).copied();
+            let error = targets
+                .iter()
+                .find_map(|target| errors.get(target))
+                .copied();
             let error = match error.unwrap_or(DeliverError::NoSuchMailbox) {
                 DeliverError::OverQuota => RecipientError::OverQuota,
                 DeliverError::NoSuchMailbox => RecipientError::NoSuchMailbox,
@@ -486,7 +575,10 @@ impl Core {
             outcomes.push(refused(at, error, is_late));
         }
         let known: HashSet<u64> = record.delivered_to.iter().copied().collect();
-        let new = delivered.iter().map(|account| account.number()).filter(|number| !known.contains(number));
+        let new = delivered
+            .iter()
+            .map(|account| account.number())
+            .filter(|number| !known.contains(number));
         (outcomes, new.collect())
     }
 }
@@ -494,17 +586,32 @@ impl Core {
 fn refused(at: usize, error: RecipientError, is_late: bool) -> Outcome {
     let (delivered, reply, retry) = match error {
         RecipientError::NotLocal => (Delivered::Queued, REMOTE, false),
-        RecipientError::NoSuchMailbox => (Delivered::No, "550 5.1.1 There is no such mailbox", false),
+        RecipientError::NoSuchMailbox => {
+            (Delivered::No, "550 5.1.1 There is no such mailbox", false)
+        }
         RecipientError::Disabled => (Delivered::No, "550 5.2.1 The mailbox is disabled", false),
-        RecipientError::OverQuota | RecipientError::Temporary if is_late => (Delivered::No, GIVEN_UP, false),
+        RecipientError::OverQuota | RecipientError::Temporary if is_late => {
+            (Delivered::No, GIVEN_UP, false)
+        }
         RecipientError::OverQuota => (Delivered::Queued, "452 4.2.2 The mailbox is full", true),
-        RecipientError::Temporary => (Delivered::Queued, "451 4.3.0 The mail system has a temporary failure", true),
+        RecipientError::Temporary => (
+            Delivered::Queued,
+            "451 4.3.0 The mail system has a temporary failure",
+            true,
+        ),
     };
-    Outcome { at, delivered, reply: reply.to_owned(), retry }
+    Outcome {
+        at,
+        delivered,
+        reply: reply.to_owned(),
+        retry,
+    }
 }
 
 fn retry_after(attempts: u32) -> u64 {
-    let doubled = RETRY_FIRST_MS.checked_shl(attempts.saturating_sub(1).min(16)).unwrap_or(u64::MAX);
+    let doubled = RETRY_FIRST_MS
+        .checked_shl(attempts.saturating_sub(1).min(16))
+        .unwrap_or(u64::MAX);
     doubled.min(RETRY_LONGEST_MS)
 }
 
@@ -513,7 +620,11 @@ fn delivery_number(item: &Item) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("posthorn submission delivery");
     hasher.update(&item.account.number().to_be_bytes());
     hasher.update(&item.submission.to_be_bytes());
-    hasher.finalize().as_bytes().first_chunk::<8>().map_or(0, |octets| u64::from_be_bytes(*octets))
+    hasher
+        .finalize()
+        .as_bytes()
+        .first_chunk::<8>()
+        .map_or(0, |octets| u64::from_be_bytes(*octets))
 }
 
 /// RFC 5321 §4.4: whoever delivers finally writes the reverse-path on top.

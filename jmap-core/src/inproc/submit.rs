@@ -74,12 +74,14 @@ impl Core {
             mail_from: EnvelopeAddress::plain(mail_from.unwrap_or_default()),
             recipients: recipients.into_iter().map(EnvelopeAddress::plain).collect(),
         };
-        envelope::check_recipients(&envelope.recipients, &self.limits).map_err(|error| {
-            recipients_error(error, &envelope)
-        })?;
+        envelope::check_recipients(&envelope.recipients, &self.limits)
+            .map_err(|error| recipients_error(error, &envelope))?;
         let account = self.accounts.handle(account);
         for _ in 0..TRIES {
-            match self.try_submit(&account, &summary, &envelope, &octets).await {
+            match self
+                .try_submit(&account, &summary, &envelope, &octets)
+                .await
+            {
                 Err(store::Error::Conflict) => {}
                 Err(error) => return Err(temporary(error)),
                 Ok(()) => {
@@ -101,8 +103,13 @@ impl Core {
         identity::ensure(self, account).await?;
         let identities = identity::all(self, account.id).await?;
         let from = address::flatten(summary.from.as_deref().unwrap_or_default());
-        let from = from.first().map(|address| identity::canonical(&address.email)).unwrap_or_default();
-        let of_address = identities.iter().find(|(_, record)| identity::canonical(&record.email) == from);
+        let from = from
+            .first()
+            .map(|address| identity::canonical(&address.email))
+            .unwrap_or_default();
+        let of_address = identities
+            .iter()
+            .find(|(_, record)| identity::canonical(&record.email) == from);
         let identity = of_address.or(identities.first()).map_or(0, |(id, _)| *id);
         let mut record = submission::new_record(self, envelope.clone(), octets, None);
         let mut txn = account.writer.begin().await?;
@@ -114,7 +121,11 @@ impl Core {
     }
 
     /// The account in whose name the message is sent: the first that has all its From addresses.
-    async fn sender_account(&self, who: &Caller, summary: &Summary) -> Result<AccountId, SubmitError> {
+    async fn sender_account(
+        &self,
+        who: &Caller,
+        summary: &Summary,
+    ) -> Result<AccountId, SubmitError> {
         let from = address::flatten(summary.from.as_deref().unwrap_or_default());
         if from.is_empty() {
             return Err(SubmitError::ForbiddenFrom);
@@ -122,7 +133,11 @@ impl Core {
         for account in std::iter::once(who.account).chain(who.groups.iter().copied()) {
             let mut owns_all = true;
             for address in &from {
-                owns_all = owns_all && self.owns_address(account, &address.email).await.map_err(temporary)?;
+                owns_all = owns_all
+                    && self
+                        .owns_address(account, &address.email)
+                        .await
+                        .map_err(temporary)?;
             }
             if owns_all {
                 return Ok(account);
@@ -131,9 +146,20 @@ impl Core {
         Err(SubmitError::ForbiddenFrom)
     }
 
-    async fn may_use(&self, who: &Caller, account: AccountId, address: &str) -> Result<bool, SubmitError> {
-        Ok(self.owns_address(account, address).await.map_err(temporary)?
-            || self.owns_address(who.account, address).await.map_err(temporary)?)
+    async fn may_use(
+        &self,
+        who: &Caller,
+        account: AccountId,
+        address: &str,
+    ) -> Result<bool, SubmitError> {
+        Ok(self
+            .owns_address(account, address)
+            .await
+            .map_err(temporary)?
+            || self
+                .owns_address(who.account, address)
+                .await
+                .map_err(temporary)?)
     }
 }
 
@@ -142,7 +168,12 @@ fn recipients_error(error: SetError, envelope: &Envelope) -> SubmitError {
         return SubmitError::TooManyRecipients;
     }
     let emails = envelope.recipients.iter().map(|recipient| &recipient.email);
-    SubmitError::InvalidRecipients(emails.filter(|email| !submission::is_address(email)).cloned().collect())
+    SubmitError::InvalidRecipients(
+        emails
+            .filter(|email| !submission::is_address(email))
+            .cloned()
+            .collect(),
+    )
 }
 
 fn temporary(error: store::Error) -> SubmitError {

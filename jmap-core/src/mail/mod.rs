@@ -4,6 +4,7 @@ pub mod access;
 pub mod email;
 pub mod identity;
 pub mod mailbox;
+pub mod mdn;
 pub mod message;
 pub mod query;
 pub mod records;

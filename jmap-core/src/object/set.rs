@@ -124,12 +124,15 @@ impl<O: SetObject> Handle for Set<O> {
     }
 }
 
+/// What a new object came to: its number, and what the server set.
+type Created = (u64, Map);
+
 /// A /set under way.
 struct Setting<'s, O: SetObject> {
     context: &'s Context,
     arguments: &'s O::SetArguments,
     created_ids: &'s CreatedIds,
-    creates: Vec<(String, Map, Staged<(u64, Map)>)>,
+    creates: Vec<(String, Map, Staged<Created>)>,
     updates: Vec<(String, u64, Map, Staged<Option<Map>>)>,
     destroys: Vec<(String, u64, Staged<()>)>,
 }

@@ -24,9 +24,10 @@ impl Core {
         let searching: BoxFuture<'static, ()> = Box::pin(search::run(self.search.clone()));
         let core = self.clone();
         let queue: BoxFuture<'static, ()> = Box::pin(async move { core.run_queue().await });
+        let pushing: BoxFuture<'static, ()> = Box::pin(crate::push::run(self.clone()));
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
-            futures_util::future::join3(searching, queue, rounds).await;
+            futures_util::future::join4(searching, queue, pushing, rounds).await;
         })
     }
 
@@ -80,7 +81,10 @@ impl Core {
 
     /// What the server is busy with.
     pub fn gauges(&self) -> Gauges {
-        Gauges { search_pending: self.search_pending(), ..self.accounts.gauges() }
+        Gauges {
+            search_pending: self.search_pending(),
+            ..self.accounts.gauges()
+        }
     }
 
     /// Octets that the database takes on disk; 0 where that isn't known.

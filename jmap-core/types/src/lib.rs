@@ -12,9 +12,11 @@ pub mod email;
 pub mod error;
 pub mod id;
 pub mod mail;
+pub mod mdn;
 pub mod method;
 pub mod patch;
 pub mod property;
+pub mod push;
 pub mod search_snippet;
 pub mod value;
 

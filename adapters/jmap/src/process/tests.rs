@@ -10,7 +10,7 @@ fn parsed(json: &str) -> Request {
 fn check_request(json: &str, expected: Result<(), &str>) {
     let checked = check(&parsed(json), |uri| uri == "known", 3);
     assert_eq!(
-        checked.as_ref().map(|()| ()).map_err(RequestError::urn),
+        checked.map_err(|error| error.urn()),
         expected.map_err(|kind| match kind {
             "limit" => "urn:ietf:params:jmap:error:limit",
             _ => "urn:ietf:params:jmap:error:unknownCapability",

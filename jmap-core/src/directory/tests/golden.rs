@@ -45,7 +45,10 @@ fn version_1() {
         last_credential: 1,
         removed: false,
     };
-    check(account, expect!["8b6b6140622e6578616d706c6501614105f401021a6553f100816b6140622e6578616d706c6501f4"]);
+    check(
+        account,
+        expect!["8b6b6140622e6578616d706c6501614105f401021a6553f100816b6140622e6578616d706c6501f4"],
+    );
     let credential = CredentialRecord {
         description: "phone".into(),
         kind: CredentialKind::Token,
@@ -55,12 +58,20 @@ fn version_1() {
         lookup: vec![1, 2, 3],
         token_hash: [9; 32],
     };
-    check(credential, expect!["876570686f6e65021a6553f1001b000001a3185c5000f64301020358200909090909090909090909090909090909090909090909090909090909090909"]);
+    check(
+        credential,
+        expect![
+            "876570686f6e65021a6553f1001b000001a3185c5000f64301020358200909090909090909090909090909090909090909090909090909090909090909"
+        ],
+    );
     let upload = UploadRecord {
         expires: 1_700_000_000_000,
         size: 3,
         media_type: "text/plain".into(),
         by: 1,
     };
-    check(upload, expect!["841b0000018bcfe56800036a746578742f706c61696e01"]);
+    check(
+        upload,
+        expect!["841b0000018bcfe56800036a746578742f706c61696e01"],
+    );
 }

@@ -50,6 +50,7 @@ impl Server {
         let parts = Parts {
             engine,
             search: Arc::new(search.unwrap()),
+            push: Default::default(),
             clock: clock.clone(),
             rng: Arc::new(SeededRng::new(seed)),
             limits,

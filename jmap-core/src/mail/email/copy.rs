@@ -84,7 +84,8 @@ impl Handle for Copy<Email> {
                 arguments: (),
                 created_ids: CreatedIds::default(),
             };
-            let destroyed = destroy.handle(from).await.map(MethodResponse::into_map);
+            let destroyed = context.core.call(&context.who, destroy).await;
+            let destroyed = destroyed.map(MethodResponse::into_map);
             response.implicit.push((Set::<Email>::NAME, destroyed));
         }
         Ok(response)

@@ -90,7 +90,7 @@ impl GetObject for Email {
         properties: &Properties,
         arguments: &EmailGetArguments,
     ) -> Result<Vec<Option<Value>>, MethodError> {
-        let plan = Plan::new(properties.iter(), arguments);
+        let plan = Plan::new(properties.iter(), arguments)?;
         let mut emails = from_view(context, &plan, ids).await?;
         if !plan.needs_record {
             return Ok(emails
@@ -247,6 +247,8 @@ async fn complete(
             continue;
         };
         let Some(record) = records.next().flatten() else {
+            // Between the view and the store it may have been destroyed; else it is damaged.
+            tracing::debug!(account = %account.id, email = email.id, "an email has no record");
             values.push(None);
             continue;
         };

@@ -15,6 +15,9 @@ use crate::Limits;
 /// Octets of a keyword (RFC 8621 §4.1.1).
 const KEYWORD_OCTETS_MAX: usize = 255;
 
+/// Paths of one patch.
+const PATHS_MAX: usize = 1000;
+
 /// The keyword that `text` is, in lower case.
 pub(super) fn keyword(text: &str) -> Option<String> {
     let is_allowed = |c: u8| (0x21..=0x7e).contains(&c) && !b"(){]%*\"\\".contains(&c);
@@ -177,6 +180,12 @@ pub(super) struct EmailPatch {
 
 impl EmailPatch {
     pub fn read(patch: Map) -> Result<Self, SetError> {
+        if patch.len() > PATHS_MAX {
+            return Err(SetError::describe(
+                SetErrorKind::TooLarge,
+                "The patch has too many paths.",
+            ));
+        }
         let mut read = Self::default();
         for (path, value) in patch.into_vec() {
             match path.as_property() {

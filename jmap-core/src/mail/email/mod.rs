@@ -25,6 +25,7 @@ use crate::{
     object::{SetObject, Staged},
 };
 
+pub(in crate::mail) use parse::{read_blob, summary_of};
 pub use read::{Original, message_octets};
 
 /// Octets from which on work leaves the network's threads alone.

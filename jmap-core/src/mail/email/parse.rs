@@ -62,7 +62,7 @@ impl Handle for Parse {
         if self.blob_ids.len() as u64 > context.core.limits.max_objects_in_get {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
-        let mut plan = Plan::new(properties.iter(), &self.arguments);
+        let mut plan = Plan::new(properties.iter(), &self.arguments)?;
         plan.wants_id = properties.has("id");
         let mut response = ParseResponse {
             account_id: self.account_id,

@@ -2,7 +2,7 @@
 //! Holds: each property once; a form that a field can't have is never in a plan.
 //! Other half: `render` carries plans out.
 
-use jmap_types::{Property, mail::EmailGetArguments, value::Key};
+use jmap_types::{MethodError, MethodErrorKind, Property, mail::EmailGetArguments, value::Key};
 
 use crate::mail::message::{Form, HeaderProperty};
 
@@ -66,6 +66,9 @@ const PART_DEFAULTS: &[Property] = &[
     Property::Location,
 ];
 
+/// Properties that one call may name, of emails or of parts: each costs work for each of them.
+pub(super) const PROPERTIES_MAX: usize = 200;
+
 /// One property of an Email.
 #[derive(Debug)]
 pub(super) enum Wanted {
@@ -124,10 +127,14 @@ pub(super) fn is_part_property(name: &str) -> bool {
 
 impl Plan {
     /// Names that are no properties are passed over: they were refused before.
-    pub fn new<'n>(names: impl Iterator<Item = &'n str>, arguments: &EmailGetArguments) -> Self {
+    /// Errors: `requestTooLarge`, beyond [`PROPERTIES_MAX`].
+    pub fn new<'n>(
+        names: impl Iterator<Item = &'n str>,
+        arguments: &EmailGetArguments,
+    ) -> Result<Self, MethodError> {
         let mut plan = Self {
             wanted: Vec::new(),
-            parts: parts(arguments),
+            parts: parts(arguments)?,
             values: Values {
                 text: arguments.fetch_text_body_values,
                 html: arguments.fetch_html_body_values,
@@ -140,16 +147,12 @@ impl Plan {
             has_aliases: false,
             wants_id: false,
         };
-        let mut seen: Vec<&str> = Vec::new();
-        for name in names {
-            if !seen.contains(&name) {
-                seen.push(name);
-                plan.add(name);
-            }
+        for name in distinct(names)? {
+            plan.add(name);
         }
         plan.needs_summary |= plan.needs_octets;
         plan.needs_record |= plan.needs_summary;
-        plan
+        Ok(plan)
     }
 
     fn add(&mut self, name: &str) {
@@ -227,29 +230,39 @@ impl WantedPart {
     }
 }
 
-fn parts(arguments: &EmailGetArguments) -> Vec<WantedPart> {
-    let Some(names) = &arguments.body_properties else {
-        return PART_DEFAULTS
-            .iter()
-            .map(|property| WantedPart::Property(*property))
-            .collect();
-    };
-    let mut seen: Vec<&str> = Vec::new();
-    let mut parts = Vec::with_capacity(names.len());
+/// Each name once, in their order.
+fn distinct<'n>(names: impl Iterator<Item = &'n str>) -> Result<Vec<&'n str>, MethodError> {
+    let mut distinct: Vec<&str> = Vec::new();
     for name in names {
-        if seen.contains(&name.as_str()) {
-            continue;
+        if !distinct.contains(&name) {
+            distinct.push(name);
         }
-        seen.push(name);
+        if distinct.len() > PROPERTIES_MAX {
+            let why = format!("At most {PROPERTIES_MAX} properties can be named.");
+            return Err(MethodError::describe(MethodErrorKind::RequestTooLarge, why));
+        }
+    }
+    Ok(distinct)
+}
+
+fn parts(arguments: &EmailGetArguments) -> Result<Vec<WantedPart>, MethodError> {
+    let Some(names) = &arguments.body_properties else {
+        let defaults = PART_DEFAULTS.iter();
+        return Ok(defaults
+            .map(|property| WantedPart::Property(*property))
+            .collect());
+    };
+    let mut parts = Vec::with_capacity(names.len().min(PROPERTIES_MAX));
+    for name in distinct(names.iter().map(String::as_str))? {
         if let Some(property) = Property::from_name(name) {
             if PART_PROPERTIES.contains(&property) {
                 parts.push(WantedPart::Property(property));
             }
         } else if let Ok(header) = HeaderProperty::parse(name) {
-            parts.push(WantedPart::Header(header, name.clone()));
+            parts.push(WantedPart::Header(header, name.to_owned()));
         }
     }
-    parts
+    Ok(parts)
 }
 
 /// The property that a header property says in other words (RFC 8621 §4.1.3).

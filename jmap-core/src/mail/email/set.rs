@@ -233,7 +233,8 @@ async fn check_immutable(
     let Some(Some(Value::Object(now))) = found.into_iter().next() else {
         return Err(SetError::not_found().into());
     };
-    let changed = |(key, value): &&(Key, Value)| now.get(key) != Some(value);
+    let changed =
+        |(key, value): &&(Key, Value)| !now.get(key).is_some_and(|now| is_same(now, value));
     let changed: Vec<String> = others
         .iter()
         .filter(changed)
@@ -247,6 +248,26 @@ async fn check_immutable(
         "Only mailboxIds and keywords of an email can change.",
     )
     .into())
+}
+
+/// Whether two values say the same: the members of an object have no order.
+fn is_same(now: &Value, given: &Value) -> bool {
+    match (now, given) {
+        (Value::Object(now), Value::Object(given)) => {
+            let has = |(key, value): (&Key, &Value)| {
+                given.get(key).is_some_and(|given| is_same(value, given))
+            };
+            now.len() == given.len() && now.iter().all(has)
+        }
+        (Value::Array(now), Value::Array(given)) => {
+            now.len() == given.len()
+                && now
+                    .iter()
+                    .zip(given)
+                    .all(|(now, given)| is_same(now, given))
+        }
+        (now, given) => now == given,
+    }
 }
 
 fn wrong(properties: Vec<String>, why: &str) -> SetError {

@@ -19,24 +19,40 @@ use crate::{
 async fn visible(context: &Context) -> Result<Vec<(u64, IdentityRecord)>, MethodError> {
     match context.standing()? {
         Standing::Guest => Ok(Vec::new()),
-        Standing::Owner => super::all(&context.core, context.account()?.id).await.map_err(method_error),
+        Standing::Owner => super::all(&context.core, context.account()?.id)
+            .await
+            .map_err(method_error),
     }
 }
 
 impl GetObject for Identity {
     const STATE: DataType = DataType::Identity;
-    const DEFAULT_PROPERTIES: &'static [&'static str] =
-        &["id", "name", "email", "replyTo", "bcc", "textSignature", "htmlSignature", "mayDelete"];
+    const DEFAULT_PROPERTIES: &'static [&'static str] = &[
+        "id",
+        "name",
+        "email",
+        "replyTo",
+        "bcc",
+        "textSignature",
+        "htmlSignature",
+        "mayDelete",
+    ];
 
     async fn prepare(context: &Context) -> Result<(), MethodError> {
         match context.standing()? {
             Standing::Guest => Ok(()),
-            Standing::Owner => super::ensure(&context.core, context.account()?).await.map_err(method_error),
+            Standing::Owner => super::ensure(&context.core, context.account()?)
+                .await
+                .map_err(method_error),
         }
     }
 
     async fn all(context: &Context) -> Result<Vec<u64>, MethodError> {
-        Ok(visible(context).await?.into_iter().map(|(id, _)| id).collect())
+        Ok(visible(context)
+            .await?
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect())
     }
 
     async fn fetch(
@@ -54,7 +70,9 @@ impl GetObject for Identity {
                 values.push(None);
                 continue;
             };
-            let may_delete = super::may_delete(&context.core, account, record).await.map_err(method_error)?;
+            let may_delete = super::may_delete(&context.core, account, record)
+                .await
+                .map_err(method_error)?;
             values.push(Some(to_value(*id, record, may_delete, properties)));
         }
         Ok(values)
@@ -87,9 +105,12 @@ impl ChangesObject for Identity {
     async fn restrict(context: &Context, delta: Delta) -> Result<Delta, MethodError> {
         match context.standing()? {
             Standing::Owner => Ok(delta),
-            Standing::Guest => {
-                Ok(Delta { created: Vec::new(), updated: Vec::new(), destroyed: Vec::new(), ..delta })
-            }
+            Standing::Guest => Ok(Delta {
+                created: Vec::new(),
+                updated: Vec::new(),
+                destroyed: Vec::new(),
+                ..delta
+            }),
         }
     }
 }

@@ -76,7 +76,10 @@ impl NamedAddress {
 
 impl From<NamedAddress> for EmailAddress {
     fn from(address: NamedAddress) -> Self {
-        Self { email: address.email, name: address.name }
+        Self {
+            email: address.email,
+            name: address.name,
+        }
     }
 }
 
@@ -92,19 +95,28 @@ pub fn canonical(email: &str) -> String {
 const ROWS_MAX: usize = IDENTITIES_MAX + crate::directory::ADDRESSES_PER_ACCOUNT_MAX * 2;
 
 /// All identities of an account, by id.
-pub(crate) async fn all(core: &Core, account: AccountId) -> Result<Vec<(u64, IdentityRecord)>, store::Error> {
+pub(crate) async fn all(
+    core: &Core,
+    account: AccountId,
+) -> Result<Vec<(u64, IdentityRecord)>, store::Error> {
     let page = Page::first(keys::objects(account, DataType::Identity), ROWS_MAX);
     decode(core.engine.scan(page).await?)
 }
 
 async fn all_in(txn: &MailTxn) -> Result<Vec<(u64, IdentityRecord)>, store::Error> {
-    decode(txn.scan(keys::objects(txn.account(), DataType::Identity)).await?)
+    decode(
+        txn.scan(keys::objects(txn.account(), DataType::Identity))
+            .await?,
+    )
 }
 
-fn decode(rows: Vec<(bytes::Bytes, bytes::Bytes)>) -> Result<Vec<(u64, IdentityRecord)>, store::Error> {
+fn decode(
+    rows: Vec<(bytes::Bytes, bytes::Bytes)>,
+) -> Result<Vec<(u64, IdentityRecord)>, store::Error> {
     let mut identities = Vec::with_capacity(rows.len());
     for (key, bytes) in rows {
-        let (_, _, id) = keys::decode_object(&key).ok_or_else(|| store::Error::bad_key("identity", &key))?;
+        let (_, _, id) =
+            keys::decode_object(&key).ok_or_else(|| store::Error::bad_key("identity", &key))?;
         match IdentityRecord::from_bytes(&key, &bytes) {
             Ok(record) => identities.push((id, record)),
             // Invariant 5: the others can still be used.
@@ -116,9 +128,16 @@ fn decode(rows: Vec<(bytes::Bytes, bytes::Bytes)>) -> Result<Vec<(u64, IdentityR
 
 /// The addresses that no identity has yet.
 fn missing(addresses: &[String], identities: &[(u64, IdentityRecord)]) -> Vec<String> {
-    let known: std::collections::HashSet<String> =
-        identities.iter().filter(|(_, r)| r.is_default).map(|(_, r)| canonical(&r.email)).collect();
-    addresses.iter().filter(|address| !known.contains(&canonical(address))).cloned().collect()
+    let known: std::collections::HashSet<String> = identities
+        .iter()
+        .filter(|(_, r)| r.is_default)
+        .map(|(_, r)| canonical(&r.email))
+        .collect();
+    addresses
+        .iter()
+        .filter(|address| !known.contains(&canonical(address)))
+        .cloned()
+        .collect()
 }
 
 /// Makes the identities of addresses that have none.
@@ -134,8 +153,12 @@ pub(crate) async fn ensure(core: &Core, account: &AccountHandle) -> Result<(), s
         let mut txn = account.writer.begin().await?;
         // Somebody else may just have made them.
         for email in missing(&record.addresses, &all_in(&txn).await?) {
-            let identity =
-                IdentityRecord { name: record.description.clone(), email, is_default: true, ..Default::default() };
+            let identity = IdentityRecord {
+                name: record.description.clone(),
+                email,
+                is_default: true,
+                ..Default::default()
+            };
             let id = txn.new_id();
             put(&mut txn, id, &identity, ChangeKind::Created);
         }
@@ -156,11 +179,19 @@ fn put(txn: &mut MailTxn, id: u64, record: &IdentityRecord, kind: ChangeKind) {
 }
 
 /// Whether the identity of this record is one that can be taken away.
-async fn may_delete(core: &Core, account: AccountId, record: &IdentityRecord) -> Result<bool, store::Error> {
+async fn may_delete(
+    core: &Core,
+    account: AccountId,
+    record: &IdentityRecord,
+) -> Result<bool, store::Error> {
     if !record.is_default {
         return Ok(true);
     }
     let addresses = core.account_record(account).await?;
     let email = canonical(&record.email);
-    Ok(addresses.is_none_or(|of| !of.addresses.iter().any(|address| canonical(address) == email)))
+    Ok(addresses.is_none_or(|of| {
+        !of.addresses
+            .iter()
+            .any(|address| canonical(address) == email)
+    }))
 }

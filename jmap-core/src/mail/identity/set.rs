@@ -30,21 +30,34 @@ impl SetObject for Identity {
         check_owner(context)?;
         let account = context.account()?.clone();
         let mut record = IdentityRecord::default();
-        let given: Vec<String> = properties.keys().map(|key| key.to_string().into_owned()).collect();
+        let given: Vec<String> = properties
+            .keys()
+            .map(|key| key.to_string().into_owned())
+            .collect();
         for (key, value) in properties.into_vec() {
             read_property(&mut record, &key.to_string(), value)?;
         }
         if !given.iter().any(|name| name == "email") {
-            return Err(SetError::invalid_property("email", "An identity has an email address.").into());
+            return Err(
+                SetError::invalid_property("email", "An identity has an email address.").into(),
+            );
         }
         if !context.core.owns_address(account.id, &record.email).await? {
             let why = "You may not send from this address.";
             return Err(SetError::describe(SetErrorKind::ForbiddenFrom, why).into());
         }
         let mut txn = account.writer.begin().await?;
-        let own = super::all_in(&txn).await?.iter().filter(|(_, record)| !record.is_default).count();
+        let own = super::all_in(&txn)
+            .await?
+            .iter()
+            .filter(|(_, record)| !record.is_default)
+            .count();
         if own >= IDENTITIES_MAX {
-            return Err(SetError::describe(SetErrorKind::OverQuota, "There are too many identities.").into());
+            return Err(SetError::describe(
+                SetErrorKind::OverQuota,
+                "There are too many identities.",
+            )
+            .into());
         }
         let id = txn.new_id();
         put(&mut txn, id, &record, ChangeKind::Created);
@@ -58,7 +71,10 @@ impl SetObject for Identity {
             ("textSignature", string("")),
             ("htmlSignature", string("")),
         ];
-        for (name, value) in defaults.into_iter().filter(|(name, _)| !given.iter().any(|g| g == name)) {
+        for (name, value) in defaults
+            .into_iter()
+            .filter(|(name, _)| !given.iter().any(|g| g == name))
+        {
             server_set.insert(key(name), value);
         }
         Ok(((id, server_set), Some(txn.stage())))
@@ -68,7 +84,10 @@ impl SetObject for Identity {
         check_owner(context)?;
         let account = context.account()?.clone();
         let mut txn = account.writer.begin().await?;
-        let Some(old) = txn.record::<IdentityRecord>(&keys::object(account.id, DataType::Identity, id)).await? else {
+        let Some(old) = txn
+            .record::<IdentityRecord>(&keys::object(account.id, DataType::Identity, id))
+            .await?
+        else {
             return Err(SetError::not_found().into());
         };
         let may_delete = super::may_delete(&context.core, account.id, &old).await?;
@@ -77,11 +96,16 @@ impl SetObject for Identity {
             let name = key.to_string().into_owned();
             match (name.as_str(), &value) {
                 // What can't change may be given as it is (RFC 8620 §5.3).
-                ("id", Value::Str(text)) if **text == *jmap_types::mail::IdentityId::new(id).to_string() => {}
+                ("id", Value::Str(text))
+                    if **text == *jmap_types::mail::IdentityId::new(id).to_string() => {}
                 ("mayDelete", Value::Bool(given)) if *given == may_delete => {}
                 ("email", Value::Str(text)) if **text == *old.email => {}
                 ("email", _) => {
-                    return Err(SetError::invalid_property("email", "The address of an identity can't change.").into());
+                    return Err(SetError::invalid_property(
+                        "email",
+                        "The address of an identity can't change.",
+                    )
+                    .into());
                 }
                 _ => read_property(&mut record, &name, value)?,
             }
@@ -115,7 +139,10 @@ impl SetObject for Identity {
 fn read_property(record: &mut IdentityRecord, name: &str, value: Value) -> Result<(), SetError> {
     let text = |value: Value, octets_max: usize| match value {
         Value::Str(text) if text.len() <= octets_max => Ok(text.into_owned()),
-        Value::Str(_) => Err(SetError::invalid_property(name, format!("It has at most {octets_max} octets."))),
+        Value::Str(_) => Err(SetError::invalid_property(
+            name,
+            format!("It has at most {octets_max} octets."),
+        )),
         _ => Err(SetError::invalid_property(name, "It must be a String.")),
     };
     let or_default = |value: Value, octets_max: usize| match value {
@@ -126,7 +153,10 @@ fn read_property(record: &mut IdentityRecord, name: &str, value: Value) -> Resul
         "name" => {
             record.name = or_default(value, NAME_OCTETS_MAX)?;
             if record.name.chars().any(char::is_control) {
-                return Err(SetError::invalid_property(name, "A name is one line of text."));
+                return Err(SetError::invalid_property(
+                    name,
+                    "A name is one line of text.",
+                ));
             }
         }
         "email" => record.email = text(value, EMAIL_OCTETS_MAX)?,
@@ -135,21 +165,33 @@ fn read_property(record: &mut IdentityRecord, name: &str, value: Value) -> Resul
         "textSignature" => record.text_signature = or_default(value, SIGNATURE_OCTETS_MAX)?,
         "htmlSignature" => record.html_signature = or_default(value, SIGNATURE_OCTETS_MAX)?,
         "id" | "mayDelete" => {
-            return Err(SetError::invalid_property(name, "The server sets this property."));
+            return Err(SetError::invalid_property(
+                name,
+                "The server sets this property.",
+            ));
         }
-        _ => return Err(SetError::invalid_property(name, "There is no such property.")),
+        _ => {
+            return Err(SetError::invalid_property(
+                name,
+                "There is no such property.",
+            ));
+        }
     }
     Ok(())
 }
 
 /// `EmailAddress[]|null`
 fn addresses(name: &str, value: Value) -> Result<Option<Vec<NamedAddress>>, SetError> {
-    let wrong = || SetError::invalid_property(name, "It must be a list of EmailAddresses, or null.");
+    let wrong =
+        || SetError::invalid_property(name, "It must be a list of EmailAddresses, or null.");
     let Some(list) = Option::<Vec<Map>>::from_value(value).ok_or_else(wrong)? else {
         return Ok(None);
     };
     if list.len() > ADDRESSES_MAX {
-        return Err(SetError::invalid_property(name, format!("It has at most {ADDRESSES_MAX} addresses.")));
+        return Err(SetError::invalid_property(
+            name,
+            format!("It has at most {ADDRESSES_MAX} addresses."),
+        ));
     }
     let mut addresses = Vec::with_capacity(list.len());
     for map in list {
@@ -157,8 +199,12 @@ fn addresses(name: &str, value: Value) -> Result<Option<Vec<NamedAddress>>, SetE
         for (key, value) in map.into_vec() {
             match (&*key.to_string(), value) {
                 ("name", Value::Null) => {}
-                ("name", Value::Str(text)) if text.len() <= NAME_OCTETS_MAX => address.name = Some(text.into_owned()),
-                ("email", Value::Str(text)) if text.len() <= EMAIL_OCTETS_MAX => address.email = text.into_owned(),
+                ("name", Value::Str(text)) if text.len() <= NAME_OCTETS_MAX => {
+                    address.name = Some(text.into_owned())
+                }
+                ("email", Value::Str(text)) if text.len() <= EMAIL_OCTETS_MAX => {
+                    address.email = text.into_owned()
+                }
                 _ => return Err(wrong()),
             }
         }

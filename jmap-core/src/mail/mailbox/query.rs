@@ -29,10 +29,10 @@ impl QueryObject for Mailbox {
         let standing = context.standing()?;
         let view = context.account()?.view().await.map_err(method_error)?;
         let who = &context.who;
-        let matching = |id: u64, row: &MailboxRow| {
+        let matching = |row: &MailboxRow| {
             search
                 .filter
-                .is_none_or(|filter| matches(filter, id, row, who, standing))
+                .is_none_or(|filter| matches(filter, row, who, standing))
         };
         let visible = view
             .mailboxes()
@@ -41,7 +41,7 @@ impl QueryObject for Mailbox {
         let mut found: HashSet<u64> = all
             .iter()
             .copied()
-            .filter(|&id| view.mailbox(id).is_some_and(|row| matching(id, row)))
+            .filter(|&id| view.mailbox(id).is_some_and(matching))
             .collect();
         if search.arguments.filter_as_tree {
             // RFC 8621 §2.3: in the result only with all its ancestors.
@@ -65,7 +65,6 @@ impl QueryObject for Mailbox {
 
 fn matches(
     filter: &Filter<MailboxCondition>,
-    id: u64,
     row: &MailboxRow,
     who: &Caller,
     standing: Standing,
@@ -73,13 +72,13 @@ fn matches(
     let all = |filters: &[Filter<MailboxCondition>], wanted: bool| {
         filters
             .iter()
-            .all(|filter| matches(filter, id, row, who, standing) == wanted)
+            .all(|filter| matches(filter, row, who, standing) == wanted)
     };
     match filter {
         Filter::And(filters) => all(filters, true),
         Filter::Or(filters) => filters
             .iter()
-            .any(|filter| matches(filter, id, row, who, standing)),
+            .any(|filter| matches(filter, row, who, standing)),
         Filter::Not(filters) => all(filters, false),
         Filter::Condition(condition) => meets(condition, row, who, standing),
     }

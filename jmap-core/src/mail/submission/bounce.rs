@@ -13,10 +13,15 @@ pub const HEADER_OCTETS_MAX: usize = 32 << 10;
 
 /// RFC 3461 §4.1: a sender may want no report of failures.
 pub fn is_wanted(recipient: &EnvelopeAddress) -> bool {
-    let Some(notify) = recipient.parameter("NOTIFY").and_then(|parameter| parameter.value.as_deref()) else {
+    let Some(notify) = recipient
+        .parameter("NOTIFY")
+        .and_then(|parameter| parameter.value.as_deref())
+    else {
         return true;
     };
-    notify.split(',').any(|word| word.trim().eq_ignore_ascii_case("FAILURE"))
+    notify
+        .split(',')
+        .any(|word| word.trim().eq_ignore_ascii_case("FAILURE"))
 }
 
 /// The report, whole. `now`: seconds since 1970.
@@ -52,7 +57,11 @@ pub fn build(
          Your message could not be delivered to:\r\n\r\n"
     );
     for recipient in failed {
-        let _ = write!(report, "  {}\r\n    {}\r\n", recipient.address.email, recipient.smtp_reply);
+        let _ = write!(
+            report,
+            "  {}\r\n    {}\r\n",
+            recipient.address.email, recipient.smtp_reply
+        );
     }
     let _ = write!(
         report,
@@ -62,10 +71,18 @@ pub fn build(
          \r\n\
          Reporting-MTA: dns; {hostname}\r\n"
     );
-    if let Some(id) = record.mail_from.parameter("ENVID").and_then(|parameter| parameter.value.as_deref()) {
+    if let Some(id) = record
+        .mail_from
+        .parameter("ENVID")
+        .and_then(|parameter| parameter.value.as_deref())
+    {
         let _ = write!(report, "Original-Envelope-Id: {id}\r\n");
     }
-    let _ = write!(report, "Arrival-Date: {}\r\n", SentAt::utc(record.send_at).to_rfc5322());
+    let _ = write!(
+        report,
+        "Arrival-Date: {}\r\n",
+        SentAt::utc(record.send_at).to_rfc5322()
+    );
     for recipient in failed {
         let email = &recipient.address.email;
         // RFC 6533 §3
@@ -78,7 +95,10 @@ pub fn build(
             recipient.smtp_reply
         );
     }
-    let _ = write!(report, "\r\n--=_{boundary}\r\nContent-Type: text/rfc822-headers\r\n\r\n");
+    let _ = write!(
+        report,
+        "\r\n--=_{boundary}\r\nContent-Type: text/rfc822-headers\r\n\r\n"
+    );
     let mut report = report.into_bytes();
     report.extend_from_slice(header_section(message));
     report.extend_from_slice(format!("\r\n--=_{boundary}--\r\n").as_bytes());

@@ -6,9 +6,7 @@
 
 use bytes::Bytes;
 use jmap_types::{
-    Property, SetError, SetErrorKind, UtcDate, Value,
-    arguments::FromValue,
-    date::parse_rfc3339,
+    Property, SetError, SetErrorKind, UtcDate, Value, arguments::FromValue, date::parse_rfc3339,
     value::Map,
 };
 
@@ -29,13 +27,26 @@ const PARAMETER_OCTETS_MAX: usize = 1024;
 const LOCAL_PART_OCTETS_MAX: usize = 256;
 
 /// Parameters of MAIL: FUTURERELEASE (RFC 4865), SIZE, 8BITMIME, SMTPUTF8, DSN (RFC 3461).
-const MAIL_PARAMETERS: &[&str] = &["HOLDFOR", "HOLDUNTIL", "SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"];
+const MAIL_PARAMETERS: &[&str] = &[
+    "HOLDFOR",
+    "HOLDUNTIL",
+    "SIZE",
+    "BODY",
+    "SMTPUTF8",
+    "RET",
+    "ENVID",
+];
 /// Parameters of RCPT: DSN (RFC 3461).
 const RCPT_PARAMETERS: &[&str] = &["NOTIFY", "ORCPT"];
 
 /// The extensions that the session's `submissionExtensions` names (RFC 8621 §1.3.2), with their arguments.
-pub const EXTENSIONS: &[(&str, &[&str])] =
-    &[("FUTURERELEASE", &[]), ("SIZE", &[]), ("8BITMIME", &[]), ("SMTPUTF8", &[]), ("DSN", &[])];
+pub const EXTENSIONS: &[(&str, &[&str])] = &[
+    ("FUTURERELEASE", &[]),
+    ("SIZE", &[]),
+    ("8BITMIME", &[]),
+    ("SMTPUTF8", &[]),
+    ("DSN", &[]),
+];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
@@ -51,14 +62,19 @@ pub fn is_address(text: &str) -> bool {
     };
     let is_literal = domain.starts_with('[') && domain.ends_with(']') && domain.len() > 2;
     let domain_is_valid = match is_literal {
-        true => domain[1..domain.len() - 1].bytes().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(&b)),
+        true => domain[1..domain.len() - 1]
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".:-".contains(&b)),
         false => names::domain(domain).is_ok(),
     };
     text.len() <= ADDRESS_OCTETS_MAX && domain_is_valid && is_local_part(local)
 }
 
 fn is_local_part(local: &str) -> bool {
-    if local.is_empty() || local.len() > LOCAL_PART_OCTETS_MAX || local.chars().any(char::is_control) {
+    if local.is_empty()
+        || local.len() > LOCAL_PART_OCTETS_MAX
+        || local.chars().any(char::is_control)
+    {
         return false;
     }
     let Some(inner) = local.strip_prefix('"') else {
@@ -97,14 +113,23 @@ pub fn read(value: Value) -> Result<Option<Envelope>, SetError> {
     let mut recipients = None;
     for (key, value) in map.into_vec() {
         match &*key.to_string() {
-            "mailFrom" => mail_from = Some(read_address("envelope/mailFrom", value, MAIL_PARAMETERS)?),
+            "mailFrom" => {
+                mail_from = Some(read_address("envelope/mailFrom", value, MAIL_PARAMETERS)?)
+            }
             "rcptTo" => {
                 let list = Vec::<Value>::from_value(value)
                     .ok_or_else(|| wrong("envelope/rcptTo", "It must be a list of Addresses."))?;
-                let each = list.into_iter().map(|v| read_address("envelope/rcptTo", v, RCPT_PARAMETERS));
+                let each = list
+                    .into_iter()
+                    .map(|v| read_address("envelope/rcptTo", v, RCPT_PARAMETERS));
                 recipients = Some(each.collect::<Result<Vec<_>, _>>()?);
             }
-            _ => return Err(wrong("envelope", "It has mailFrom and rcptTo, and nothing else.")),
+            _ => {
+                return Err(wrong(
+                    "envelope",
+                    "It has mailFrom and rcptTo, and nothing else.",
+                ));
+            }
         }
     }
     let (Some(mail_from), Some(recipients)) = (mail_from, recipients) else {
@@ -113,7 +138,10 @@ pub fn read(value: Value) -> Result<Option<Envelope>, SetError> {
     if !mail_from.email.is_empty() && !is_address(&mail_from.email) {
         return Err(wrong("envelope/mailFrom", "It is not a valid address."));
     }
-    Ok(Some(Envelope { mail_from, recipients: without_duplicates(recipients) }))
+    Ok(Some(Envelope {
+        mail_from,
+        recipients: without_duplicates(recipients),
+    }))
 }
 
 fn read_address(path: &str, value: Value, known: &[&str]) -> Result<EnvelopeAddress, SetError> {
@@ -126,7 +154,9 @@ fn read_address(path: &str, value: Value, known: &[&str]) -> Result<EnvelopeAddr
         match (&*key.to_string(), value) {
             ("email", Value::Str(text)) => email = Some(text.into_owned()),
             ("parameters", Value::Null) => {}
-            ("parameters", Value::Object(map)) => parameters = Some(read_parameters(path, map, known)?),
+            ("parameters", Value::Object(map)) => {
+                parameters = Some(read_parameters(path, map, known)?)
+            }
             _ => return Err(wrong(path, "An Address has an email and parameters.")),
         }
     }
@@ -144,7 +174,9 @@ fn read_parameters(path: &str, map: Map, known: &[&str]) -> Result<Vec<Parameter
         let name = key.to_string().into_owned();
         let value = match value {
             Value::Null => None,
-            Value::Str(text) if text.len() <= PARAMETER_OCTETS_MAX && !text.chars().any(char::is_control) => {
+            Value::Str(text)
+                if text.len() <= PARAMETER_OCTETS_MAX && !text.chars().any(char::is_control) =>
+            {
                 Some(text.into_owned())
             }
             _ => return Err(wrong("The value of a parameter is a String or null.")),
@@ -152,7 +184,10 @@ fn read_parameters(path: &str, map: Map, known: &[&str]) -> Result<Vec<Parameter
         if !known.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
             return Err(wrong("This server doesn't know one of the parameters."));
         }
-        if parameters.iter().any(|other| other.name.eq_ignore_ascii_case(&name)) {
+        if parameters
+            .iter()
+            .any(|other| other.name.eq_ignore_ascii_case(&name))
+        {
             return Err(wrong("A parameter is given twice."));
         }
         parameters.push(Parameter { name, value });
@@ -162,11 +197,16 @@ fn read_parameters(path: &str, map: Map, known: &[&str]) -> Result<Vec<Parameter
 
 /// The envelope that the header fields give; who may send from its address is for the caller to see.
 pub fn from_message(summary: &Summary) -> Envelope {
-    let all = |groups: &Option<Vec<EmailAddressGroup>>| address::flatten(groups.as_deref().unwrap_or_default());
+    let all = |groups: &Option<Vec<EmailAddressGroup>>| {
+        address::flatten(groups.as_deref().unwrap_or_default())
+    };
     let sender = all(&summary.sender).into_iter().next();
     let sender = sender.or_else(|| all(&summary.from).into_iter().next());
     let fields = [&summary.to, &summary.cc, &summary.bcc];
-    let recipients = fields.into_iter().flat_map(all).map(|address| EnvelopeAddress::plain(address.email));
+    let recipients = fields
+        .into_iter()
+        .flat_map(all)
+        .map(|address| EnvelopeAddress::plain(address.email));
     Envelope {
         mail_from: EnvelopeAddress::plain(sender.map(|address| address.email).unwrap_or_default()),
         recipients: without_duplicates(recipients.collect()),
@@ -189,23 +229,40 @@ fn without_duplicates(mut recipients: Vec<EnvelopeAddress>) -> Vec<EnvelopeAddre
 /// RFC 8621 §7.5: there must be recipients, not too many, and each a valid address.
 pub fn check_recipients(recipients: &[EnvelopeAddress], limits: &Limits) -> Result<(), SetError> {
     if recipients.is_empty() {
-        return Err(SetError::describe(SetErrorKind::NoRecipients, "The message is for nobody."));
+        return Err(SetError::describe(
+            SetErrorKind::NoRecipients,
+            "The message is for nobody.",
+        ));
     }
     if recipients.len() as u64 > limits.max_recipients {
-        return Err(SetError::describe(SetErrorKind::TooManyRecipients, "There are too many recipients.")
-            .with(Property::MaxRecipients, limits.max_recipients));
+        return Err(SetError::describe(
+            SetErrorKind::TooManyRecipients,
+            "There are too many recipients.",
+        )
+        .with(Property::MaxRecipients, limits.max_recipients));
     }
-    let invalid: Vec<String> =
-        recipients.iter().map(|r| &r.email).filter(|email| !is_address(email)).cloned().collect();
+    let invalid: Vec<String> = recipients
+        .iter()
+        .map(|r| &r.email)
+        .filter(|email| !is_address(email))
+        .cloned()
+        .collect();
     if !invalid.is_empty() {
-        return Err(SetError::describe(SetErrorKind::InvalidRecipients, "Some addresses are not valid.")
-            .with(Property::InvalidRecipients, invalid));
+        return Err(SetError::describe(
+            SetErrorKind::InvalidRecipients,
+            "Some addresses are not valid.",
+        )
+        .with(Property::InvalidRecipients, invalid));
     }
     Ok(())
 }
 
 /// When the message is to be released (RFC 4865): seconds since 1970; `None`: now.
-pub fn hold_until(mail_from: &EnvelopeAddress, now: i64, limits: &Limits) -> Result<Option<i64>, SetError> {
+pub fn hold_until(
+    mail_from: &EnvelopeAddress,
+    now: i64,
+    limits: &Limits,
+) -> Result<Option<i64>, SetError> {
     let wrong = |why: &str| SetError::invalid_property("envelope/mailFrom/parameters", why);
     let hold_for = mail_from.parameter("HOLDFOR");
     let hold_until = mail_from.parameter("HOLDUNTIL");
@@ -213,7 +270,10 @@ pub fn hold_until(mail_from: &EnvelopeAddress, now: i64, limits: &Limits) -> Res
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => return Err(wrong("HOLDFOR and HOLDUNTIL exclude each other.")),
         (Some(parameter), None) => {
-            let seconds = parameter.value.as_deref().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let seconds = parameter
+                .value
+                .as_deref()
+                .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
             let seconds: i64 = seconds
                 .and_then(|text| text.parse().ok())
                 .ok_or_else(|| wrong("HOLDFOR must be a number of seconds."))?;
@@ -221,7 +281,8 @@ pub fn hold_until(mail_from: &EnvelopeAddress, now: i64, limits: &Limits) -> Res
         }
         (None, Some(parameter)) => {
             let date = parameter.value.as_deref().and_then(parse_rfc3339);
-            let (UtcDate(seconds), _) = date.ok_or_else(|| wrong("HOLDUNTIL must be a date and time."))?;
+            let (UtcDate(seconds), _) =
+                date.ok_or_else(|| wrong("HOLDUNTIL must be a date and time."))?;
             seconds
         }
     };

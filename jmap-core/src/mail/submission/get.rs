@@ -35,7 +35,9 @@ impl GetObject for EmailSubmission {
             return Ok(Vec::new());
         }
         let account = context.account()?.id;
-        let submissions = super::visible(&context.core, account).await.map_err(method_error)?;
+        let submissions = super::visible(&context.core, account)
+            .await
+            .map_err(method_error)?;
         Ok(submissions.into_iter().map(|(id, _)| id).collect())
     }
 
@@ -49,12 +51,24 @@ impl GetObject for EmailSubmission {
             return Ok(vec![None; ids.len()]);
         }
         let account = context.account()?.id;
-        let keys: Vec<_> = ids.iter().map(|&id| keys::object(account, DataType::EmailSubmission, id)).collect();
-        let found = context.core.engine.multi_get(&keys).await.map_err(|error| method_error(error.into()))?;
+        let keys: Vec<_> = ids
+            .iter()
+            .map(|&id| keys::object(account, DataType::EmailSubmission, id))
+            .collect();
+        let found = context
+            .core
+            .engine
+            .multi_get(&keys)
+            .await
+            .map_err(|error| method_error(error.into()))?;
         let mut values = Vec::with_capacity(ids.len());
         for ((&id, key), bytes) in ids.iter().zip(&keys).zip(found) {
-            let record = bytes.map(|bytes| SubmissionRecord::from_bytes(key, &bytes)).transpose();
-            let record = record.map_err(method_error)?.filter(|record| !record.is_hidden);
+            let record = bytes
+                .map(|bytes| SubmissionRecord::from_bytes(key, &bytes))
+                .transpose();
+            let record = record
+                .map_err(method_error)?
+                .filter(|record| !record.is_hidden);
             values.push(record.map(|record| to_value(id, &record, properties)));
         }
         Ok(values)
@@ -64,7 +78,9 @@ impl GetObject for EmailSubmission {
 /// The value of one property; `None`: there is no such property.
 pub(super) fn property(record: &SubmissionRecord, name: &str) -> Option<Value> {
     let blobs = |list: &[BlobRecord]| {
-        let ids = list.iter().map(|blob| string(BlobId::whole(blob.hash).to_string()));
+        let ids = list
+            .iter()
+            .map(|blob| string(BlobId::whole(blob.hash).to_string()));
         Value::Array(ids.collect())
     };
     Some(match name {
@@ -96,9 +112,12 @@ impl ChangesObject for EmailSubmission {
     async fn restrict(context: &Context, delta: Delta) -> Result<Delta, MethodError> {
         match context.standing()? {
             Standing::Owner => Ok(delta),
-            Standing::Guest => {
-                Ok(Delta { created: Vec::new(), updated: Vec::new(), destroyed: Vec::new(), ..delta })
-            }
+            Standing::Guest => Ok(Delta {
+                created: Vec::new(),
+                updated: Vec::new(),
+                destroyed: Vec::new(),
+                ..delta
+            }),
         }
     }
 }

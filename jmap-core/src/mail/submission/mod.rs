@@ -11,14 +11,14 @@ pub mod records;
 mod set;
 pub(crate) mod stage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use jmap_types::{AccountId, DataType};
 use store::{Record as _, engine::Page, keys};
 
 pub use envelope::is_address;
-pub(crate) use set::new_record;
 use records::SubmissionRecord;
+pub(crate) use set::new_record;
 
 use crate::Core;
 
@@ -32,18 +32,27 @@ pub(crate) async fn record(
 ) -> Result<Option<SubmissionRecord>, store::Error> {
     let key = keys::object(account, DataType::EmailSubmission, id);
     let bytes = core.engine.get(&key).await?;
-    bytes.map(|bytes| SubmissionRecord::from_bytes(&key, &bytes)).transpose()
+    bytes
+        .map(|bytes| SubmissionRecord::from_bytes(&key, &bytes))
+        .transpose()
 }
 
 /// The submissions of an account that clients see, by id.
-async fn visible(core: &Core, account: AccountId) -> Result<Vec<(u64, SubmissionRecord)>, store::Error> {
+async fn visible(
+    core: &Core,
+    account: AccountId,
+) -> Result<Vec<(u64, SubmissionRecord)>, store::Error> {
     const ROWS_PER_PAGE: usize = 1000;
     let mut range = keys::objects(account, DataType::EmailSubmission);
     let mut submissions = Vec::new();
     loop {
-        let rows = core.engine.scan(Page::first(range.clone(), ROWS_PER_PAGE)).await?;
+        let rows = core
+            .engine
+            .scan(Page::first(range.clone(), ROWS_PER_PAGE))
+            .await?;
         for (key, bytes) in &rows {
-            let (_, _, id) = keys::decode_object(key).ok_or_else(|| store::Error::bad_key("submission", key))?;
+            let (_, _, id) =
+                keys::decode_object(key).ok_or_else(|| store::Error::bad_key("submission", key))?;
             match SubmissionRecord::from_bytes(key, bytes) {
                 Ok(record) if record.is_hidden => {}
                 Ok(record) => submissions.push((id, record)),

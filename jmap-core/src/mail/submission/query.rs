@@ -26,7 +26,9 @@ impl QueryObject for EmailSubmission {
             return Ok(Results::All(Vec::new()));
         }
         let account = context.account()?.id;
-        let mut found = super::visible(&context.core, account).await.map_err(method_error)?;
+        let mut found = super::visible(&context.core, account)
+            .await
+            .map_err(method_error)?;
         found.retain(|(_, record)| search.filter.is_none_or(|filter| matches(filter, record)));
         found.sort_by(|a, b| compare(search.sort, a, b));
         Ok(Results::All(found.into_iter().map(|(id, _)| id).collect()))
@@ -44,12 +46,18 @@ fn matches(filter: &Filter<SubmissionCondition>, record: &SubmissionRecord) -> b
 
 fn meets(condition: &SubmissionCondition, record: &SubmissionRecord) -> bool {
     fn has<T: ObjectKind>(ids: &Option<Vec<WireId>>, number: u64) -> bool {
-        ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.as_id::<T>().is_some_and(|id| id.number() == number)))
+        ids.as_ref().is_none_or(|ids| {
+            ids.iter()
+                .any(|id| id.as_id::<T>().is_some_and(|id| id.number() == number))
+        })
     }
     has::<Identity>(&condition.identity_ids, record.identity)
         && has::<Email>(&condition.email_ids, record.email)
         && has::<Thread>(&condition.thread_ids, record.thread)
-        && condition.undo_status.as_ref().is_none_or(|status| status == record.undo_status.as_str())
+        && condition
+            .undo_status
+            .as_ref()
+            .is_none_or(|status| status == record.undo_status.as_str())
         && condition.before.is_none_or(|date| record.send_at < date.0)
         && condition.after.is_none_or(|date| record.send_at >= date.0)
 }
@@ -65,7 +73,11 @@ fn compare(
             SubmissionSortKey::ThreadId => a.thread.cmp(&b.thread),
             SubmissionSortKey::SentAt => a.send_at.cmp(&b.send_at),
         };
-        let order = if comparator.is_ascending { order } else { order.reverse() };
+        let order = if comparator.is_ascending {
+            order
+        } else {
+            order.reverse()
+        };
         if order != Ordering::Equal {
             return order;
         }

@@ -107,12 +107,18 @@ pub struct Parameter {
 
 impl EnvelopeAddress {
     pub fn plain(email: impl Into<String>) -> Self {
-        Self { email: email.into(), parameters: None }
+        Self {
+            email: email.into(),
+            parameters: None,
+        }
     }
 
     /// The value of a parameter, by its name in any letter case.
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
-        self.parameters.iter().flatten().find(|parameter| parameter.name.eq_ignore_ascii_case(name))
+        self.parameters
+            .iter()
+            .flatten()
+            .find(|parameter| parameter.name.eq_ignore_ascii_case(name))
     }
 
     pub fn to_value(&self) -> Value {
@@ -178,7 +184,12 @@ pub const QUEUED: &str = "250 2.0.0 Queued";
 
 impl RecipientRecord {
     pub fn new(address: EnvelopeAddress) -> Self {
-        Self { address, delivered: Delivered::Queued, smtp_reply: QUEUED.to_owned(), is_displayed: false }
+        Self {
+            address,
+            delivered: Delivered::Queued,
+            smtp_reply: QUEUED.to_owned(),
+            is_displayed: false,
+        }
     }
 
     fn to_value(&self) -> Value {
@@ -194,11 +205,17 @@ impl RecipientRecord {
 impl SubmissionRecord {
     /// Whether some recipient still waits for the message.
     pub fn is_open(&self) -> bool {
-        self.recipients.iter().any(|recipient| recipient.delivered == Delivered::Queued)
+        self.recipients
+            .iter()
+            .any(|recipient| recipient.delivered == Delivered::Queued)
     }
 
     pub fn envelope_value(&self) -> Value {
-        let recipients = self.recipients.iter().map(|recipient| recipient.address.to_value()).collect();
+        let recipients = self
+            .recipients
+            .iter()
+            .map(|recipient| recipient.address.to_value())
+            .collect();
         let mut map = Map::with_capacity(2);
         map.insert(key("mailFrom"), self.mail_from.to_value());
         map.insert(key("rcptTo"), Value::Array(recipients));
@@ -206,7 +223,10 @@ impl SubmissionRecord {
     }
 
     pub fn delivery_status_value(&self) -> Value {
-        let each = self.recipients.iter().map(|r| (key(r.address.email.clone()), r.to_value()));
+        let each = self
+            .recipients
+            .iter()
+            .map(|r| (key(r.address.email.clone()), r.to_value()));
         Value::Object(each.collect())
     }
 }

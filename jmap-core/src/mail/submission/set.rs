@@ -34,12 +34,23 @@ use crate::{
 /// How long the answer waits for deliveries.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// Properties that the server sets, in the order in which a client is told them.
-const SERVER_SET: &[&str] = &["threadId", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds", "mdnBlobIds"];
+const SERVER_SET: &[&str] = &[
+    "threadId",
+    "sendAt",
+    "undoStatus",
+    "deliveryStatus",
+    "dsnBlobIds",
+    "mdnBlobIds",
+];
 /// How long the record of a destroyed submission stays for the rest of its request, in milliseconds.
 const DESTROYED_STAYS_MS: u64 = 60_000;
 
 impl SetObject for EmailSubmission {
-    async fn create(context: &Context, _: &SubmissionSetArguments, properties: Map) -> Staged<(u64, Map)> {
+    async fn create(
+        context: &Context,
+        _: &SubmissionSetArguments,
+        properties: Map,
+    ) -> Staged<(u64, Map)> {
         if context.standing()? == Standing::Guest {
             let why = "You may not send in the name of this account.";
             return Err(SetError::describe(SetErrorKind::ForbiddenToSend, why).into());
@@ -60,7 +71,8 @@ impl SetObject for EmailSubmission {
         let now = core.clock.now();
         let hold = envelope::hold_until(&envelope.mail_from, now.seconds(), &core.limits)?;
         let mut record = new_record(core, envelope, &octets, hold);
-        (record.identity, record.email, record.thread) = (given.identity, given.email, source.email.thread);
+        (record.identity, record.email, record.thread) =
+            (given.identity, given.email, source.email.thread);
         let mut txn = account.writer.begin().await?;
         let id = stage::insert(&mut txn, &record, &octets, core.first_lease(&record)).await?;
         let mut server_set = server_set(&record);
@@ -70,7 +82,12 @@ impl SetObject for EmailSubmission {
         Ok(((id, server_set), Some(txn.stage())))
     }
 
-    async fn update(context: &Context, _: &SubmissionSetArguments, id: u64, patch: Map) -> Staged<Option<Map>> {
+    async fn update(
+        context: &Context,
+        _: &SubmissionSetArguments,
+        id: u64,
+        patch: Map,
+    ) -> Staged<Option<Map>> {
         let account = context.account()?.clone();
         let mut txn = account.writer.begin().await?;
         let mut record = visible_record(context, &txn, id).await?;
@@ -132,7 +149,9 @@ impl SetObject for EmailSubmission {
             return;
         };
         let answer = context.core.call(&context.who, call).await;
-        response.implicit.push(("Email/set", answer.map(MethodResponse::into_map)));
+        response
+            .implicit
+            .push(("Email/set", answer.map(MethodResponse::into_map)));
     }
 }
 
@@ -159,20 +178,38 @@ impl Given {
         }
         if !wrong.is_empty() {
             let why = "A client can't set these properties.";
-            return Err(SetError { properties: wrong, ..SetError::invalid_property("", why) });
+            return Err(SetError {
+                properties: wrong,
+                ..SetError::invalid_property("", why)
+            });
         }
         let (Some(identity), Some(email)) = (identity, email) else {
-            let missing = [("identityId", identity.is_none()), ("emailId", email.is_none())];
-            let missing = missing.into_iter().filter(|(_, is)| *is).map(|(name, _)| name.to_owned());
+            let missing = [
+                ("identityId", identity.is_none()),
+                ("emailId", email.is_none()),
+            ];
+            let missing = missing
+                .into_iter()
+                .filter(|(_, is)| *is)
+                .map(|(name, _)| name.to_owned());
             let why = "The identity or the email does not exist.";
-            return Err(SetError { properties: missing.collect(), ..SetError::invalid_property("", why) });
+            return Err(SetError {
+                properties: missing.collect(),
+                ..SetError::invalid_property("", why)
+            });
         };
-        Ok(Self { identity, email, envelope })
+        Ok(Self {
+            identity,
+            email,
+            envelope,
+        })
     }
 }
 
 fn number<O: crate::object::GetObject>(text: &str) -> Option<u64> {
-    WireId::parse(text).and_then(|id| id.as_id::<O>()).map(|id| id.number())
+    WireId::parse(text)
+        .and_then(|id| id.as_id::<O>())
+        .map(|id| id.number())
 }
 
 /// What is to be sent, and as whom.
@@ -184,21 +221,48 @@ struct Source {
 }
 
 impl Source {
-    async fn find(core: &Core, account: &AccountHandle, identity: u64, email: u64) -> Result<Self, Rejected> {
-        let no_identity = || SetError::invalid_property("identityId", "The identity does not exist.");
+    async fn find(
+        core: &Core,
+        account: &AccountHandle,
+        identity: u64,
+        email: u64,
+    ) -> Result<Self, Rejected> {
+        let no_identity =
+            || SetError::invalid_property("identityId", "The identity does not exist.");
         let no_email = || SetError::invalid_property("emailId", "The email does not exist.");
         identity::ensure(core, account).await?;
         let key = keys::object(account.id, DataType::Identity, identity);
-        let bytes = core.engine.get(&key).await.map_err(store::Error::from)?.ok_or_else(no_identity)?;
+        let bytes = core
+            .engine
+            .get(&key)
+            .await
+            .map_err(store::Error::from)?
+            .ok_or_else(no_identity)?;
         let identity = IdentityRecord::from_bytes(&key, &bytes)?;
         let key = keys::object(account.id, DataType::Email, email);
-        let bytes = core.engine.get(&key).await.map_err(store::Error::from)?.ok_or_else(no_email)?;
+        let bytes = core
+            .engine
+            .get(&key)
+            .await
+            .map_err(store::Error::from)?
+            .ok_or_else(no_email)?;
         let email = EmailRecord::from_bytes(&key, &bytes)?;
-        let octets = store::blob::get(&core.engine, &email.blob).await?.ok_or_else(no_email)?;
-        let stored = core.engine.get(&keys::summary(&email.blob)).await.map_err(store::Error::from)?;
+        let octets = store::blob::get(&core.engine, &email.blob)
+            .await?
+            .ok_or_else(no_email)?;
+        let stored = core
+            .engine
+            .get(&keys::summary(&email.blob))
+            .await
+            .map_err(store::Error::from)?;
         let summary = stored.and_then(|bytes| Summary::decode(&bytes).ok());
         let summary = summary.unwrap_or_else(|| Summary::parse(&octets));
-        Ok(Self { identity, email, octets, summary })
+        Ok(Self {
+            identity,
+            email,
+            octets,
+            summary,
+        })
     }
 }
 
@@ -211,7 +275,10 @@ async fn check_message(
 ) -> Result<(), Rejected> {
     let max = core.limits.max_size_message;
     if octets as u64 > max {
-        let error = SetError::describe(SetErrorKind::TooLarge, "The message is too large to be sent.");
+        let error = SetError::describe(
+            SetErrorKind::TooLarge,
+            "The message is too large to be sent.",
+        );
         return Err(error.with(Property::MaxSize, max).into());
     }
     let from = address::flatten(summary.from.as_deref().unwrap_or_default());
@@ -231,7 +298,11 @@ async fn check_message(
     if !wrong.is_empty() {
         let why = "The message has no valid From or Sender address.";
         let error = SetError::describe(SetErrorKind::InvalidEmail, why);
-        return Err(SetError { properties: wrong, ..error }.into());
+        return Err(SetError {
+            properties: wrong,
+            ..error
+        }
+        .into());
     }
     for address in &from {
         if !core.owns_address(account.id, &address.email).await? {
@@ -243,15 +314,26 @@ async fn check_message(
 }
 
 /// RFC 8621 §7: where the message's sender is not allowed, the identity's address takes its place.
-async fn generated_envelope(core: &Core, account: &AccountHandle, source: &Source) -> Result<Envelope, Rejected> {
+async fn generated_envelope(
+    core: &Core,
+    account: &AccountHandle,
+    source: &Source,
+) -> Result<Envelope, Rejected> {
     let mut envelope = envelope::from_message(&source.summary);
-    if !core.owns_address(account.id, &envelope.mail_from.email).await? {
+    if !core
+        .owns_address(account.id, &envelope.mail_from.email)
+        .await?
+    {
         envelope.mail_from = EnvelopeAddress::plain(source.identity.email.clone());
     }
     Ok(envelope)
 }
 
-async fn check_mail_from(core: &Core, account: &AccountHandle, from: &EnvelopeAddress) -> Result<(), Rejected> {
+async fn check_mail_from(
+    core: &Core,
+    account: &AccountHandle,
+    from: &EnvelopeAddress,
+) -> Result<(), Rejected> {
     if from.email.is_empty() || core.owns_address(account.id, &from.email).await? {
         return Ok(());
     }
@@ -260,7 +342,12 @@ async fn check_mail_from(core: &Core, account: &AccountHandle, from: &EnvelopeAd
 }
 
 /// The record of a message that is sent now, or once `hold` (seconds since 1970) has come.
-pub(crate) fn new_record(core: &Core, envelope: Envelope, octets: &Bytes, hold: Option<i64>) -> SubmissionRecord {
+pub(crate) fn new_record(
+    core: &Core,
+    envelope: Envelope,
+    octets: &Bytes,
+    hold: Option<i64>,
+) -> SubmissionRecord {
     let now = core.clock.now();
     let send_at = hold.unwrap_or(now.seconds());
     let undo = core.limits.undo_seconds.saturating_mul(1000);
@@ -271,9 +358,17 @@ pub(crate) fn new_record(core: &Core, envelope: Envelope, octets: &Bytes, hold: 
     let is_pending = hold.is_some() || undo != 0;
     SubmissionRecord {
         mail_from: envelope.mail_from,
-        recipients: envelope.recipients.into_iter().map(RecipientRecord::new).collect(),
+        recipients: envelope
+            .recipients
+            .into_iter()
+            .map(RecipientRecord::new)
+            .collect(),
         send_at,
-        undo_status: if is_pending { UndoStatus::Pending } else { UndoStatus::Final },
+        undo_status: if is_pending {
+            UndoStatus::Pending
+        } else {
+            UndoStatus::Final
+        },
         blob: store::blob::hash(octets),
         due,
         ..SubmissionRecord::default()
@@ -281,7 +376,9 @@ pub(crate) fn new_record(core: &Core, envelope: Envelope, octets: &Bytes, hold: 
 }
 
 fn server_set(record: &SubmissionRecord) -> Map {
-    let values = SERVER_SET.iter().filter_map(|name| Some((key(*name), get::property(record, name)?)));
+    let values = SERVER_SET
+        .iter()
+        .filter_map(|name| Some((key(*name), get::property(record, name)?)));
     values.collect()
 }
 
@@ -294,7 +391,9 @@ async fn visible_record(
         Standing::Owner => stage::read(txn, id).await?,
         Standing::Guest => None,
     };
-    Ok(record.filter(|record| !record.is_hidden).ok_or_else(SetError::not_found)?)
+    Ok(record
+        .filter(|record| !record.is_hidden)
+        .ok_or_else(SetError::not_found)?)
 }
 
 /// RFC 8620 §5.3: what can't change may be given, if it is as it is.
@@ -357,7 +456,9 @@ async fn implied_call(
         let is_touched = created_ids(response).any(|new| new == id.as_str())
             || response.updated.iter().any(|(updated, _)| *updated == id)
             || response.destroyed.contains(&id);
-        id.as_id::<EmailSubmission>().filter(|_| is_touched).map(|id| id.number())
+        id.as_id::<EmailSubmission>()
+            .filter(|_| is_touched)
+            .map(|id| id.number())
     };
     let (mut update, mut destroy) = (Vec::new(), Vec::new());
     for (reference, patch) in arguments.on_success_update_email {
@@ -397,8 +498,11 @@ async fn email_of(context: &Context, submission: Option<u64>) -> Option<String> 
 }
 
 fn created_ids(response: &SetResponse) -> impl Iterator<Item = &str> {
-    response.created.iter().filter_map(|(_, map)| match map.get(&key("id")) {
-        Some(Value::Str(id)) => Some(&**id),
-        _ => None,
-    })
+    response
+        .created
+        .iter()
+        .filter_map(|(_, map)| match map.get(&key("id")) {
+            Some(Value::Str(id)) => Some(&**id),
+            _ => None,
+        })
 }

@@ -22,14 +22,20 @@ pub(crate) async fn insert(
     let mut batch = Batch::new();
     store::blob::ensure(txn.engine(), &mut batch, &record.blob, octets).await?;
     txn.append_unread(batch);
-    txn.put(keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id), Bytes::new());
+    txn.put(
+        keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id),
+        Bytes::new(),
+    );
     txn.put(keys::queue_due(record.due, account, id), lease);
     put(txn, id, record, ChangeKind::Created);
     Ok(id)
 }
 
 fn put(txn: &mut MailTxn, id: u64, record: &SubmissionRecord, kind: ChangeKind) {
-    txn.put_record(keys::object(txn.account(), DataType::EmailSubmission, id), record);
+    txn.put_record(
+        keys::object(txn.account(), DataType::EmailSubmission, id),
+        record,
+    );
     log(txn, id, record, kind);
 }
 
@@ -41,7 +47,8 @@ fn log(txn: &mut MailTxn, id: u64, record: &SubmissionRecord, kind: ChangeKind) 
 
 /// The record of a submission, as the transaction sees it.
 pub(crate) async fn read(txn: &MailTxn, id: u64) -> Result<Option<SubmissionRecord>, store::Error> {
-    txn.record(&keys::object(txn.account(), DataType::EmailSubmission, id)).await
+    txn.record(&keys::object(txn.account(), DataType::EmailSubmission, id))
+        .await
 }
 
 /// Writes a record that was changed. `due` is when the queue looks at it next, milliseconds since 1970.
@@ -68,8 +75,16 @@ pub(crate) fn release(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord,
         return;
     }
     let account = txn.account();
-    txn.delete(keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id));
-    txn.put(keys::blob_candidate(now.0.max(0) as u64, &record.blob), Bytes::new());
+    txn.delete(keys::blob_ref(
+        &record.blob,
+        account,
+        DataType::EmailSubmission,
+        id,
+    ));
+    txn.put(
+        keys::blob_candidate(now.0.max(0) as u64, &record.blob),
+        Bytes::new(),
+    );
     record.is_done = true;
     record.delivered_to.clear();
 }
@@ -79,7 +94,10 @@ pub(crate) fn hide(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord, du
     log(txn, id, record, ChangeKind::Destroyed);
     record.is_hidden = true;
     reschedule(txn, id, record, due);
-    txn.put_record(keys::object(txn.account(), DataType::EmailSubmission, id), record);
+    txn.put_record(
+        keys::object(txn.account(), DataType::EmailSubmission, id),
+        record,
+    );
 }
 
 /// Takes away a submission that is done with.

@@ -18,8 +18,15 @@ use crate::{
 
 impl GetObject for VacationResponse {
     const STATE: DataType = DataType::VacationResponse;
-    const DEFAULT_PROPERTIES: &'static [&'static str] =
-        &["id", "isEnabled", "fromDate", "toDate", "subject", "textBody", "htmlBody"];
+    const DEFAULT_PROPERTIES: &'static [&'static str] = &[
+        "id",
+        "isEnabled",
+        "fromDate",
+        "toDate",
+        "subject",
+        "textBody",
+        "htmlBody",
+    ];
 
     async fn prepare(context: &Context) -> Result<(), MethodError> {
         match context.standing()? {
@@ -39,10 +46,18 @@ impl GetObject for VacationResponse {
         (): &(),
     ) -> Result<Vec<Option<Value>>, MethodError> {
         let key = super::key(context.account()?.id);
-        let bytes = context.core.engine.get(&key).await.map_err(|error| method_error(error.into()))?;
-        let record = bytes.map(|bytes| VacationRecord::from_bytes(&key, &bytes)).transpose();
+        let bytes = context
+            .core
+            .engine
+            .get(&key)
+            .await
+            .map_err(|error| method_error(error.into()))?;
+        let record = bytes
+            .map(|bytes| VacationRecord::from_bytes(&key, &bytes))
+            .transpose();
         let record = record.map_err(method_error)?.unwrap_or_default();
-        let value = |id: &u64| (*id == VACATION).then(|| to_value(&record, |name| properties.has(name)));
+        let value =
+            |id: &u64| (*id == VACATION).then(|| to_value(&record, |name| properties.has(name)));
         Ok(ids.iter().map(value).collect())
     }
 
@@ -57,7 +72,8 @@ impl GetObject for VacationResponse {
 }
 
 fn to_value(record: &VacationRecord, has: impl Fn(&str) -> bool) -> Value {
-    let date = |date: Option<i64>| date.map_or(Value::Null, |date| string(UtcDate(date).to_string()));
+    let date =
+        |date: Option<i64>| date.map_or(Value::Null, |date| string(UtcDate(date).to_string()));
     let text = |text: &Option<String>| text.clone().map_or(Value::Null, string);
     let values: [(&str, Value); 6] = [
         ("isEnabled", record.is_enabled.into()),
@@ -84,7 +100,10 @@ impl SetObject for VacationResponse {
         let account = context.account()?.clone();
         let mut txn = account.writer.begin().await?;
         let key = super::key(account.id);
-        let old = txn.record::<VacationRecord>(&key).await?.unwrap_or_default();
+        let old = txn
+            .record::<VacationRecord>(&key)
+            .await?
+            .unwrap_or_default();
         let mut record = old.clone();
         for (name, value) in patch.into_vec() {
             read_property(&mut record, &name.to_string(), value)?;
@@ -97,7 +116,11 @@ impl SetObject for VacationResponse {
             txn.delete(super::replied_key(account.id));
         }
         txn.put_record(key, &record);
-        txn.changed(Change::new(DataType::VacationResponse, VACATION, ChangeKind::Updated));
+        txn.changed(Change::new(
+            DataType::VacationResponse,
+            VACATION,
+            ChangeKind::Updated,
+        ));
         Ok((None, Some(txn.stage())))
     }
 
@@ -111,13 +134,17 @@ fn read_property(record: &mut VacationRecord, name: &str, value: Value) -> Resul
         let text = Option::<String>::from_value(value)
             .ok_or_else(|| SetError::invalid_property(name, "It must be a String or null."))?;
         match text.as_ref().is_some_and(|text| text.len() > octets_max) {
-            true => Err(SetError::invalid_property(name, format!("It has at most {octets_max} octets."))),
+            true => Err(SetError::invalid_property(
+                name,
+                format!("It has at most {octets_max} octets."),
+            )),
             false => Ok(text),
         }
     };
     let date = |value: Value| {
         let date = Option::<UtcDate>::from_value(value);
-        let date = date.ok_or_else(|| SetError::invalid_property(name, "It must be a UTCDate or null."))?;
+        let date =
+            date.ok_or_else(|| SetError::invalid_property(name, "It must be a UTCDate or null."))?;
         Ok::<_, SetError>(date.map(|date| date.0))
     };
     match (name, value) {
@@ -129,14 +156,26 @@ fn read_property(record: &mut VacationRecord, name: &str, value: Value) -> Resul
         ("toDate", value) => record.to_date = date(value)?,
         ("subject", value) => {
             record.subject = text(value, SUBJECT_OCTETS_MAX)?;
-            if record.subject.iter().any(|subject| subject.chars().any(char::is_control)) {
-                return Err(SetError::invalid_property(name, "A subject is one line of text."));
+            if record
+                .subject
+                .iter()
+                .any(|subject| subject.chars().any(char::is_control))
+            {
+                return Err(SetError::invalid_property(
+                    name,
+                    "A subject is one line of text.",
+                ));
             }
         }
         ("textBody", value) => record.text_body = text(value, BODY_OCTETS_MAX)?,
         ("htmlBody", value) => record.html_body = text(value, BODY_OCTETS_MAX)?,
         ("id", _) => return Err(SetError::invalid_property(name, "The id can't change.")),
-        _ => return Err(SetError::invalid_property(name, "There is no such property.")),
+        _ => {
+            return Err(SetError::invalid_property(
+                name,
+                "There is no such property.",
+            ));
+        }
     }
     Ok(())
 }

@@ -15,15 +15,10 @@ use crate::{
     mail::{
         identity::{self, IdentityRecord},
         message::{
-            BuildContext, EmailAddress, NewBodyValue, NewHeader, NewHeaderValue, NewMessage, NewPart, SentAt,
-            Summary, address,
+            BuildContext, EmailAddress, NewBodyValue, NewHeader, NewHeaderValue, NewMessage,
+            NewPart, SentAt, Summary, address,
         },
-        submission::{
-            self,
-            envelope::Envelope,
-            records::EnvelopeAddress,
-            stage,
-        },
+        submission::{self, envelope::Envelope, records::EnvelopeAddress, stage},
         write::{MailTxn, Message},
     },
 };
@@ -85,15 +80,23 @@ async fn try_reply(
     }
     let identities = identity::all(core, account).await?;
     let canonical = identity::canonical(&own);
-    let from = identities.into_iter().map(|(_, record)| record).find(|record| identity::canonical(&record.email) == canonical);
-    let from = from.unwrap_or_else(|| IdentityRecord { email: own, ..IdentityRecord::default() });
+    let from = identities
+        .into_iter()
+        .map(|(_, record)| record)
+        .find(|record| identity::canonical(&record.email) == canonical);
+    let from = from.unwrap_or_else(|| IdentityRecord {
+        email: own,
+        ..IdentityRecord::default()
+    });
     let Some(octets) = build(core, &vacation, &from, sender, &message.summary, now) else {
         tracing::warn!(%account, "a vacation response could not be written");
         return Ok(false);
     };
     // RFC 3834 §3.3: the null reverse-path, so that nothing answers it.
-    let envelope =
-        Envelope { mail_from: EnvelopeAddress::default(), recipients: vec![EnvelopeAddress::plain(sender)] };
+    let envelope = Envelope {
+        mail_from: EnvelopeAddress::default(),
+        recipients: vec![EnvelopeAddress::plain(sender)],
+    };
     let mut record = submission::new_record(core, envelope, &octets, None);
     record.is_hidden = true;
     record.undo_status = submission::records::UndoStatus::Final;
@@ -104,8 +107,18 @@ async fn try_reply(
 
 /// RFC 3834 §2, §3.1.1: addresses behind which there is a machine.
 fn is_person(sender: &str) -> bool {
-    const MACHINES: &[&str] = &["mailer-daemon", "postmaster", "majordomo", "listserv", "noreply", "no-reply"];
-    let local = sender.rsplit_once('@').map_or(sender, |(local, _)| local).to_lowercase();
+    const MACHINES: &[&str] = &[
+        "mailer-daemon",
+        "postmaster",
+        "majordomo",
+        "listserv",
+        "noreply",
+        "no-reply",
+    ];
+    let local = sender
+        .rsplit_once('@')
+        .map_or(sender, |(local, _)| local)
+        .to_lowercase();
     !MACHINES.contains(&local.as_str())
         && !local.starts_with("owner-")
         && !local.ends_with("-owner")
@@ -119,29 +132,43 @@ fn is_automatic(octets: &[u8], summary: &Summary) -> bool {
         let name = field.name(octets);
         let value = field.value(octets).trim_ascii();
         // The first word, without parameters and comments.
-        let end = value.iter().position(|b| matches!(b, b';' | b' ' | b'\t' | b'(' | b'\r')).unwrap_or(value.len());
+        let end = value
+            .iter()
+            .position(|b| matches!(b, b';' | b' ' | b'\t' | b'(' | b'\r'))
+            .unwrap_or(value.len());
         let word = &value[..end];
         if name.eq_ignore_ascii_case(b"auto-submitted") {
             return !word.eq_ignore_ascii_case(b"no");
         }
         if name.eq_ignore_ascii_case(b"precedence") {
-            return [&b"bulk"[..], b"list", b"junk"].iter().any(|kind| word.eq_ignore_ascii_case(kind));
+            return [&b"bulk"[..], b"list", b"junk"]
+                .iter()
+                .any(|kind| word.eq_ignore_ascii_case(kind));
         }
         // RFC 2369, RFC 2919
-        name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"list-"))
+        name.get(..5)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"list-"))
     })
 }
 
 /// RFC 3834 §2: the account's address that the message names; `None`: it is not addressed to the account.
-async fn own_address(core: &Core, txn: &MailTxn, message: &Message) -> Result<Option<String>, store::Error> {
+async fn own_address(
+    core: &Core,
+    txn: &MailTxn,
+    message: &Message,
+) -> Result<Option<String>, store::Error> {
     const FIELDS: &[&str] = &["to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc"];
     let named = message.summary.fields.iter().filter(|field| {
         let name = field.name(&message.octets);
-        FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        FIELDS
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
     });
     let addresses = named.flat_map(|field| {
         let value = field.value(&message.octets);
-        let value = &value[..value.len().min(crate::mail::message::HEADER_VALUE_OCTETS_MAX)];
+        let value = &value[..value
+            .len()
+            .min(crate::mail::message::HEADER_VALUE_OCTETS_MAX)];
         address::flatten(&address::parse(value))
     });
     for address in addresses.take(ADDRESSES_MAX).collect::<Vec<_>>() {
@@ -157,7 +184,10 @@ async fn note_sender(txn: &mut MailTxn, sender: &str, now: i64) -> Result<bool, 
     let key = super::replied_key(txn.account());
     let mut replied = txn.record::<RepliedRecord>(&key).await?.unwrap_or_default();
     let hash = blake3::hash(identity::canonical(sender).as_bytes());
-    let hash = hash.as_bytes().first_chunk::<8>().map_or(0, |octets| u64::from_be_bytes(*octets));
+    let hash = hash
+        .as_bytes()
+        .first_chunk::<8>()
+        .map_or(0, |octets| u64::from_be_bytes(*octets));
     let limit = now.saturating_sub(REPLY_EVERY_SECONDS);
     replied.senders.retain(|one| one.at > limit);
     if replied.senders.iter().any(|one| one.hash == hash) {
@@ -182,8 +212,16 @@ fn build(
     let mut random = [0; 32];
     core.rng.fill(&mut random);
     let mut parts = BTreeMap::new();
-    let value = |text: &str| NewBodyValue { value: text.to_owned(), ..NewBodyValue::default() };
-    let part = |id: &str| vec![NewPart { part_id: Some(id.to_owned()), ..NewPart::default() }];
+    let value = |text: &str| NewBodyValue {
+        value: text.to_owned(),
+        ..NewBodyValue::default()
+    };
+    let part = |id: &str| {
+        vec![NewPart {
+            part_id: Some(id.to_owned()),
+            ..NewPart::default()
+        }]
+    };
     // RFC 8621 §8: a text for those whose program shows no HTML.
     let text = match (&vacation.text_body, &vacation.html_body) {
         (Some(text), _) => text.clone(),
@@ -218,20 +256,30 @@ fn headers(
     original: &Summary,
 ) -> Option<Vec<NewHeader>> {
     let address = |name: Option<String>, email: &str| {
-        NewHeaderValue::Addresses(vec![EmailAddress { email: email.to_owned(), name }])
+        NewHeaderValue::Addresses(vec![EmailAddress {
+            email: email.to_owned(),
+            name,
+        }])
     };
     let name = Some(from.name.clone()).filter(|name| !name.is_empty());
     let subject = vacation.subject.clone().unwrap_or_else(|| {
         // RFC 3834 §3.1.5
         let original = original.subject.as_deref().unwrap_or_default();
-        let one_line: String = original.chars().filter(|c| !c.is_control()).take(200).collect();
+        let one_line: String = original
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect();
         format!("Auto: {one_line}").trim_end().to_owned()
     });
     let mut headers = vec![
         ("from", address(name, &from.email)),
         ("to", address(None, to)),
         ("subject", NewHeaderValue::Text(subject)),
-        ("header:Auto-Submitted:asText", NewHeaderValue::Text("auto-replied".to_owned())),
+        (
+            "header:Auto-Submitted:asText",
+            NewHeaderValue::Text("auto-replied".to_owned()),
+        ),
     ];
     // RFC 3834 §3.1.6, RFC 5322 §3.6.4
     if let Some(ids) = &original.message_id {
@@ -242,5 +290,8 @@ fn headers(
         references.drain(..surplus);
         headers.push(("references", NewHeaderValue::MessageIds(references)));
     }
-    headers.into_iter().map(|(property, value)| NewHeader::new(property, vec![value]).ok()).collect()
+    headers
+        .into_iter()
+        .map(|(property, value)| NewHeader::new(property, vec![value]).ok())
+        .collect()
 }

@@ -330,7 +330,7 @@ fn damaged_identifications_are_refused() {
         let mut value = IDENTIFICATION.as_bytes().to_vec();
         let at = rng.next_u64() as usize % value.len();
         value[at] = b" =,.-_AZaz09\"{}\0\xff"[rng.next_u64() as usize % 17];
-        if rng.next_u64() % 4 == 0 {
+        if rng.next_u64().is_multiple_of(4) {
             value.truncate(at);
         }
         let value = String::from_utf8_lossy(&value);

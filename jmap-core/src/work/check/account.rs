@@ -51,7 +51,11 @@ impl Checker<'_> {
         let head = match self.get(&key).await? {
             Some(bytes) => self.record::<Head>(&key, &bytes),
             None => {
-                self.problem(ProblemKind::Log, &key, format!("{} has no head", self.name_of(account.number())));
+                self.problem(
+                    ProblemKind::Log,
+                    &key,
+                    format!("{} has no head", self.name_of(account.number())),
+                );
                 None
             }
         };
@@ -63,18 +67,26 @@ impl Checker<'_> {
         self.read_emails(account, &head, &mut count).await?;
         self.check_threads(account, &mut count).await?;
         self.check_other_objects(account, &head).await?;
+        self.check_submissions(account).await?;
         self.check_shares(account, &count).await?;
         self.check_log(account, &head).await?;
         self.check_search(account, &head).await?;
         if !count.is_partial && count.octets != head.used_octets {
-            let why = format!("the emails have {} octets, and {} are counted as used", count.octets, head.used_octets);
+            let why = format!(
+                "the emails have {} octets, and {} are counted as used",
+                count.octets, head.used_octets
+            );
             self.problem(ProblemKind::Quota, &key, why);
         }
         self.check_view(account, &head, &count);
         Ok(())
     }
 
-    async fn read_mailboxes(&mut self, account: AccountId, count: &mut Count) -> Result<(), CheckError> {
+    async fn read_mailboxes(
+        &mut self,
+        account: AccountId,
+        count: &mut Count,
+    ) -> Result<(), CheckError> {
         let mut rows = Rows::new(keys::objects(account, DataType::Mailbox));
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
@@ -87,9 +99,16 @@ impl Checker<'_> {
             }
         }
         for (&id, record) in &count.mailboxes {
-            if record.parent.is_some_and(|parent| !count.mailboxes.contains_key(&parent)) {
+            if record
+                .parent
+                .is_some_and(|parent| !count.mailboxes.contains_key(&parent))
+            {
                 let key = keys::object(account, DataType::Mailbox, id);
-                self.problem(ProblemKind::Mailbox, &key, "the mailbox is in one that isn't there");
+                self.problem(
+                    ProblemKind::Mailbox,
+                    &key,
+                    "the mailbox is in one that isn't there",
+                );
             }
         }
         let mut rows = Rows::new(of_account(Subspace::MailboxUid, account));
@@ -99,7 +118,11 @@ impl Checker<'_> {
                     continue;
                 };
                 if !count.mailboxes.contains_key(&id) {
-                    self.problem(ProblemKind::Uid, &key, "UIDs are kept for a mailbox that isn't there");
+                    self.problem(
+                        ProblemKind::Uid,
+                        &key,
+                        "UIDs are kept for a mailbox that isn't there",
+                    );
                 }
                 if let Some([_, next]) = self.numbers(&key, &bytes, "next UID") {
                     count.uids_next.insert(id, next);
@@ -109,13 +132,22 @@ impl Checker<'_> {
         for &id in count.mailboxes.keys() {
             if !count.uids_next.contains_key(&id) {
                 let key = keys::mailbox_uid(account, id);
-                self.problem(ProblemKind::Uid, &key, "the mailbox has no UIDs to give, so no mail gets into it");
+                self.problem(
+                    ProblemKind::Uid,
+                    &key,
+                    "the mailbox has no UIDs to give, so no mail gets into it",
+                );
             }
         }
         Ok(())
     }
 
-    async fn read_emails(&mut self, account: AccountId, head: &Head, count: &mut Count) -> Result<(), CheckError> {
+    async fn read_emails(
+        &mut self,
+        account: AccountId,
+        head: &Head,
+        count: &mut Count,
+    ) -> Result<(), CheckError> {
         let mut rows = Rows::new(keys::objects(account, DataType::Email));
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
@@ -127,7 +159,8 @@ impl Checker<'_> {
                 match self.record::<EmailRecord>(&key, &bytes) {
                     Some(record) => {
                         self.check_email(&key, id, &record, head, count);
-                        self.check_message(account, &key, id, &record, count).await?;
+                        self.check_message(account, &key, id, &record, count)
+                            .await?;
                     }
                     None => count.is_partial = true,
                 }
@@ -137,15 +170,30 @@ impl Checker<'_> {
     }
 
     /// An email's own record.
-    fn check_email(&mut self, key: &[u8], id: u64, record: &EmailRecord, head: &Head, count: &mut Count) {
+    fn check_email(
+        &mut self,
+        key: &[u8],
+        id: u64,
+        record: &EmailRecord,
+        head: &Head,
+        count: &mut Count,
+    ) {
         count.octets += record.size;
         count.modseqs.insert(id, record.modseq);
         *count.threads.entry(record.thread).or_default() += 1;
         if id > head.last_id {
-            self.problem(ProblemKind::Email, key, "the email has an id that wasn't given yet");
+            self.problem(
+                ProblemKind::Email,
+                key,
+                "the email has an id that wasn't given yet",
+            );
         }
         if record.modseq > head.sequence || record.created_seq > record.modseq {
-            self.problem(ProblemKind::Email, key, "the email was changed by a transaction that hasn't happened yet");
+            self.problem(
+                ProblemKind::Email,
+                key,
+                "the email was changed by a transaction that hasn't happened yet",
+            );
         }
         if record.mailboxes.is_empty() {
             self.problem(ProblemKind::Email, key, "the email is in no mailbox");
@@ -153,7 +201,11 @@ impl Checker<'_> {
         for place in &record.mailboxes {
             *count.emails_of.entry(place.mailbox).or_default() += 1;
             if !count.mailboxes.contains_key(&place.mailbox) {
-                self.problem(ProblemKind::Email, key, "the email is in a mailbox that isn't there");
+                self.problem(
+                    ProblemKind::Email,
+                    key,
+                    "the email is in a mailbox that isn't there",
+                );
             }
             if !count.uids.insert((place.mailbox, place.uid)) {
                 let why = format!("UID {} was given twice in one mailbox", place.uid);
@@ -177,10 +229,21 @@ impl Checker<'_> {
         count: &mut Count,
     ) -> Result<(), CheckError> {
         if !self.exists(&keys::blob(&record.blob)).await? {
-            self.problem(ProblemKind::Blob, key, "the octets of the email's message are missing");
+            self.problem(
+                ProblemKind::Blob,
+                key,
+                "the octets of the email's message are missing",
+            );
         }
-        if !self.exists(&keys::blob_ref(&record.blob, account, DataType::Email, id)).await? {
-            self.problem(ProblemKind::BlobRef, key, "the email doesn't hold its message, which could be collected");
+        if !self
+            .exists(&keys::blob_ref(&record.blob, account, DataType::Email, id))
+            .await?
+        {
+            self.problem(
+                ProblemKind::BlobRef,
+                key,
+                "the email doesn't hold its message, which could be collected",
+            );
         }
         let summary = self.get(&keys::summary(&record.blob)).await?;
         match summary.and_then(|bytes| Summary::decode(&bytes).ok()) {
@@ -191,20 +254,29 @@ impl Checker<'_> {
             }
             None => {
                 count.is_partial = true;
-                self.problem(ProblemKind::Summary, key, "the summary of the email's message is missing or damaged");
+                self.problem(
+                    ProblemKind::Summary,
+                    key,
+                    "the summary of the email's message is missing or damaged",
+                );
             }
         }
         Ok(())
     }
 
-    async fn check_threads(&mut self, account: AccountId, count: &mut Count) -> Result<(), CheckError> {
+    async fn check_threads(
+        &mut self,
+        account: AccountId,
+        count: &mut Count,
+    ) -> Result<(), CheckError> {
         let mut rows = Rows::new(keys::objects(account, DataType::Thread));
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
                 let Some((_, _, id)) = keys::decode_object(&key) else {
                     continue;
                 };
-                let Some([stored]) = self.numbers(&key, &bytes, "number of emails of a thread") else {
+                let Some([stored]) = self.numbers(&key, &bytes, "number of emails of a thread")
+                else {
                     continue;
                 };
                 let found = count.threads.remove(&id).unwrap_or(0);
@@ -216,7 +288,11 @@ impl Checker<'_> {
         }
         for id in std::mem::take(&mut count.threads).into_keys() {
             let key = keys::object(account, DataType::Thread, id);
-            self.problem(ProblemKind::Thread, &key, "emails are in a thread that isn't there");
+            self.problem(
+                ProblemKind::Thread,
+                &key,
+                "emails are in a thread that isn't there",
+            );
         }
         let mut rows = Rows::new(of_account(Subspace::ThreadRef, account));
         while let Some(page) = rows.next(&self.snapshot).await? {
@@ -237,27 +313,41 @@ impl Checker<'_> {
         if !count.is_partial {
             for hash in std::mem::take(&mut count.thread_refs).into_keys() {
                 let key = keys::thread_ref(account, hash);
-                self.problem(ProblemKind::Thread, &key, "answers to an email won't find its thread");
+                self.problem(
+                    ProblemKind::Thread,
+                    &key,
+                    "answers to an email won't find its thread",
+                );
             }
         }
         Ok(())
     }
 
-    /// Objects of types that nothing else is said of: they are sound CBOR, with ids that were given.
-    async fn check_other_objects(&mut self, account: AccountId, head: &Head) -> Result<(), CheckError> {
+    /// Objects of types that nothing else is said of: they can be read, and have ids that were given.
+    async fn check_other_objects(
+        &mut self,
+        account: AccountId,
+        head: &Head,
+    ) -> Result<(), CheckError> {
         for &data_type in DataType::ALL {
-            if matches!(data_type, DataType::Mailbox | DataType::Email | DataType::Thread) {
+            if matches!(
+                data_type,
+                DataType::Mailbox | DataType::Email | DataType::Thread
+            ) {
                 continue;
             }
             let mut rows = Rows::new(keys::objects(account, data_type));
             while let Some(page) = rows.next(&self.snapshot).await? {
                 for (key, bytes) in page {
-                    let mut decoder = minicbor::Decoder::new(&bytes);
-                    if decoder.skip().is_err() || decoder.position() != bytes.len() {
-                        self.problem(ProblemKind::Record, &key, format!("the {data_type} can't be read"));
+                    if !is_sound(&bytes) {
+                        self.problem(
+                            ProblemKind::Record,
+                            &key,
+                            format!("the {data_type} can't be read"),
+                        );
                     }
                     let id = keys::decode_object(&key).map_or(0, |(_, _, id)| id);
-                    if id > head.last_id {
+                    if has_given_ids(data_type) && id > head.last_id {
                         let why = format!("the {data_type} has an id that wasn't given yet");
                         self.problem(ProblemKind::Record, &key, why);
                     }
@@ -291,7 +381,10 @@ impl Checker<'_> {
             }
         }
         if self.shared.get(&account.number()).copied().unwrap_or(0) > rows {
-            let why = format!("{} is counted to share with somebody that it doesn't", self.name_of(account.number()));
+            let why = format!(
+                "{} is counted to share with somebody that it doesn't",
+                self.name_of(account.number())
+            );
             self.problem(ProblemKind::Share, &keys::head(account), why);
         }
         Ok(())
@@ -307,7 +400,8 @@ impl Checker<'_> {
                     continue;
                 };
                 if sequence != expected {
-                    let why = format!("the change log has row {sequence} where row {expected} should be");
+                    let why =
+                        format!("the change log has row {sequence} where row {expected} should be");
                     self.problem(ProblemKind::Log, &key, why);
                 }
                 expected = sequence + 1;
@@ -316,33 +410,56 @@ impl Checker<'_> {
         }
         let key = keys::head(account);
         if expected != head.sequence + 1 {
-            let why = format!("the change log ends with row {}, and not with {}", expected - 1, head.sequence);
+            let why = format!(
+                "the change log ends with row {}, and not with {}",
+                expected - 1,
+                head.sequence
+            );
             self.problem(ProblemKind::Log, &key, why);
         }
-        if head.states.iter().any(|state| *state > head.sequence) || head.log_trimmed > head.sequence {
-            self.problem(ProblemKind::Log, &key, "a state is ahead of the last transaction");
+        if head.states.iter().any(|state| *state > head.sequence)
+            || head.log_trimmed > head.sequence
+        {
+            self.problem(
+                ProblemKind::Log,
+                &key,
+                "a state is ahead of the last transaction",
+            );
         }
         Ok(())
     }
 
     async fn check_search(&mut self, account: AccountId, head: &Head) -> Result<(), CheckError> {
-        let (cursor_key, pending_key) = (keys::search_cursor(account), keys::search_pending(account));
+        let (cursor_key, pending_key) =
+            (keys::search_cursor(account), keys::search_pending(account));
         let cursor = match self.get(&cursor_key).await? {
-            Some(bytes) => self.numbers::<1>(&cursor_key, &bytes, "cursor of the search index").map(|[cursor]| cursor),
+            Some(bytes) => self
+                .numbers::<1>(&cursor_key, &bytes, "cursor of the search index")
+                .map(|[cursor]| cursor),
             None => Some(0),
         };
         let Some(cursor) = cursor else {
             return Ok(());
         };
         if cursor > head.sequence {
-            self.problem(ProblemKind::Search, &cursor_key, "the search index is ahead of the last transaction");
+            self.problem(
+                ProblemKind::Search,
+                &cursor_key,
+                "the search index is ahead of the last transaction",
+            );
         }
         let is_pending = match self.get(&pending_key).await? {
-            Some(bytes) => self.numbers::<1>(&pending_key, &bytes, "note for the search index").is_some(),
+            Some(bytes) => self
+                .numbers::<1>(&pending_key, &bytes, "note for the search index")
+                .is_some(),
             None => false,
         };
         if head.state(DataType::Email) > cursor && !is_pending {
-            self.problem(ProblemKind::Search, &cursor_key, "emails are not indexed, and nobody knows that they should be");
+            self.problem(
+                ProblemKind::Search,
+                &cursor_key,
+                "emails are not indexed, and nobody knows that they should be",
+            );
         }
         Ok(())
     }
@@ -350,21 +467,32 @@ impl Checker<'_> {
     /// What is in memory is what is stored, if it is of the same moment.
     fn check_view(&mut self, account: AccountId, head: &Head, count: &Count) {
         let handle = self.core.accounts.handle(account);
-        let Some(view) = handle.loaded_view().filter(|view| view.head.sequence == head.sequence) else {
+        let Some(view) = handle
+            .loaded_view()
+            .filter(|view| view.head.sequence == head.sequence)
+        else {
             return;
         };
         let mut wrong = Vec::new();
         if !count.is_partial && view.emails().len() != count.modseqs.len() {
-            wrong.push(format!("the view has {} emails, and {} are stored", view.emails().len(), count.modseqs.len()));
+            wrong.push(format!(
+                "the view has {} emails, and {} are stored",
+                view.emails().len(),
+                count.modseqs.len()
+            ));
         }
-        let is_other = |(id, row): &(u64, &crate::mail::view::EmailRow)| count.modseqs.get(id) != Some(&row.modseq);
+        let is_other = |(id, row): &(u64, &crate::mail::view::EmailRow)| {
+            count.modseqs.get(id) != Some(&row.modseq)
+        };
         if let Some((id, _)) = view.emails().find(is_other) {
             wrong.push(format!("the view has another email {id} than is stored"));
         }
         for &id in count.mailboxes.keys() {
             let stored = count.emails_of.get(&id).copied().unwrap_or(0);
             if view.mailbox(id).is_none() || view.counts(id).total_emails != stored {
-                wrong.push(format!("the view counts other emails in mailbox {id} than are stored"));
+                wrong.push(format!(
+                    "the view counts other emails in mailbox {id} than are stored"
+                ));
             }
         }
         drop(view);
@@ -372,6 +500,17 @@ impl Checker<'_> {
             self.problem(ProblemKind::View, &keys::head(account), why);
         }
     }
+}
+
+/// Whether the octets are one value in CBOR.
+fn is_sound(bytes: &[u8]) -> bool {
+    let mut decoder = minicbor::Decoder::new(bytes);
+    decoder.skip().is_ok() && decoder.position() == bytes.len()
+}
+
+/// Whether the objects of a type have ids of the account's sequence; others are named by what they are about.
+fn has_given_ids(data_type: DataType) -> bool {
+    matches!(data_type, DataType::Identity | DataType::EmailSubmission)
 }
 
 /// All keys of a subspace that begin with this account.

@@ -5,7 +5,10 @@
 use std::collections::HashSet;
 
 use jmap_types::{AccountId, DataType};
-use store::keys::{self, BlobHash, Subspace};
+use store::{
+    Record as _,
+    keys::{self, BlobHash, Subspace},
+};
 
 use super::{CheckError, Checker, ProblemKind, Rows};
 use crate::{
@@ -29,7 +32,9 @@ impl Checker<'_> {
         let mut candidates = HashSet::new();
         let mut rows = Rows::keys_only(keys::all(Subspace::BlobCandidate));
         while let Some(page) = rows.next(&self.snapshot).await? {
-            let hashes = page.iter().filter_map(|(key, _)| keys::decode_blob_candidate(key));
+            let hashes = page
+                .iter()
+                .filter_map(|(key, _)| keys::decode_blob_candidate(key));
             candidates.extend(hashes.map(|(_, hash)| beginning(&hash)));
         }
         Ok(candidates)
@@ -44,8 +49,14 @@ impl Checker<'_> {
                 };
                 self.report.blobs += 1;
                 self.tell(self.report.blobs, "blobs");
-                if self.is_empty(keys::blob_refs(&hash)).await? && !candidates.contains(&beginning(&hash)) {
-                    self.problem(ProblemKind::BlobRef, &key, "nothing refers to the blob, and it will never be collected");
+                if self.is_empty(keys::blob_refs(&hash)).await?
+                    && !candidates.contains(&beginning(&hash))
+                {
+                    self.problem(
+                        ProblemKind::BlobRef,
+                        &key,
+                        "nothing refers to the blob, and it will never be collected",
+                    );
                 }
                 if !self.options.skip_hashing {
                     self.check_hash(&key, &hash).await?;
@@ -59,7 +70,11 @@ impl Checker<'_> {
         // One blob at a time: each may have as many octets as a message.
         let octets = self.get(key).await?;
         if octets.is_some_and(|octets| store::blob::hash(&octets) != *hash) {
-            self.problem(ProblemKind::Blob, key, "the octets of the blob are not those that it was stored with");
+            self.problem(
+                ProblemKind::Blob,
+                key,
+                "the octets of the blob are not those that it was stored with",
+            );
         }
         tokio::task::yield_now().await;
         Ok(())
@@ -76,11 +91,20 @@ impl Checker<'_> {
                     continue;
                 };
                 if !self.exists(&keys::blob(&hash)).await? {
-                    self.problem(ProblemKind::BlobRef, &key, "something refers to a blob that isn't there");
+                    self.problem(
+                        ProblemKind::BlobRef,
+                        &key,
+                        "something refers to a blob that isn't there",
+                    );
                 }
-                let is_used = self.is_going(account.number()) || self.has_user(&hash, account, data_type, id).await?;
+                let is_used = self.is_going(account.number())
+                    || self.has_user(&hash, account, data_type, id).await?;
                 if !is_used {
-                    self.problem(ProblemKind::BlobRef, &key, "a reference keeps a blob for something that isn't there");
+                    self.problem(
+                        ProblemKind::BlobRef,
+                        &key,
+                        "a reference keeps a blob for something that isn't there",
+                    );
                 }
             }
         }
@@ -108,8 +132,7 @@ impl Checker<'_> {
         let bytes = self.get(&key).await?;
         // One that can't be read has been reported.
         Ok(bytes.is_some_and(|bytes| {
-            let record = <EmailRecord as store::Record>::from_bytes(&key, &bytes);
-            record.is_ok_and(|record| record.blob == *hash) || minicbor::decode::<EmailRecord>(&bytes).is_err()
+            EmailRecord::from_bytes(&key, &bytes).map_or(true, |record| record.blob == *hash)
         }))
     }
 
@@ -121,10 +144,18 @@ impl Checker<'_> {
                     continue;
                 };
                 if Summary::decode(&bytes).is_err() {
-                    self.problem(ProblemKind::Summary, &key, "the summary of a message can't be read");
+                    self.problem(
+                        ProblemKind::Summary,
+                        &key,
+                        "the summary of a message can't be read",
+                    );
                 }
                 if !self.exists(&keys::blob(&hash)).await? {
-                    self.problem(ProblemKind::Summary, &key, "there is a summary of a message that isn't there");
+                    self.problem(
+                        ProblemKind::Summary,
+                        &key,
+                        "there is a summary of a message that isn't there",
+                    );
                 }
             }
         }
@@ -144,10 +175,20 @@ impl Checker<'_> {
                 if self.is_going(account.number()) {
                     continue;
                 }
-                if !self.exists(&keys::blob_ref(&hash, account, DataType::Email, UPLOAD)).await? {
-                    self.problem(ProblemKind::BlobRef, &key, "the upload doesn't hold its blob");
+                if !self
+                    .exists(&keys::blob_ref(&hash, account, DataType::Email, UPLOAD))
+                    .await?
+                {
+                    self.problem(
+                        ProblemKind::BlobRef,
+                        &key,
+                        "the upload doesn't hold its blob",
+                    );
                 }
-                if !self.exists(&keys::upload_expiry(record.expires, account, &hash)).await? {
+                if !self
+                    .exists(&keys::upload_expiry(record.expires, account, &hash))
+                    .await?
+                {
                     self.problem(ProblemKind::BlobRef, &key, "the upload will never expire");
                 }
             }
@@ -166,8 +207,11 @@ impl Checker<'_> {
                     continue;
                 };
                 let reference = keys::blob_ref(&record.blob, PENDING, DataType::Email, number);
-                if !self.exists(&keys::blob(&record.blob)).await? || !self.exists(&reference).await? {
-                    let why = "the message of a delivery that isn't finished is missing, or isn't held";
+                if !self.exists(&keys::blob(&record.blob)).await?
+                    || !self.exists(&reference).await?
+                {
+                    let why =
+                        "the message of a delivery that isn't finished is missing, or isn't held";
                     self.problem(ProblemKind::BlobRef, &key, why);
                 }
             }
@@ -177,5 +221,6 @@ impl Checker<'_> {
 }
 
 fn beginning(hash: &BlobHash) -> u64 {
-    hash.first_chunk().map_or(0, |octets| u64::from_be_bytes(*octets))
+    hash.first_chunk()
+        .map_or(0, |octets| u64::from_be_bytes(*octets))
 }

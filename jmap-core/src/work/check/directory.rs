@@ -41,24 +41,35 @@ impl Checker<'_> {
         }
         let key = keys::meta("next account");
         let next = match self.get(&key).await? {
-            Some(bytes) => self.numbers::<1>(&key, &bytes, "number of the next account").map(|[next]| next),
+            Some(bytes) => self
+                .numbers::<1>(&key, &bytes, "number of the next account")
+                .map(|[next]| next),
             None => Some(1),
         };
         let last = self.accounts.keys().next_back().copied().unwrap_or(0);
         if next.is_some_and(|next| next <= last) {
-            self.problem(ProblemKind::Directory, &key, "the number of the next account was given already");
+            self.problem(
+                ProblemKind::Directory,
+                &key,
+                "the number of the next account was given already",
+            );
         }
         Ok(())
     }
 
     /// Names and addresses lead to the account.
     async fn check_account_names(&mut self) -> Result<(), CheckError> {
-        let accounts: Vec<(u64, Option<AccountRecord>)> = self.accounts.clone().into_iter().collect();
+        let accounts: Vec<(u64, Option<AccountRecord>)> =
+            self.accounts.clone().into_iter().collect();
         for (id, record) in accounts {
             let key = keys::account(AccountId::new(id));
             let Some(record) = record else {
                 if !self.exists(&key).await? {
-                    self.problem(ProblemKind::Directory, &key, "there are records of an account that doesn't exist");
+                    self.problem(
+                        ProblemKind::Directory,
+                        &key,
+                        "there are records of an account that doesn't exist",
+                    );
                 }
                 continue;
             };
@@ -66,14 +77,20 @@ impl Checker<'_> {
                 continue;
             }
             if self.get(&keys::login_name(&record.name)).await? != Some(store::numbers(&[id])) {
-                let why = format!("{} can't log in: the name doesn't lead to the account", record.name);
+                let why = format!(
+                    "{} can't log in: the name doesn't lead to the account",
+                    record.name
+                );
                 self.problem(ProblemKind::Directory, &key, why);
             }
             for address in &record.addresses {
                 let bytes = self.get(&keys::address(address)).await?;
                 let targets = bytes.and_then(|bytes| AddressRecord::from_bytes(&key, &bytes).ok());
                 if !targets.is_some_and(|record| record.targets.contains(&id)) {
-                    let why = format!("mail for {address} doesn't come to {}, whose address it is", record.name);
+                    let why = format!(
+                        "mail for {address} doesn't come to {}, whose address it is",
+                        record.name
+                    );
                     self.problem(ProblemKind::Directory, &key, why);
                 }
             }
@@ -90,7 +107,11 @@ impl Checker<'_> {
                     continue;
                 };
                 if self.living(id).is_none_or(|record| record.name != name) {
-                    self.problem(ProblemKind::Directory, &key, format!("{name} is the login name of no account"));
+                    self.problem(
+                        ProblemKind::Directory,
+                        &key,
+                        format!("{name} is the login name of no account"),
+                    );
                 }
             }
         }
@@ -125,7 +146,10 @@ impl Checker<'_> {
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
                 let address = text_of(&key);
-                let domain = address.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+                let domain = address
+                    .rsplit_once('@')
+                    .map(|(_, domain)| domain)
+                    .unwrap_or_default();
                 if !self.exists(&keys::domain(domain)).await? {
                     let why = format!("{address} is in a domain whose mail isn't kept here");
                     self.problem(ProblemKind::Directory, &key, why);
@@ -133,7 +157,10 @@ impl Checker<'_> {
                 let Some(record) = self.record::<AddressRecord>(&key, &bytes) else {
                     continue;
                 };
-                let knows = |id: &u64| self.living(*id).is_some_and(|record| record.addresses.contains(&address));
+                let knows = |id: &u64| {
+                    self.living(*id)
+                        .is_some_and(|record| record.addresses.contains(&address))
+                };
                 if record.targets.is_empty() || !record.targets.iter().all(knows) {
                     let why = format!("{address} leads to an account that doesn't have it");
                     self.problem(ProblemKind::Directory, &key, why);
@@ -154,12 +181,17 @@ impl Checker<'_> {
                     continue;
                 };
                 let Some(account) = self.living(id) else {
-                    self.problem(ProblemKind::Directory, &key, "a credential of an account that isn't there");
+                    self.problem(
+                        ProblemKind::Directory,
+                        &key,
+                        "a credential of an account that isn't there",
+                    );
                     continue;
                 };
                 let (name, last) = (account.name.clone(), account.last_credential);
                 if number > last {
-                    let why = format!("credential {number} of {name} has a number that wasn't given yet");
+                    let why =
+                        format!("credential {number} of {name} has a number that wasn't given yet");
                     self.problem(ProblemKind::Directory, &key, why);
                 }
                 let is_known = match record.kind {
@@ -185,8 +217,15 @@ impl Checker<'_> {
                 let Some([id, number]) = self.numbers(&key, &bytes, "way to a token") else {
                     continue;
                 };
-                if !self.exists(&keys::credential(AccountId::new(id), number)).await? {
-                    self.problem(ProblemKind::Directory, &key, "a way to a token that isn't there");
+                if !self
+                    .exists(&keys::credential(AccountId::new(id), number))
+                    .await?
+                {
+                    self.problem(
+                        ProblemKind::Directory,
+                        &key,
+                        "a way to a token that isn't there",
+                    );
                 }
             }
         }
@@ -200,7 +239,9 @@ impl Checker<'_> {
                 let Some((member, group)) = keys::decode_membership(&key) else {
                     continue;
                 };
-                let is_group = self.living(group.number()).is_some_and(|record| record.kind == AccountKind::Group);
+                let is_group = self
+                    .living(group.number())
+                    .is_some_and(|record| record.kind == AccountKind::Group);
                 if !is_group || self.living(member.number()).is_none() {
                     let why = format!(
                         "a membership of {} in {}, which are not a person and a group that are there",
@@ -224,7 +265,11 @@ impl Checker<'_> {
                 };
                 *self.shared.entry(owner.number()).or_default() += 1;
                 if !self.accounts.contains_key(&owner.number()) {
-                    self.problem(ProblemKind::Share, &key, "something is shared by an account that isn't there");
+                    self.problem(
+                        ProblemKind::Share,
+                        &key,
+                        "something is shared by an account that isn't there",
+                    );
                 }
             }
         }

@@ -7,6 +7,7 @@
 mod account;
 mod blobs;
 mod directory;
+mod queue;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,8 @@ pub enum ProblemKind {
     Log,
     Share,
     Search,
+    /// Submissions that are on their way.
+    Queue,
     /// The view in memory isn't what is stored.
     View,
     /// Something damaged was put aside before.
@@ -115,6 +118,7 @@ impl ProblemKind {
             Self::Log => "log",
             Self::Share => "share",
             Self::Search => "search",
+            Self::Queue => "queue",
             Self::View => "view",
             Self::Quarantine => "quarantine",
         }
@@ -133,12 +137,17 @@ impl Problem {
 
 impl Core {
     /// Checks the store as it is at this moment.
-    pub async fn check(&self, options: CheckOptions, progress: Progress<'_>) -> Result<Report, CheckError> {
+    pub async fn check(
+        &self,
+        options: CheckOptions,
+        progress: Progress<'_>,
+    ) -> Result<Report, CheckError> {
         let mut checker = Checker::new(self, options, progress).await?;
         checker.check_shapes().await?;
         checker.check_directory().await?;
         checker.check_accounts().await?;
         checker.check_blobs().await?;
+        checker.check_queue().await?;
         Ok(checker.report)
     }
 }
@@ -157,7 +166,11 @@ struct Checker<'c> {
 }
 
 impl<'c> Checker<'c> {
-    async fn new(core: &'c Core, options: CheckOptions, progress: Progress<'c>) -> Result<Self, CheckError> {
+    async fn new(
+        core: &'c Core,
+        options: CheckOptions,
+        progress: Progress<'c>,
+    ) -> Result<Self, CheckError> {
         let engine: &Arc<dyn Engine> = &core.engine;
         Ok(Self {
             core,
@@ -175,7 +188,11 @@ impl<'c> Checker<'c> {
             self.report.has_more = true;
             return;
         }
-        self.report.problems.push(Problem { key: key.to_vec(), kind, sentence: sentence.into() });
+        self.report.problems.push(Problem {
+            key: key.to_vec(),
+            kind,
+            sentence: sentence.into(),
+        });
     }
 
     /// Says how far it is, every so many records.
@@ -198,7 +215,11 @@ impl<'c> Checker<'c> {
     }
 
     async fn is_empty(&self, range: KeyRange) -> Result<bool, CheckError> {
-        Ok(self.snapshot.scan(Page::first(range, 1).keys_only()).await?.is_empty())
+        Ok(self
+            .snapshot
+            .scan(Page::first(range, 1).keys_only())
+            .await?
+            .is_empty())
     }
 
     /// The record, or a problem.
@@ -206,23 +227,39 @@ impl<'c> Checker<'c> {
         match R::from_bytes(key, bytes) {
             Ok(record) => Some(record),
             Err(_) => {
-                self.problem(ProblemKind::Record, key, format!("the {} can't be read", R::KIND));
+                self.problem(
+                    ProblemKind::Record,
+                    key,
+                    format!("the {} can't be read", R::KIND),
+                );
                 None
             }
         }
     }
 
-    fn numbers<const N: usize>(&mut self, key: &[u8], bytes: &[u8], what: &str) -> Option<[u64; N]> {
+    fn numbers<const N: usize>(
+        &mut self,
+        key: &[u8],
+        bytes: &[u8],
+        what: &str,
+    ) -> Option<[u64; N]> {
         let numbers = decode_numbers(key, bytes).ok();
         if numbers.is_none() {
-            self.problem(ProblemKind::Record, key, format!("the {what} can't be read"));
+            self.problem(
+                ProblemKind::Record,
+                key,
+                format!("the {what} can't be read"),
+            );
         }
         numbers
     }
 
     /// An account that is there, and isn't being removed.
     fn living(&self, account: u64) -> Option<&AccountRecord> {
-        self.accounts.get(&account)?.as_ref().filter(|record| !record.removed)
+        self.accounts
+            .get(&account)?
+            .as_ref()
+            .filter(|record| !record.removed)
     }
 
     /// A record that is being removed doesn't have to be whole.
@@ -248,15 +285,25 @@ struct Rows {
 
 impl Rows {
     fn new(range: KeyRange) -> Self {
-        Self { range, keys_only: false, is_over: false }
+        Self {
+            range,
+            keys_only: false,
+            is_over: false,
+        }
     }
 
     fn keys_only(range: KeyRange) -> Self {
-        Self { keys_only: true, ..Self::new(range) }
+        Self {
+            keys_only: true,
+            ..Self::new(range)
+        }
     }
 
     /// The next rows; `None` after the last. Others get a turn before.
-    async fn next(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<Option<Vec<(Bytes, Bytes)>>, CheckError> {
+    async fn next(
+        &mut self,
+        snapshot: &Arc<dyn Snapshot>,
+    ) -> Result<Option<Vec<(Bytes, Bytes)>>, CheckError> {
         if self.is_over {
             return Ok(None);
         }

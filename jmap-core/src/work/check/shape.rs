@@ -23,7 +23,10 @@ const OF_ACCOUNT: &[Subspace] = &[
 impl Checker<'_> {
     pub(super) async fn check_shapes(&mut self) -> Result<(), CheckError> {
         for first in 0..=u8::MAX {
-            let known = keys::TABLE.iter().map(|(subspace, _, _)| *subspace).find(|subspace| *subspace as u8 == first);
+            let known = keys::TABLE
+                .iter()
+                .map(|(subspace, _, _)| *subspace)
+                .find(|subspace| *subspace as u8 == first);
             let range = match first {
                 u8::MAX => vec![first]..vec![first; 64],
                 first => vec![first]..vec![first + 1],
@@ -41,21 +44,34 @@ impl Checker<'_> {
         Ok(())
     }
 
-    async fn check_subspace(&mut self, subspace: Subspace, range: store::engine::KeyRange) -> Result<(), CheckError> {
+    async fn check_subspace(
+        &mut self,
+        subspace: Subspace,
+        range: store::engine::KeyRange,
+    ) -> Result<(), CheckError> {
         let mut rows = Rows::keys_only(range);
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, _) in page {
                 self.report.records += 1;
                 self.tell(self.report.records, "keys");
                 if shape(subspace, &key).is_none() {
-                    self.problem(ProblemKind::Key, &key, format!("a key of {subspace:?} has the wrong shape"));
+                    self.problem(
+                        ProblemKind::Key,
+                        &key,
+                        format!("a key of {subspace:?} has the wrong shape"),
+                    );
                 } else if OF_ACCOUNT.contains(&subspace)
-                    && let Some(account) = Fields::of(subspace, &key).and_then(|mut fields| fields.u64())
+                    && let Some(account) =
+                        Fields::of(subspace, &key).and_then(|mut fields| fields.u64())
                 {
                     self.accounts.entry(account).or_insert(None);
                 }
                 if subspace == Subspace::Quarantine {
-                    self.problem(ProblemKind::Quarantine, &key, "a damaged record was put aside");
+                    self.problem(
+                        ProblemKind::Quarantine,
+                        &key,
+                        "a damaged record was put aside",
+                    );
                 }
             }
         }
@@ -71,7 +87,9 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
             let name = fields.rest();
             return (!name.is_empty() && std::str::from_utf8(name).is_ok()).then_some(());
         }
-        Subspace::CredentialLookup | Subspace::Quarantine => return (!fields.rest().is_empty()).then_some(()),
+        Subspace::CredentialLookup | Subspace::Quarantine => {
+            return (!fields.rest().is_empty()).then_some(());
+        }
         Subspace::Account
         | Subspace::Head
         | Subspace::SearchPending

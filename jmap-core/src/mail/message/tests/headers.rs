@@ -196,7 +196,8 @@ fn dates() {
 #[test]
 fn properties() {
     use HeaderPropertyError::*;
-    let rows: [(&str, Result<(&str, Form, bool), HeaderPropertyError>); 15] = [
+    type Row = (&'static str, Result<(&'static str, Form, bool), HeaderPropertyError>);
+    let rows: [Row; 15] = [
         ("header:sUbject", Ok(("sUbject", Form::Raw, false))),
         ("header:Subject:asText", Ok(("Subject", Form::Text, false))),
         (

@@ -1,0 +1,260 @@
+use expect_test::expect;
+use jmap_types::{
+    AccountId,
+    mail::{Email, Mailbox},
+    method::{Changes, Get, Set},
+};
+
+use super::{Bench, GUEST, OWNER, caller, rich_mail};
+use crate::Caller;
+
+type EmailGet = Get<Email>;
+type EmailSet = Set<Email>;
+
+/// An account whose inbox (m1) is shared with some rights, and its archive (m4) with all.
+async fn shared(rights: &[&str]) -> (Bench, Caller) {
+    let bench = Bench::new().await;
+    let rights: Vec<String> = rights
+        .iter()
+        .map(|right| format!("\"{right}\": true"))
+        .collect();
+    let all = r#""mayReadItems": true, "mayAddItems": true, "mayRemoveItems": true, "maySetSeen": true, "maySetKeywords": true"#;
+    let share = format!(
+        r#"{{"accountId": "a1", "update": {{"m1": {{"shareWith": {{"a3": {{{}}}}}}}, "m4": {{"shareWith": {{"a3": {{{all}}}}}}}}}}}"#,
+        rights.join(", ")
+    );
+    let answer = bench
+        .json::<Set<Mailbox>>(&caller(OWNER, &[]), &share)
+        .await;
+    assert!(answer["notUpdated"].is_null(), "{answer}");
+    bench.place(rich_mail(), &[1, 2]).await;
+    bench.place("Subject: hidden\r\n\r\n", &[2]).await;
+    bench.place("Subject: free\r\n\r\n", &[4]).await;
+    (bench, caller(GUEST, &[OWNER]))
+}
+
+#[tokio::test]
+async fn guests_see_what_is_shared() {
+    let (bench, guest) = shared(&["mayReadItems"]).await;
+    let get = r#"{"accountId": "a1", "ids": null, "properties": ["mailboxIds", "subject"]}"#;
+    bench
+        .check_as::<EmailGet>(
+            &guest,
+            get,
+            "/list",
+            expect![[r#"
+        [
+          {
+            "id": "e7",
+            "mailboxIds": {
+              "m1": true
+            },
+            "subject": "Grüße"
+          },
+          {
+            "id": "e9",
+            "mailboxIds": {
+              "m4": true
+            },
+            "subject": "free"
+          }
+        ]"#]],
+        )
+        .await;
+    let get = r#"{"accountId": "a1", "ids": ["e8"]}"#;
+    bench
+        .check_as::<EmailGet>(
+            &guest,
+            get,
+            "/notFound",
+            expect![[r#"
+        [
+          "e8"
+        ]"#]],
+        )
+        .await;
+    let changes = r#"{"accountId": "a1", "sinceState": "s0"}"#;
+    bench
+        .check_as::<Changes<Email>>(
+            &guest,
+            changes,
+            "/created",
+            expect![[r#"
+        [
+          "e7",
+          "e9"
+        ]"#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn guests_do_what_they_may() {
+    let all = [
+        ("e7", r#"{"keywords/$seen": null}"#),
+        ("e7", r#"{"keywords/x": true}"#),
+        ("e7", r#"{"mailboxIds/m4": true}"#),
+        ("e7", r#"{"mailboxIds": {"m4": true}}"#),
+        ("e7", r#"{"mailboxIds/m2": null}"#),
+        ("e7", r#"{"mailboxIds/m3": true}"#),
+        ("e8", r#"{"keywords/x": true}"#),
+        ("e9", r#"{"keywords/$seen": null, "keywords/x": true}"#),
+        ("e9", r#"{"mailboxIds": {"m1": true}}"#),
+        ("e9", r#"{"mailboxIds/m1": true}"#),
+    ];
+    for (rights, expected) in [
+        (
+            &["mayReadItems"][..],
+            expect![[r#"
+            e7 {"keywords/$seen": null}: forbidden
+            e7 {"keywords/x": true}: forbidden
+            e7 {"mailboxIds/m4": true}: ok
+            e7 {"mailboxIds": {"m4": true}}: forbidden
+            e7 {"mailboxIds/m2": null}: ok
+            e7 {"mailboxIds/m3": true}: invalidProperties
+            e8 {"keywords/x": true}: notFound
+            e9 {"keywords/$seen": null, "keywords/x": true}: ok
+            e9 {"mailboxIds": {"m1": true}}: forbidden
+            e9 {"mailboxIds/m1": true}: forbidden
+        "#]],
+        ),
+        (
+            &[
+                "mayReadItems",
+                "maySetSeen",
+                "maySetKeywords",
+                "mayRemoveItems",
+            ],
+            expect![[r#"
+            e7 {"keywords/$seen": null}: forbidden
+            e7 {"keywords/x": true}: forbidden
+            e7 {"mailboxIds/m4": true}: ok
+            e7 {"mailboxIds": {"m4": true}}: ok
+            e7 {"mailboxIds/m2": null}: ok
+            e7 {"mailboxIds/m3": true}: invalidProperties
+            e8 {"keywords/x": true}: notFound
+            e9 {"keywords/$seen": null, "keywords/x": true}: ok
+            e9 {"mailboxIds": {"m1": true}}: forbidden
+            e9 {"mailboxIds/m1": true}: forbidden
+        "#]],
+        ),
+        (
+            &["mayReadItems", "mayAddItems"],
+            expect![[r#"
+            e7 {"keywords/$seen": null}: forbidden
+            e7 {"keywords/x": true}: forbidden
+            e7 {"mailboxIds/m4": true}: ok
+            e7 {"mailboxIds": {"m4": true}}: forbidden
+            e7 {"mailboxIds/m2": null}: ok
+            e7 {"mailboxIds/m3": true}: invalidProperties
+            e8 {"keywords/x": true}: notFound
+            e9 {"keywords/$seen": null, "keywords/x": true}: ok
+            e9 {"mailboxIds": {"m1": true}}: ok
+            e9 {"mailboxIds/m1": true}: ok
+        "#]],
+        ),
+    ] {
+        let mut lines = String::new();
+        for (id, patch) in all {
+            let (bench, guest) = shared(rights).await;
+            let arguments = format!(r#"{{"accountId": "a1", "update": {{"{id}": {patch}}}}}"#);
+            let answer = bench.json::<EmailSet>(&guest, &arguments).await;
+            let outcome = answer["notUpdated"][id]["type"].as_str().unwrap_or("ok");
+            lines.push_str(&format!("{id} {patch}: {outcome}\n"));
+        }
+        expected.assert_eq(&lines);
+    }
+}
+
+/// What a guest does not see of an email's mailboxes stays.
+#[tokio::test]
+async fn hidden_mailboxes_stay() {
+    let (bench, guest) = shared(&["mayReadItems", "mayRemoveItems"]).await;
+    let arguments = r#"{"accountId": "a1", "update": {"e7": {"mailboxIds": {"m4": true}}}}"#;
+    bench
+        .check_as::<EmailSet>(
+            &guest,
+            arguments,
+            "/updated",
+            expect![[r#"
+        {
+          "e7": null
+        }"#]],
+        )
+        .await;
+    let get = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["mailboxIds"]}"#;
+    bench
+        .check::<EmailGet>(
+            get,
+            "/list/0",
+            expect![[r#"
+        {
+          "id": "e7",
+          "mailboxIds": {
+            "m2": true,
+            "m4": true
+          }
+        }"#]],
+        )
+        .await;
+    let arguments = r#"{"accountId": "a1", "destroy": ["e7", "e8", "e9"]}"#;
+    bench
+        .check_as::<EmailSet>(
+            &guest,
+            arguments,
+            "",
+            expect![[r#"
+        {
+          "accountId": "a1",
+          "created": null,
+          "destroyed": [
+            "e9"
+          ],
+          "newState": "s8",
+          "notCreated": null,
+          "notDestroyed": {
+            "e7": {
+              "description": "You may not remove it from all its mailboxes.",
+              "type": "forbidden"
+            },
+            "e8": {
+              "type": "notFound"
+            }
+          },
+          "notUpdated": null,
+          "oldState": "s7",
+          "updated": null
+        }"#]],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn guests_create_where_they_may_add() {
+    let (bench, guest) = shared(&["mayReadItems"]).await;
+    let arguments = r#"{"accountId": "a1", "create": {"a": {"mailboxIds": {"m1": true}}, "b": {"mailboxIds": {"m4": true}},
+        "c": {"mailboxIds": {"m2": true}}}}"#;
+    bench
+        .check_as::<EmailSet>(
+            &guest,
+            arguments,
+            "/notCreated",
+            expect![[r#"
+        {
+          "a": {
+            "description": "You may not add emails to this mailbox.",
+            "type": "forbidden"
+          },
+          "c": {
+            "description": "One of the mailboxes does not exist.",
+            "properties": [
+              "mailboxIds"
+            ],
+            "type": "invalidProperties"
+          }
+        }"#]],
+        )
+        .await;
+    let handle = bench.core.accounts.handle(AccountId::new(OWNER));
+    assert_eq!(handle.view().await.unwrap().emails().count(), 4);
+}

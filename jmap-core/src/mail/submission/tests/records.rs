@@ -1,0 +1,89 @@
+//! The bytes of every version of every record: what was written once stays readable.
+
+use expect_test::{Expect, expect};
+use store::Record;
+
+use crate::mail::{
+    identity::{IdentityRecord, NamedAddress},
+    submission::records::*,
+    vacation::{RepliedRecord, RepliedTo, VacationRecord},
+};
+
+fn check<R: Record + PartialEq + std::fmt::Debug>(record: R, want: Expect) {
+    let bytes = record.to_bytes();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    want.assert_eq(&hex);
+    assert_eq!(R::from_bytes(b"", &bytes).unwrap(), record);
+}
+
+#[test]
+fn version_1() {
+    let parameter = Parameter {
+        name: "ENVID".into(),
+        value: Some("x".into()),
+    };
+    let recipient = RecipientRecord {
+        address: EnvelopeAddress::plain("b@c.d"),
+        delivered: Delivered::No,
+        smtp_reply: "550 5.1.1 No".into(),
+        is_displayed: true,
+    };
+    let submission = SubmissionRecord {
+        identity: 1,
+        email: 2,
+        thread: 3,
+        mail_from: EnvelopeAddress {
+            email: "a@b.c".into(),
+            parameters: Some(vec![parameter]),
+        },
+        recipients: vec![recipient],
+        send_at: 4,
+        undo_status: UndoStatus::Final,
+        blob: [5; 32],
+        due: 6,
+        attempts: 7,
+        dsns: vec![BlobRecord { hash: [8; 32] }],
+        mdns: Vec::new(),
+        is_hidden: true,
+        is_done: true,
+        delivered_to: vec![9],
+    };
+    check(
+        submission,
+        expect![
+            "8f01020382656140622e63818265454e5649446178818481656240632e64026c35353020352e312e31204e6ff5040158200505050505050505050505050505050505050505050505050505050505050505060781815820080808080808080808080808080808080808080808080808080808080808080880f5f58109"
+        ],
+    );
+    let address = NamedAddress {
+        name: Some("B".into()),
+        email: "b@c.d".into(),
+    };
+    let identity = IdentityRecord {
+        name: "A".into(),
+        email: "a@b.c".into(),
+        reply_to: Some(vec![address]),
+        bcc: None,
+        text_signature: "t".into(),
+        html_signature: "h".into(),
+        is_default: true,
+    };
+    check(
+        identity,
+        expect!["876141656140622e6381826142656240632e64f661746168f5"],
+    );
+    let vacation = VacationRecord {
+        is_enabled: true,
+        from_date: Some(1),
+        to_date: Some(2),
+        subject: Some("s".into()),
+        text_body: Some("t".into()),
+        html_body: None,
+    };
+    check(vacation, expect!["85f5010261736174"]);
+    check(
+        RepliedRecord {
+            senders: vec![RepliedTo { hash: 1, at: 2 }],
+        },
+        expect!["8181820102"],
+    );
+}

@@ -1,0 +1,103 @@
+//! Push notifications to URLs (RFC 8620 §7.2).
+//!
+//! Holds: nothing but its verification goes to a URL before the client has proved that it reads there; what a
+//! subscription missed is told later, as the states of that moment; a change of an account that nobody has
+//! subscribed to costs one look into a table.
+//! Other half: `crypto` has the formats, [`PushTransport`] the connections, `bus` says what has changed.
+
+pub mod crypto;
+mod get;
+mod index;
+mod rate;
+pub mod record;
+mod set;
+mod transport;
+mod vapid_key;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jmap_types::{AccountId, data_type::DataTypes};
+use parking_lot::Mutex;
+use store::{Head, engine::Engine};
+use tokio::sync::Notify;
+
+pub use transport::{PushError, PushRequest, PushResponse, PushTransport};
+pub use worker::run;
+
+use self::{
+    crypto::{EndpointPolicy, VapidKey},
+    index::Index,
+    rate::VerificationRate,
+};
+use crate::{Core, bus::Watcher, clock::Clock, rng::Rng};
+
+/// How pushes go out. The default is that they don't.
+#[derive(Clone, Debug, Default)]
+pub struct PushConfig {
+    /// `None`: push subscriptions can't be created.
+    pub transport: Option<Arc<dyn PushTransport>>,
+    pub policy: EndpointPolicy,
+    /// A mailto: or https: URI of the operator, for those who run push services (RFC 8292 §2.1).
+    pub contact: Option<String>,
+}
+
+/// The push of one server.
+#[derive(Debug)]
+pub struct Push {
+    transport: Option<Arc<dyn PushTransport>>,
+    policy: EndpointPolicy,
+    contact: Option<String>,
+    vapid: VapidKey,
+    clock: Arc<dyn Clock>,
+    index: Mutex<Index>,
+    rate: Mutex<VerificationRate>,
+    wake: Notify,
+}
+
+impl Push {
+    pub(crate) async fn open(
+        config: PushConfig,
+        engine: &Arc<dyn Engine>,
+        clock: &Arc<dyn Clock>,
+        rng: &Arc<dyn Rng>,
+    ) -> Result<Arc<Self>, store::Error> {
+        Ok(Arc::new(Self {
+            transport: config.transport,
+            policy: config.policy,
+            contact: config.contact,
+            vapid: vapid_key::load(engine, rng).await?,
+            clock: clock.clone(),
+            index: Mutex::default(),
+            rate: Mutex::default(),
+            wake: Notify::new(),
+        }))
+    }
+}
+
+impl Watcher for Push {
+    fn changed(&self, account: AccountId, types: DataTypes, _: &Head) {
+        if self
+            .index
+            .lock()
+            .changed(account, types, self.clock.monotonic())
+        {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Core {
+    /// The `applicationServerKey` of the session (RFC 9749 §3): base64url.
+    pub fn vapid_public_key(&self) -> &str {
+        self.push.vapid.public()
+    }
+
+    /// Whether push subscriptions can be created.
+    pub fn can_push(&self) -> bool {
+        self.push.transport.is_some()
+    }
+}

@@ -1,0 +1,75 @@
+//! The queue: each row has its submission, and each submission that is under way has its row and its message.
+//!
+//! Other half: `mail::submission::stage` writes them together.
+
+use jmap_types::{AccountId, DataType};
+use store::{
+    Record as _,
+    keys::{self, Subspace},
+};
+
+use super::{CheckError, Checker, ProblemKind, Rows};
+use crate::mail::submission::records::SubmissionRecord;
+
+impl Checker<'_> {
+    pub(super) async fn check_submissions(&mut self, account: AccountId) -> Result<(), CheckError> {
+        let mut rows = Rows::new(keys::objects(account, DataType::EmailSubmission));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                let Some((_, _, id)) = keys::decode_object(&key) else {
+                    continue;
+                };
+                let Some(record) = self.record::<SubmissionRecord>(&key, &bytes) else {
+                    continue;
+                };
+                let row = keys::queue_due(record.due, account, id);
+                if record.due != 0 && !self.exists(&row).await? {
+                    self.problem(
+                        ProblemKind::Queue,
+                        &key,
+                        "the queue has forgotten a submission",
+                    );
+                }
+                let reference =
+                    keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id);
+                let is_held = self.exists(&reference).await?
+                    && self.exists(&keys::blob(&record.blob)).await?;
+                if !record.is_done && !is_held {
+                    let why =
+                        "the message of a submission that is under way is missing, or isn't held";
+                    self.problem(ProblemKind::BlobRef, &key, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn check_queue(&mut self) -> Result<(), CheckError> {
+        let mut rows = Rows::keys_only(keys::all(Subspace::QueueDue));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, _) in page {
+                let Some((due, account, id)) = keys::decode_queue_due(&key) else {
+                    continue;
+                };
+                if self.is_going(account.number()) {
+                    continue;
+                }
+                let object = keys::object(account, DataType::EmailSubmission, id);
+                let bytes = self.get(&object).await?;
+                // One that can't be read has been reported.
+                let is_known = bytes.is_some_and(|bytes| {
+                    SubmissionRecord::from_bytes(&object, &bytes)
+                        .map_or(true, |record| record.due == due)
+                });
+                if !is_known {
+                    self.problem(
+                        ProblemKind::Queue,
+                        &key,
+                        "the queue has a row for a submission that isn't due then",
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
