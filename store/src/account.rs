@@ -259,6 +259,10 @@ impl<E: Send + 'static> AccountWriter<E> {
                 let failed = mem::replace(&mut building.group, Group::new());
                 building.head = None;
                 building.base = None;
+                if !matches!(error, Error::Conflict) {
+                    // Perhaps only the answer was lost: what is on disk has to be looked at again.
+                    (self.sink)(self.account, Vec::new());
+                }
                 failed.outcome.send_replace(Some(Err(error.clone())));
             }
         }
