@@ -266,9 +266,9 @@ impl Server {
                 PlaintextLogins::Anywhere => jmap::PlaintextLogins::Anywhere,
             },
             application_server_key: self
- .core
- .can_push()
- .then(|| self.core.vapid_public_key().to_owned()),
+                .core
+                .can_push()
+                .then(|| self.core.vapid_public_key().to_owned()),
             metrics: Some(Arc::new(move || sources.text())),
             metrics_networks: networks(&self.config.metrics.networks),
             ..jmap::Config::default()

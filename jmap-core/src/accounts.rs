@@ -154,7 +154,9 @@ impl Accounts {
         let handle = self.handles.lock().get(&account).cloned();
         if committed.is_empty() {
             // Nobody knows what is on disk: the view is loaded anew when somebody asks.
-            handle.inspect(|handle| drop(handle.unload()));
+            if let Some(handle) = handle {
+                handle.unload();
+            }
             return;
         }
         if let Some(handle) = handle {

@@ -107,7 +107,7 @@ async fn jmap_client_reads_and_changes_mail() {
         .sort([email::query::Comparator::from()]);
     assert_eq!(
         query.send_query_email().await.expect("Email/query").ids(),
-        [id.clone()]
+        std::slice::from_ref(&id)
     );
     let properties = [
         Property::Subject,

@@ -196,7 +196,10 @@ fn dates() {
 #[test]
 fn properties() {
     use HeaderPropertyError::*;
-    type Row = (&'static str, Result<(&'static str, Form, bool), HeaderPropertyError>);
+    type Row = (
+        &'static str,
+        Result<(&'static str, Form, bool), HeaderPropertyError>,
+    );
     let rows: [Row; 15] = [
         ("header:sUbject", Ok(("sUbject", Form::Raw, false))),
         ("header:Subject:asText", Ok(("Subject", Form::Text, false))),
