@@ -152,6 +152,13 @@ impl Accounts {
     /// Transactions are on disk: the view and the subscribers learn of it.
     fn publish(&self, account: AccountId, mut committed: Vec<Committed<ViewEvent>>) {
         let handle = self.handles.lock().get(&account).cloned();
+        if committed.is_empty() {
+            // Nobody knows what is on disk: the view is loaded anew when somebody asks.
+            if let Some(handle) = handle {
+                handle.unload();
+            }
+            return;
+        }
         if let Some(handle) = handle {
             handle.publish(&mut committed);
         }

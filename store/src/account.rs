@@ -232,6 +232,11 @@ impl<E: Send + 'static> AccountWriter<E> {
         let _turn = self.flushing.lock().await;
         let (mut group, overlay) = {
             let mut building = self.building.lock().await;
+            if building.group.batch.is_empty() && building.group.committed.is_empty() {
+                // The group that this turn was for went down with the one before it. To write nothing would conflict,
+                // and take the next group down as well, and so on.
+                return;
+            }
             let mut group = mem::replace(&mut building.group, Group::new());
             let overlay = Arc::new(mem::take(&mut group.overlay));
             building.in_flight = Some(overlay.clone());
@@ -259,6 +264,10 @@ impl<E: Send + 'static> AccountWriter<E> {
                 let failed = mem::replace(&mut building.group, Group::new());
                 building.head = None;
                 building.base = None;
+                if !matches!(error, Error::Conflict) {
+                    // Perhaps only the answer was lost: what is on disk has to be looked at again.
+                    (self.sink)(self.account, Vec::new());
+                }
                 failed.outcome.send_replace(Some(Err(error.clone())));
             }
         }

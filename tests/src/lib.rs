@@ -6,6 +6,7 @@
 
 pub mod corpus;
 pub mod dice;
+pub mod fuzzing;
 pub mod home;
 pub mod http;
 pub mod jmap;

@@ -100,3 +100,10 @@ pub async fn serve(listener: Listener, core: Core, config: Config, shutdown: Shu
     let jmap = Jmap::new(core, config);
     jmap.serve(listener, shutdown).await;
 }
+
+/// Whether these octets are a Request (RFC 8620 §3.3), read as the API endpoint reads them. For fuzzing.
+pub fn is_request(octets: &[u8]) -> bool {
+    parse::request::json(octets)
+        .and_then(parse::request::request)
+        .is_ok()
+}

@@ -1,0 +1,69 @@
+//! The parsers that read what strangers send, each as a function of octets that must not panic.
+//!
+//! Other half: the targets of `fuzz/`, for libFuzzer, and the test `fuzzing`, which needs a stable compiler alone.
+
+use jmap_core::mail::message::summary::Summary;
+use store::search;
+
+use crate::Dice;
+
+/// A line of SMTP.
+pub fn smtp_command(octets: &[u8]) {
+    let _ = smtp::parse::parse(octets);
+}
+
+/// The body of a request to the JMAP API.
+pub fn json_request(octets: &[u8]) {
+    jmap::is_request(octets);
+}
+
+/// A message, and that what is kept of it can be read again.
+pub fn message_parse(octets: &[u8]) {
+    let (summary, _) = Summary::parse_with_text(octets);
+    assert!(
+        Summary::decode(&summary.encode()).is_ok(),
+        "a summary that can't be read again"
+    );
+}
+
+/// The text of a search, and a text that is searched.
+pub fn search_query(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    search::parse_text(&text);
+    let _ = search::tokens(&text).count();
+}
+
+/// What the parsers are fed with at first.
+pub const SEEDS: &[&[u8]] = &[
+    b"MAIL FROM:<a@example.org> SIZE=1000 BODY=8BITMIME SMTPUTF8",
+    b"RCPT TO:<\"a b\"@[IPv6:2001:db8::1]> NOTIFY=NEVER",
+    b"AUTH PLAIN AGEAYg==",
+    b"{\"using\":[\"urn:ietf:params:jmap:core\"],\"methodCalls\":[[\"Core/echo\",{\"#a\":{\"resultOf\":\"0\"}},\"\\ud83d\\ude00\"]]}",
+    b"From: =?utf-8?q?=C3=A4?= <a@b>, g: c@d;\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: \
+      message/rfc822\r\n\r\nSubject: x\r\n\r\ny\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAAA=\r\n--b--\r\n",
+    b"words \"a phrase\" -without pre* \xe6\x97\xa5\xe6\x9c\xac",
+];
+
+/// One of the seeds, changed in a few places.
+pub fn mutated(dice: &mut Dice) -> Vec<u8> {
+    let mut octets = dice.one_of(SEEDS).to_vec();
+    for _ in 0..=dice.below(8) {
+        let (from, to) = (dice.below(octets.len()), dice.below(octets.len()));
+        match dice.below(6) {
+            0 if !octets.is_empty() => octets[from] = dice.next_u64() as u8,
+            1 => octets.insert(from, dice.next_u64() as u8),
+            2 if from < to => drop(octets.drain(from..to)),
+            3 if from < to => {
+                let part = octets[from..to].to_vec();
+                octets.splice(to..to, part.repeat(1 + dice.below(20)));
+            }
+            4 => octets.truncate(from),
+            _ => {
+                let other = dice.one_of(SEEDS);
+                let at = dice.below(other.len());
+                octets.extend_from_slice(&other[at..]);
+            }
+        }
+    }
+    octets
+}

@@ -1,0 +1,48 @@
+//! The parsers on mutated input, for a few seconds: none panics. `fuzz/` goes on from here with libFuzzer.
+
+use std::time::{Duration, Instant};
+
+use e2e::{
+    Dice,
+    dice::number_from_env,
+    fuzzing::{json_request, message_parse, mutated, search_query, smtp_command},
+};
+
+fn check(parse: fn(&[u8])) {
+    let time = Duration::from_secs(number_from_env("POSTHORN_FUZZ_SECONDS", 3) as u64);
+    let first = number_from_env("POSTHORN_SEED", 1) as u64;
+    let end = Instant::now() + time;
+    for seed in first.. {
+        let octets = mutated(&mut Dice(seed));
+        if let Err(panic) = std::panic::catch_unwind(|| parse(&octets)) {
+            eprintln!(
+                "POSTHORN_SEED={seed}: {:?}",
+                String::from_utf8_lossy(&octets)
+            );
+            std::panic::resume_unwind(panic);
+        }
+        if Instant::now() > end {
+            return;
+        }
+    }
+}
+
+#[test]
+fn no_line_of_smtp_panics() {
+    check(smtp_command);
+}
+
+#[test]
+fn no_request_panics() {
+    check(json_request);
+}
+
+#[test]
+fn no_message_panics() {
+    check(message_parse);
+}
+
+#[test]
+fn no_search_panics() {
+    check(search_query);
+}
