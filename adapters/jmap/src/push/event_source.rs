@@ -155,8 +155,9 @@ impl Events {
         }
         match self.first.take() {
             Some(Some(missed)) => return Some(self.state(&missed)),
-            // An id without data: the client knows it, and shows it when it comes back.
-            Some(None) => return Some(format!("id: {}\n\n", self.seen).into()),
+            // An id without data, which is no event by the standard: the client knows it, and shows it when it comes
+            // back. Parsers that take it for one all the same know what to do with a ping.
+            Some(None) => return Some(format!("event: ping\nid: {}\n\n", self.seen).into()),
             None => {}
         }
         loop {
