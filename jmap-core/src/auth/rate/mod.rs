@@ -145,10 +145,11 @@ impl LoginRate {
     ///
     /// `login`: the login name, in the form the account is looked up by; `None` for a token.
     pub fn check(&self, origin: &Origin, login: Option<&str>) -> Result<Duration, RetryAfter> {
-        let now = self.clock.monotonic();
         let network = Network::of(origin.ip);
         let account = login.map(account_of);
         let tables = self.tables.lock();
+        // Under the lock: a login that succeeds at this moment must not be in this one's future.
+        let now = self.clock.monotonic();
         if let Some(account) = account
             && let Some(pair) = tables.pairs.get(&(network, account))
         {
@@ -268,8 +269,8 @@ impl Counter {
 
     fn refuses(&self, now: Instant) -> Result<(), RetryAfter> {
         match self.until.saturating_duration_since(now) {
-            Duration::ZERO => Ok(()),
-            rest => Err(RetryAfter(rest)),
+            rest if self.failures > 0 && !rest.is_zero() => Err(RetryAfter(rest)),
+            _ => Ok(()),
         }
     }
 

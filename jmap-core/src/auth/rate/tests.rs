@@ -236,3 +236,20 @@ fn extreme_limits_do_not_overflow() {
         }
     }
 }
+
+/// Requests of one client at the same time: what one of them notes must not refuse the others.
+#[test]
+fn logins_that_succeed_at_once_do_not_refuse_each_other() {
+    let rate = LoginRate::new(LoginLimits::default(), Arc::new(crate::clock::SystemClock));
+    let origin = from("192.0.2.1");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    assert_eq!(rate.check(&origin, Some("ann")), Ok(Duration::ZERO));
+                    rate.succeeded(&origin, Some("ann"));
+                }
+            });
+        }
+    });
+}
