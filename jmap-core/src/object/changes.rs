@@ -23,6 +23,15 @@ pub trait ChangesObject: GetObject {
         future::ready(Ok(delta))
     }
 
+    /// Adds to `delta` what the log doesn't say: objects whose properties follow from other objects.
+    fn widen(
+        _context: &Context,
+        _since: u64,
+        delta: Delta,
+    ) -> impl Future<Output = Result<Delta, MethodError>> + Send {
+        future::ready(Ok(delta))
+    }
+
     /// What the object's own /changes adds to the response.
     fn complete(_response: &mut ChangesResponse, _delta: &Delta) {}
 }
@@ -49,6 +58,7 @@ pub async fn delta_since<O: ChangesObject>(
     let delta = log::changes(engine, account.id, O::STATE, since.0, head.sequence, max)
         .await
         .map_err(method_error)?;
+    let delta = O::widen(context, since.0, delta).await?;
     let delta = O::restrict(context, delta).await?;
     // Between the last change of this type and the head nothing happened to it: one name for
     // one state. (A client that is told `s9` must not hear `s12` from /get.)

@@ -1,12 +1,14 @@
 //! Mailbox/get and Mailbox/changes (RFC 8621 §2.1, §2.2).
 
+use std::collections::BTreeSet;
+
 use jmap_types::{
     DataType, Id, MethodError, Property, Value,
     mail::Mailbox,
     method::ChangesResponse,
     value::{Key, Map, MapExt, key, string},
 };
-use store::log::Delta;
+use store::log::{self, Delta};
 
 use crate::{
     Caller, Context,
@@ -174,7 +176,51 @@ fn share_with(record: &MailboxRecord) -> Value {
     Value::Object(grants.collect())
 }
 
+/// Emails of one answer whose threads are looked at; with more, all mailboxes count as changed.
+const THREADS_MAX: usize = 10_000;
+
 impl ChangesObject for Mailbox {
+    /// `totalThreads` and `unreadThreads` of a mailbox change with emails of its threads that are elsewhere.
+    async fn widen(context: &Context, since: u64, mut delta: Delta) -> Result<Delta, MethodError> {
+        let account = context.account()?;
+        let engine = &context.core.engine;
+        let of = async |data_type: DataType| {
+            let upto = delta.upto;
+            let changes =
+                log::changes(engine, account.id, data_type, since, upto, THREADS_MAX).await;
+            changes.map_err(method_error)
+        };
+        let (emails, threads) = (of(DataType::Email).await?, of(DataType::Thread).await?);
+        let view = account.view().await.map_err(method_error)?;
+        let mut touched = BTreeSet::new();
+        if emails.has_more || threads.has_more {
+            touched.extend(view.mailboxes().map(|(id, _)| id));
+        } else {
+            let of_emails = emails.created.iter().chain(&emails.updated);
+            let of_emails = of_emails
+                .filter_map(|&id| view.email(id))
+                .map(|row| row.thread);
+            let changed: BTreeSet<u64> = of_emails
+                .chain(threads.created.iter().copied())
+                .chain(threads.updated.iter().copied())
+                .collect();
+            for id in changed.into_iter().flat_map(|thread| view.thread(thread)) {
+                let places = view
+                    .email(id)
+                    .into_iter()
+                    .flat_map(|row| row.mailboxes.iter());
+                touched.extend(places.map(|place| place.mailbox));
+            }
+        }
+        let known = [&delta.created, &delta.updated, &delta.destroyed];
+        let new: Vec<u64> = touched
+            .into_iter()
+            .filter(|id| !known.iter().any(|ids| ids.contains(id)))
+            .collect();
+        delta.updated.extend(new);
+        Ok(delta)
+    }
+
     async fn restrict(context: &Context, mut delta: Delta) -> Result<Delta, MethodError> {
         let standing = context.standing()?;
         if standing == Standing::Owner {
