@@ -39,6 +39,10 @@ pub trait ChangesObject: GetObject {
 /// Changes in one answer when the client names no number.
 const CHANGES_MAX: usize = 10_000;
 
+fn objects(delta: &Delta) -> usize {
+    delta.created.len() + delta.updated.len() + delta.destroyed.len()
+}
+
 /// What happened to the objects since `state`, or `cannotCalculateChanges`.
 pub async fn delta_since<O: ChangesObject>(
     context: &Context,
@@ -55,10 +59,33 @@ pub async fn delta_since<O: ChangesObject>(
         return Err(MethodErrorKind::CannotCalculateChanges.into());
     }
     let engine = &context.core.engine;
-    let delta = log::changes(engine, account.id, O::STATE, since.0, head.sequence, max)
+    let mut rows_max = max;
+    let delta = loop {
+        let delta = log::changes(
+            engine,
+            account.id,
+            O::STATE,
+            since.0,
+            head.sequence,
+            rows_max,
+        )
         .await
         .map_err(method_error)?;
-    let delta = O::widen(context, since.0, delta).await?;
+        let of_log = objects(&delta);
+        let mut delta = O::widen(context, since.0, delta).await?;
+        if objects(&delta) <= max {
+            break delta;
+        }
+        if rows_max <= 1 || of_log > rows_max {
+            // One transaction, with more that follows from it than the client takes at once: what the log says is told.
+            let surplus = objects(&delta).saturating_sub(max.max(of_log));
+            delta
+                .updated
+                .truncate(delta.updated.len().saturating_sub(surplus));
+            break delta;
+        }
+        rows_max /= 2;
+    };
     let delta = O::restrict(context, delta).await?;
     // Between the last change of this type and the head nothing happened to it: one name for
     // one state. (A client that is told `s9` must not hear `s12` from /get.)
@@ -77,7 +104,7 @@ impl<O: ChangesObject> Handle for Changes<O> {
         });
         let max = asked.min(CHANGES_MAX);
         let (delta, new_state) = delta_since::<O>(&context, &self.since_state, max).await?;
-        if delta.created.len() + delta.updated.len() + delta.destroyed.len() > max {
+        if objects(&delta) > max {
             // RFC 8620 §5.2: one transaction has more changes than the client takes.
             return Err(MethodErrorKind::CannotCalculateChanges.into());
         }

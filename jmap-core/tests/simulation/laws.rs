@@ -302,13 +302,26 @@ async fn check_changes(world: &mut World, before: &Observed, now: &Observed) {
     for (id, mailbox) in &now.mailboxes {
         let is_silent = before.mailboxes.contains_key(id) && !updated.contains(id);
         if is_silent {
-            let (before, now) = (&before.mailboxes[id], mailbox);
+            let (before, now) = (
+                without_unread_threads(&before.mailboxes[id]),
+                without_unread_threads(mailbox),
+            );
             assert_eq!(
                 before, now,
                 "Mailbox {id} has changed, and Mailbox/changes doesn't say so"
             );
         }
     }
+}
+
+/// That number also changes with emails of a thread that are elsewhere, of which an answer with a small `maxChanges`
+/// names only as many as fit.
+fn without_unread_threads(mailbox: &Value) -> Value {
+    let mut mailbox = mailbox.clone();
+    mailbox
+        .as_object_mut()
+        .map(|mailbox| mailbox.remove("unreadThreads"));
+    mailbox
 }
 
 fn check_ids(

@@ -597,30 +597,30 @@ async fn creates_a_draft() {
             &create(email),
             "",
             expect![[r#"
-        {
-          "accountId": "a1",
-          "created": {
-            "k": {
-              "blobId": "b98c4~",
-              "hasAttachment": false,
-              "id": "e7",
-              "messageId": [
-                "bd1bcc6196e6fdbfc52e964492456078@mail.example.com"
-              ],
-              "preview": "Hallo",
-              "receivedAt": "2020-01-02T03:04:05Z",
-              "size": 698,
-              "threadId": "t7"
-            }
-          },
-          "destroyed": null,
-          "newState": "s2",
-          "notCreated": null,
-          "notDestroyed": null,
-          "notUpdated": null,
-          "oldState": "s0",
-          "updated": null
-        }"#]],
+                {
+                  "accountId": "a1",
+                  "created": {
+                    "k": {
+                      "blobId": "ba839~",
+                      "hasAttachment": false,
+                      "id": "e7",
+                      "messageId": [
+                        "edbafcf80f9b03b5db12a02fc5c7be58@mail.example.com"
+                      ],
+                      "preview": "Hallo",
+                      "receivedAt": "2020-01-02T03:04:05Z",
+                      "size": 698,
+                      "threadId": "t7"
+                    }
+                  },
+                  "destroyed": null,
+                  "newState": "s2",
+                  "notCreated": null,
+                  "notDestroyed": null,
+                  "notUpdated": null,
+                  "oldState": "s0",
+                  "updated": null
+                }"#]],
         )
         .await;
     let get = r#"{"accountId": "a1", "ids": ["e7"], "properties": ["keywords", "mailboxIds", "receivedAt", "from", "to", "cc",
@@ -631,68 +631,68 @@ async fn creates_a_draft() {
             get,
             "/list/0",
             expect![[r#"
-        {
-          "bodyStructure": {
-            "charset": null,
-            "subParts": [
-              {
-                "charset": "utf-8",
-                "type": "text/plain"
-              },
-              {
-                "charset": "utf-8",
-                "type": "text/html"
-              }
-            ],
-            "type": "multipart/alternative"
-          },
-          "bodyValues": {
-            "2": {
-              "isEncodingProblem": false,
-              "isTruncated": false,
-              "value": "Hallo\n"
-            },
-            "3": {
-              "isEncodingProblem": false,
-              "isTruncated": false,
-              "value": "<p>Hallo"
-            }
-          },
-          "cc": null,
-          "from": [
-            {
-              "email": "j@example.com",
-              "name": "Jö"
-            }
-          ],
-          "header:List-Post": " <mailto:x@example.com>",
-          "header:X-Loop:all": [
-            " a",
-            " b"
-          ],
-          "id": "e7",
-          "inReplyTo": [
-            "1@x"
-          ],
-          "keywords": {
-            "$draft": true
-          },
-          "mailboxIds": {
-            "m2": true
-          },
-          "messageId": [
-            "bd1bcc6196e6fdbfc52e964492456078@mail.example.com"
-          ],
-          "receivedAt": "2020-01-02T03:04:05Z",
-          "sentAt": "2019-12-31T23:00:00+01:00",
-          "subject": "Grüße",
-          "to": [
-            {
-              "email": "a@example.com",
-              "name": null
-            }
-          ]
-        }"#]],
+                {
+                  "bodyStructure": {
+                    "charset": null,
+                    "subParts": [
+                      {
+                        "charset": "utf-8",
+                        "type": "text/plain"
+                      },
+                      {
+                        "charset": "utf-8",
+                        "type": "text/html"
+                      }
+                    ],
+                    "type": "multipart/alternative"
+                  },
+                  "bodyValues": {
+                    "2": {
+                      "isEncodingProblem": false,
+                      "isTruncated": false,
+                      "value": "Hallo\n"
+                    },
+                    "3": {
+                      "isEncodingProblem": false,
+                      "isTruncated": false,
+                      "value": "<p>Hallo"
+                    }
+                  },
+                  "cc": null,
+                  "from": [
+                    {
+                      "email": "j@example.com",
+                      "name": "Jö"
+                    }
+                  ],
+                  "header:List-Post": " <mailto:x@example.com>",
+                  "header:X-Loop:all": [
+                    " a",
+                    " b"
+                  ],
+                  "id": "e7",
+                  "inReplyTo": [
+                    "1@x"
+                  ],
+                  "keywords": {
+                    "$draft": true
+                  },
+                  "mailboxIds": {
+                    "m2": true
+                  },
+                  "messageId": [
+                    "edbafcf80f9b03b5db12a02fc5c7be58@mail.example.com"
+                  ],
+                  "receivedAt": "2020-01-02T03:04:05Z",
+                  "sentAt": "2019-12-31T23:00:00+01:00",
+                  "subject": "Grüße",
+                  "to": [
+                    {
+                      "email": "a@example.com",
+                      "name": null
+                    }
+                  ]
+                }"#]],
         )
         .await;
 }
