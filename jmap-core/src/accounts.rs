@@ -37,6 +37,8 @@ pub struct AccountHandle {
     loading: AsyncMutex<()>,
     /// Held while the items of a /set are staged, so that `ifInState` is true of all of them.
     pub set_turn: AsyncMutex<()>,
+    /// Held from the look at `$mdnsent` until it is set, so that an email is answered by one notification.
+    pub mdn_turn: AsyncMutex<()>,
     used: AtomicU64,
 }
 
@@ -145,6 +147,7 @@ impl Accounts {
             view: RwLock::new(None),
             loading: AsyncMutex::new(()),
             set_turn: AsyncMutex::new(()),
+            mdn_turn: AsyncMutex::new(()),
             used: AtomicU64::new(0),
         })
     }

@@ -134,7 +134,11 @@ impl Core {
 
     /// Does what `call` says on behalf of `who`.
     pub async fn call<C: Handle>(&self, who: &Caller, call: C) -> Result<C::Response, MethodError> {
-        let context = self.context(who, call.account_id(), C::ACCESS)?;
+        let context = self.context(who, call.account_id(), C::ACCESS);
+        let context = context.map_err(|error| match error.kind {
+            MethodErrorKind::AccountNotFound => C::NO_ACCOUNT.into(),
+            _ => error,
+        })?;
         call.handle(context).await
     }
 

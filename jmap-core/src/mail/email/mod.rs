@@ -27,6 +27,7 @@ use crate::{
 
 pub(in crate::mail) use parse::{read_blob, summary_of};
 pub use read::{Original, message_octets};
+pub(in crate::mail) use set::keywords_after;
 
 /// Octets from which on work leaves the network's threads alone.
 const INLINE_OCTETS: usize = 1 << 20;

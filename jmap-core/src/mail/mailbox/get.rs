@@ -14,7 +14,10 @@ use crate::{
     Caller, Context,
     access::{self, MailboxRights, Standing},
     error::method_error,
-    mail::{records::MailboxRecord, view::View},
+    mail::{
+        records::{Grant, MailboxRecord},
+        view::View,
+    },
     object::{ChangesObject, GetObject, Properties},
 };
 
@@ -31,11 +34,18 @@ pub const RIGHTS: &[(Property, MailboxRights)] = &[
     (Property::MaySubmit, MailboxRights::SUBMIT),
 ];
 
+/// The right to give rights, which RFC 8621 doesn't have.
+pub const MAY_SHARE: &str = "mayShare";
+
 pub fn rights_value(rights: MailboxRights) -> Value {
+    Value::Object(rights_map(rights))
+}
+
+fn rights_map(rights: MailboxRights) -> Map {
     let entries = RIGHTS
         .iter()
         .map(|(name, right)| (Key::Property(*name), rights.contains(*right).into()));
-    Value::Object(entries.collect())
+    entries.collect()
 }
 
 /// What the caller may do with a mailbox, the inbox's own rules included.
@@ -166,14 +176,26 @@ pub fn is_subscribed(who: &Caller, standing: Standing, record: &MailboxRecord) -
 }
 
 fn share_with(record: &MailboxRecord) -> Value {
-    if record.share_with.is_empty() {
+    let grants = granted(record);
+    if grants.is_empty() {
         return Value::Null;
     }
-    let grants = record.share_with.iter().map(|grant| {
+    Value::Object(grants)
+}
+
+/// Who has which rights. A grant without rights is somebody's subscription, and nobody else's business.
+pub fn granted(record: &MailboxRecord) -> Map {
+    let grants = record.share_with.iter().filter(|grant| grant.rights != 0);
+    let value = |rights: MailboxRights| {
+        let mut value = rights_map(rights);
+        value.insert(key(MAY_SHARE), rights.contains(MailboxRights::SHARE));
+        Value::Object(value)
+    };
+    let entry = |grant: &Grant| {
         let account = jmap_types::AccountId::new(grant.account).to_string();
-        (key(account), rights_value(MailboxRights(grant.rights)))
-    });
-    Value::Object(grants.collect())
+        (key(account), value(MailboxRights(grant.rights)))
+    };
+    grants.map(entry).collect()
 }
 
 /// Emails of one answer whose threads are looked at; with more, all mailboxes count as changed.

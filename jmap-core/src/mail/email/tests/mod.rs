@@ -15,7 +15,9 @@ use bytes::Bytes;
 use expect_test::Expect;
 use jmap_types::{AccountId, Arguments, BlobId, Value, method::MethodResponse};
 use store::{
-    engine::{Engine, MemoryEngine},
+    Record as _,
+    engine::{Batch, Engine, MemoryEngine},
+    keys,
     search::{SearchIndex, SearchOptions},
 };
 
@@ -23,6 +25,7 @@ use crate::{
     Caller, Core, Handle, Limits, Parts, Role,
     caller::Identity,
     clock::{TestClock, UtcMillis},
+    directory::records::{AccountKind, AccountRecord},
     mail::write::{self, INBOX, Message, Placement},
     rng::SeededRng,
 };
@@ -85,6 +88,26 @@ impl Bench {
             engine,
             _folder: folder,
         }
+    }
+
+    /// Somebody whom the directory knows, without any mail.
+    pub async fn add_account(&self, account: u64) {
+        let record = AccountRecord {
+            name: format!("u{account}@example.com"),
+            kind: AccountKind::Person,
+            description: String::new(),
+            quota_octets: None,
+            disabled: false,
+            role: Role::User,
+            generation: 1,
+            created: NOW.seconds(),
+            addresses: Vec::new(),
+            last_credential: 1,
+            removed: false,
+        };
+        let mut batch = Batch::new();
+        batch.put(keys::account(AccountId::new(account)), record.to_bytes());
+        self.engine.commit(batch).await.unwrap();
     }
 
     /// Puts a message into the inbox: its number.
