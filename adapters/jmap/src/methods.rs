@@ -66,7 +66,11 @@ fn run<C: Handle>(
 ) -> BoxFuture<'static, Outcome> {
     Box::pin(async move {
         let mut call = C::from_arguments(Arguments::new(arguments))?;
-        if call.named_types().iter().any(|name| !is_used(name, &surroundings)) {
+        if call
+            .named_types()
+            .iter()
+            .any(|name| !is_used(name, &surroundings))
+        {
             return Err(MethodErrorKind::UnknownDataType.into());
         }
         call.set_created_ids(surroundings.created);

@@ -201,7 +201,9 @@ impl Core {
     /// These accounts, or members of these groups, see more or less of others than before.
     pub(crate) fn sharing_changed(&self, concerned: &[AccountId]) {
         self.directory_changed();
-        concerned.iter().for_each(|account| self.bus.look_again(*account));
+        concerned
+            .iter()
+            .for_each(|account| self.bus.look_again(*account));
     }
 
     /// Counted up with whatever changes what callers may see.

@@ -216,7 +216,9 @@ impl Core {
             return Ok(None);
         };
         let credentials = self.credential_records(who.account).await?;
-        let is_there = credentials.iter().any(|(number, _)| *number == who.credential);
+        let is_there = credentials
+            .iter()
+            .any(|(number, _)| *number == who.credential);
         if record.disabled || !is_there {
             return Ok(None);
         }

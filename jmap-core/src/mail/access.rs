@@ -51,7 +51,14 @@ pub async fn check_guest_state(
         return Ok(());
     }
     let (engine, account) = (&context.core.engine, context.account()?.id);
-    let changes = log::changes(engine, account, DataType::Mailbox, since, upto, MAILBOX_CHANGES_MAX);
+    let changes = log::changes(
+        engine,
+        account,
+        DataType::Mailbox,
+        since,
+        upto,
+        MAILBOX_CHANGES_MAX,
+    );
     let changes = changes.await.map_err(method_error)?;
     if changes.has_more || !(changes.updated.is_empty() || changes.counts_only) {
         return Err(MethodErrorKind::CannotCalculateChanges.into());

@@ -64,7 +64,9 @@ pub async fn process(core: Core, who: Caller, request: Request, session_state: S
     }
     Response {
         answers: run.answers,
-        created_ids: request.created_ids.map(|_| run.surroundings.created.to_map()),
+        created_ids: request
+            .created_ids
+            .map(|_| run.surroundings.created.to_map()),
         session_state,
     }
 }

@@ -155,7 +155,9 @@ impl Events {
             Some(Some(missed)) => return Some(self.state(&missed)),
             // An id without data, which is no event by the standard: the client knows it, and shows it when it comes
             // back. Parsers that take it for one all the same know what to do with a ping.
-            Some(None) => return Some(format!("event: ping\nid: {}\n\n", self.following.seen).into()),
+            Some(None) => {
+                return Some(format!("event: ping\nid: {}\n\n", self.following.seen).into());
+            }
             None => {}
         }
         loop {
@@ -187,7 +189,11 @@ impl Events {
         self.pinged = Instant::now();
         self.over = self.close_after_state;
         let data = serde_json::Value::Object(state_change(change));
-        format!("event: state\nid: {}\ndata: {data}\n\n", self.following.seen).into()
+        format!(
+            "event: state\nid: {}\ndata: {data}\n\n",
+            self.following.seen
+        )
+        .into()
     }
 
     fn ping(&mut self) -> Bytes {

@@ -80,7 +80,10 @@ impl Following {
             Err(error) => {
                 tracing::error!(%error, "the states could not be read");
                 let is_visible = |account: &AccountId| self.accounts.contains(account);
-                change.into_iter().filter(|(account, _)| is_visible(account)).collect()
+                change
+                    .into_iter()
+                    .filter(|(account, _)| is_visible(account))
+                    .collect()
             }
         }
     }

@@ -140,7 +140,9 @@ async fn send<'p>(
         name => !names.iter().any(|given| given == name),
     };
     let told = super::to_map(mdn.clone()).into_vec().into_iter();
-    let told = told.filter(|(name, _)| is_told(&name.to_string())).collect();
+    let told = told
+        .filter(|(name, _)| is_told(&name.to_string()))
+        .collect();
     Ok((email, patch.clone(), told))
 }
 
@@ -151,7 +153,10 @@ async fn check_patch(context: &Context, email: &str, patch: &Map) -> Result<(), 
     let after = after.map_err(|rejected| {
         let error = SetError::from(rejected);
         let why = error.description.unwrap_or_default();
-        not_marked(&format!("The patch fails with {}: {why}", error.kind.as_str()))
+        not_marked(&format!(
+            "The patch fails with {}: {why}",
+            error.kind.as_str()
+        ))
     })?;
     match after.iter().any(|name| name == SENT) {
         true => Ok(()),
@@ -326,7 +331,10 @@ async fn complete(
         Some(given) => {
             let (kind, address) = given.split_once(';').unwrap_or(("rfc822", given));
             let (kind, address) = (kind.trim(), address.trim());
-            if !["rfc822", "utf-8"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+            if !["rfc822", "utf-8"]
+                .iter()
+                .any(|known| kind.eq_ignore_ascii_case(known))
+            {
                 let why = "It must be an address, behind \"rfc822;\".";
                 return Err(SetError::invalid_property("finalRecipient", why));
             }
@@ -338,8 +346,10 @@ async fn complete(
         }
     };
     mdn.final_recipient = Some(recipient);
-    mdn.subject.get_or_insert_with(|| mdn::DEFAULT_SUBJECT.to_owned());
-    mdn.text_body.get_or_insert_with(|| mdn::DEFAULT_TEXT.to_owned());
+    mdn.subject
+        .get_or_insert_with(|| mdn::DEFAULT_SUBJECT.to_owned());
+    mdn.text_body
+        .get_or_insert_with(|| mdn::DEFAULT_TEXT.to_owned());
     // What the sender has written may be anything: what can't be repeated is left out.
     let id = original.summary.message_id.iter().flatten().next();
     let id = id.map(|id| format!("<{id}>"));
@@ -359,7 +369,11 @@ async fn complete(
 
 /// RFC 8098 §3.2.4, RFC 6533 §3: an address with its type.
 fn typed(address: &str) -> String {
-    let kind = if address.is_ascii() { "rfc822" } else { "utf-8" };
+    let kind = if address.is_ascii() {
+        "rfc822"
+    } else {
+        "utf-8"
+    };
     format!("{kind}; {address}")
 }
 

@@ -114,30 +114,54 @@ async fn who_asked_gets_a_report() {
         "Disposition: manual-action/mdn-sent-manually; displayed",
         "X-Mood: fine",
     ] {
-        assert!(text.contains(&format!("{line}\r\n")), "no {line:?} in {text}");
+        assert!(
+            text.contains(&format!("{line}\r\n")),
+            "no {line:?} in {text}"
+        );
     }
     let report_type = ["report-type", "disposition-notification"];
     let params: Vec<&str> = summary.parts[0].params.iter().map(String::as_str).collect();
-    assert!(params.windows(2).any(|pair| pair == report_type), "{params:?}");
+    assert!(
+        params.windows(2).any(|pair| pair == report_type),
+        "{params:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_left_out_has_a_default_that_is_told() {
     let server = Server::new().await;
-    let email = server.draft("From: bob@example.org\nDisposition-Notification-To: bob@example.org\n\nHi\n").await;
-    let answer = send_one(&server, &email, json!({"finalRecipient": "ann+x@example.org"})).await;
+    let email = server
+        .draft("From: bob@example.org\nDisposition-Notification-To: bob@example.org\n\nHi\n")
+        .await;
+    let answer = send_one(
+        &server,
+        &email,
+        json!({"finalRecipient": "ann+x@example.org"}),
+    )
+    .await;
     let told = &answer["sent"]["k"];
-    assert_eq!(told["finalRecipient"], "rfc822; ann+x@example.org", "{answer}");
+    assert_eq!(
+        told["finalRecipient"], "rfc822; ann+x@example.org",
+        "{answer}"
+    );
     assert_eq!(told["subject"], "Message disposition notification");
     assert_eq!(told["includeOriginalMessage"], false);
     assert!(told["textBody"].is_string());
-    for name in ["originalMessageId", "originalRecipient", "reportingUA", "extensionFields"] {
+    for name in [
+        "originalMessageId",
+        "originalRecipient",
+        "reportingUA",
+        "extensionFields",
+    ] {
         assert_eq!(told.get(name), Some(&Json::Null), "{name}");
     }
     assert_eq!(told.get("disposition"), None);
     server.core.send_due().await.unwrap();
     let text = String::from_utf8_lossy(&server.inbox_messages(&server.bob).await[0]).into_owned();
-    assert!(!text.contains("Original-Message-ID") && !text.contains("References"), "{text}");
+    assert!(
+        !text.contains("Original-Message-ID") && !text.contains("References"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -145,10 +169,17 @@ async fn refusals_send_nothing() {
     let server = Server::new().await;
     let marked = json!({"#k": {"keywords/$mdnsent": true}});
     let asks = server.draft(ORIGINAL).await;
-    let silent = server.draft("From: bob@example.org\nSubject: x\n\nHi\n").await;
-    let garbled = server.draft("From: bob@example.org\nDisposition-Notification-To: nobody at all\n\nHi\n").await;
+    let silent = server
+        .draft("From: bob@example.org\nSubject: x\n\nHi\n")
+        .await;
+    let garbled = server
+        .draft("From: bob@example.org\nDisposition-Notification-To: nobody at all\n\nHi\n")
+        .await;
     let many: Vec<String> = (0..17).map(|n| format!("a{n}@example.org")).collect();
-    let many = format!("From: bob@example.org\nDisposition-Notification-To: {}\n\nHi\n", many.join(", "));
+    let many = format!(
+        "From: bob@example.org\nDisposition-Notification-To: {}\n\nHi\n",
+        many.join(", ")
+    );
     let many = server.draft(&many).await;
     let report = "Disposition-Notification-To: bob@example.org\nContent-Type: multipart/report; boundary=b\n\n--b\n\nx\n--b\n\
         Content-Type: message/disposition-notification\n\nFinal-Recipient: rfc822;a@b.example\n\
@@ -166,39 +197,114 @@ async fn refusals_send_nothing() {
         (mdn(&garbled, json!({})), &marked, "notFound"),
         (mdn(&report, json!({})), &marked, "notFound"),
         (mdn(&many, json!({})), &marked, "overQuota"),
-        (with(json!({"finalRecipient": "rfc822; bob@example.org"})), &marked, "forbiddenFrom"),
-        (with(json!({"finalRecipient": "x400; ann@example.org"})), &marked, "invalidProperties"),
+        (
+            with(json!({"finalRecipient": "rfc822; bob@example.org"})),
+            &marked,
+            "forbiddenFrom",
+        ),
+        (
+            with(json!({"finalRecipient": "x400; ann@example.org"})),
+            &marked,
+            "invalidProperties",
+        ),
         (without("forEmailId"), &marked, "invalidProperties"),
         (without("disposition"), &marked, "invalidProperties"),
-        (with(json!({"forEmailId": null})), &marked, "invalidProperties"),
-        (with(json!({"disposition": {"actionMode": "manual-action"}})), &marked, "invalidProperties"),
-        (with(json!({"disposition": {"actionMode": "x", "sendingMode": "mdn-sent-manually", "type": "displayed"}})), &marked, "invalidProperties"),
-        (with(json!({"mdnGateway": "dns; x"})), &marked, "invalidProperties"),
-        (with(json!({"originalMessageId": "<2@x>"})), &marked, "invalidProperties"),
-        (with(json!({"includeOriginalMessage": 1})), &marked, "invalidProperties"),
-        (with(json!({"subject": "a\nX: b"})), &marked, "invalidProperties"),
-        (with(json!({"reportingUA": "a\r\nX: b"})), &marked, "invalidProperties"),
-        (with(json!({"extensionFields": {"Disposition": "x"}})), &marked, "invalidProperties"),
+        (
+            with(json!({"forEmailId": null})),
+            &marked,
+            "invalidProperties",
+        ),
+        (
+            with(json!({"disposition": {"actionMode": "manual-action"}})),
+            &marked,
+            "invalidProperties",
+        ),
+        (
+            with(
+                json!({"disposition": {"actionMode": "x", "sendingMode": "mdn-sent-manually", "type": "displayed"}}),
+            ),
+            &marked,
+            "invalidProperties",
+        ),
+        (
+            with(json!({"mdnGateway": "dns; x"})),
+            &marked,
+            "invalidProperties",
+        ),
+        (
+            with(json!({"originalMessageId": "<2@x>"})),
+            &marked,
+            "invalidProperties",
+        ),
+        (
+            with(json!({"includeOriginalMessage": 1})),
+            &marked,
+            "invalidProperties",
+        ),
+        (
+            with(json!({"subject": "a\nX: b"})),
+            &marked,
+            "invalidProperties",
+        ),
+        (
+            with(json!({"reportingUA": "a\r\nX: b"})),
+            &marked,
+            "invalidProperties",
+        ),
+        (
+            with(json!({"extensionFields": {"Disposition": "x"}})),
+            &marked,
+            "invalidProperties",
+        ),
         (with(json!({"other": 1})), &marked, "invalidProperties"),
         (with(json!({})), &json!({}), "invalidProperties"),
         (with(json!({})), &Json::Null, "invalidProperties"),
-        (with(json!({})), &json!({"#k": {"keywords/$seen": true}}), "invalidProperties"),
-        (with(json!({})), &json!({"#k": {"keywords/$mdnsent": null}}), "invalidProperties"),
-        (with(json!({})), &json!({"#k": {"keywords/$mdnsent": true, "other": 1}}), "invalidProperties"),
-        (with(json!({})), &json!({"#k": {"keywords/$mdnsent": true, "mailboxIds/m99": true}}), "invalidProperties"),
-        (with(json!({})), &json!({"#other": {"keywords/$mdnsent": true}}), "invalidProperties"),
+        (
+            with(json!({})),
+            &json!({"#k": {"keywords/$seen": true}}),
+            "invalidProperties",
+        ),
+        (
+            with(json!({})),
+            &json!({"#k": {"keywords/$mdnsent": null}}),
+            "invalidProperties",
+        ),
+        (
+            with(json!({})),
+            &json!({"#k": {"keywords/$mdnsent": true, "other": 1}}),
+            "invalidProperties",
+        ),
+        (
+            with(json!({})),
+            &json!({"#k": {"keywords/$mdnsent": true, "mailboxIds/m99": true}}),
+            "invalidProperties",
+        ),
+        (
+            with(json!({})),
+            &json!({"#other": {"keywords/$mdnsent": true}}),
+            "invalidProperties",
+        ),
     ];
     for (mdn, patches, kind) in rows {
         let answer = send(&server, json!({"k": &mdn}), patches.clone()).await;
-        assert_eq!(answer["notSent"]["k"]["type"], kind, "{mdn} {patches} {answer}");
-        assert_eq!((&answer["sent"], &answer["implicit"]), (&Json::Null, &json!([])));
+        assert_eq!(
+            answer["notSent"]["k"]["type"], kind,
+            "{mdn} {patches} {answer}"
+        );
+        assert_eq!(
+            (&answer["sent"], &answer["implicit"]),
+            (&Json::Null, &json!([]))
+        );
     }
     server.core.send_due().await.unwrap();
     assert_eq!(server.inbox(&server.bob).await, Vec::<String>::new());
     assert_eq!(keywords(&server, &asks).await.get("$mdnsent"), None);
     // As many as are allowed.
     let sixteen: Vec<String> = (0..16).map(|n| format!("bob+{n}@example.org")).collect();
-    let sixteen = format!("From: bob@example.org\nDisposition-Notification-To: {}\n\nHi\n", sixteen.join(", "));
+    let sixteen = format!(
+        "From: bob@example.org\nDisposition-Notification-To: {}\n\nHi\n",
+        sixteen.join(", ")
+    );
     let email = server.draft(&sixteen).await;
     let answer = send_one(&server, &email, json!({})).await;
     assert!(answer["sent"]["k"].is_object(), "{answer}");
@@ -219,13 +325,19 @@ async fn an_email_is_answered_once() {
         for name in ["a", "b"] {
             match answer["sent"][name].is_object() {
                 true => sent += 1,
-                false => assert_eq!(answer["notSent"][name]["type"], "mdnAlreadySent", "{answer}"),
+                false => assert_eq!(
+                    answer["notSent"][name]["type"], "mdnAlreadySent",
+                    "{answer}"
+                ),
             }
         }
     }
     assert_eq!(sent, 1);
     server.core.send_due().await.unwrap();
-    assert_eq!(server.inbox(&server.bob).await, ["Message disposition notification"]);
+    assert_eq!(
+        server.inbox(&server.bob).await,
+        ["Message disposition notification"]
+    );
     let again = send_one(&server, &email, json!({})).await;
     assert_eq!(again["notSent"]["k"]["type"], "mdnAlreadySent", "{again}");
 }
@@ -251,13 +363,24 @@ async fn fields_that_cannot_be_repeated_are_left_out() {
 #[tokio::test]
 async fn accounts_and_identities_that_are_not_found_are_invalid_arguments() {
     let server = Server::new().await;
-    let (ann, bob) = (server.ann.account.to_string(), server.bob.account.to_string());
+    let (ann, bob) = (
+        server.ann.account.to_string(),
+        server.bob.account.to_string(),
+    );
     let identity = server.identity(&server.ann).await;
-    let rows = [(&ann, "i9999"), (&bob, &*identity), (&"nonsense".to_owned(), &*identity)];
+    let rows = [
+        (&ann, "i9999"),
+        (&bob, &*identity),
+        (&"nonsense".to_owned(), &*identity),
+    ];
     for (account, identity) in rows {
         let arguments = json!({"accountId": account, "identityId": identity, "send": {}});
         let kind = error_of::<MdnSend>(&server, &server.ann, arguments).await;
-        assert_eq!(kind, MethodErrorKind::InvalidArguments, "{account} {identity}");
+        assert_eq!(
+            kind,
+            MethodErrorKind::InvalidArguments,
+            "{account} {identity}"
+        );
     }
     for account in [bob, "nonsense".to_owned()] {
         let arguments = json!({"accountId": account, "blobIds": []});

@@ -147,7 +147,11 @@ impl Mdn {
         // An id that isn't one by RFC 5322 §3.6.4 is told in the report alone.
         let id = self.original_message_id.as_deref().unwrap_or_default();
         let id = id.trim_matches(['<', '>']);
-        if !id.is_empty() && id.bytes().all(|c| c.is_ascii_graphic() && c != b'<' && c != b'>') {
+        if !id.is_empty()
+            && id
+                .bytes()
+                .all(|c| c.is_ascii_graphic() && c != b'<' && c != b'>')
+        {
             let ids = vec![id.to_owned()];
             headers.push(header("References", NewHeaderValue::MessageIds(ids)));
         }

@@ -268,7 +268,8 @@ async fn a_guest_begins_anew_after_mailboxes_changed() {
     let created = bench.json::<Changes<Email>>(&guest, before).await;
     assert_eq!(created["created"], serde_json::json!(["e9"]), "{created}");
     let owner = caller(OWNER, &[]);
-    let share = r#"{"accountId": "a1", "update": {"m2": {"shareWith/a3": {"mayReadItems": true}}}}"#;
+    let share =
+        r#"{"accountId": "a1", "update": {"m2": {"shareWith/a3": {"mayReadItems": true}}}}"#;
     let shared = bench.json::<Set<Mailbox>>(&owner, share).await;
     assert!(shared["notUpdated"].is_null(), "{shared}");
     bench.place("Subject: later\r\n\r\n", &[4]).await;
@@ -276,15 +277,25 @@ async fn a_guest_begins_anew_after_mailboxes_changed() {
         let emails = bench.json::<Changes<Email>>(who, before).await;
         let threads = bench.json::<Changes<Thread>>(who, before).await;
         for changes in [emails, threads] {
-            assert_eq!(changes["type"].as_str().unwrap_or_default(), error, "{changes}");
+            assert_eq!(
+                changes["type"].as_str().unwrap_or_default(),
+                error,
+                "{changes}"
+            );
         }
     }
     // What only counts emails is no change of that kind.
-    let state = bench.json::<EmailGet>(&guest, r#"{"accountId": "a1", "ids": []}"#).await;
+    let state = bench
+        .json::<EmailGet>(&guest, r#"{"accountId": "a1", "ids": []}"#)
+        .await;
     bench.place("Subject: last\r\n\r\n", &[4]).await;
     let since = format!(r#"{{"accountId": "a1", "sinceState": {}}}"#, state["state"]);
     let changes = bench.json::<Changes<Email>>(&guest, &since).await;
-    assert_eq!(changes["created"].as_array().map(Vec::len), Some(1), "{changes}");
+    assert_eq!(
+        changes["created"].as_array().map(Vec::len),
+        Some(1),
+        "{changes}"
+    );
 }
 
 #[tokio::test]
@@ -293,10 +304,26 @@ async fn a_mailbox_is_shared_with_those_who_are_there() {
     let owner = caller(OWNER, &[]);
     let rows = [
         (&owner, r#"{"shareWith/a3/mayAddItems": true}"#, "ok"),
-        (&owner, r#"{"shareWith/a99": {"mayReadItems": true}}"#, "invalidProperties"),
-        (&owner, r#"{"shareWith/a1": {"mayReadItems": true}}"#, "invalidProperties"),
-        (&owner, r#"{"shareWith/a3": {"mayFly": true}}"#, "invalidProperties"),
-        (&owner, r#"{"shareWith": {"nonsense": {}}}"#, "invalidProperties"),
+        (
+            &owner,
+            r#"{"shareWith/a99": {"mayReadItems": true}}"#,
+            "invalidProperties",
+        ),
+        (
+            &owner,
+            r#"{"shareWith/a1": {"mayReadItems": true}}"#,
+            "invalidProperties",
+        ),
+        (
+            &owner,
+            r#"{"shareWith/a3": {"mayFly": true}}"#,
+            "invalidProperties",
+        ),
+        (
+            &owner,
+            r#"{"shareWith": {"nonsense": {}}}"#,
+            "invalidProperties",
+        ),
         (&guest, r#"{"shareWith/a3/maySetSeen": true}"#, "forbidden"),
         (&guest, r#"{"name": "mine"}"#, "forbidden"),
         (&owner, r#"{"shareWith/a3/mayShare": true}"#, "ok"),
@@ -309,9 +336,16 @@ async fn a_mailbox_is_shared_with_those_who_are_there() {
         assert_eq!(outcome, expected, "{patch} {answer}");
     }
     let get = r#"{"accountId": "a1", "ids": ["m1"], "properties": ["shareWith"]}"#;
-    let rights = bench.json::<Get<Mailbox>>(&owner, get).await["list"][0]["shareWith"]["a3"].clone();
+    let rights =
+        bench.json::<Get<Mailbox>>(&owner, get).await["list"][0]["shareWith"]["a3"].clone();
     let has = |name: &str| rights[name] == true;
     // A patch keeps the rights that it doesn't name, the right to share among them.
-    let names = ["mayReadItems", "mayAddItems", "maySetSeen", "mayShare", "mayRemoveItems"];
+    let names = [
+        "mayReadItems",
+        "mayAddItems",
+        "maySetSeen",
+        "mayShare",
+        "mayRemoveItems",
+    ];
     assert_eq!(names.map(has), [true, true, true, true, false], "{rights}");
 }
