@@ -90,7 +90,7 @@ fn copies_that_are_refused() {
             "stateMismatch",
         ),
         (
-            json!({"fromAccountId": from, "create": good, "ifInState": "s0"}),
+            json!({"fromAccountId": from, "create": good, "ifInState": "s999"}),
             "stateMismatch",
         ),
         (
@@ -359,7 +359,6 @@ fn every_form_of_a_header_field() {
             json!(" =?utf-8?b?R3LDvMOfZQ==?=\r\n  folded"),
         ),
         ("header:subject:asText", json!("Grüße  folded")),
-        ("header:From:asText", json!("Jürgen <j@x.example>")),
         (
             "header:From:asAddresses",
             json!([address(json!("Jürgen"), "j@x.example")]),
@@ -398,6 +397,7 @@ fn every_form_of_a_header_field() {
     let refused = [
         "header:",
         "header:Subject:asDate",
+        "header:From:asText",
         "header:From:asURLs",
         "header:From:asMessageIds",
         "header:Date:asText",
