@@ -6,7 +6,7 @@ use jmap_types::{
     patch,
     value::{Key, Map, MapExt, as_text, string},
 };
-use store::{ChangeKind, keys};
+use store::{Change, ChangeKind, keys};
 
 use super::get::{self, RIGHTS};
 use crate::{
@@ -199,6 +199,12 @@ impl SetObject for Mailbox {
             return Ok((None, None));
         }
         share(&mut txn, context, old, &record).await?;
+        if is_trash(old) != is_trash(&record) {
+            // RFC 8621 §2 `unreadThreads`: emails in the trash don't count elsewhere.
+            for (other, _) in mailboxes.0.iter().filter(|(other, _)| *other != id) {
+                txn.changed(Change::new(DataType::Mailbox, *other, ChangeKind::Counts));
+            }
+        }
         write::put_mailbox(&mut txn, id, record, ChangeKind::Updated);
         let ticket = txn.stage();
         Ok((None, Some(ticket)))
@@ -244,6 +250,10 @@ impl SetObject for Mailbox {
         write::remove_mailbox(&mut txn, id);
         Ok(((), Some(txn.stage())))
     }
+}
+
+fn is_trash(record: &MailboxRecord) -> bool {
+    record.role.as_deref() == Some("trash")
 }
 
 /// Emails that the view knows in a mailbox, read before the transaction begins; those that come
