@@ -6,6 +6,7 @@ mod damage;
 mod get;
 mod guests;
 mod import;
+mod limits;
 mod parse;
 mod set;
 

@@ -154,3 +154,52 @@ async fn an_account_from_before_they_were_counted_is_counted_once() {
     let refused = server.send(&elsewhere, Json::Null).await;
     assert_eq!(refused["notCreated"]["k"]["type"], "overQuota", "{refused}");
 }
+
+#[tokio::test]
+async fn one_past_the_limits_of_an_envelope() {
+    let address = |octets: usize| {
+        // Labels of 60 octets: only the length of the whole is wrong, if anything.
+        let mut domain = "d".repeat(octets - 2);
+        for at in (60..domain.len()).step_by(61) {
+            domain.replace_range(at..=at, ".");
+        }
+        format!("x@{domain}")
+    };
+    let to = |addresses: Vec<String>| -> Json {
+        let rcpt: Vec<Json> = addresses.iter().map(|a| json!({"email": a})).collect();
+        json!({"mailFrom": {"email": ANN}, "rcptTo": rcpt})
+    };
+    let from = |parameters: Json| json!({"mailFrom": {"email": ANN, "parameters": parameters}, "rcptTo": [{"email": BOB}]});
+    let hold = |seconds: u64| from(json!({"HOLDFOR": seconds.to_string()}));
+    let people = |count: usize| to((0..count).map(|n| format!("p{n}@example.org")).collect());
+    let rows = [
+        ("recipients", people(3), None),
+        ("more recipients", people(4), Some("tooManyRecipients")),
+        (
+            "a longer address",
+            to(vec![address(1025)]),
+            Some("invalidProperties"),
+        ),
+        ("held", hold(100), None),
+        ("held for longer", hold(101), Some("invalidProperties")),
+        (
+            "a longer parameter",
+            from(json!({"ENVID": "x".repeat(1025)})),
+            Some("invalidProperties"),
+        ),
+    ];
+    for (what, envelope, error) in rows {
+        let server = server(Limits {
+            max_recipients: 3,
+            max_delayed_send: 100,
+            ..Limits::default()
+        })
+        .await;
+        let answer = server.send(HELLO, envelope).await;
+        assert_eq!(
+            answer["notCreated"]["k"]["type"].as_str(),
+            error,
+            "{what}: {answer}"
+        );
+    }
+}
