@@ -178,7 +178,7 @@ async fn one_past_the_limits_of_an_envelope() {
         (
             "a longer address",
             to(vec![address(1025)]),
-            Some("invalidProperties"),
+            Some("invalidRecipients"),
         ),
         ("held", hold(100), None),
         ("held for longer", hold(101), Some("invalidProperties")),
