@@ -21,7 +21,7 @@ use crate::{
     directory::Directory,
     inproc::queue::Queue,
     limits::Limits,
-    mail::search::Search,
+    mail::{search::Search, submission::SendingRate},
     metrics::Metrics,
     push::{Push, PushConfig},
     rng::Rng,
@@ -57,6 +57,7 @@ pub struct Inner {
     pub(crate) push: Arc<Push>,
     pub metrics: Metrics,
     pub(crate) queue: Queue,
+    pub(crate) sending: SendingRate,
 }
 
 impl std::ops::Deref for Core {
@@ -115,7 +116,7 @@ impl Core {
         bus.watch(search.clone());
         let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;
         bus.watch(push.clone());
-        let queue = Queue::new(&*parts.rng);
+        let queue = Queue::new(&*parts.rng, parts.engine.is_exclusive());
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -129,6 +130,7 @@ impl Core {
             push,
             metrics: Metrics::default(),
             queue,
+            sending: SendingRate::default(),
         })))
     }
 

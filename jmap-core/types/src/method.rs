@@ -11,8 +11,8 @@ use std::{
 };
 
 use crate::{
-    AccountId, Arguments, DataType, FromValue, MethodError, MethodErrorKind, Property, SetError,
-    State, WireId,
+    AccountId, Arguments, ChangesState, DataType, FromValue, MethodError, MethodErrorKind,
+    Property, SetError, State, WireId,
     value::{Map, MapExt, Value, key, string},
 };
 
@@ -194,7 +194,7 @@ pub struct Changes<O: Object> {
 pub struct ChangesResponse {
     pub account_id: Option<AccountId>,
     pub old_state: String,
-    pub new_state: State,
+    pub new_state: ChangesState,
     pub has_more_changes: bool,
     pub created: Vec<WireId>,
     pub updated: Vec<WireId>,

@@ -16,7 +16,7 @@ mod render;
 mod set;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use jmap_types::{mail::Email, value::Map};
 

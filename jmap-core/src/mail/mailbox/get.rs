@@ -198,48 +198,47 @@ pub fn granted(record: &MailboxRecord) -> Map {
     grants.map(entry).collect()
 }
 
-/// Emails of one answer whose threads are looked at; with more, all mailboxes count as changed.
+/// Emails, and threads, of one answer that are looked at; with more, the answer ends earlier.
 const THREADS_MAX: usize = 10_000;
 
 impl ChangesObject for Mailbox {
     /// `totalThreads` and `unreadThreads` of a mailbox change with emails of its threads that are elsewhere.
     async fn widen(context: &Context, since: u64, mut delta: Delta) -> Result<Delta, MethodError> {
         let account = context.account()?;
-        let engine = &context.core.engine;
-        let of = async |data_type: DataType| {
-            let upto = delta.upto;
-            let changes =
-                log::changes(engine, account.id, data_type, since, upto, THREADS_MAX).await;
+        let of = async |data_type: DataType, upto: u64, max: usize| {
+            let engine = &context.core.engine;
+            let changes = log::changes(engine, account.id, data_type, since, upto, max).await;
             changes.map_err(method_error)
         };
-        let (emails, threads) = (of(DataType::Email).await?, of(DataType::Thread).await?);
+        let mut emails = of(DataType::Email, delta.upto, THREADS_MAX).await?;
+        let threads = of(DataType::Thread, emails.upto, THREADS_MAX).await?;
+        if threads.upto < delta.upto {
+            emails = of(DataType::Email, threads.upto, usize::MAX).await?;
+            delta = of(DataType::Mailbox, threads.upto, usize::MAX).await?;
+        }
         let view = account.view().await.map_err(method_error)?;
+        let of_emails = emails.created.iter().chain(&emails.updated);
+        let of_emails = of_emails
+            .filter_map(|&id| view.email(id))
+            .map(|row| row.thread);
+        let changed: BTreeSet<u64> = of_emails
+            .chain(threads.created.iter().copied())
+            .chain(threads.updated.iter().copied())
+            .collect();
         let mut touched = BTreeSet::new();
-        if emails.has_more || threads.has_more {
-            touched.extend(view.mailboxes().map(|(id, _)| id));
-        } else {
-            let of_emails = emails.created.iter().chain(&emails.updated);
-            let of_emails = of_emails
-                .filter_map(|&id| view.email(id))
-                .map(|row| row.thread);
-            let changed: BTreeSet<u64> = of_emails
-                .chain(threads.created.iter().copied())
-                .chain(threads.updated.iter().copied())
-                .collect();
-            for id in changed.into_iter().flat_map(|thread| view.thread(thread)) {
-                let places = view
-                    .email(id)
-                    .into_iter()
-                    .flat_map(|row| row.mailboxes.iter());
-                touched.extend(places.map(|place| place.mailbox));
+        for id in changed.into_iter().flat_map(|thread| view.thread(thread)) {
+            // What has changed since names its mailboxes itself, those where it was as well: they are in what follows.
+            // (And some of them may be younger than `upto`.)
+            let row = view.email(id).filter(|row| row.modseq <= delta.upto);
+            let places = row.into_iter().flat_map(|row| row.mailboxes.iter());
+            touched.extend(places.map(|place| place.mailbox));
+        }
+        for ids in [&delta.created, &delta.updated, &delta.destroyed] {
+            for id in ids {
+                touched.remove(id);
             }
         }
-        let known = [&delta.created, &delta.updated, &delta.destroyed];
-        let new: Vec<u64> = touched
-            .into_iter()
-            .filter(|id| !known.iter().any(|ids| ids.contains(id)))
-            .collect();
-        delta.updated.extend(new);
+        delta.updated.extend(touched);
         Ok(delta)
     }
 

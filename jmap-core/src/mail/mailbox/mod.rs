@@ -7,6 +7,8 @@ mod query;
 
 pub use query::collate;
 mod set;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 

@@ -8,7 +8,7 @@ use jmap_types::{
     patch,
     value::{Map, MapExt, as_text, string},
 };
-use store::{ChangeKind, account::Ticket, keys};
+use store::{Change, ChangeKind, account::Ticket, keys};
 
 use super::get::{self, RIGHTS};
 use crate::{
@@ -208,6 +208,12 @@ impl SetObject for Mailbox {
             return Ok((None, None));
         }
         let concerned = share(&mut txn, &old.share_with, &record.share_with).await?;
+        if is_trash(old) != is_trash(&record) {
+            // RFC 8621 §2 `unreadThreads`: emails in the trash don't count elsewhere.
+            for (other, _) in mailboxes.0.iter().filter(|(other, _)| *other != id) {
+                txn.changed(Change::new(DataType::Mailbox, *other, ChangeKind::Counts));
+            }
+        }
         write::put_mailbox(&mut txn, id, record, ChangeKind::Updated);
         Ok((None, hand_in(context, txn, concerned).await?))
     }
@@ -243,6 +249,10 @@ impl SetObject for Mailbox {
         write::remove_mailbox(&mut txn, id);
         Ok(((), hand_in(context, txn, concerned).await?))
     }
+}
+
+fn is_trash(record: &MailboxRecord) -> bool {
+    record.role.as_deref() == Some("trash")
 }
 
 /// Emails that the view knows in a mailbox, read before the transaction begins; those that come

@@ -393,6 +393,8 @@ fn submit_error(error: SubmitError) -> SetError {
         SubmitError::InvalidRecipients(_) => SetErrorKind::NotFound,
         SubmitError::TooManyRecipients => SetErrorKind::OverQuota,
         SubmitError::TooLarge => SetErrorKind::TooLarge,
+        SubmitError::SentTooMuch { .. } => SetErrorKind::RateLimit,
+        SubmitError::TooManyWaiting => SetErrorKind::OverQuota,
         SubmitError::Temporary => SetErrorKind::ServerFail,
     };
     SetError::describe(kind, error.to_string())

@@ -6,6 +6,7 @@ mod damage;
 mod get;
 mod guests;
 mod import;
+mod limits;
 mod parse;
 mod set;
 
@@ -32,19 +33,19 @@ use crate::{
 
 /// 2020-01-02T03:04:05Z
 const NOW: UtcMillis = UtcMillis(1_577_934_245_000);
-pub(super) const OWNER: u64 = 1;
-pub(super) const OTHER: u64 = 2;
-pub(super) const GUEST: u64 = 3;
+pub(crate) const OWNER: u64 = 1;
+pub(crate) const OTHER: u64 = 2;
+pub(crate) const GUEST: u64 = 3;
 
 /// A core with accounts, and somebody to call it.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub core: Core,
     pub engine: Arc<dyn Engine>,
     _folder: tempfile::TempDir,
 }
 
 /// Somebody without groups, who sees the accounts of `shares` as a guest.
-pub(super) fn caller(account: u64, shares: &[u64]) -> Caller {
+pub(crate) fn caller(account: u64, shares: &[u64]) -> Caller {
     Caller::new(Identity {
         account: AccountId::new(account),
         name: format!("u{account}@example.com"),
