@@ -5,6 +5,7 @@
 //! Other half: the binary runs [`Core::run_work`] as long as it serves.
 
 pub mod check;
+pub mod rest;
 
 use std::time::Duration;
 
@@ -25,9 +26,10 @@ impl Core {
         let core = self.clone();
         let queue: BoxFuture<'static, ()> = Box::pin(async move { core.run_queue().await });
         let pushing: BoxFuture<'static, ()> = Box::pin(crate::push::run(self.clone()));
+        let resting: BoxFuture<'static, ()> = Box::pin(rest::run(self.clone()));
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
-            futures_util::future::join4(searching, queue, pushing, rounds).await;
+            futures_util::future::join5(searching, queue, pushing, resting, rounds).await;
         })
     }
 
