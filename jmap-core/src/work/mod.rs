@@ -5,6 +5,7 @@
 //! Other half: the binary runs [`Core::run_work`] as long as it serves.
 
 pub mod check;
+pub mod rest;
 
 use std::time::Duration;
 
@@ -30,9 +31,11 @@ impl Core {
         let pushing: BoxFuture<'static, ()> = Box::pin(crate::push::run(self.clone()));
         let core = self.clone();
         let probing: BoxFuture<'static, ()> = Box::pin(async move { core.run_probe().await });
+        let resting: BoxFuture<'static, ()> = Box::pin(rest::run(self.clone()));
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
-            futures_util::future::join5(searching, queue, pushing, probing, rounds).await;
+            let upkeep = futures_util::future::join3(probing, resting, rounds);
+            futures_util::future::join4(searching, queue, pushing, upkeep).await;
         })
     }
 

@@ -11,9 +11,10 @@ mod import;
 mod metadata;
 mod parse;
 mod plan;
-mod read;
+pub(in crate::mail) mod read;
 mod render;
 mod set;
+mod summaries;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -28,6 +29,7 @@ use crate::{
 pub(in crate::mail) use parse::{read_blob, summary_of};
 pub use read::{Original, message_octets};
 pub(in crate::mail) use set::keywords_after;
+pub use summaries::{SUMMARY_OCTETS_MAX, Summaries};
 
 /// Octets from which on work leaves the network's threads alone.
 const INLINE_OCTETS: usize = 1 << 20;
