@@ -7,6 +7,7 @@ mod get;
 mod guests;
 mod import;
 mod parse;
+mod remembered;
 mod set;
 
 use std::sync::Arc;
