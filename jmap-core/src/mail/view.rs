@@ -5,7 +5,7 @@
 //! Other half: transactions emit [`ViewEvent`]s; `accounts::AccountHandle` applies them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -38,6 +38,10 @@ pub struct View {
     by_received: Vec<(i64, u64)>,
     keywords: Keywords,
     trash: Option<u64>,
+    /// The last emails that changed, with the transaction that did it.
+    recent: VecDeque<(u64, u64)>,
+    /// All that changed after this sequence is in `recent`.
+    recent_since: u64,
     /// While an account is loaded, threads are counted once, at the end.
     is_loading: bool,
 }
@@ -84,7 +88,7 @@ struct Keywords {
 }
 
 /// The keywords of an email.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct KeywordSet {
     bits: u64,
     more: Option<Box<[u32]>>,
@@ -155,12 +159,15 @@ impl KeywordSet {
     }
 }
 
+/// Changes of emails that a view remembers, for sessions that follow it.
+const RECENT_MAX: usize = 4096;
 /// Rows that one page of loading reads.
 const ROWS_PER_PAGE: usize = 2000;
 
 impl View {
     pub fn empty(head: Head) -> Self {
         Self {
+            recent_since: head.sequence,
             head,
             keywords: Keywords::new(),
             ..Self::default()
@@ -195,7 +202,33 @@ impl View {
         Ok(view)
     }
 
-    pub fn apply(&mut self, event: ViewEvent) {
+    /// The emails that changed after `since`, each once; `None` when that is longer ago than is remembered.
+    pub fn changed_emails(&self, since: u64) -> Option<BTreeSet<u64>> {
+        if since < self.recent_since {
+            return None;
+        }
+        let changed = self.recent.iter().rev();
+        let changed = changed.take_while(|(sequence, _)| *sequence > since);
+        Some(changed.map(|(_, email)| *email).collect())
+    }
+
+    fn remember(&mut self, sequence: u64, email: u64) {
+        self.recent.push_back((sequence, email));
+        if self.recent.len() > RECENT_MAX
+            && let Some((oldest, _)) = self.recent.pop_front()
+        {
+            self.recent_since = oldest;
+        }
+    }
+
+    /// Does what a transaction did.
+    pub fn apply(&mut self, sequence: u64, event: ViewEvent) {
+        match &event {
+            ViewEvent::Email { id, .. } | ViewEvent::EmailGone { id } => {
+                self.remember(sequence, *id);
+            }
+            ViewEvent::Mailbox { .. } | ViewEvent::MailboxGone { .. } => {}
+        }
         match event {
             ViewEvent::Email { id, record } => self.put_email(id, &record),
             ViewEvent::EmailGone { id } => self.remove_email(id),

@@ -54,7 +54,7 @@ pub async fn message_octets(
 }
 
 /// The records of emails, in their order; `None` for those that are not there, or damaged.
-pub(super) async fn records(
+pub(crate) async fn records(
     engine: &Arc<dyn Engine>,
     account: AccountId,
     ids: &[u64],
@@ -77,7 +77,7 @@ pub(super) async fn records(
 
 /// The summaries of messages, in their order. One that is missing or damaged is made again from
 /// the message; `None` where the message is missing as well.
-pub(super) async fn summaries(
+pub(crate) async fn summaries(
     engine: &Arc<dyn Engine>,
     hashes: &[BlobHash],
 ) -> Result<Vec<Option<Summary>>, store::Error> {
@@ -108,7 +108,7 @@ async fn parse_again(
 }
 
 /// Messages, in the order of `hashes`; `None` for those that are missing.
-pub(super) async fn blobs(
+pub(crate) async fn blobs(
     engine: &Arc<dyn Engine>,
     hashes: &[BlobHash],
 ) -> Result<Vec<Option<Bytes>>, store::Error> {

@@ -143,7 +143,7 @@ fn to_value(
 }
 
 /// A guest who doesn't see the parent sees the mailbox at the top.
-fn visible_parent(
+pub fn visible_parent(
     view: &View,
     who: &Caller,
     standing: Standing,

@@ -5,8 +5,10 @@
 mod get;
 mod query;
 
-pub use query::collate;
 mod set;
+
+pub(crate) use get::{is_subscribed, is_visible, my_rights, visible_parent};
+pub use query::collate;
 
 use std::collections::HashSet;
 
