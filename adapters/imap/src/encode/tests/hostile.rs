@@ -32,6 +32,8 @@ fn line_ends(mut octets: &[u8]) -> usize {
     lines
 }
 
+type Write<'a> = Box<dyn Fn(&mut Vec<u8>) + 'a>;
+
 /// Whatever the data is, a response is one line, and no code but the server's own is in it.
 #[test]
 fn no_data_makes_a_line_of_its_own() {
@@ -64,7 +66,7 @@ fn no_data_makes_a_line_of_its_own() {
             let inside_quotes = matches!(code, Code::InProgress { .. } | Code::NoUpdate(_));
             assert!(inside_quotes || !inner.contains(&b']'), "{inner:?}");
         }
-        let writes: [Box<dyn Fn(&mut Vec<u8>)>; 24] = [
+        let writes: [Write<'_>; 24] = [
             Box::new(|out| tagged(out, data, Status::Ok, None, data)),
             Box::new(|out| untagged(out, Status::Bye, None, data)),
             Box::new(|out| continuation(out, data)),
