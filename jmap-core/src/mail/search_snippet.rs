@@ -2,17 +2,16 @@
 //! Other half: `message::snippet` marks words, `query` has the filter.
 
 use jmap_types::{
-    DataType, MethodError, MethodErrorKind,
+    MethodError, MethodErrorKind,
     mail::{Email, EmailCondition},
     method::Filter,
     search_snippet::{SearchSnippet, SearchSnippetGet, SearchSnippetGetResponse},
 };
-use store::{Record as _, keys};
 
 use super::{
     access::is_email_visible,
-    message::{Summary, Terms, search_text},
-    records::EmailRecord,
+    email::read,
+    message::{Terms, search_text},
 };
 use crate::{Context, Handle, error::method_error};
 
@@ -68,40 +67,25 @@ async fn snippet(
 ) -> Result<Option<Texts>, MethodError> {
     let account = context.account()?;
     let standing = context.standing()?;
-    let is_visible = {
+    let blob = {
         let view = account.view().await.map_err(method_error)?;
-        view.email(id)
-            .is_some_and(|row| is_email_visible(&view, &context.who, standing, row))
+        let visible = |row: &&_| is_email_visible(&view, &context.who, standing, row);
+        view.email(id).filter(visible).map(|row| row.blob)
     };
-    if !is_visible {
-        return Ok(None);
-    }
-    let engine = &context.core.engine;
-    let key = keys::object(account.id, DataType::Email, id);
-    let Some(bytes) = engine.get(&key).await.map_err(|e| method_error(e.into()))? else {
+    let Some(blob) = blob else {
         return Ok(None);
     };
-    let record = EmailRecord::from_bytes(&key, &bytes).map_err(method_error)?;
     if wanted.subject.is_empty() && wanted.body.is_empty() {
         // RFC 8621 §5: nothing is searched for, so nothing is found.
         return Ok(Some((None, None)));
     }
-    let keys = [keys::blob(&record.blob), keys::summary(&record.blob)];
-    let mut values = engine
-        .multi_get(&keys)
-        .await
-        .map_err(|e| method_error(e.into()))?
-        .into_iter();
-    let Some(Some(octets)) = values.next() else {
-        tracing::error!(blob = ?record.blob, "the message of an email is missing");
+    let core = &context.core;
+    let summary = read::summaries(core, &[blob]).await.map_err(method_error)?;
+    let octets = read::blobs(core, &[blob]).await.map_err(method_error)?;
+    let (Some(Some(summary)), Some(Some(octets))) = (summary.first(), octets.first()) else {
         return Ok(None);
     };
-    let summary = values
-        .next()
-        .flatten()
-        .and_then(|bytes| Summary::decode(&bytes).ok());
-    let summary = summary.unwrap_or_else(|| Summary::parse(&octets));
-    let text = search_text(&octets, &summary);
+    let text = search_text(octets, summary);
     Ok(Some((
         wanted.subject.subject(&text.subject),
         wanted.body.preview(&text.body),

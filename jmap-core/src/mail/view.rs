@@ -4,8 +4,11 @@
 //! kept current by each committed transaction, so counts are always a recount.
 //! Other half: transactions emit [`ViewEvent`]s; `accounts::AccountHandle` applies them.
 
+mod blocks;
+mod row;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -16,7 +19,9 @@ use store::{
     keys,
 };
 
-use super::records::{EmailRecord, InMailbox, MailboxRecord};
+pub use self::row::{EmailRow, KeywordSet, Places};
+use self::{blocks::Blocks, row::Keywords};
+use super::records::{EmailRecord, MailboxRecord};
 
 /// What a transaction does to the view.
 #[derive(Debug)]
@@ -30,10 +35,10 @@ pub enum ViewEvent {
 #[derive(Debug, Default)]
 pub struct View {
     pub head: Head,
-    emails: BTreeMap<u64, EmailRow>,
+    emails: Blocks<u64, EmailRow>,
     mailboxes: BTreeMap<u64, MailboxRow>,
     /// (thread, email)
-    threads: BTreeSet<(u64, u64)>,
+    threads: Blocks<(u64, u64), ()>,
     /// All emails by (received, id).
     by_received: Vec<(i64, u64)>,
     keywords: Keywords,
@@ -42,22 +47,10 @@ pub struct View {
     recent: VecDeque<(u64, u64)>,
     /// All that changed after this sequence is in `recent`.
     recent_since: u64,
+    /// The transaction that is being applied.
+    applying: u64,
     /// While an account is loaded, threads are counted once, at the end.
     is_loading: bool,
-}
-
-/// What is kept of one email.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EmailRow {
-    pub thread: u64,
-    pub received_at: i64,
-    pub sent_at: Option<i64>,
-    pub size: u32,
-    pub has_attachment: bool,
-    pub keywords: KeywordSet,
-    pub mailboxes: Box<[InMailbox]>,
-    pub created_seq: u64,
-    pub modseq: u64,
 }
 
 #[derive(Debug)]
@@ -65,6 +58,9 @@ pub struct MailboxRow {
     pub record: Arc<MailboxRecord>,
     /// (received, email), in order.
     pub by_received: Vec<(i64, u64)>,
+    /// The last transaction that changed a message in it, added one or took one away; just after loading, the
+    /// last of the account. It is IMAP's HIGHESTMODSEQ (RFC 7162 §3.1.2.1).
+    pub changed_at: u64,
     /// Kept as emails change.
     unread_emails: u64,
     total_threads: u64,
@@ -80,85 +76,6 @@ pub struct MailboxCounts {
     pub unread_threads: u64,
 }
 
-/// Keywords by number: the first 64 of an account are bits, the others a list.
-#[derive(Debug, Default)]
-struct Keywords {
-    names: Vec<Box<str>>,
-    numbers: HashMap<Box<str>, u32>,
-}
-
-/// The keywords of an email.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct KeywordSet {
-    bits: u64,
-    more: Option<Box<[u32]>>,
-}
-
-const SEEN: u32 = 0;
-const DRAFT: u32 = 1;
-
-impl Keywords {
-    fn new() -> Self {
-        let mut keywords = Self::default();
-        for name in [
-            "$seen",
-            "$draft",
-            "$flagged",
-            "$answered",
-            "$forwarded",
-            "$recent",
-            "$junk",
-            "$notjunk",
-        ] {
-            keywords.number(name);
-        }
-        keywords
-    }
-
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(name) {
-            return number;
-        }
-        let number = self.names.len() as u32;
-        self.names.push(name.into());
-        self.numbers.insert(name.into(), number);
-        number
-    }
-
-    fn set(&mut self, names: &[String]) -> KeywordSet {
-        let mut set = KeywordSet::default();
-        let mut more = Vec::new();
-        for name in names {
-            match self.number(name) {
-                bit @ 0..64 => set.bits |= 1 << bit,
-                number => more.push(number),
-            }
-        }
-        if !more.is_empty() {
-            more.sort_unstable();
-            set.more = Some(more.into());
-        }
-        set
-    }
-}
-
-impl KeywordSet {
-    fn contains(&self, number: u32) -> bool {
-        match number {
-            bit @ 0..64 => self.bits & 1 << bit != 0,
-            number => self
-                .more
-                .as_ref()
-                .is_some_and(|more| more.binary_search(&number).is_ok()),
-        }
-    }
-
-    /// RFC 8621 §2: neither `$seen` nor `$draft`.
-    pub fn is_unread(&self) -> bool {
-        !self.contains(SEEN) && !self.contains(DRAFT)
-    }
-}
-
 /// Changes of emails that a view remembers, for sessions that follow it.
 const RECENT_MAX: usize = 4096;
 /// Rows that one page of loading reads.
@@ -168,6 +85,7 @@ impl View {
     pub fn empty(head: Head) -> Self {
         Self {
             recent_since: head.sequence,
+            applying: head.sequence,
             head,
             keywords: Keywords::new(),
             ..Self::default()
@@ -198,8 +116,19 @@ impl View {
         })
         .await?;
         view.is_loading = false;
+        view.shrink_to_fit();
         view.count_all_threads();
         Ok(view)
+    }
+
+    /// What a loaded view has room for beyond its rows is rarely needed.
+    fn shrink_to_fit(&mut self) {
+        self.emails.shrink_to_fit();
+        self.threads.shrink_to_fit();
+        self.by_received.shrink_to_fit();
+        for mailbox in self.mailboxes.values_mut() {
+            mailbox.by_received.shrink_to_fit();
+        }
     }
 
     /// The emails that changed after `since`, each once; `None` when that is longer ago than is remembered.
@@ -212,8 +141,8 @@ impl View {
         Some(changed.map(|(_, email)| *email).collect())
     }
 
-    fn remember(&mut self, sequence: u64, email: u64) {
-        self.recent.push_back((sequence, email));
+    fn remember(&mut self, email: u64) {
+        self.recent.push_back((self.applying, email));
         if self.recent.len() > RECENT_MAX
             && let Some((oldest, _)) = self.recent.pop_front()
         {
@@ -223,10 +152,9 @@ impl View {
 
     /// Does what a transaction did.
     pub fn apply(&mut self, sequence: u64, event: ViewEvent) {
+        self.applying = sequence;
         match &event {
-            ViewEvent::Email { id, .. } | ViewEvent::EmailGone { id } => {
-                self.remember(sequence, *id);
-            }
+            ViewEvent::Email { id, .. } | ViewEvent::EmailGone { id } => self.remember(*id),
             ViewEvent::Mailbox { .. } | ViewEvent::MailboxGone { .. } => {}
         }
         match event {
@@ -256,6 +184,7 @@ impl View {
                 let row = MailboxRow {
                     record,
                     by_received: Vec::new(),
+                    changed_at: self.applying,
                     unread_emails: 0,
                     total_threads: 0,
                     unread_threads: 0,
@@ -267,35 +196,62 @@ impl View {
     }
 
     fn put_email(&mut self, id: u64, record: &EmailRecord) {
+        let row = EmailRow::new(record, self.keywords.set(&record.keywords));
+        if self
+            .emails
+            .get(id)
+            .is_some_and(|old| is_in_place(old, &row))
+        {
+            return self.change_email(id, row);
+        }
         self.remove_email(id);
-        let row = EmailRow {
-            thread: record.thread,
-            received_at: record.received_at,
-            sent_at: record.sent_at,
-            size: u32::try_from(record.size).unwrap_or(u32::MAX),
-            has_attachment: record.has_attachment,
-            keywords: self.keywords.set(&record.keywords),
-            mailboxes: record.mailboxes.as_slice().into(),
-            created_seq: record.created_seq,
-            modseq: record.modseq,
-        };
         let at = (row.received_at, id);
         let thread = row.thread;
         self.count_thread(thread, Count::Off);
         insert_sorted(&mut self.by_received, at);
-        for place in &row.mailboxes {
+        for place in row.mailboxes.iter() {
             if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
+                mailbox.changed_at = self.applying;
                 insert_sorted(&mut mailbox.by_received, at);
                 mailbox.unread_emails += u64::from(row.keywords.is_unread());
             }
         }
-        self.threads.insert((row.thread, id));
+        self.threads.insert((row.thread, id), ());
+        self.emails.insert(id, row);
+        self.count_thread(thread, Count::On);
+    }
+
+    /// Puts a row in that is where the old one is in all lists: a keyword was set, most likely.
+    fn change_email(&mut self, id: u64, row: EmailRow) {
+        let Some(old) = self.emails.get_mut(id) else {
+            return;
+        };
+        for place in row.mailboxes.iter() {
+            if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
+                mailbox.changed_at = self.applying;
+            }
+        }
+        let is_unread = row.keywords.is_unread();
+        if old.keywords.is_unread() == is_unread {
+            *old = row;
+            return;
+        }
+        let thread = row.thread;
+        self.count_thread(thread, Count::Off);
+        for place in row.mailboxes.iter() {
+            if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
+                match is_unread {
+                    true => mailbox.unread_emails += 1,
+                    false => mailbox.unread_emails -= 1,
+                }
+            }
+        }
         self.emails.insert(id, row);
         self.count_thread(thread, Count::On);
     }
 
     fn remove_email(&mut self, id: u64) {
-        let Some(thread) = self.emails.get(&id).map(|row| row.thread) else {
+        let Some(thread) = self.emails.get(id).map(|row| row.thread) else {
             return;
         };
         self.count_thread(thread, Count::Off);
@@ -304,27 +260,28 @@ impl View {
     }
 
     fn take_email(&mut self, id: u64) {
-        let Some(row) = self.emails.remove(&id) else {
+        let Some(row) = self.emails.remove(id) else {
             return;
         };
         let at = (row.received_at, id);
         remove_sorted(&mut self.by_received, at);
-        for place in &row.mailboxes {
+        for place in row.mailboxes.iter() {
             if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
+                mailbox.changed_at = self.applying;
                 remove_sorted(&mut mailbox.by_received, at);
                 mailbox.unread_emails -= u64::from(row.keywords.is_unread());
             }
         }
-        self.threads.remove(&(row.thread, id));
+        self.threads.remove((row.thread, id));
     }
 
     pub fn email(&self, id: u64) -> Option<&EmailRow> {
-        self.emails.get(&id)
+        self.emails.get(id)
     }
 
     /// All emails, by id.
     pub fn emails(&self) -> impl ExactSizeIterator<Item = (u64, &EmailRow)> {
-        self.emails.iter().map(|(&id, row)| (id, row))
+        self.emails.iter()
     }
 
     /// All emails by (received, id).
@@ -351,7 +308,7 @@ impl View {
     pub fn thread(&self, thread: u64) -> Vec<u64> {
         let ids = self.threads.range((thread, 0)..=(thread, u64::MAX));
         let mut emails: Vec<(i64, u64)> = ids
-            .filter_map(|&(_, id)| Some((self.emails.get(&id)?.received_at, id)))
+            .filter_map(|((_, id), ())| Some((self.emails.get(id)?.received_at, id)))
             .collect();
         emails.sort_unstable();
         emails.into_iter().map(|(_, id)| id).collect()
@@ -365,22 +322,13 @@ impl View {
     }
 
     pub fn has_keyword(&self, row: &EmailRow, keyword: &str) -> bool {
-        self.keywords
-            .numbers
-            .get(keyword)
-            .is_some_and(|&number| row.keywords.contains(number))
+        let number = self.keywords.number(keyword);
+        number.is_some_and(|number| row.keywords.contains(number))
     }
 
     /// The keywords of an email, in no order.
     pub fn keywords<'v>(&'v self, row: &'v EmailRow) -> impl Iterator<Item = &'v str> {
-        let bits = (0..64u32).filter(|&bit| row.keywords.bits & 1 << bit != 0);
-        let more = row
-            .keywords
-            .more
-            .iter()
-            .flat_map(|more| more.iter().copied());
-        bits.chain(more)
-            .filter_map(|number| self.keywords.names.get(number as usize).map(|name| &**name))
+        self.keywords.names(&row.keywords)
     }
 
     pub fn counts(&self, id: u64) -> MailboxCounts {
@@ -405,12 +353,12 @@ impl View {
         }
         let mut present = BTreeSet::new();
         let (mut unread_in_trash, mut unread_elsewhere) = (false, false);
-        for (_, id) in self.threads.range((thread, 0)..=(thread, u64::MAX)) {
+        for ((_, id), ()) in self.threads.range((thread, 0)..=(thread, u64::MAX)) {
             let Some(row) = self.emails.get(id) else {
                 continue;
             };
             let unread = row.keywords.is_unread();
-            for place in &row.mailboxes {
+            for place in row.mailboxes.iter() {
                 present.insert(place.mailbox);
                 let in_trash = Some(place.mailbox) == self.trash;
                 unread_in_trash |= unread && in_trash;
@@ -438,7 +386,11 @@ impl View {
         for mailbox in self.mailboxes.values_mut() {
             (mailbox.total_threads, mailbox.unread_threads) = (0, 0);
         }
-        let mut threads: Vec<u64> = self.threads.iter().map(|(thread, _)| *thread).collect();
+        let mut threads: Vec<u64> = self
+            .threads
+            .iter()
+            .map(|((thread, _), ())| thread)
+            .collect();
         threads.dedup();
         for thread in threads {
             self.count_thread(thread, Count::On);
@@ -447,10 +399,19 @@ impl View {
 
     /// An estimate of the memory that the view takes.
     pub fn octets(&self) -> usize {
-        const PER_EMAIL: usize = 240;
+        // The row, its thread, and its place in the order of all and in that of a mailbox.
+        const PER_EMAIL: usize = size_of::<(u64, EmailRow)>() + 4 * size_of::<(i64, u64)>();
         const PER_MAILBOX: usize = 400;
         self.emails.len() * PER_EMAIL + self.mailboxes.len() * PER_MAILBOX + 4096
     }
+}
+
+/// Whether a row takes the place of another one in all lists.
+fn is_in_place(old: &EmailRow, new: &EmailRow) -> bool {
+    let (before, after) = (old.mailboxes.iter(), new.mailboxes.iter());
+    old.thread == new.thread
+        && old.received_at == new.received_at
+        && before.map(|p| p.mailbox).eq(after.map(|p| p.mailbox))
 }
 
 #[derive(Clone, Copy)]

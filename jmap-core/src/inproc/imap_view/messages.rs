@@ -1,6 +1,6 @@
 //! What FETCH reads of messages: summaries, structures, octets.
 
-use std::sync::Arc;
+use store::keys::BlobHash;
 
 use super::{MailboxKey, ViewError, ViewMessage, Want, read::readable};
 use crate::{Caller, Core, mail::email::read as emails};
@@ -16,40 +16,37 @@ impl Core {
         want: Want,
     ) -> Result<Vec<Option<ViewMessage>>, ViewError> {
         let target = self.view_target(who, key)?;
-        {
+        let blobs: Vec<Option<BlobHash>> = {
             let view = target.account.view().await?;
             readable(&view, who, target.standing, key)?;
-        }
-        let records = emails::records(&self.engine, key.account, ids).await?;
-        let here = |record: &crate::mail::records::EmailRecord| {
-            record.mailboxes.iter().any(|p| p.mailbox == key.mailbox)
+            let here = |id: &u64| {
+                let row = view.email(*id)?;
+                let is_here = row.mailboxes.iter().any(|p| p.mailbox == key.mailbox);
+                is_here.then_some(row.blob)
+            };
+            ids.iter().map(here).collect()
         };
-        let records: Vec<_> = records.into_iter().map(|r| r.filter(here)).collect();
-        let hashes: Vec<_> = records.iter().flatten().map(|record| record.blob).collect();
+        let hashes: Vec<BlobHash> = blobs.iter().copied().flatten().collect();
         let mut octets = match want.octets || want.structure {
-            true => emails::blobs(&self.engine, &hashes).await?,
+            true => emails::blobs(self, &hashes).await?,
             false => vec![None; hashes.len()],
         }
         .into_iter();
         let mut summaries = match want.summary {
-            true => emails::summaries(&self.engine, &hashes).await?,
+            true => emails::summaries(self, &hashes).await?,
             false => vec![None; hashes.len()],
         }
         .into_iter();
-        Ok(ids
-            .iter()
-            .zip(records)
-            .map(|(&email, record)| {
-                let record = record?;
-                let octets = octets.next().flatten();
-                Some(ViewMessage {
-                    email,
-                    blob: record.blob,
-                    structure: None,
-                    summary: summaries.next().flatten().map(Arc::new),
-                    octets,
-                })
+        let message = |(&email, blob): (&u64, Option<BlobHash>)| {
+            let blob = blob?;
+            Some(ViewMessage {
+                email,
+                blob,
+                structure: None,
+                summary: summaries.next().flatten(),
+                octets: octets.next().flatten(),
             })
-            .collect())
+        };
+        Ok(ids.iter().zip(blobs).map(message).collect())
     }
 }

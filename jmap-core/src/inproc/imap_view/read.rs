@@ -46,7 +46,7 @@ impl<'v> RowMaker<'v> {
             size: row.size,
             received_at: row.received_at,
             saved_at: place.saved_at,
-            sent_at: row.sent_at,
+            sent_at: row.sent_at(),
             is_deleted: false,
             keywords: self.keywords_of(row),
         })
@@ -243,6 +243,7 @@ fn status(view: &View, mailbox: u64, uid_next: u32) -> ViewStatus {
     status
 }
 
-fn highest_modseq(view: &View, _mailbox: u64) -> u64 {
-    view.head.sequence.max(1)
+fn highest_modseq(view: &View, mailbox: u64) -> u64 {
+    // RFC 7162 §3.1.2.1: it is never 0.
+    view.mailbox(mailbox).map_or(1, |row| row.changed_at.max(1))
 }

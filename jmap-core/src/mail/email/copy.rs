@@ -150,7 +150,7 @@ async fn read(
     let message = Message {
         hash: found.record.blob,
         encoded_summary: found.summary.encode().into(),
-        summary: found.summary.into(),
+        summary: found.summary,
         octets: found.octets,
     };
     let placement = Placement {

@@ -2,13 +2,12 @@
 //! Holds: whether an email is there for the caller is decided by the view, before anything is read.
 //! Other half: `plan` reads the properties, `render` makes their values.
 
-use bytes::Bytes;
 use jmap_types::{
     BlobId, DataType, Id, MethodError, Property, UtcDate, Value,
     mail::{Email, EmailGetArguments, Mailbox, Thread},
     value::{Key, Map, MapExt, key},
 };
-use store::log::Delta;
+use store::{keys::BlobHash, log::Delta};
 
 use super::{
     plan::{Plan, Wanted, is_part_property, is_property},
@@ -26,11 +25,6 @@ use crate::{
     },
     object::{ChangesObject, GetObject, Properties},
 };
-
-/// Octets of messages that are in memory for one /get at a time, if no single one is larger.
-const OCTETS_PER_BATCH: u64 = 16 << 20;
-/// Emails that are read together.
-const EMAILS_PER_BATCH: usize = 250;
 
 impl GetObject for Email {
     const STATE: DataType = DataType::Email;
@@ -92,7 +86,7 @@ impl GetObject for Email {
     ) -> Result<Vec<Option<Value>>, MethodError> {
         let plan = Plan::new(properties.iter(), arguments)?;
         let mut emails = from_view(context, &plan, ids).await?;
-        if !plan.needs_record {
+        if !plan.needs_summary {
             return Ok(emails
                 .into_iter()
                 .map(|email| Some(email?.object()))
@@ -111,7 +105,7 @@ impl GetObject for Email {
 
 /// An email on its way: what the view has of it.
 struct Found {
-    id: u64,
+    blob: BlobHash,
     /// As in the view; larger ones count as 4 GiB.
     size: u32,
     /// `id` and then a value for each property of the plan, null where it is still to be read.
@@ -149,7 +143,7 @@ async fn from_view(
             map.insert_unchecked(wanted.key(), value);
         }
         Some(Found {
-            id,
+            blob: row.blob,
             size: row.size,
             map,
         })
@@ -166,6 +160,7 @@ fn from_row(
     property: Property,
 ) -> Value {
     match property {
+        Property::BlobId => BlobId::whole(row.blob).to_string().into(),
         Property::ThreadId => Id::<Thread>::new(row.thread).to_string().into(),
         Property::MailboxIds => {
             let places = row.mailboxes.iter().map(|place| place.mailbox);
@@ -204,16 +199,10 @@ pub(super) fn keywords<'k>(names: impl Iterator<Item = &'k str>) -> Value {
 
 /// How many of `emails` are read together.
 fn batch_len(plan: &Plan, emails: &[Option<Found>]) -> usize {
-    let most = emails.len().min(EMAILS_PER_BATCH);
-    if !plan.needs_octets {
-        return most;
+    match plan.needs_octets {
+        false => emails.len().min(read::EMAILS_PER_BATCH),
+        true => read::batch_len(emails.iter().map(|e| e.as_ref().map_or(0, |e| e.size))),
     }
-    let mut octets = 0u64;
-    let fits = emails[..most].iter().take_while(|email| {
-        octets += email.as_ref().map_or(0, |email| u64::from(email.size));
-        octets <= OCTETS_PER_BATCH
-    });
-    fits.count().max(1)
 }
 
 /// Reads what the view doesn't have, and appends the emails to `values`.
@@ -223,74 +212,59 @@ async fn complete(
     emails: Vec<Option<Found>>,
     values: &mut Vec<Option<Value>>,
 ) -> Result<(), MethodError> {
-    let engine = &context.core.engine;
-    let account = context.account()?;
-    let ids: Vec<u64> = emails.iter().flatten().map(|email| email.id).collect();
-    let records = read::records(engine, account.id, &ids)
-        .await
-        .map_err(method_error)?;
-    let hashes: Vec<_> = records.iter().flatten().map(|record| record.blob).collect();
-    let (mut summaries, mut blobs) = (Vec::new(), Vec::new());
-    if plan.needs_summary {
-        summaries = read::summaries(engine, &hashes)
-            .await
-            .map_err(method_error)?;
-    }
+    let core = &context.core;
+    let hashes: Vec<_> = emails.iter().flatten().map(|email| email.blob).collect();
+    let summaries = read::summaries(core, &hashes).await.map_err(method_error)?;
+    let mut blobs = Vec::new();
     if plan.needs_octets {
-        blobs = read::blobs(engine, &hashes).await.map_err(method_error)?;
+        blobs = read::blobs(core, &hashes).await.map_err(method_error)?;
     }
-    let mut records = records.into_iter();
     let (mut summaries, mut blobs) = (summaries.into_iter(), blobs.into_iter());
     for email in emails {
         let Some(mut email) = email else {
             values.push(None);
             continue;
         };
-        let Some(record) = records.next().flatten() else {
-            // Between the view and the store it may have been destroyed; else it is damaged.
-            tracing::debug!(account = %account.id, email = email.id, "an email has no record");
-            values.push(None);
-            continue;
-        };
-        let summary = summaries.next().flatten();
-        let octets = blobs.next().flatten();
-        let is_whole =
-            (summary.is_some() || !plan.needs_summary) && (octets.is_some() || !plan.needs_octets);
-        if is_whole {
-            fill(plan, &mut email.map, record.blob, summary, octets);
-        }
-        values.push(is_whole.then(|| email.object()));
+        let (summary, octets) = (summaries.next().flatten(), blobs.next().flatten());
+        // Between the view and the store it may have been destroyed; else it is damaged.
+        let summary = summary.filter(|_| octets.is_some() || !plan.needs_octets);
+        values.push(summary.map(|summary| {
+            fill(
+                plan,
+                &mut email,
+                &summary,
+                octets.as_deref().unwrap_or_default(),
+            );
+            email.object()
+        }));
     }
     Ok(())
 }
 
-/// Puts the values that are not of the view into `map`.
-fn fill(
-    plan: &Plan,
-    map: &mut Map,
-    hash: [u8; 32],
-    summary: Option<Summary>,
-    octets: Option<Bytes>,
-) {
-    let mut rendering = Rendering {
+/// Puts the values that are not of the view into the email's map.
+fn fill(plan: &Plan, email: &mut Found, summary: &Summary, octets: &[u8]) {
+    let rendering = Rendering {
         plan,
-        place: Place::In { hash, start: 0 },
-        summary: summary.unwrap_or_default(),
-        octets: octets.as_deref().unwrap_or_default(),
+        place: Place::In {
+            hash: email.blob,
+            start: 0,
+        },
+        summary,
+        octets,
     };
     // The first entry is `id`.
-    let slots = map.as_mut_vec().iter_mut().skip(1);
+    let slots = email.map.as_mut_vec().iter_mut().skip(1);
     for (wanted, (_, slot)) in plan.wanted.iter().zip(slots) {
         match wanted {
             Wanted::Property(
-                Property::ThreadId
+                Property::BlobId
+                | Property::ThreadId
                 | Property::MailboxIds
                 | Property::Keywords
                 | Property::Size
                 | Property::ReceivedAt
                 | Property::HasAttachment,
             ) => {}
-            Wanted::Property(Property::BlobId) => *slot = BlobId::whole(hash).to_string().into(),
             Wanted::Property(property) | Wanted::Alias(property, _) => {
                 *slot = rendering.property(*property);
             }

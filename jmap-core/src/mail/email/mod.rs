@@ -14,6 +14,7 @@ mod plan;
 pub(crate) mod read;
 mod render;
 mod set;
+mod summaries;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::{
 
 pub(in crate::mail) use parse::{read_blob, summary_of};
 pub use read::{Original, message_octets};
+pub use summaries::{SUMMARY_OCTETS_MAX, Summaries};
 
 /// Octets from which on work leaves the network's threads alone.
 const INLINE_OCTETS: usize = 1 << 20;

@@ -121,10 +121,10 @@ async fn parse(
         return Ok(None);
     };
     let place = place_of(context, plan, blob, &octets).await?;
-    let mut rendering = Rendering {
+    let rendering = Rendering {
         plan,
         place,
-        summary,
+        summary: &summary,
         octets: &octets,
     };
     let mut map = Map::with_capacity(plan.wanted.len() + 1);

@@ -101,12 +101,8 @@ pub(super) struct Plan {
     pub wanted: Vec<Wanted>,
     pub parts: Vec<WantedPart>,
     pub values: Values,
-    /// The record: the blob's name is in it.
-    pub needs_record: bool,
     pub needs_summary: bool,
     pub needs_octets: bool,
-    /// Two properties give the same value of the summary.
-    pub has_aliases: bool,
     /// Email/parse alone: /get gives `id` unasked.
     pub wants_id: bool,
 }
@@ -141,17 +137,14 @@ impl Plan {
                 all: arguments.fetch_all_body_values,
                 octets_max: usize::try_from(arguments.max_body_value_bytes).unwrap_or(usize::MAX),
             },
-            needs_record: false,
             needs_summary: false,
             needs_octets: false,
-            has_aliases: false,
             wants_id: false,
         };
         for name in distinct(names)? {
             plan.add(name);
         }
         plan.needs_summary |= plan.needs_octets;
-        plan.needs_record |= plan.needs_summary;
         Ok(plan)
     }
 
@@ -166,7 +159,6 @@ impl Plan {
             self.wanted.push(match summary_property(&header) {
                 Some(property) => {
                     self.needs_summary = true;
-                    self.has_aliases = true;
                     Wanted::Alias(property, name.to_owned())
                 }
                 None => {
@@ -179,13 +171,13 @@ impl Plan {
 
     fn note_needs(&mut self, property: Property) {
         match property {
-            Property::ThreadId
+            Property::BlobId
+            | Property::ThreadId
             | Property::MailboxIds
             | Property::Keywords
             | Property::Size
             | Property::ReceivedAt
             | Property::HasAttachment => {}
-            Property::BlobId => self.needs_record = true,
             Property::Headers => self.needs_octets = true,
             Property::BodyValues => {
                 let Values {

@@ -28,31 +28,29 @@ pub(super) enum Place {
 pub(super) struct Rendering<'r> {
     pub plan: &'r Plan,
     pub place: Place,
-    /// Values are taken out of it, unless the plan has aliases.
-    pub summary: Summary,
+    pub summary: &'r Summary,
     /// Empty when the plan doesn't need them.
     pub octets: &'r [u8],
 }
 
 impl Rendering<'_> {
     /// A property that is in the message; null for others.
-    pub fn property(&mut self, property: Property) -> Value {
-        let keep = self.plan.has_aliases;
-        let summary = &mut self.summary;
+    pub fn property(&self, property: Property) -> Value {
+        let summary = self.summary;
         match property {
-            Property::MessageId => strings(give(keep, &mut summary.message_id)),
-            Property::InReplyTo => strings(give(keep, &mut summary.in_reply_to)),
-            Property::References => strings(give(keep, &mut summary.references)),
-            Property::Sender => flat_addresses(give(keep, &mut summary.sender)),
-            Property::From => flat_addresses(give(keep, &mut summary.from)),
-            Property::To => flat_addresses(give(keep, &mut summary.to)),
-            Property::Cc => flat_addresses(give(keep, &mut summary.cc)),
-            Property::Bcc => flat_addresses(give(keep, &mut summary.bcc)),
-            Property::ReplyTo => flat_addresses(give(keep, &mut summary.reply_to)),
-            Property::Subject => give(keep, &mut summary.subject).into(),
+            Property::MessageId => strings(&summary.message_id),
+            Property::InReplyTo => strings(&summary.in_reply_to),
+            Property::References => strings(&summary.references),
+            Property::Sender => flat_addresses(&summary.sender),
+            Property::From => flat_addresses(&summary.from),
+            Property::To => flat_addresses(&summary.to),
+            Property::Cc => flat_addresses(&summary.cc),
+            Property::Bcc => flat_addresses(&summary.bcc),
+            Property::ReplyTo => flat_addresses(&summary.reply_to),
+            Property::Subject => summary.subject.clone().into(),
             Property::SentAt => summary.sent_at.map(|date| date.to_rfc3339()).into(),
             Property::HasAttachment => summary.has_attachment.into(),
-            Property::Preview => std::mem::take(&mut summary.preview).into(),
+            Property::Preview => string(summary.preview.as_str()),
             Property::Size => summary.size.into(),
             Property::Headers => header_list(self.octets, &summary.fields),
             Property::BodyStructure if summary.parts.is_empty() => Value::Null,
@@ -70,7 +68,7 @@ impl Rendering<'_> {
     }
 
     fn list(&self, of: impl Fn(&Summary) -> &Vec<u32>) -> Value {
-        let indices = of(&self.summary).iter();
+        let indices = of(self.summary).iter();
         Value::Array(indices.map(|&index| self.part(index, false)).collect())
     }
 
@@ -170,7 +168,7 @@ impl Rendering<'_> {
 
     fn body_values(&self) -> Value {
         let values = self.plan.values;
-        let summary = &self.summary;
+        let summary = self.summary;
         let mut indices = BTreeSet::new();
         if values.all {
             indices.extend(0..summary.parts.len() as u32);
@@ -197,13 +195,8 @@ impl Rendering<'_> {
     }
 }
 
-/// Takes the value, or a copy of it where it is wanted again.
-fn give<T: Clone>(keep: bool, value: &mut Option<T>) -> Option<T> {
-    if keep { value.clone() } else { value.take() }
-}
-
-fn strings(list: Option<Vec<String>>) -> Value {
-    list.into()
+fn strings(list: &Option<Vec<String>>) -> Value {
+    list.clone().into()
 }
 
 fn body_value_object(value: BodyValue) -> Value {
@@ -226,12 +219,12 @@ fn addresses(list: Vec<EmailAddress>) -> Value {
     Value::Array(list.into_iter().map(address).collect())
 }
 
-fn flat_addresses(groups: Option<Vec<EmailAddressGroup>>) -> Value {
+fn flat_addresses(groups: &Option<Vec<EmailAddressGroup>>) -> Value {
     let Some(groups) = groups else {
         return Value::Null;
     };
-    let each = groups.into_iter().flat_map(|group| group.addresses);
-    Value::Array(each.map(address).collect())
+    let each = groups.iter().flat_map(|group| &group.addresses);
+    Value::Array(each.cloned().map(address).collect())
 }
 
 /// An EmailAddressGroup (RFC 8621 §4.1.2.4).
@@ -249,7 +242,7 @@ fn header_value(value: HeaderValue) -> Value {
         HeaderValue::GroupedAddresses(groups) => {
             Value::Array(groups.into_iter().map(group).collect())
         }
-        HeaderValue::MessageIds(list) | HeaderValue::Urls(list) => strings(list),
+        HeaderValue::MessageIds(list) | HeaderValue::Urls(list) => list.into(),
         HeaderValue::Date(date) => date.into(),
         HeaderValue::Null => Value::Null,
     }

@@ -90,6 +90,23 @@ impl Part {
         self.charset.as_deref().or(implicit)
     }
 
+    /// An estimate of the memory that it takes, with its place in the lists of parts.
+    fn octets(&self) -> usize {
+        const PLACES: usize = 16;
+        let texts = [
+            Some(&self.media_type),
+            self.charset.as_ref(),
+            self.disposition.as_ref(),
+            self.name.as_ref(),
+            self.cid.as_ref(),
+            self.location.as_ref(),
+        ];
+        let texts = texts.into_iter().flatten();
+        let more = self.language.iter().chain(&self.params);
+        let more = more.map(|text| size_of::<String>() + text.len());
+        size_of::<Self>() + PLACES + texts.map(String::len).sum::<usize>() + more.sum::<usize>()
+    }
+
     /// Image, audio or video.
     pub fn is_media(&self) -> bool {
         ["image/", "audio/", "video/"]
@@ -179,6 +196,41 @@ impl Summary {
         let summary = Summary::parse(raw);
         let text = body::search_text(raw, &summary);
         (summary, text)
+    }
+
+    /// An estimate of the memory that it takes.
+    pub fn octets(&self) -> usize {
+        let texts = [&self.message_id, &self.in_reply_to, &self.references];
+        let texts = texts.into_iter().flatten().flatten();
+        let lists = [
+            &self.sender,
+            &self.from,
+            &self.to,
+            &self.cc,
+            &self.bcc,
+            &self.reply_to,
+        ];
+        let addresses = lists.into_iter().flatten().flatten();
+        let addresses = addresses.flat_map(|group| &group.addresses);
+        let of_address = |address: &EmailAddress| {
+            size_of::<EmailAddress>()
+                + address.email.len()
+                + address.name.iter().map(String::len).sum::<usize>()
+        };
+        size_of::<Self>()
+            + texts
+                .map(|text| size_of::<String>() + text.len())
+                .sum::<usize>()
+            + addresses.map(of_address).sum::<usize>()
+            + lists
+                .into_iter()
+                .flatten()
+                .map(|list| size_of_val(list.as_slice()))
+                .sum::<usize>()
+            + self.subject.iter().map(String::len).sum::<usize>()
+            + self.preview.len()
+            + self.parts.iter().map(Part::octets).sum::<usize>()
+            + size_of_val(self.fields.as_slice())
     }
 
     /// The record's octets.

@@ -7,7 +7,10 @@ use jmap_types::{
     mail::{EmailCondition, Mailbox},
     method::Filter,
 };
-use store::search::{Field, Query, Scope};
+use store::{
+    keys::BlobHash,
+    search::{Field, Query, Scope},
+};
 
 use super::search_error;
 use crate::{
@@ -16,6 +19,7 @@ use crate::{
     error::method_error,
     mail::{
         access::is_email_visible,
+        email::read,
         view::{EmailRow, View},
     },
 };
@@ -109,10 +113,14 @@ impl Plan {
             .collect())
     }
 
-    /// The emails that match now; for keys that have to be read before the list is sorted.
-    pub async fn candidates(&self, context: &Context) -> Result<Vec<u64>, MethodError> {
+    /// The emails that match now, with their messages; for keys that have to be read before the list
+    /// is sorted.
+    pub async fn candidates(&self, context: &Context) -> Result<Vec<(u64, BlobHash)>, MethodError> {
         let view = context.account()?.view().await.map_err(method_error)?;
-        self.run(&view, context)
+        let ids = self.run(&view, context)?.into_iter();
+        Ok(ids
+            .filter_map(|id| Some((id, view.email(id)?.blob)))
+            .collect())
     }
 }
 
@@ -291,47 +299,27 @@ async fn with_header(
     name: &str,
     text: Option<&str>,
 ) -> Result<Vec<u64>, MethodError> {
-    use crate::mail::{message, records::EmailRecord};
-    use jmap_types::DataType;
-    use store::{Record as _, keys};
+    use crate::mail::message;
 
-    const AT_ONCE: usize = 200;
-    let account = context.account()?;
-    let engine = &context.core.engine;
-    let ids: Vec<u64> = {
-        let view = account.view().await.map_err(method_error)?;
-        view.emails().map(|(id, _)| id).collect()
+    let emails: Vec<(u64, BlobHash, u32)> = {
+        let view = context.account()?.view().await.map_err(method_error)?;
+        let rows = view.emails().map(|(id, row)| (id, row.blob, row.size));
+        rows.collect()
     };
     let wanted: Option<Arc<str>> = text.map(|text| message::fold(text).into());
     let mut found = Vec::new();
-    for chunk in ids.chunks(AT_ONCE) {
-        let keys: Vec<_> = chunk
-            .iter()
-            .map(|&id| keys::object(account.id, DataType::Email, id))
-            .collect();
-        let records = engine
-            .multi_get(&keys)
+    let mut rest = emails.as_slice();
+    while !rest.is_empty() {
+        let count = read::batch_len(rest.iter().map(|(_, _, size)| *size));
+        let (batch, others) = rest.split_at(count.min(rest.len()));
+        rest = others;
+        let hashes: Vec<_> = batch.iter().map(|(_, blob, _)| *blob).collect();
+        let blobs = read::blobs(&context.core, &hashes)
             .await
-            .map_err(|e| method_error(e.into()))?;
-        let records: Vec<(u64, EmailRecord)> = chunk
-            .iter()
-            .zip(&keys)
-            .zip(records)
-            .filter_map(|((&id, key), bytes)| {
-                Some((id, EmailRecord::from_bytes(key, &bytes?).ok()?))
-            })
-            .collect();
-        let blobs: Vec<_> = records
-            .iter()
-            .map(|(_, record)| keys::blob(&record.blob))
-            .collect();
-        let blobs = engine
-            .multi_get(&blobs)
-            .await
-            .map_err(|e| method_error(e.into()))?;
-        for ((id, _), octets) in records.into_iter().zip(blobs) {
+            .map_err(method_error)?;
+        for ((id, ..), octets) in batch.iter().zip(blobs) {
             if octets.is_some_and(|octets| has_header(&octets, name, wanted.as_deref())) {
-                found.push(id);
+                found.push(*id);
             }
         }
         tokio::task::yield_now().await;

@@ -2,16 +2,15 @@
 
 use std::{cmp::Ordering, collections::HashMap};
 
-use jmap_types::{DataType, MethodError, mail::EmailSortKey, method::Comparator};
-use store::{Record as _, keys};
+use jmap_types::{MethodError, mail::EmailSortKey, method::Comparator};
 
 use super::filter::{Plan, all_in_thread, some_in_thread};
 use crate::{
     Context,
     error::method_error,
     mail::{
+        email::read,
         message::{EmailAddressGroup, Summary, subject},
-        records::EmailRecord,
         view::{EmailRow, View},
     },
 };
@@ -52,38 +51,18 @@ impl Keys {
         if !sort.iter().any(|comparator| needs_summary(&comparator.key)) {
             return Ok(Self::default());
         }
-        let account = context.account()?;
-        let engine = &context.core.engine;
-        let ids = plan.candidates(context).await?;
-        let mut texts = HashMap::with_capacity(ids.len());
-        for chunk in ids.chunks(AT_ONCE) {
-            let keys: Vec<_> = chunk
-                .iter()
-                .map(|&id| keys::object(account.id, DataType::Email, id))
-                .collect();
-            let records = engine
-                .multi_get(&keys)
+        let emails = plan.candidates(context).await?;
+        let mut texts = HashMap::with_capacity(emails.len());
+        for chunk in emails.chunks(AT_ONCE) {
+            let hashes: Vec<_> = chunk.iter().map(|(_, blob)| *blob).collect();
+            let summaries = read::summaries_in_passing(&context.core, &hashes)
                 .await
-                .map_err(|e| method_error(e.into()))?;
-            let found: Vec<(u64, EmailRecord)> = chunk
-                .iter()
-                .zip(&keys)
-                .zip(records)
-                .filter_map(|((&id, key), bytes)| {
-                    Some((id, EmailRecord::from_bytes(key, &bytes?).ok()?))
-                })
-                .collect();
-            let summaries: Vec<_> = found
-                .iter()
-                .map(|(_, record)| keys::summary(&record.blob))
-                .collect();
-            let summaries = engine
-                .multi_get(&summaries)
-                .await
-                .map_err(|e| method_error(e.into()))?;
-            for ((id, _), bytes) in found.into_iter().zip(summaries) {
-                let summary = bytes.and_then(|bytes| Summary::decode(&bytes).ok());
-                texts.insert(id, summary.as_ref().map(TextKeys::of).unwrap_or_default());
+                .map_err(method_error)?;
+            for ((id, _), summary) in chunk.iter().zip(summaries) {
+                texts.insert(
+                    *id,
+                    summary.as_deref().map(TextKeys::of).unwrap_or_default(),
+                );
             }
             tokio::task::yield_now().await;
         }
@@ -148,9 +127,9 @@ impl Keys {
             EmailSortKey::Size => a.size.cmp(&b.size),
             // §4.4.2: without a Date field, the time of arrival stands in.
             EmailSortKey::SentAt => a
-                .sent_at
+                .sent_at()
                 .unwrap_or(a.received_at)
-                .cmp(&b.sent_at.unwrap_or(b.received_at)),
+                .cmp(&b.sent_at().unwrap_or(b.received_at)),
             EmailSortKey::From => text(|keys| &keys.from),
             EmailSortKey::To => text(|keys| &keys.to),
             EmailSortKey::Subject => text(|keys| &keys.subject),

@@ -2,14 +2,15 @@
 //! Holds: our CPU counts until the search index has caught up, the peer's until its queue is empty (it has no index).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::corpus::Corpus;
 use crate::measure::{Measured, Watch};
 use crate::options::Options;
 use crate::proc::Tree;
-use crate::report::Report;
+use crate::report::{Report, Target, mb};
 use crate::smtp::{self, Load, Protocol};
-use crate::{Fail, Servers, say};
+use crate::{Fail, Servers, say, within};
 
 const CONNECTIONS: [usize; 3] = [1, 8, 32];
 const USERS: usize = 10;
@@ -19,14 +20,24 @@ pub fn users() -> Vec<String> {
     (0..USERS).map(|n| format!("ingest{n}")).collect()
 }
 
+/// Our CPU for a message: of Dovecot's LMTP alone, and of Postfix with Dovecot behind it.
+const OF_LMTP: f64 = 0.25;
+const OF_SMTP: f64 = 0.1;
+/// Of our processes, while it comes in.
+const MEMORY_MB: f64 = 200.0;
+/// No server takes longer for a message, with much to spare.
+const SLOWEST: Duration = Duration::from_millis(300);
+
 pub async fn measure(
     options: &Options,
     corpus: &Arc<Corpus>,
     servers: &Servers,
     report: &mut Report,
-) -> Result<(), Fail> {
+) {
     // Every measurement sends mails that no other has sent, the same to both servers.
     let mut from = 0;
+    let mut memory_max = 0;
+    let limit = Duration::from_secs(300) + SLOWEST * options.messages as u32;
     for protocol in [Protocol::Lmtp, Protocol::Smtp] {
         for connections in CONNECTIONS {
             let load = |port| Load {
@@ -39,13 +50,23 @@ pub async fn measure(
             };
             let name = format!("{}, {connections} connections", protocol.name());
             say(&format!("ingest: {name}"));
-            let ours = ours(servers, corpus, load).await?;
-            let peer = peer(servers, corpus, load).await?;
-            report.ingest(name, ours, peer);
+            let result = within(limit, ours(servers, corpus, load)).await;
+            let ours = report.noted(&format!("{name}, ours"), result).flatten();
+            let result = within(limit, peer(servers, corpus, load)).await;
+            let peer = report.noted(&format!("{name}, peer"), result).flatten();
+            memory_max = memory_max.max(ours.map_or(0, |ours| ours.memory_max));
+            let share = match protocol {
+                Protocol::Lmtp => OF_LMTP,
+                Protocol::Smtp => OF_SMTP,
+            };
+            report.work(name, ours, peer, Some(Target::OfPeer(share)));
             from += options.messages;
         }
     }
-    Ok(())
+    if memory_max > 0 {
+        let name = "memory, most during ingest".to_owned();
+        report.number(name, "MB", mb(memory_max), Target::AtMost(MEMORY_MB));
+    }
 }
 
 async fn ours(

@@ -303,7 +303,7 @@ fn said(program: &str, argument: &str) -> Result<String, Fail> {
 }
 
 /// A port that nobody has right now.
-fn free_port() -> Result<u16, Fail> {
+pub fn free_port() -> Result<u16, Fail> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 

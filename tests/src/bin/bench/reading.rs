@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::corpus::{Corpus, Dice};
@@ -13,16 +14,28 @@ use crate::jmap::{self, Jmap};
 use crate::measure::{Measured, Samples, Watch};
 use crate::options::Options;
 use crate::proc::{Memory, Tree};
-use crate::report::Report;
+use crate::report::{Report, Target, ms};
 use crate::smtp::{self, Load, Protocol};
-use crate::{Fail, Servers, ingest, say};
+use crate::{Fail, Servers, ingest, say, within};
 
 /// Messages on a first page.
 pub const PAGE: usize = 50;
 /// Connections that fill a mailbox.
 const FILLING: usize = 8;
-/// After this a server at rest has given back what it gives back.
-const REST: Duration = Duration::from_secs(30);
+/// How long a message may take to get in while a mailbox is filled.
+const SLOWEST: Duration = Duration::from_millis(100);
+
+/// After this the memory of what has begun is as it stays.
+const SETTLED: Duration = Duration::from_secs(3);
+
+const FIRST_PAGE: &str = "first page";
+/// Of the first page: wall time of 99 in 100, and CPU in a large mailbox beside a small one.
+const PAGE_P99_MS: f64 = 5.0;
+const PAGE_GROWTH: f64 = 1.5;
+/// CPU of a search.
+const SEARCH_MS: f64 = 1.0;
+/// Of our processes at rest.
+const MEMORY_MB: f64 = 60.0;
 
 /// One thing a reader does. `usize` picks a message among the newest 1,000.
 #[derive(Clone, Debug)]
@@ -53,10 +66,12 @@ pub async fn measure(
     corpus: &Arc<Corpus>,
     servers: &Servers,
     report: &mut Report,
-) -> Result<(), Fail> {
+) {
+    let limit = Duration::from_secs(120 + 3 * options.seconds);
+    let mut smallest_page = None;
     for size in &options.sizes {
-        fill(*size, corpus, servers).await?;
-        memory(*size, servers, report).await;
+        fill(*size, corpus, servers, report).await;
+        memory(*size, options, servers, report).await;
         for plan in plans(corpus) {
             let clients = if plan.clients == 1 {
                 String::new()
@@ -65,30 +80,58 @@ pub async fn measure(
             };
             let name = format!("{}{clients}, {size} messages", plan.name);
             say(&format!("read: {name}"));
-            let ours = match &servers.ours {
-                None => None,
-                Some(server) => {
-                    let mut readers = Vec::new();
-                    for _ in 0..plan.clients {
-                        readers.push(Jmap::open(server.http, &user(*size)).await?);
-                    }
-                    Some(drive(readers, &server.tree(), &plan, options).await?)
-                }
-            };
-            let peer = match &servers.peer {
-                None => None,
-                Some(peer) => {
-                    let mut readers = Vec::new();
-                    for _ in 0..plan.clients {
-                        readers.push(Imap::open(peer.imap, &user(*size)).await?);
-                    }
-                    Some(drive(readers, &peer.dovecot(), &plan, options).await?)
-                }
-            };
-            report.reading(name, ours, peer);
+            let result = within(limit, ours(*size, &plan, servers, options)).await;
+            let ours = report.noted(&format!("{name}, ours"), result).flatten();
+            let result = within(limit, peer(*size, &plan, servers, options)).await;
+            let peer = report.noted(&format!("{name}, peer"), result).flatten();
+            let is_page = plan.name == FIRST_PAGE && plan.clients == 1;
+            let p99 = ours.map(|ours| ms(ours.p99));
+            let cpu = report.work(name, ours, peer, plan.target);
+            if let (true, Some(cpu), Some(p99)) = (is_page, cpu, p99) {
+                let name = |what: &str| format!("{FIRST_PAGE}, {size} messages: {what}");
+                report.number(name("p99"), "ms", p99, Target::AtMost(PAGE_P99_MS));
+                let base = *smallest_page.get_or_insert(cpu);
+                let target = Target::Times(PAGE_GROWTH, base);
+                report.number(name("beside the smallest mailbox"), "CPU ms", cpu, target);
+            }
         }
     }
-    Ok(())
+}
+
+async fn ours(
+    size: usize,
+    plan: &Plan,
+    servers: &Servers,
+    options: &Options,
+) -> Result<Option<Measured>, Fail> {
+    let Some(server) = &servers.ours else {
+        return Ok(None);
+    };
+    let mut readers = Vec::new();
+    for _ in 0..plan.clients {
+        readers.push(Jmap::open(server.http, &user(size)).await?);
+    }
+    drive(readers, &server.tree(), plan, options)
+        .await
+        .map(Some)
+}
+
+async fn peer(
+    size: usize,
+    plan: &Plan,
+    servers: &Servers,
+    options: &Options,
+) -> Result<Option<Measured>, Fail> {
+    let Some(peer) = &servers.peer else {
+        return Ok(None);
+    };
+    let mut readers = Vec::new();
+    for _ in 0..plan.clients {
+        readers.push(Imap::open(peer.imap, &user(size)).await?);
+    }
+    drive(readers, &peer.dovecot(), plan, options)
+        .await
+        .map(Some)
 }
 
 /// One measurement of reading.
@@ -96,6 +139,7 @@ struct Plan {
     name: &'static str,
     /// So many do it at once.
     clients: usize,
+    target: Option<Target>,
     /// Makes the act from a number that counts up.
     act: Box<dyn Fn(usize) -> Act>,
 }
@@ -105,15 +149,36 @@ fn plans(corpus: &Corpus) -> Vec<Plan> {
     let flag = move |n: usize| Act::Flag(pick(n / 2), n.is_multiple_of(2));
     let words = corpus.words();
     let word = move |n: usize| words[n % words.len()].clone();
-    let plan = |name, clients, act| Plan { name, clients, act };
+    let plan = |name, clients, target, act| Plan {
+        name,
+        clients,
+        target,
+        act,
+    };
+    let page = || Some(Target::OfPeer(1.0));
     vec![
-        plan("first page", 1, Box::new(|_| Act::FirstPage)),
-        plan("first page", 8, Box::new(|_| Act::FirstPage)),
-        plan("text of one", 1, Box::new(move |n| Act::Text(pick(n)))),
-        plan("whole of one", 1, Box::new(move |n| Act::Whole(pick(n)))),
-        plan("search", 1, Box::new(move |n| Act::Search(word(n)))),
-        plan("flag", 1, Box::new(flag)),
-        plan("flag", 8, Box::new(flag)),
+        plan(FIRST_PAGE, 1, page(), Box::new(|_| Act::FirstPage)),
+        plan(FIRST_PAGE, 8, page(), Box::new(|_| Act::FirstPage)),
+        plan(
+            "text of one",
+            1,
+            None,
+            Box::new(move |n| Act::Text(pick(n))),
+        ),
+        plan(
+            "whole of one",
+            1,
+            None,
+            Box::new(move |n| Act::Whole(pick(n))),
+        ),
+        plan(
+            "search",
+            1,
+            Some(Target::AtMost(SEARCH_MS)),
+            Box::new(move |n| Act::Search(word(n))),
+        ),
+        plan("flag", 1, None, Box::new(flag)),
+        plan("flag", 8, None, Box::new(flag)),
     ]
 }
 
@@ -160,8 +225,9 @@ async fn drive<R: Reader>(
 }
 
 /// Delivers the messages by LMTP to both.
-async fn fill(size: usize, corpus: &Arc<Corpus>, servers: &Servers) -> Result<(), Fail> {
+async fn fill(size: usize, corpus: &Arc<Corpus>, servers: &Servers, report: &mut Report) {
     say(&format!("read: delivering {size} messages"));
+    let limit = Duration::from_secs(600) + SLOWEST * size as u32;
     let load = |port| Load {
         protocol: Protocol::Lmtp,
         port,
@@ -171,69 +237,87 @@ async fn fill(size: usize, corpus: &Arc<Corpus>, servers: &Servers) -> Result<()
         users: vec![user(size)],
     };
     if let Some(server) = &servers.ours {
-        smtp::run(&load(server.lmtp), corpus).await?;
-        server.settle().await?;
-        let there = Jmap::open(server.http, &user(size)).await?.total().await?;
-        say(&format!("read: {there} of {size} are in our inbox"));
+        let filled = within(limit, async {
+            smtp::run(&load(server.lmtp), corpus).await?;
+            server.settle().await?;
+            Jmap::open(server.http, &user(size)).await?.total().await
+        });
+        match report.noted(&format!("delivering {size} messages to ours"), filled.await) {
+            Some(there) if there != size => {
+                report.failure(format!("{there} of {size} messages are in our inbox"));
+            }
+            _ => {}
+        }
     }
     if let Some(peer) = &servers.peer {
-        smtp::run(&load(peer.lmtp), corpus).await?;
-        peer.settle().await;
+        let filled = within(limit, async {
+            smtp::run(&load(peer.lmtp), corpus).await?;
+            peer.settle().await;
+            Ok(())
+        });
+        report.noted(
+            &format!("delivering {size} messages to the peer"),
+            filled.await,
+        );
     }
-    Ok(())
 }
 
-async fn memory(size: usize, servers: &Servers, report: &mut Report) {
-    say(&format!("memory: at rest for {} s", REST.as_secs()));
-    sleep(REST).await;
+async fn memory(size: usize, options: &Options, servers: &Servers, report: &mut Report) {
+    say(&format!("memory: at rest for {} s", options.rest));
+    sleep(Duration::from_secs(options.rest)).await;
     report.memory(
-        format!("at rest, {size} messages in the largest inbox"),
+        format!("memory at rest, {size} messages in the largest inbox"),
         servers.ours.as_ref().map(|server| server.tree().memory()),
         servers.peer.as_ref().map(|peer| peer.both().memory()),
+        Some(Target::AtMost(MEMORY_MB)),
     );
 }
 
 /// What each client costs that is connected and waits: event sources of ours, IDLE of the peer.
-pub async fn waiting_clients(
-    options: &Options,
-    servers: &Servers,
-    report: &mut Report,
-) -> Result<(), Fail> {
+pub async fn waiting_clients(options: &Options, servers: &Servers, report: &mut Report) {
     say(&format!("push: {} waiting clients", options.waiting));
-    let users = ingest::users();
-    let user = |n: usize| &users[n % users.len()];
-    let mut held = Vec::new();
+    let limit = Duration::from_secs(120) + SLOWEST * options.waiting as u32;
     let mut ours = None;
     if let Some(server) = &servers.ours {
-        let before = server.tree().memory();
-        for n in 0..options.waiting {
-            held.push(jmap::event_source(server.http, user(n)).await?);
-        }
-        ours = Some(grown(&server.tree(), before).await);
-        held.clear();
+        let open = async |user: &str| jmap::event_source(server.http, user).await;
+        let grown = within(limit, grown(&server.tree(), options.waiting, open)).await;
+        ours = report.noted("event sources, ours", grown);
     }
     let mut other = None;
     if let Some(peer) = &servers.peer {
-        let before = peer.dovecot().memory();
-        for n in 0..options.waiting {
-            held.push(Imap::open(peer.imap, user(n)).await?.idle().await?);
-        }
-        other = Some(grown(&peer.dovecot(), before).await);
+        let open = async |user: &str| Imap::open(peer.imap, user).await?.idle().await;
+        let grown = within(limit, grown(&peer.dovecot(), options.waiting, open)).await;
+        other = report.noted("IDLE, peer", grown);
     }
-    report.memory(
-        format!("more for {} waiting clients", options.waiting),
+    report.memory_each(
+        format!("memory of each of {} waiting clients", options.waiting),
+        options.waiting,
         ours,
         other,
     );
-    Ok(())
 }
 
-async fn grown(tree: &Tree, before: Memory) -> Memory {
-    sleep(Duration::from_secs(3)).await;
+/// What so many more clients take, beside one of each account: a first login has a cost of its own.
+async fn grown(
+    tree: &Tree,
+    count: usize,
+    open: impl AsyncFn(&str) -> Result<TcpStream, Fail>,
+) -> Result<Memory, Fail> {
+    let users = ingest::users();
+    let mut held = Vec::new();
+    for user in &users {
+        held.push(open(user).await?);
+    }
+    sleep(SETTLED).await;
+    let before = tree.memory();
+    for n in 0..count {
+        held.push(open(&users[n % users.len()]).await?);
+    }
+    sleep(SETTLED).await;
     let now = tree.memory();
-    Memory {
+    Ok(Memory {
         rss: now.rss.saturating_sub(before.rss),
         pss: now.pss.saturating_sub(before.pss),
         processes: now.processes.saturating_sub(before.processes),
-    }
+    })
 }

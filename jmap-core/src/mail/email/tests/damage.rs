@@ -38,7 +38,7 @@ async fn one_email_at_most() {
             r#""subject""#,
             second,
         ),
-        (std::slice::from_ref(&record), r#""subject""#, second),
+        (std::slice::from_ref(&record), r#""subject""#, both),
         (std::slice::from_ref(&record), r#""keywords""#, both),
     ];
     for (damaged, properties, expected) in rows {

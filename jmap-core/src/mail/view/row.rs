@@ -1,0 +1,203 @@
+//! One email in a view, as small as it can be: an account has a hundred thousand of them.
+
+use std::{collections::HashMap, ops::Deref};
+
+use store::keys::BlobHash;
+
+use crate::mail::records::{EmailRecord, InMailbox};
+
+/// What is kept of one email.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmailRow {
+    /// Where its message and its summary are.
+    pub blob: BlobHash,
+    pub thread: u64,
+    pub received_at: i64,
+    /// [`NO_DATE`] for none.
+    sent_at: i64,
+    pub size: u32,
+    pub has_attachment: bool,
+    pub keywords: KeywordSet,
+    pub mailboxes: Places,
+    pub modseq: u64,
+}
+
+const NO_DATE: i64 = i64::MIN;
+
+impl EmailRow {
+    pub(super) fn new(record: &EmailRecord, keywords: KeywordSet) -> Self {
+        Self {
+            blob: record.blob,
+            thread: record.thread,
+            received_at: record.received_at,
+            sent_at: record.sent_at.unwrap_or(NO_DATE),
+            size: u32::try_from(record.size).unwrap_or(u32::MAX),
+            has_attachment: record.has_attachment,
+            keywords,
+            mailboxes: Places::new(&record.mailboxes),
+            modseq: record.modseq,
+        }
+    }
+
+    /// Seconds since 1970, by the Date field.
+    pub fn sent_at(&self) -> Option<i64> {
+        (self.sent_at != NO_DATE).then_some(self.sent_at)
+    }
+}
+
+/// The mailboxes of an email: almost always one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Places(Kept);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Kept {
+    One(InMailbox),
+    Many(Box<[InMailbox]>),
+}
+
+impl Places {
+    fn new(places: &[InMailbox]) -> Self {
+        Self(match places {
+            [one] => Kept::One(*one),
+            many => Kept::Many(many.into()),
+        })
+    }
+}
+
+impl Deref for Places {
+    type Target = [InMailbox];
+
+    fn deref(&self) -> &[InMailbox] {
+        match &self.0 {
+            Kept::One(place) => std::slice::from_ref(place),
+            Kept::Many(places) => places,
+        }
+    }
+}
+
+/// Keywords by number: the first 64 of an account are bits, the others a list.
+#[derive(Debug, Default)]
+pub(super) struct Keywords {
+    names: Vec<Box<str>>,
+    numbers: HashMap<Box<str>, u32>,
+}
+
+/// The keywords of an email.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct KeywordSet {
+    bits: u64,
+    /// Boxed twice: few emails have one, and all have room for it.
+    #[allow(clippy::box_collection)]
+    more: Option<Box<Vec<u32>>>,
+}
+
+const SEEN: u32 = 0;
+const DRAFT: u32 = 1;
+
+impl Keywords {
+    pub fn new() -> Self {
+        let mut keywords = Self::default();
+        for name in [
+            "$seen",
+            "$draft",
+            "$flagged",
+            "$answered",
+            "$forwarded",
+            "$recent",
+            "$junk",
+            "$notjunk",
+        ] {
+            keywords.assign(name);
+        }
+        keywords
+    }
+
+    /// The number of a keyword that some email has, or has had.
+    pub fn number(&self, name: &str) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    fn assign(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.into());
+        self.numbers.insert(name.into(), number);
+        number
+    }
+
+    pub fn set(&mut self, names: &[String]) -> KeywordSet {
+        let mut set = KeywordSet::default();
+        let mut more = Vec::new();
+        for name in names {
+            match self.assign(name) {
+                bit @ 0..64 => set.bits |= 1 << bit,
+                number => more.push(number),
+            }
+        }
+        if !more.is_empty() {
+            more.sort_unstable();
+            more.shrink_to_fit();
+            set.more = Some(Box::new(more));
+        }
+        set
+    }
+
+    /// The names of a set, in no order.
+    pub fn names<'k>(&'k self, set: &'k KeywordSet) -> impl Iterator<Item = &'k str> {
+        let mut bits = set.bits;
+        let bits = std::iter::from_fn(move || {
+            let bit = bits.trailing_zeros();
+            bits &= bits.checked_sub(1)?;
+            Some(bit)
+        });
+        let more = set.more.iter().flat_map(|more| more.iter().copied());
+        bits.chain(more)
+            .filter_map(|number| self.names.get(number as usize).map(|name| &**name))
+    }
+}
+
+impl KeywordSet {
+    pub(super) fn contains(&self, number: u32) -> bool {
+        match number {
+            bit @ 0..64 => self.bits & 1 << bit != 0,
+            number => self
+                .more
+                .as_ref()
+                .is_some_and(|more| more.binary_search(&number).is_ok()),
+        }
+    }
+
+    /// RFC 8621 §2: neither `$seen` nor `$draft`.
+    pub fn is_unread(&self) -> bool {
+        !self.contains(SEEN) && !self.contains(DRAFT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `View::octets` counts on it.
+    #[test]
+    fn a_row_is_small() {
+        assert_eq!(size_of::<(u64, EmailRow)>(), 128);
+    }
+
+    #[test]
+    fn keywords_past_the_64th_are_kept_too() {
+        let mut keywords = Keywords::new();
+        let all: Vec<String> = (0..100).map(|n| format!("k{n:02}")).collect();
+        let set = keywords.set(&all);
+        let some = keywords.set(&all[70..72]);
+        let mut names: Vec<&str> = keywords.names(&set).collect();
+        names.sort_unstable();
+        assert_eq!(names, all);
+        assert_eq!(keywords.names(&some).collect::<Vec<_>>(), ["k70", "k71"]);
+        assert!(some.contains(keywords.number("k70").unwrap()));
+        assert!(!some.contains(keywords.number("k69").unwrap()));
+        assert!(!some.contains(keywords.number("k01").unwrap()));
+        assert_eq!(keywords.number("unheard"), None);
+    }
+}
