@@ -120,6 +120,11 @@ impl Sources {
                 "Accounts whose search index is behind",
                 gauges.search_pending as u64,
             ),
+            (
+                "store_failing",
+                "1 while the database can't be written: the disk is full or broken",
+                u64::from(gauges.store_failing),
+            ),
         ];
         for (name, help, value) in now {
             registry.register(name, help, ConstGauge::new(as_gauge(value)));

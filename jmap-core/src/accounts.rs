@@ -1,21 +1,22 @@
 //! The accounts that are in memory: each with its writer and, when somebody reads mail, its view.
 //!
 //! Holds: there is one handle an account in this process; views take at most `VIEW_OCTETS_MAX`
-//! together, the ones least recently used go first; a view that is there is current.
+//! together, the ones least recently used go first, and those that nobody uses go after
+//! `VIEW_ROUNDS_MAX`; a view that is there is current.
 //! Other half: `store::account` commits, and calls `publish`.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use jmap_types::{AccountId, DataType};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use store::{AccountWriter, Committed, Head, engine::Engine};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::{
     bus::Bus,
@@ -25,6 +26,8 @@ use crate::{
 
 /// Octets (estimated) that all views may take.
 pub const VIEW_OCTETS_MAX: usize = 64 << 20;
+/// Rounds of background work (about a minute each) that a view stays without being looked at.
+pub const VIEW_ROUNDS_MAX: u32 = 10;
 /// Handles without a view that are kept: they cost little, and making one is a read.
 const HANDLES_MAX: usize = 4096;
 
@@ -37,7 +40,11 @@ pub struct AccountHandle {
     loading: AsyncMutex<()>,
     /// Held while the items of a /set are staged, so that `ifInState` is true of all of them.
     pub set_turn: AsyncMutex<()>,
+    /// Held from the look at `$mdnsent` until it is set, so that an email is answered by one notification.
+    pub mdn_turn: AsyncMutex<()>,
     used: AtomicU64,
+    /// Rounds of background work since somebody looked at the view.
+    rounds_unused: AtomicU32,
 }
 
 /// A view that is read: don't hold it across an await.
@@ -48,6 +55,7 @@ impl AccountHandle {
     pub async fn view(&self) -> Result<ViewGuard<'_>, store::Error> {
         loop {
             if let Some(view) = self.loaded_view() {
+                self.rounds_unused.store(0, Ordering::Relaxed);
                 return Ok(view);
             }
             self.load().await?;
@@ -105,6 +113,7 @@ pub struct Accounts {
     handles: Mutex<HashMap<AccountId, Arc<AccountHandle>>>,
     bus: Arc<Bus>,
     tick: AtomicU64,
+    touched: Notify,
     this: Weak<Accounts>,
 }
 
@@ -115,6 +124,7 @@ impl Accounts {
             handles: Mutex::default(),
             bus,
             tick: AtomicU64::new(0),
+            touched: Notify::new(),
             this: this.clone(),
         })
     }
@@ -122,6 +132,7 @@ impl Accounts {
     /// The handle of an account. It needn't exist: the caller has found that out.
     pub fn handle(&self, id: AccountId) -> Arc<AccountHandle> {
         let tick = self.tick.fetch_add(1, Ordering::Relaxed);
+        self.touched.notify_one();
         let mut handles = self.handles.lock();
         let handle = handles.entry(id).or_insert_with(|| self.make(id)).clone();
         handle.used.store(tick, Ordering::Relaxed);
@@ -129,6 +140,16 @@ impl Accounts {
             forget_oldest(&mut handles, id);
         }
         handle
+    }
+
+    /// How often an account was asked for.
+    pub fn touches(&self) -> u64 {
+        self.tick.load(Ordering::Relaxed)
+    }
+
+    /// Waits until an account is asked for, or was since the last time.
+    pub async fn touched(&self) {
+        self.touched.notified().await;
     }
 
     fn make(&self, id: AccountId) -> Arc<AccountHandle> {
@@ -145,7 +166,9 @@ impl Accounts {
             view: RwLock::new(None),
             loading: AsyncMutex::new(()),
             set_turn: AsyncMutex::new(()),
+            mdn_turn: AsyncMutex::new(()),
             used: AtomicU64::new(0),
+            rounds_unused: AtomicU32::new(0),
         })
     }
 
@@ -188,15 +211,22 @@ impl Accounts {
         gauges
     }
 
-    /// Takes views out of memory until they fit; called by background work now and then.
+    /// Takes views out of memory until they fit, and those that nobody looks at any more; called by
+    /// background work once in each of its rounds.
     pub fn shrink(&self, octets_max: usize) {
         let mut handles: Vec<Arc<AccountHandle>> = self.handles.lock().values().cloned().collect();
         handles
             .sort_unstable_by_key(|handle| std::cmp::Reverse(handle.used.load(Ordering::Relaxed)));
         let mut octets = 0;
         for handle in handles {
-            octets += handle.loaded_view().map_or(0, |view| view.octets());
-            if octets > octets_max && handle.unload() {
+            let Some(of_view) = handle.loaded_view().map(|view| view.octets()) else {
+                continue;
+            };
+            octets += of_view;
+            let rounds = handle.rounds_unused.fetch_add(1, Ordering::Relaxed) + 1;
+            let goes = octets > octets_max || rounds > VIEW_ROUNDS_MAX;
+            if goes && handle.unload() {
+                octets -= of_view;
                 tracing::debug!(account = %handle.id, "a mail view was taken out of memory");
             }
         }
@@ -218,3 +248,47 @@ fn forget_oldest(handles: &mut HashMap<AccountId, Arc<AccountHandle>>, keep: Acc
 
 /// RFC 8620 §7.1: the types of which a client hears.
 pub const PUSHED: &[DataType] = DataType::ALL;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::engine::MemoryEngine;
+
+    async fn with_views(count: u64) -> (Arc<Accounts>, Vec<Arc<AccountHandle>>) {
+        let engine: Arc<dyn Engine> = MemoryEngine::new();
+        let accounts = Accounts::new(engine, Arc::new(Bus::default()));
+        let handles: Vec<_> = (1..=count)
+            .map(|id| accounts.handle(AccountId::new(id)))
+            .collect();
+        for handle in &handles {
+            handle.view().await.unwrap();
+        }
+        (accounts, handles)
+    }
+
+    #[tokio::test]
+    async fn a_view_that_nobody_looks_at_goes_after_its_rounds() {
+        let (accounts, handles) = with_views(2).await;
+        for _ in 0..VIEW_ROUNDS_MAX {
+            accounts.shrink(VIEW_OCTETS_MAX);
+        }
+        assert_eq!(accounts.gauges().views, 2);
+        handles[0].view().await.unwrap();
+        accounts.shrink(VIEW_OCTETS_MAX);
+        assert!(handles[0].loaded_view().is_some() && handles[1].loaded_view().is_none());
+        handles[1].view().await.unwrap();
+        assert_eq!(accounts.gauges().views, 2);
+    }
+
+    #[tokio::test]
+    async fn views_past_the_limit_go_the_least_recently_used_first() {
+        let (accounts, handles) = with_views(3).await;
+        accounts.handle(AccountId::new(1));
+        let octets = handles[0].view().await.unwrap().octets();
+        accounts.shrink(3 * octets);
+        assert_eq!(accounts.gauges().views, 3);
+        accounts.shrink(2 * octets);
+        let loaded: Vec<bool> = handles.iter().map(|h| h.loaded_view().is_some()).collect();
+        assert_eq!(loaded, [true, false, true]);
+    }
+}

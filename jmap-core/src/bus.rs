@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jmap_types::{AccountId, DataType, State, data_type::DataTypes};
@@ -31,6 +34,8 @@ pub trait Watcher: Send + Sync + std::fmt::Debug {
 struct Mailbox {
     types: DataTypes,
     waiting: Mutex<StateChange>,
+    /// The subscriber may see more or less than when it subscribed.
+    look_again: AtomicBool,
     wake: Notify,
 }
 
@@ -43,6 +48,7 @@ impl Bus {
         let mailbox = Arc::new(Mailbox {
             types,
             waiting: Mutex::default(),
+            look_again: AtomicBool::new(false),
             wake: Notify::new(),
         });
         let mut subscribers = self.subscribers.lock();
@@ -52,6 +58,16 @@ impl Bus {
             of_account.push(Arc::downgrade(&mailbox));
         }
         Subscription(mailbox)
+    }
+
+    /// What the callers of an account, or of a group, may see has changed.
+    pub fn look_again(&self, account: AccountId) {
+        let subscribers = self.subscribers.lock();
+        let of_account = subscribers.get(&account).into_iter().flatten();
+        for subscriber in of_account.filter_map(Weak::upgrade) {
+            subscriber.look_again.store(true, Ordering::Release);
+            subscriber.wake.notify_one();
+        }
     }
 
     pub fn watch(&self, watcher: Arc<dyn Watcher>) {
@@ -86,11 +102,13 @@ impl Bus {
 }
 
 impl Subscription {
-    /// The next change. Changes that came in between are gathered into one.
+    /// The next change. Changes that came in between are gathered into one. An empty one: the caller may see more
+    /// or less than before, and a new subscription is needed.
     pub async fn next(&mut self) -> StateChange {
         loop {
+            let look_again = self.0.look_again.swap(false, Ordering::AcqRel);
             let waiting = std::mem::take(&mut *self.0.waiting.lock());
-            if !waiting.is_empty() {
+            if look_again || !waiting.is_empty() {
                 return waiting;
             }
             self.0.wake.notified().await;

@@ -21,7 +21,7 @@ use crate::{
     directory::Directory,
     inproc::queue::Queue,
     limits::Limits,
-    mail::{email::Summaries, search::Search},
+    mail::{email::Summaries, search::Search, submission::SendingRate},
     metrics::Metrics,
     push::{Push, PushConfig},
     rng::Rng,
@@ -58,6 +58,7 @@ pub struct Inner {
     pub(crate) push: Arc<Push>,
     pub metrics: Metrics,
     pub(crate) queue: Queue,
+    pub(crate) sending: SendingRate,
 }
 
 impl std::ops::Deref for Core {
@@ -116,7 +117,7 @@ impl Core {
         bus.watch(search.clone());
         let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;
         bus.watch(push.clone());
-        let queue = Queue::new(&*parts.rng);
+        let queue = Queue::new(&*parts.rng, parts.engine.is_exclusive());
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -131,12 +132,17 @@ impl Core {
             push,
             metrics: Metrics::default(),
             queue,
+            sending: SendingRate::default(),
         })))
     }
 
     /// Does what `call` says on behalf of `who`.
     pub async fn call<C: Handle>(&self, who: &Caller, call: C) -> Result<C::Response, MethodError> {
-        let context = self.context(who, call.account_id(), C::ACCESS)?;
+        let context = self.context(who, call.account_id(), C::ACCESS);
+        let context = context.map_err(|error| match error.kind {
+            MethodErrorKind::AccountNotFound => C::NO_ACCOUNT.into(),
+            _ => error,
+        })?;
         call.handle(context).await
     }
 

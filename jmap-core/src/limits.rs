@@ -27,6 +27,11 @@ pub struct Limits {
     pub max_query_results: u64,
     /// Recipients of one message.
     pub max_recipients: u64,
+    /// Recipients that one account may send to; 0 is no limit.
+    pub max_recipients_per_hour: u64,
+    pub max_recipients_per_day: u64,
+    /// EmailSubmissions of one account that are kept, those on their way and those that are done with.
+    pub max_submissions: u64,
     /// Seconds that an EmailSubmission may be held (RFC 8621 §1.3.2 `maxDelayedSend`).
     pub max_delayed_send: u64,
     /// Seconds for which a message that was sent can be called back.
@@ -60,6 +65,9 @@ impl Default for Limits {
             max_mailboxes: 10_000,
             max_query_results: 10_000,
             max_recipients: 1000,
+            max_recipients_per_hour: 2000,
+            max_recipients_per_day: 10_000,
+            max_submissions: 10_000,
             max_delayed_send: 30 * 86_400,
             undo_seconds: 0,
             default_quota_octets: 0,

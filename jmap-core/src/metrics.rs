@@ -45,4 +45,6 @@ pub struct Gauges {
     pub view_octets: usize,
     /// Accounts whose search index is behind.
     pub search_pending: usize,
+    /// The last write to the database failed: the disk is full or broken.
+    pub store_failing: bool,
 }

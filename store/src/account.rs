@@ -5,12 +5,12 @@
 //! transaction is acknowledged and published after it is on disk, in the order of the sequence.
 //! Other half: `log` reads the rows that transactions leave.
 
-use std::{collections::HashMap, fmt, mem, sync::Arc};
+use std::{collections::HashMap, fmt, future::Future, mem, sync::Arc};
 
 use bytes::Bytes;
 use jmap_types::{AccountId, DataType};
 use minicbor::{Decode, Encode};
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, RwLock, watch};
 
 use crate::{
     Change, Error, Record,
@@ -38,6 +38,9 @@ pub struct Head {
     /// Rows of the log up to this one are gone.
     #[n(4)]
     pub log_trimmed: u64,
+    /// EmailSubmissions that are kept; `None` until the first is made after they began to be counted.
+    #[n(5)]
+    pub submissions: Option<u64>,
 }
 
 impl Record for Head {
@@ -84,7 +87,14 @@ pub struct AccountWriter<E> {
     engine: Arc<dyn Engine>,
     building: Arc<Mutex<Building<E>>>,
     flushing: Arc<Mutex<()>>,
+    /// Each transaction has a share of it; who has several to make one after the other takes it whole.
+    turn: Arc<RwLock<()>>,
     sink: Sink<E>,
+}
+
+tokio::task_local! {
+    /// The account whose turn this task has, by the address of what is built for it.
+    static HAS_TURN: usize;
 }
 
 impl<E> Clone for AccountWriter<E> {
@@ -94,6 +104,7 @@ impl<E> Clone for AccountWriter<E> {
             engine: self.engine.clone(),
             building: self.building.clone(),
             flushing: self.flushing.clone(),
+            turn: self.turn.clone(),
             sink: self.sink.clone(),
         }
     }
@@ -176,6 +187,7 @@ impl<E: Send + 'static> AccountWriter<E> {
             engine,
             building: Arc::new(Mutex::new(building)),
             flushing: Arc::new(Mutex::new(())),
+            turn: Arc::default(),
             sink,
         }
     }
@@ -183,6 +195,10 @@ impl<E: Send + 'static> AccountWriter<E> {
     /// Begins a transaction. Others on this account wait until it is staged or dropped; when it
     /// is dropped, nothing of it stays.
     pub async fn begin(&self) -> Result<Txn<E>, Error> {
+        let share = match self.has_turn() {
+            true => None,
+            false => Some(self.turn.clone().read_owned().await),
+        };
         loop {
             let mut building = self.building.clone().lock_owned().await;
             if building.group.octets > GROUP_OCTETS_MAX {
@@ -199,6 +215,7 @@ impl<E: Send + 'static> AccountWriter<E> {
             return Ok(Txn {
                 writer: self.clone(),
                 building,
+                _share: share,
                 sequence: head.sequence + 1,
                 head,
                 batch: Batch::new(),
@@ -207,6 +224,30 @@ impl<E: Send + 'static> AccountWriter<E> {
                 events: Vec::new(),
             });
         }
+    }
+
+    /// Between the transactions that `work` begins, there are none of others on this account: it sees what it has
+    /// checked until its last one is staged. They are handed in one by one all the same.
+    ///
+    /// `work` must not take another account's turn, nor leave transactions to tasks that it waits for.
+    pub async fn in_turn<T>(&self, work: impl Future<Output = T>) -> T {
+        let _turn = self.turn.write().await;
+        HAS_TURN.scope(self.address(), work).await
+    }
+
+    fn has_turn(&self) -> bool {
+        HAS_TURN
+            .try_with(|address| *address == self.address())
+            .unwrap_or(false)
+    }
+
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.building).addr()
+    }
+
+    /// The head after all that is staged.
+    pub async fn staged_head(&self) -> Result<Head, Error> {
+        Ok(self.begin().await?.head.clone())
     }
 
     async fn read_head(&self, building: &mut Building<E>) -> Result<Head, Error> {
@@ -300,6 +341,7 @@ impl<E: Send + 'static> AccountWriter<E> {
 pub struct Txn<E> {
     writer: AccountWriter<E>,
     building: OwnedMutexGuard<Building<E>>,
+    _share: Option<OwnedRwLockReadGuard<()>>,
     pub head: Head,
     sequence: u64,
     batch: Batch,

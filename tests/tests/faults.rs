@@ -214,6 +214,41 @@ fn check_all_there(server: &Server, count: usize) {
     jmap.check_counts();
 }
 
+/// What whoever watches the server sees.
+fn check_health(server: &Server, status: u16, metric: &str) {
+    let mut http = e2e::http::Http::new(server.home.http);
+    let health = http.get("/healthz", &[]);
+    assert_eq!(health.status, status, "{}", health.text());
+    let metrics = http.get("/metrics", &[]).text();
+    assert!(metrics.contains(metric), "no \"{metric}\" in\n{metrics}");
+}
+
+#[test]
+fn room_on_the_disk_is_found_without_anybody_writing() {
+    let home = Home::new();
+    let place = home.path().join("small");
+    let Some(mount) = Mount::tmpfs(&place, "size=40m") else {
+        // Where nothing can be mounted, a full disk that gets room again can't be made.
+        return;
+    };
+    let home = home.with_data(place.join("data"));
+    fs::create_dir(&home.data).expect("not made");
+    home.add_people();
+    let server = Server::start_in(home);
+    let (_, code) = fill(&server, 0, 600);
+    assert!(code.is_some(), "it is not full");
+    check_health(&server, 503, "posthorn_store_failing 1");
+    mount.remount("size=256m");
+    let mut http = e2e::http::Http::new(server.home.http);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while http.get("/healthz", &[]).status != 200 {
+        assert!(std::time::Instant::now() < end, "still not healthy");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    drop(server);
+    drop(mount);
+}
+
 #[test]
 fn on_a_full_disk_mail_is_put_off_and_nothing_is_lost() {
     const MESSAGES: usize = 600;
@@ -230,6 +265,7 @@ fn on_a_full_disk_mail_is_put_off_and_nothing_is_lost() {
     let code = code.unwrap_or_else(|| panic!("{taken} messages fit on a disk of 48 MB"));
     assert!(matches!(code, 451 | 452), "on a full disk: {code}");
     println!("the disk was full after {taken} messages: {code}");
+    check_health(&server, 503, "posthorn_store_failing 1");
     check_all_there(&server, taken);
 
     // Room again: the server goes on, without being started anew, or at least after that.
@@ -249,6 +285,7 @@ fn on_a_full_disk_mail_is_put_off_and_nothing_is_lost() {
         "mail is still refused 10 seconds after there is room\n{}",
         server.log_tail()
     );
+    check_health(&server, 200, "posthorn_store_failing 0");
     check_all_there(&server, taken + 1);
     server.kill();
     server.restart();
@@ -265,6 +302,7 @@ fn full_by_file_size() {
     let (taken, code) = fill(&server, 0, 600);
     let code = code.unwrap_or_else(|| panic!("{taken} messages fit in files of 4 MB"));
     assert!(matches!(code, 451 | 452), "files can't grow: {code}");
+    check_health(&server, 503, "posthorn_store_failing 1");
     check_all_there(&server, taken);
     server.kill();
     server.restart_limited(None);

@@ -221,7 +221,7 @@ fn mail_of_any_shape_is_taken_and_can_be_read() {
     let many_parts = format!(
         "{head}Subject: parts\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n"
     );
-    let multiparts: String = (0..20_000)
+    let multiparts: String = (0..100_000)
         .map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n"))
         .collect();
     let nested_multiparts =
@@ -558,5 +558,49 @@ fn a_full_account_is_put_off_and_takes_mail_again() {
         .send("a@example.net", "alice@example.org", &mail)
         .expect("no reply");
     assert_eq!(reply.code, 250, "{}", reply.text);
+    check_alive(&mut server);
+}
+
+#[test]
+fn a_client_of_smtp_that_never_reads_is_not_read_on() {
+    let mut server = Server::start();
+    let mut deaf = TcpStream::connect(("127.0.0.1", server.home.smtp)).expect("no connection");
+    deaf.set_write_timeout(Some(Duration::from_secs(2)))
+        .expect("no timeout");
+    // Answers that nobody takes fill the buffers; then the server reads no more commands, or has had enough.
+    let commands = "NOOP\r\n".repeat(10_000);
+    let mut written = 0;
+    while written < 256 * MIB && deaf.write_all(commands.as_bytes()).is_ok() {
+        written += commands.len();
+    }
+    assert!(written < 256 * MIB, "it reads on and on");
+    assert!(
+        server.resident_octets() < 600 * MIB as u64,
+        "memory meanwhile: {}",
+        server.resident_octets()
+    );
+    check_alive(&mut server);
+}
+
+#[test]
+fn sending_past_the_limit_of_an_account_is_refused_until_later() {
+    let home = Home::with_people().set("limits", "max-recipients-per-hour = 2");
+    let mut server = Server::start_in(home);
+    let mut jmap = server.jmap("alice");
+    let drafts = jmap.mailbox("drafts");
+    let mail = "From: alice@example.org\r\nTo: bob@example.org\r\nSubject: sent\r\n\r\nx\r\n";
+    let email = jmap.import(mail.as_bytes(), &drafts);
+    let identities = jmap.call("Identity/get", json!({"ids": null}));
+    let identity = string(&identities["list"][0]["id"]);
+    let mut send = || {
+        let create = json!({"k": {"identityId": identity, "emailId": email}});
+        jmap.call("EmailSubmission/set", json!({"create": create}))
+    };
+    for _ in 0..2 {
+        let answer = send();
+        assert!(answer["created"]["k"].is_object(), "{answer}");
+    }
+    let refused = send();
+    assert_eq!(refused["notCreated"]["k"]["type"], "rateLimit", "{refused}");
     check_alive(&mut server);
 }

@@ -18,9 +18,11 @@ use crate::{
 };
 
 /// A login, and what is needed to repeat it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Login {
     pub who: Caller,
+    /// Of the core, before `who` was read.
+    generation: u64,
     core: Core,
     credentials: Credentials,
     origin: Origin,
@@ -50,12 +52,14 @@ pub async fn login(
         ));
     };
     let origin = client.origin();
+    let generation = core.generation();
     let who = core
         .login(credentials.clone(), origin)
         .await
         .map_err(login_problem)?;
     Ok(Login {
         who,
+        generation,
         core: core.clone(),
         credentials,
         origin,
@@ -65,9 +69,10 @@ pub async fn login(
 impl Login {
     /// Whether the credentials still open the account; what the caller may see is brought up to date.
     pub async fn renew(&mut self) -> bool {
+        let generation = self.core.generation();
         match self.core.login(self.credentials.clone(), self.origin).await {
             Ok(who) => {
-                self.who = who;
+                (self.who, self.generation) = (who, generation);
                 true
             }
             Err(AuthError::Invalid | AuthError::Disabled) => false,
@@ -75,6 +80,26 @@ impl Login {
             Err(
                 AuthError::TooManyAttempts { .. } | AuthError::TooBusy | AuthError::Unavailable,
             ) => true,
+        }
+    }
+
+    /// Brings what the caller may see up to date, if anything about that may have changed. `false`: they may not be
+    /// here any more.
+    pub async fn refresh(&mut self) -> bool {
+        let generation = self.core.generation();
+        if generation == self.generation {
+            return true;
+        }
+        match self.core.current(&self.who).await {
+            Ok(Some(who)) => {
+                (self.who, self.generation) = (who, generation);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::error!(%error, "a login could not be checked again");
+                false
+            }
         }
     }
 }

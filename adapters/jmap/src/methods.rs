@@ -3,14 +3,16 @@
 //! Holds: a capability is offered only when all of its methods are in the table.
 //! Other half: `jmap_core::Handle`, which does what a method says.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use jmap_core::{Caller, Core, Handle};
 use jmap_types::{
-    Arguments, MethodError,
+    Arguments, MethodError, MethodErrorKind,
     blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
     email::{Import, Parse},
     mail::{Email, EmailSubmission, Identity, Mailbox, Quota, Thread, VacationResponse},
-    mdn::MdnParse,
+    mdn::{MdnParse, MdnSend},
     method::{Changes, Copy, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
     push::{PushSubscriptionGet, PushSubscriptionSet},
     search_snippet::SearchSnippetGet,
@@ -23,11 +25,26 @@ pub struct Method {
     pub name: &'static str,
     /// The URI that must be in `using`.
     pub capability: &'static str,
+    /// URIs that must be there beside it.
+    pub others: &'static [&'static str],
     pub run: Run,
 }
 
+/// What a call has of the request that it belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    pub using: Arc<[String]>,
+    pub created: CreatedIds,
+}
+
+impl Surroundings {
+    fn uses(&self, uri: &str) -> bool {
+        self.using.iter().any(|used| used == uri)
+    }
+}
+
 /// Reads the arguments and makes the call.
-pub type Run = fn(Core, Caller, Map, CreatedIds) -> BoxFuture<'static, Outcome>;
+pub type Run = fn(Core, Caller, Map, Surroundings) -> BoxFuture<'static, Outcome>;
 
 /// The method's own response and those that it implies, by name; the future fails where there is no response of its own.
 pub type Outcome = Result<(Map, Vec<(&'static str, Result<Map, MethodError>)>), MethodError>;
@@ -36,6 +53,7 @@ const fn entry<C: Handle>(capability: &'static str) -> Method {
     Method {
         name: C::NAME,
         capability,
+        others: &[],
         run: run::<C>,
     }
 }
@@ -44,15 +62,28 @@ fn run<C: Handle>(
     core: Core,
     who: Caller,
     arguments: Map,
-    created: CreatedIds,
+    surroundings: Surroundings,
 ) -> BoxFuture<'static, Outcome> {
     Box::pin(async move {
         let mut call = C::from_arguments(Arguments::new(arguments))?;
-        call.set_created_ids(created);
+        if call
+            .named_types()
+            .iter()
+            .any(|name| !is_used(name, &surroundings))
+        {
+            return Err(MethodErrorKind::UnknownDataType.into());
+        }
+        call.set_created_ids(surroundings.created);
         let mut response = core.call(&who, call).await?;
         let implied = response.take_implicit();
         Ok((response.into_map(), implied))
     })
+}
+
+/// RFC 9404 §4.3: whether the capability that defines a type is in `using`; types that are none are the core's matter.
+fn is_used(type_name: &str, surroundings: &Surroundings) -> bool {
+    let get = format!("{type_name}/get");
+    find(&get).is_none_or(|method| surroundings.uses(method.capability))
 }
 
 pub const CORE: &str = "urn:ietf:params:jmap:core";
@@ -97,6 +128,11 @@ pub static METHODS: &[Method] = &[
     entry::<Set<EmailSubmission>>(SUBMISSION),
     entry::<Get<VacationResponse>>(VACATION_RESPONSE),
     entry::<Set<VacationResponse>>(VACATION_RESPONSE),
+    Method {
+        // RFC 9007 §2.1: it implies an Email/set.
+        others: &[MAIL],
+        ..entry::<MdnSend>(MDN)
+    },
     entry::<MdnParse>(MDN),
     entry::<BlobUpload>(BLOB),
     entry::<BlobGet>(BLOB),
@@ -172,6 +208,13 @@ pub static CAPABILITIES: &[Capability] = &[
         methods: &["MDN/send", "MDN/parse"],
     },
 ];
+
+impl Method {
+    /// Whether all that it needs is in `using`.
+    pub fn is_in(&self, surroundings: &Surroundings) -> bool {
+        surroundings.uses(self.capability) && self.others.iter().all(|uri| surroundings.uses(uri))
+    }
+}
 
 /// The method of this name.
 pub fn find(name: &str) -> Option<&'static Method> {

@@ -148,7 +148,7 @@ async fn dispatch(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     match route {
-        Route::Health => return Ok(health(exchange)),
+        Route::Health => return Ok(health(shared, exchange)),
         Route::Metrics => return metrics(shared, client),
         _ => {}
     }
@@ -191,9 +191,13 @@ async fn get_session(
 }
 
 /// Whether the server takes requests: for load balancers.
-fn health(exchange: &Exchange) -> Response<Body> {
+fn health(shared: &Shared, exchange: &Exchange) -> Response<Body> {
     if exchange.shutdown.is_requested() {
         let detail = "The server is being stopped.";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    }
+    if !shared.core.is_writable() {
+        let detail = "The database can't be written at the moment; reading goes on.";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     }
     plain_text("ok\n")

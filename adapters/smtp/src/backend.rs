@@ -67,10 +67,13 @@ pub enum SubmitError {
     InvalidRecipients(Vec<String>),
     #[error("the message is too large")]
     TooLarge,
-    #[error("there is no room left in your account")]
-    OverQuota,
-    #[error("you have sent too much; try again later")]
-    RateLimit,
+    #[error("there are too many recipients")]
+    TooManyRecipients,
+    /// There is room again after this many minutes.
+    #[error("you have sent to too many recipients lately; try again in {minutes} minutes")]
+    SentTooMuch { minutes: u64 },
+    #[error("too many of your messages still wait to be sent")]
+    TooManyWaiting,
     #[error("the mail system has a temporary failure")]
     Temporary,
 }
@@ -105,8 +108,12 @@ impl Backend for Core {
                 submit::SubmitError::InvalidRecipients(which) => {
                     SubmitError::InvalidRecipients(which)
                 }
-                submit::SubmitError::TooManyRecipients => SubmitError::RateLimit,
+                submit::SubmitError::TooManyRecipients => SubmitError::TooManyRecipients,
                 submit::SubmitError::TooLarge => SubmitError::TooLarge,
+                submit::SubmitError::SentTooMuch { minutes } => {
+                    SubmitError::SentTooMuch { minutes }
+                }
+                submit::SubmitError::TooManyWaiting => SubmitError::TooManyWaiting,
                 submit::SubmitError::Temporary => SubmitError::Temporary,
             })
     }

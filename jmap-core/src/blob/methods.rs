@@ -317,7 +317,8 @@ fn object(id: BlobId, octets: &Bytes, range: &Selected, properties: &[BlobProper
     let has = |property| properties.contains(&property);
     let mut map = Map::with_capacity(properties.len() + 3);
     map.insert(key("id"), string(id.to_string()));
-    if has(BlobProperty::AsText) || (has(BlobProperty::Data) && text.is_some()) {
+    // Octets that are no text: data:asText is null, also where `data` gives them as base64.
+    if has(BlobProperty::AsText) || has(BlobProperty::Data) {
         map.insert(key("data:asText"), text.map_or(Value::Null, string));
     }
     if has(BlobProperty::AsBase64) || (has(BlobProperty::Data) && text.is_none()) {

@@ -178,7 +178,7 @@ async fn the_methods() {
         ),
         (
             r##""ids":["#c2"]"##,
-            r#""data:asBase64":"ZWz/","size":3,"isEncodingProblem":true}"#,
+            r#""data:asText":null,"data:asBase64":"ZWz/","size":3,"isEncodingProblem":true}"#,
         ),
         (
             r##""ids":["#c2"],"offset":0,"length":2"##,

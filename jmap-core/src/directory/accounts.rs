@@ -428,7 +428,9 @@ impl Core {
     ) -> Result<(), DirectoryError> {
         access::may_administer(who)?;
         self.change_directory(|| self.try_add_member(group, member))
-            .await
+            .await?;
+        self.bus.look_again(member);
+        Ok(())
     }
 
     async fn try_add_member(
@@ -472,7 +474,9 @@ impl Core {
             batch.delete(key);
             Ok(self.commit_directory(fence, batch).await?)
         })
-        .await
+        .await?;
+        self.bus.look_again(member);
+        Ok(())
     }
 
     /// The members of a group, by id.

@@ -198,6 +198,19 @@ impl Core {
         self.directory.generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// These accounts, or members of these groups, see more or less of others than before.
+    pub(crate) fn sharing_changed(&self, concerned: &[AccountId]) {
+        self.directory_changed();
+        concerned
+            .iter()
+            .for_each(|account| self.bus.look_again(*account));
+    }
+
+    /// Counted up with whatever changes what callers may see.
+    pub fn generation(&self) -> u64 {
+        self.directory.generation()
+    }
+
     /// Does a change again while concurrent ones win. `change` reads what it needs after its [`Fence`].
     async fn change_directory<T, F>(&self, change: impl Fn() -> F) -> Result<T, DirectoryError>
     where

@@ -208,6 +208,25 @@ impl Core {
         }))
     }
 
+    /// A caller as of now: what they may see may have changed since they logged in. `None`: the account or the
+    /// credential is gone, or the account may not log in any more.
+    pub async fn current(&self, who: &Caller) -> Result<Option<Caller>, store::Error> {
+        let generation = self.directory.generation();
+        let Some(record) = self.account_record(who.account).await? else {
+            return Ok(None);
+        };
+        let credentials = self.credential_records(who.account).await?;
+        let is_there = credentials
+            .iter()
+            .any(|(number, _)| *number == who.credential);
+        if record.disabled || !is_there {
+            return Ok(None);
+        }
+        self.caller(who.account, &record, who.credential, generation)
+            .await
+            .map(Some)
+    }
+
     /// The caller that an account's credential makes.
     pub(crate) async fn caller(
         &self,

@@ -67,17 +67,26 @@ pub struct Queue {
     wake: Notify,
     /// Tells the leases of this process from those of others.
     owner: u64,
+    /// No other process has the database: a lease of another owner is that of one that is no more.
+    is_alone: bool,
     working: Mutex<HashSet<(AccountId, u64)>>,
 }
 
 impl Queue {
-    pub(crate) fn new(rng: &dyn Rng) -> Self {
+    pub(crate) fn new(rng: &dyn Rng, is_alone: bool) -> Self {
         // 0 would be taken for no owner.
         Self {
             wake: Notify::new(),
             owner: rng.next_u64() | 1,
+            is_alone,
             working: Mutex::default(),
         }
+    }
+
+    /// Whether another node works on it. With a database of its own there is none: what a process that has crashed
+    /// was working on is taken up at once. On a shared one, only time tells whether the other node still lives.
+    fn is_anothers(&self, lease: &Lease, now: u64) -> bool {
+        !self.is_alone && lease.owner != self.owner && lease.expires > now
     }
 
     /// Something is due.
@@ -220,7 +229,7 @@ impl Core {
                 let (due, account, submission) = keys::decode_queue_due(key)
                     .ok_or_else(|| store::Error::bad_key("queue", key))?;
                 match Lease::decode(key, value)? {
-                    Some(lease) if lease.owner != self.queue.owner && lease.expires > now => {
+                    Some(lease) if self.queue.is_anothers(&lease, now) => {
                         next = Some(next.unwrap_or(u64::MAX).min(lease.expires));
                     }
                     _ => items.push(Item {
@@ -318,9 +327,7 @@ impl Core {
             {
                 return Ok(Some(Assertion::Equals(key, value)));
             }
-            Some(lease) if lease.owner != self.queue.owner && lease.expires > now => {
-                return Ok(None);
-            }
+            Some(lease) if self.queue.is_anothers(&lease, now) => return Ok(None),
             _ => {}
         }
         let mine = numbers(&[self.queue.owner, now.saturating_add(LEASE_MS)]);

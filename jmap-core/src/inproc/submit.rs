@@ -19,6 +19,7 @@ use crate::{
             stage,
         },
     },
+    object::Rejected,
 };
 
 /// Why a message can't be sent.
@@ -39,6 +40,12 @@ pub enum SubmitError {
     /// 552 5.3.4
     #[error("the message is too large")]
     TooLarge,
+    /// 450 4.7.1: there is room again after this many minutes.
+    #[error("you have sent to too many recipients lately; try again in {minutes} minutes")]
+    SentTooMuch { minutes: u64 },
+    /// 452 4.2.2: as many as may be kept are still on their way.
+    #[error("too many of your messages still wait to be sent")]
+    TooManyWaiting,
     /// 451 4.3.0
     #[error("the mail system has a temporary failure")]
     Temporary,
@@ -76,18 +83,36 @@ impl Core {
         };
         envelope::check_recipients(&envelope.recipients, &self.limits)
             .map_err(|error| recipients_error(error, &envelope))?;
+        let recipients = envelope.recipients.len() as u64;
+        let now = self.clock.monotonic();
+        self.sending
+            .take(who.account, recipients, &self.limits, now)
+            .map_err(|error| SubmitError::SentTooMuch {
+                minutes: error.minutes(),
+            })?;
         let account = self.accounts.handle(account);
+        let kept = self.keep(&account, &summary, &envelope, &octets).await;
+        match &kept {
+            Ok(()) => self.queue.wake(),
+            Err(_) => self.sending.give_back(who.account, recipients),
+        }
+        kept
+    }
+
+    async fn keep(
+        &self,
+        account: &AccountHandle,
+        summary: &Summary,
+        envelope: &Envelope,
+        octets: &Bytes,
+    ) -> Result<(), SubmitError> {
         for _ in 0..TRIES {
-            match self
-                .try_submit(&account, &summary, &envelope, &octets)
-                .await
-            {
-                Err(store::Error::Conflict) => {}
-                Err(error) => return Err(temporary(error)),
-                Ok(()) => {
-                    self.queue.wake();
-                    return Ok(());
-                }
+            match self.try_submit(account, summary, envelope, octets).await {
+                Ok(()) => return Ok(()),
+                Err(Rejected::Store(store::Error::Conflict)) => {}
+                Err(Rejected::Store(error)) => return Err(temporary(error)),
+                // The only thing that is refused there.
+                Err(Rejected::Set(_)) => return Err(SubmitError::TooManyWaiting),
             }
         }
         Err(SubmitError::Temporary)
@@ -99,7 +124,7 @@ impl Core {
         summary: &Summary,
         envelope: &Envelope,
         octets: &Bytes,
-    ) -> Result<(), store::Error> {
+    ) -> Result<(), Rejected> {
         identity::ensure(self, account).await?;
         let identities = identity::all(self, account.id).await?;
         let from = address::flatten(summary.from.as_deref().unwrap_or_default());
@@ -116,8 +141,10 @@ impl Core {
         // RFC 8621 §7.5: the email may be one that is no more; this one was never filed.
         let email = txn.new_id();
         (record.identity, record.email, record.thread) = (identity, email, email);
-        stage::insert(&mut txn, &record, octets, self.first_lease(&record)).await?;
-        txn.commit().await.map(|_| ())
+        let (lease, max) = (self.first_lease(&record), self.limits.max_submissions);
+        stage::insert(&mut txn, &record, octets, lease, max).await?;
+        txn.commit().await?;
+        Ok(())
     }
 
     /// The account in whose name the message is sent: the first that has all its From addresses.

@@ -12,7 +12,10 @@ use crate::{
     Context,
     access::Standing,
     error::method_error,
-    mail::{access::is_email_visible, view::View},
+    mail::{
+        access::{check_guest_state, is_email_visible},
+        view::View,
+    },
     object::{ChangesObject, GetObject, Properties},
 };
 
@@ -66,6 +69,11 @@ fn visible_emails(view: &View, context: &Context, standing: Standing, thread: u6
 }
 
 impl ChangesObject for Thread {
+    async fn widen(context: &Context, since: u64, delta: Delta) -> Result<Delta, MethodError> {
+        check_guest_state(context, since, delta.upto).await?;
+        Ok(delta)
+    }
+
     async fn restrict(context: &Context, mut delta: Delta) -> Result<Delta, MethodError> {
         let standing = context.standing()?;
         if standing == Standing::Guest {

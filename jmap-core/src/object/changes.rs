@@ -1,11 +1,12 @@
 //! /changes (RFC 8620 §5.2).
-//! Holds: applying the reply to the old ids gives the new ids.
+//! Holds: applying the replies of successive calls to the old state gives the new state, however few changes one of
+//! them takes.
 //! Other half: `store::log` reads the rows.
 
 use std::future::{self, Future};
 
 use jmap_types::{
-    MethodError, MethodErrorKind, State,
+    ChangesState, MethodError, MethodErrorKind, State,
     method::{Changes, ChangesResponse},
 };
 use store::log::{self, Delta};
@@ -23,7 +24,8 @@ pub trait ChangesObject: GetObject {
         future::ready(Ok(delta))
     }
 
-    /// Adds to `delta` what the log doesn't say: objects whose properties follow from other objects.
+    /// Adds to `delta` what the log doesn't say: objects whose properties follow from other objects. It may end
+    /// earlier (`upto`) than it did.
     fn widen(
         _context: &Context,
         _since: u64,
@@ -39,62 +41,63 @@ pub trait ChangesObject: GetObject {
 /// Changes in one answer when the client names no number.
 const CHANGES_MAX: usize = 10_000;
 
-fn objects(delta: &Delta) -> usize {
-    delta.created.len() + delta.updated.len() + delta.destroyed.len()
-}
-
-/// What happened to the objects since `state`, or `cannotCalculateChanges`.
+/// What happened to the objects since a state, and the state that this leads to.
+///
+/// A transaction is told in parts when it has more changes than `max`, in the order of the objects' numbers: another
+/// transaction in the meantime adds to what follows, and takes nothing away from what was told.
 pub async fn delta_since<O: ChangesObject>(
     context: &Context,
-    state: &str,
+    since: ChangesState,
     max: usize,
-) -> Result<(Delta, State), MethodError> {
-    let since: State = state
-        .parse()
-        .map_err(|()| MethodErrorKind::CannotCalculateChanges)?;
+) -> Result<(Delta, ChangesState), MethodError> {
     let account = context.account()?;
     O::prepare(context).await?;
     let head = account.head().await.map_err(method_error)?;
-    if since.0 > head.sequence || since.0 < head.log_trimmed {
+    let (from, until, told) = match since {
+        ChangesState::Whole(State(from)) => (from, head.sequence, None),
+        ChangesState::Within { since, upto, told } => (since, upto, Some(told)),
+    };
+    if from > until || until > head.sequence || from < head.log_trimmed {
         return Err(MethodErrorKind::CannotCalculateChanges.into());
     }
+    let rows_max = told.map_or(max, |_| usize::MAX);
     let engine = &context.core.engine;
-    let mut rows_max = max;
-    let delta = loop {
-        let delta = log::changes(
-            engine,
-            account.id,
-            O::STATE,
-            since.0,
-            head.sequence,
-            rows_max,
-        )
+    let delta = log::changes(engine, account.id, O::STATE, from, until, rows_max)
         .await
         .map_err(method_error)?;
-        let of_log = objects(&delta);
-        let mut delta = O::widen(context, since.0, delta).await?;
-        if objects(&delta) <= max {
-            break delta;
-        }
-        if rows_max <= 1 || of_log > rows_max {
-            // One transaction, with more that follows from it than the client takes at once: what the log says is told.
-            let surplus = objects(&delta).saturating_sub(max.max(of_log));
-            delta
-                .updated
-                .truncate(delta.updated.len().saturating_sub(surplus));
-            break delta;
-        }
-        rows_max /= 2;
-    };
-    let delta = O::restrict(context, delta).await?;
+    let delta = O::widen(context, from, delta).await?;
+    let mut delta = O::restrict(context, delta).await?;
+    if let Some(told) = told {
+        retain(&mut delta, |id| id > told);
+    }
+    let upto = delta.upto;
+    if let Some(told) = last_of_first(&delta, max) {
+        retain(&mut delta, |id| id <= told);
+        delta.has_more = true;
+        let since = from;
+        return Ok((delta, ChangesState::Within { since, upto, told }));
+    }
     // Between the last change of this type and the head nothing happened to it: one name for
     // one state. (A client that is told `s9` must not hear `s12` from /get.)
-    let now = if delta.has_more {
-        delta.upto
-    } else {
-        head.state(O::STATE)
-    };
-    Ok((delta, State(now.max(since.0.min(head.state(O::STATE))))))
+    let newest = head.state(O::STATE);
+    delta.has_more = upto < newest;
+    let now = if delta.has_more { upto } else { newest };
+    Ok((delta, ChangesState::Whole(State(now))))
+}
+
+fn retain(delta: &mut Delta, keep: impl Fn(u64) -> bool) {
+    for ids in [&mut delta.created, &mut delta.updated, &mut delta.destroyed] {
+        ids.retain(|&id| keep(id));
+    }
+}
+
+/// The last of the first `max` objects; `None` when there are no more than those.
+fn last_of_first(delta: &Delta, max: usize) -> Option<u64> {
+    let lists = [&delta.created, &delta.updated, &delta.destroyed];
+    let mut ids: Vec<u64> = lists.into_iter().flatten().copied().collect();
+    ids.sort_unstable();
+    let is_more = ids.len() > max;
+    is_more.then(|| ids.get(max.saturating_sub(1)).copied())?
 }
 
 impl<O: ChangesObject> Handle for Changes<O> {
@@ -102,12 +105,12 @@ impl<O: ChangesObject> Handle for Changes<O> {
         let asked = self.max_changes.map_or(CHANGES_MAX, |max| {
             usize::try_from(max).unwrap_or(CHANGES_MAX)
         });
-        let max = asked.min(CHANGES_MAX);
-        let (delta, new_state) = delta_since::<O>(&context, &self.since_state, max).await?;
-        if objects(&delta) > max {
-            // RFC 8620 §5.2: one transaction has more changes than the client takes.
-            return Err(MethodErrorKind::CannotCalculateChanges.into());
-        }
+        let max = asked.clamp(1, CHANGES_MAX);
+        let since = self
+            .since_state
+            .parse()
+            .map_err(|()| MethodErrorKind::CannotCalculateChanges)?;
+        let (delta, new_state) = delta_since::<O>(&context, since, max).await?;
         let wire = |ids: &[u64]| ids.iter().map(|&id| O::wire_id(id)).collect();
         let mut response = ChangesResponse {
             account_id: Some(self.account_id),

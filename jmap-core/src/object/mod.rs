@@ -6,6 +6,8 @@ mod creation;
 mod get;
 mod query;
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub use changes::{ChangesObject, delta_since};
 pub use creation::resolve_creation_ids;
@@ -13,3 +15,4 @@ pub use get::{GetObject, Properties, properties_of};
 pub use query::{QueryObject, Results, Search, Window, window};
 pub(crate) use set::durable;
 pub use set::{Rejected, SetObject, Staged, check_state};
+pub(crate) use set::{stage_in_state, tries};

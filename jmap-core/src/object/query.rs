@@ -4,7 +4,7 @@
 use std::{collections::HashSet, future::Future};
 
 use jmap_types::{
-    MethodError, MethodErrorKind, State, WireId,
+    ChangesState, MethodError, MethodErrorKind, State, WireId,
     method::{Comparator, Filter, Query, QueryChanges, QueryChangesResponse, QueryResponse},
 };
 
@@ -151,8 +151,12 @@ impl<O: QueryObject> Handle for QueryChanges<O> {
         if !O::can_calculate_changes(&search()) {
             return Err(MethodErrorKind::CannotCalculateChanges.into());
         }
-        let (delta, new_state) =
-            delta_since::<O>(&context, &self.since_query_state, QUERY_CHANGES_MAX).await?;
+        let since: State = self
+            .since_query_state
+            .parse()
+            .map_err(|()| MethodErrorKind::CannotCalculateChanges)?;
+        let since = ChangesState::Whole(since);
+        let (delta, new_state) = delta_since::<O>(&context, since, QUERY_CHANGES_MAX).await?;
         if delta.has_more {
             return Err(MethodErrorKind::CannotCalculateChanges.into());
         }

@@ -5,10 +5,12 @@
 //! Other half: the binary runs [`Core::run_work`] as long as it serves.
 
 pub mod check;
+pub mod rest;
 
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use store::{engine::Batch, keys};
 
 use crate::{Core, mail::search, metrics::Gauges};
 
@@ -17,6 +19,8 @@ const EVERY: Duration = Duration::from_secs(60);
 const JITTER_MS: u64 = 20_000;
 /// Rounds of one kind of work in a row, before the others have their turn.
 const ROUNDS_MAX: usize = 50;
+/// How often a store that can't be written is tried.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Does the background work until the future is dropped. `view_octets_max`: memory for views of mail.
@@ -25,10 +29,35 @@ impl Core {
         let core = self.clone();
         let queue: BoxFuture<'static, ()> = Box::pin(async move { core.run_queue().await });
         let pushing: BoxFuture<'static, ()> = Box::pin(crate::push::run(self.clone()));
+        let core = self.clone();
+        let probing: BoxFuture<'static, ()> = Box::pin(async move { core.run_probe().await });
+        let resting: BoxFuture<'static, ()> = Box::pin(rest::run(self.clone()));
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
-            futures_util::future::join4(searching, queue, pushing, rounds).await;
+            let upkeep = futures_util::future::join3(probing, resting, rounds);
+            futures_util::future::join4(searching, queue, pushing, upkeep).await;
         })
+    }
+
+    /// Finds out that the store can be written again, also where a failing health check keeps everybody away who
+    /// would write.
+    async fn run_probe(&self) {
+        loop {
+            tokio::time::sleep(PROBE_EVERY).await;
+            self.probe_store().await;
+        }
+    }
+
+    /// Writes something that leaves nothing behind, if the last write failed.
+    pub async fn probe_store(&self) {
+        if self.is_writable() {
+            return;
+        }
+        let mut batch = Batch::new();
+        batch.delete(keys::meta("probe"));
+        if let Err(error) = self.engine.commit(batch).await {
+            tracing::debug!(%error, "the store still can't be written");
+        }
     }
 
     async fn run_rounds(self, view_octets_max: usize) {
@@ -83,8 +112,14 @@ impl Core {
     pub fn gauges(&self) -> Gauges {
         Gauges {
             search_pending: self.search_pending(),
+            store_failing: !self.is_writable(),
             ..self.accounts.gauges()
         }
+    }
+
+    /// Whether the last write to the database worked: `false` while the disk is full or broken. Reading goes on.
+    pub fn is_writable(&self) -> bool {
+        self.engine.is_writable()
     }
 
     /// Octets that the database takes on disk; 0 where that isn't known.

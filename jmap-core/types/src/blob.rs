@@ -271,6 +271,10 @@ impl MethodCall for BlobLookup {
     fn set_created_ids(&mut self, created: CreatedIds) {
         self.created_ids = created;
     }
+
+    fn named_types(&self) -> &[String] {
+        &self.type_names
+    }
 }
 
 /// `null` in place of an empty object (RFC 8620 §6.3).

@@ -170,12 +170,59 @@ impl FromStr for State {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let digits = text.strip_prefix('s').ok_or(())?;
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        if !plain || (digits.len() > 1 && digits.starts_with('0')) {
-            return Err(());
-        }
-        digits.parse().map(State).map_err(|_| ())
+        plain_number(digits).map(State).ok_or(())
     }
+}
+
+/// What /changes calls a state: one of the account, or one within a transaction that changed more objects than the
+/// client takes at once (RFC 8620 §5.2: an "intermediate state").
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ChangesState {
+    Whole(State),
+    /// The client has all up to `since`, and of what followed up to `upto` the objects up to number `told`.
+    Within {
+        since: u64,
+        upto: u64,
+        told: u64,
+    },
+}
+
+impl Default for ChangesState {
+    fn default() -> Self {
+        Self::Whole(State::default())
+    }
+}
+
+impl fmt::Display for ChangesState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(state) => state.fmt(f),
+            Self::Within { since, upto, told } => write!(f, "s{since}-{upto}-{told}"),
+        }
+    }
+}
+
+impl FromStr for ChangesState {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let Some((since, within)) = text.split_once('-') else {
+            return text.parse().map(Self::Whole);
+        };
+        let (upto, told) = within.split_once('-').ok_or(())?;
+        Ok(Self::Within {
+            since: since.parse::<State>()?.0,
+            upto: plain_number(upto).ok_or(())?,
+            told: plain_number(told).ok_or(())?,
+        })
+    }
+}
+
+/// Digits alone, without zeros in front: what has one name only.
+fn plain_number(digits: &str) -> Option<u64> {
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let padded = digits.len() > 1 && digits.starts_with('0');
+    (plain && !padded).then(|| digits.parse().ok()).flatten()
 }
 
 /// Names bytes: a whole blob by its BLAKE3 hash, or a decoded section of one (a body part).
@@ -326,6 +373,25 @@ mod tests {
         assert_eq!("s17".parse(), Ok(State(17)));
         for wrong in ["", "s", "17", "s017", "s+1", "s-1"] {
             assert_eq!(wrong.parse::<State>(), Err(()), "{wrong}");
+        }
+        let within = ChangesState::Within {
+            since: 3,
+            upto: 17,
+            told: 250,
+        };
+        for state in [ChangesState::Whole(State(17)), within] {
+            assert_eq!(state.to_string().parse(), Ok(state));
+        }
+        for wrong in [
+            "s3-",
+            "s3-17",
+            "s3-17-",
+            "s3-17-1-1",
+            "3-17-1",
+            "s3-017-1",
+            "s3--1",
+        ] {
+            assert_eq!(wrong.parse::<ChangesState>(), Err(()), "{wrong}");
         }
         let section = Section {
             start: 7,

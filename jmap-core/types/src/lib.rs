@@ -24,7 +24,9 @@ pub use arguments::{Arguments, FromValue};
 pub use data_type::DataType;
 pub use date::UtcDate;
 pub use error::{MethodError, MethodErrorKind, SetError, SetErrorKind};
-pub use id::{AccountId, BlobId, Id, ObjectKind, Section, State, TransferEncoding, WireId};
+pub use id::{
+    AccountId, BlobId, ChangesState, Id, ObjectKind, Section, State, TransferEncoding, WireId,
+};
 pub use method::{Access, MethodCall, Object};
 pub use property::Property;
 pub use value::{Key, Map, Value};

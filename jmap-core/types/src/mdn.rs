@@ -1,11 +1,17 @@
 //! MDN/send and MDN/parse (RFC 9007 §2.1, §2.2).
 
 use crate::{
-    AccountId, Arguments, MethodError, Property, SetError, Value, WireId,
+    AccountId, Arguments, MethodError, MethodErrorKind, Property, SetError, Value, WireId,
     email::{by_name, ids_or_null},
     method::{Access, MethodCall, MethodResponse},
     value::{Map, MapExt},
 };
+
+/// RFC 9007 §2.1, §2.2: an account that can't be found makes the arguments invalid.
+fn account_id(arguments: &mut Arguments) -> Result<AccountId, MethodError> {
+    let id = arguments.account_id();
+    id.map_err(|_| MethodError::invalid_arguments("There is no such account."))
+}
 
 /// MDN/parse (RFC 9007 §2.2).
 #[derive(Debug)]
@@ -25,6 +31,7 @@ pub struct MdnParseResponse {
 impl MethodCall for MdnParse {
     const NAME: &'static str = "MDN/parse";
     const ACCESS: Access = Access::Read;
+    const NO_ACCOUNT: MethodErrorKind = MethodErrorKind::InvalidArguments;
     type Response = MdnParseResponse;
 
     fn account_id(&self) -> Option<AccountId> {
@@ -33,7 +40,7 @@ impl MethodCall for MdnParse {
 
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let call = Self {
-            account_id: arguments.account_id()?,
+            account_id: account_id(&mut arguments)?,
             blob_ids: arguments.required(Property::BlobIds)?,
         };
         arguments.finish()?;
@@ -75,6 +82,7 @@ pub struct MdnSendResponse {
 impl MethodCall for MdnSend {
     const NAME: &'static str = "MDN/send";
     const ACCESS: Access = Access::Write;
+    const NO_ACCOUNT: MethodErrorKind = MethodErrorKind::InvalidArguments;
     type Response = MdnSendResponse;
 
     fn account_id(&self) -> Option<AccountId> {
@@ -83,7 +91,7 @@ impl MethodCall for MdnSend {
 
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let call = Self {
-            account_id: arguments.account_id()?,
+            account_id: account_id(&mut arguments)?,
             identity_id: arguments.required(Property::IdentityId)?,
             send: arguments.required(Property::Send)?,
             on_success_update_email: arguments.or_default(Property::OnSuccessUpdateEmail)?,

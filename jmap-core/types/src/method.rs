@@ -11,8 +11,8 @@ use std::{
 };
 
 use crate::{
-    AccountId, Arguments, DataType, FromValue, MethodError, MethodErrorKind, Property, SetError,
-    State, WireId,
+    AccountId, Arguments, ChangesState, DataType, FromValue, MethodError, MethodErrorKind,
+    Property, SetError, State, WireId,
     value::{Map, MapExt, Value, key, string},
 };
 
@@ -31,12 +31,18 @@ pub enum Access {
 pub trait MethodCall: Sized + Send + 'static {
     const NAME: &'static str;
     const ACCESS: Access;
+    /// What a caller hears whose account it isn't (RFC 8620 §3.6.2).
+    const NO_ACCOUNT: MethodErrorKind = MethodErrorKind::AccountNotFound;
     type Response: MethodResponse;
 
     fn account_id(&self) -> Option<AccountId>;
     fn from_arguments(arguments: Arguments) -> Result<Self, MethodError>;
     /// Lets the call see and add creation ids of the request it belongs to (RFC 8620 §3.3, §5.3).
     fn set_created_ids(&mut self, _created: CreatedIds) {}
+    /// Names of data types in the arguments whose capabilities have to be in `using` (RFC 9404 §4.3).
+    fn named_types(&self) -> &[String] {
+        &[]
+    }
 }
 
 pub trait MethodResponse: Send + 'static {
@@ -188,7 +194,7 @@ pub struct Changes<O: Object> {
 pub struct ChangesResponse {
     pub account_id: Option<AccountId>,
     pub old_state: String,
-    pub new_state: State,
+    pub new_state: ChangesState,
     pub has_more_changes: bool,
     pub created: Vec<WireId>,
     pub updated: Vec<WireId>,

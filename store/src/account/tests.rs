@@ -134,9 +134,48 @@ fn heads_have_golden_bytes() {
         last_id: 3,
         used_octets: 4,
         log_trimmed: 5,
+        submissions: None,
     };
-    let bytes = head.to_bytes();
-    assert_eq!(crate::record::hex(&bytes), "8502820001030405");
-    assert_eq!(Head::from_bytes(b"", &bytes).unwrap(), head);
+    let counted = Head {
+        submissions: Some(6),
+        ..head.clone()
+    };
+    for (head, golden) in [(head, "8502820001030405"), (counted, "860282000103040506")] {
+        let bytes = head.to_bytes();
+        assert_eq!(crate::record::hex(&bytes), golden);
+        assert_eq!(Head::from_bytes(b"", &bytes).unwrap(), head);
+    }
     assert!(Head::from_bytes(b"", b"\xff").is_err());
+}
+
+#[tokio::test]
+async fn nothing_comes_between_the_transactions_of_a_turn() {
+    let (writer, published) = writer(MemoryEngine::new());
+    let other = writer.clone();
+    let (entered, mut has_entered) = tokio::sync::mpsc::channel(1);
+    let others = tokio::spawn(async move {
+        has_entered.recv().await;
+        count(&other).await.durable().await.unwrap();
+    });
+    let sequences = writer
+        .in_turn(async {
+            entered.send(()).await.unwrap();
+            let mut sequences = Vec::new();
+            for _ in 0..5 {
+                assert_eq!(
+                    writer.staged_head().await.unwrap().sequence,
+                    sequences.last().copied().unwrap_or(0)
+                );
+                let ticket = count(&writer).await;
+                sequences.push(ticket.sequence);
+                // What is staged goes to disk meanwhile.
+                ticket.durable().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            sequences
+        })
+        .await;
+    assert_eq!(sequences, [1, 2, 3, 4, 5]);
+    others.await.unwrap();
+    assert_eq!(published.lock().last(), Some(&(6, vec![6])));
 }

@@ -264,6 +264,11 @@ impl Engine for FaultyEngine {
         answered.await.unwrap_or_else(|_| Err(crashed().into()))
     }
 
+    /// The one before a restart fails from then on.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
     async fn disk_octets(&self) -> Result<u64, EngineError> {
         self.read("disk_octets")?;
         self.memory.disk_octets().await

@@ -55,6 +55,17 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// Bytes that the database takes on disk, or 0 where that isn't known.
     async fn disk_octets(&self) -> Result<u64, EngineError>;
 
+    /// While this engine is open, no other process can have the database. What is said to be somebody else's work is
+    /// then that of a process that is no more.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    /// Whether the last write worked: `false` while the disk is full or broken.
+    fn is_writable(&self) -> bool {
+        true
+    }
+
     /// Asks the engine to give up memory that it doesn't need (caches, write buffers).
     async fn trim_memory(&self) {}
 }

@@ -14,7 +14,7 @@ use crate::{
         problem::RequestError,
         response::{Response, weight_of_map},
     },
-    methods::{self, Outcome},
+    methods::{self, Outcome, Surroundings},
     parse::request::{Invocation, Request},
     reference::Answers,
 };
@@ -52,8 +52,10 @@ pub async fn process(core: Core, who: Caller, request: Request, session_state: S
     let mut run = Run {
         core,
         who,
-        using: request.using,
-        created,
+        surroundings: Surroundings {
+            using: request.using.into(),
+            created,
+        },
         answers: Answers::default(),
         octets: 0,
     };
@@ -62,7 +64,9 @@ pub async fn process(core: Core, who: Caller, request: Request, session_state: S
     }
     Response {
         answers: run.answers,
-        created_ids: request.created_ids.map(|_| run.created.to_map()),
+        created_ids: request
+            .created_ids
+            .map(|_| run.surroundings.created.to_map()),
         session_state,
     }
 }
@@ -70,8 +74,7 @@ pub async fn process(core: Core, who: Caller, request: Request, session_state: S
 struct Run {
     core: Core,
     who: Caller,
-    using: Vec<String>,
-    created: CreatedIds,
+    surroundings: Surroundings,
     answers: Answers,
     octets: usize,
 }
@@ -105,7 +108,7 @@ impl Run {
         arguments: Map,
     ) -> Result<(&'static str, OutcomeParts), MethodError> {
         let method = methods::find(name)
-            .filter(|method| self.using.iter().any(|uri| uri == method.capability))
+            .filter(|method| method.is_in(&self.surroundings))
             .ok_or(MethodErrorKind::UnknownMethod)?;
         let arguments = self.answers.resolve(arguments)?;
         if self.octets > RESPONSES_OCTETS_MAX {
@@ -118,7 +121,7 @@ impl Run {
             self.core.clone(),
             self.who.clone(),
             arguments,
-            self.created.clone(),
+            self.surroundings.clone(),
         );
         Ok((method.name, caught(method.name, call).await?))
     }

@@ -9,12 +9,17 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use jmap_core::bus::{StateChange, Subscription};
+use jmap_core::bus::StateChange;
 use jmap_types::{DataType, data_type::DataTypes};
 use net::Shutdown;
 use tokio::time::{Instant, sleep_until};
 
-use super::{RENEW_EVERY, seen::Seen, state_change};
+use super::{
+    RENEW_EVERY,
+    follow::{Following, Over},
+    seen::Seen,
+    state_change,
+};
 use crate::{
     auth::Login,
     connection::{Exchange, Shared},
@@ -88,11 +93,8 @@ pub async fn get(
         )
         .retry_after(BUSY_WAIT)
     })?;
-    let core = &shared.core;
-    // The subscription first: what changes after it is not missed.
-    let subscription = core.subscribe(&login.who, wanted.types);
-    let current = core.states(&login.who, wanted.types).await;
-    let current = current.map_err(states_problem)?;
+    let following = Following::begin(&shared.core, &login, wanted.types).await;
+    let (following, current) = following.map_err(states_problem)?;
     let last = headers::text(
         request.headers(),
         &header::HeaderName::from_static("last-event-id"),
@@ -101,13 +103,10 @@ pub async fn get(
         None | Some("") => None,
         Some(last) => Some(Seen::parse(last).unwrap_or_default().missed(&current)),
     };
-    let mut seen = Seen::default();
-    seen.advance(&current);
     let events = Events {
-        subscription,
+        following,
         login,
         shutdown: exchange.shutdown.clone(),
-        seen,
         ping_seconds: wanted.ping_seconds,
         close_after_state: wanted.close_after_state,
         pinged: Instant::now(),
@@ -134,10 +133,9 @@ pub async fn get(
 }
 
 struct Events {
-    subscription: Subscription,
+    following: Following,
     login: Login,
     shutdown: Shutdown,
-    seen: Seen,
     ping_seconds: Option<u64>,
     close_after_state: bool,
     /// When the last event was sent.
@@ -157,7 +155,9 @@ impl Events {
             Some(Some(missed)) => return Some(self.state(&missed)),
             // An id without data, which is no event by the standard: the client knows it, and shows it when it comes
             // back. Parsers that take it for one all the same know what to do with a ping.
-            Some(None) => return Some(format!("event: ping\nid: {}\n\n", self.seen).into()),
+            Some(None) => {
+                return Some(format!("event: ping\nid: {}\n\n", self.following.seen).into());
+            }
             None => {}
         }
         loop {
@@ -166,9 +166,13 @@ impl Events {
             tokio::select! {
                 biased;
                 () = self.shutdown.requested() => return None,
-                change = self.subscription.next() => {
-                    self.seen.advance(&change);
-                    return Some(self.state(&change));
+                change = self.following.next() => {
+                    let told = self.following.visible(change, &mut self.login);
+                    match Box::pin(told).await {
+                        Ok(change) if change.is_empty() => {}
+                        Ok(change) => return Some(self.state(&change)),
+                        Err(Over) => return None,
+                    }
                 }
                 () = sleep_until(self.pinged + ping) => return Some(self.ping()),
                 () = sleep_until(self.renewed + RENEW_EVERY) => {
@@ -185,7 +189,11 @@ impl Events {
         self.pinged = Instant::now();
         self.over = self.close_after_state;
         let data = serde_json::Value::Object(state_change(change));
-        format!("event: state\nid: {}\ndata: {data}\n\n", self.seen).into()
+        format!(
+            "event: state\nid: {}\ndata: {data}\n\n",
+            self.following.seen
+        )
+        .into()
     }
 
     fn ping(&mut self) -> Bytes {

@@ -3,6 +3,7 @@
 //! Other half: `jmap_core::bus`, which gathers what a slow client has not taken yet.
 
 pub mod event_source;
+mod follow;
 pub mod seen;
 pub mod websocket;
 

@@ -13,7 +13,7 @@ use futures_util::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnorder
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use jmap_core::bus::{StateChange, Subscription};
+use jmap_core::bus::StateChange;
 use jmap_types::{DataType, FromValue, Property, Value, data_type::DataTypes, value::MapExt};
 use net::Shutdown;
 use serde_json::json;
@@ -26,7 +26,12 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{RENEW_EVERY, seen::Seen, state_change};
+use super::{
+    RENEW_EVERY,
+    follow::{Following, Over},
+    seen::Seen,
+    state_change,
+};
 use crate::{
     api,
     auth::Login,
@@ -169,12 +174,8 @@ struct Connection {
     slot: Slot,
 }
 
-/// What the client wants to hear of.
-struct Push {
-    subscription: Subscription,
-    types: DataTypes,
-    seen: Seen,
-}
+/// What a client hears whose login is no longer good.
+const OVER: (CloseCode, &str) = (CloseCode::Policy, "The login is no longer good.");
 
 /// What comes next.
 enum Event {
@@ -224,7 +225,7 @@ impl Connection {
     async fn talk(&mut self, socket: &mut Socket) -> Option<(CloseCode, &'static str)> {
         let at_once = (self.shared.core.limits.max_concurrent_requests as usize).max(1);
         let mut running: FuturesUnordered<BoxFuture<'static, Vec<u8>>> = FuturesUnordered::new();
-        let mut push: Option<Push> = None;
+        let mut push: Option<Following> = None;
         let (mut heard, mut pinged, mut renewed) = (Instant::now(), Instant::now(), Instant::now());
         loop {
             let reading = running.len() < at_once;
@@ -245,6 +246,10 @@ impl Connection {
                 Event::Received(Some(Err(error))) => return broken(error),
                 Event::Received(Some(Ok(message))) => {
                     heard = Instant::now();
+                    // What was taken from the client a moment ago is not there for this message.
+                    if !Arc::make_mut(&mut self.login).refresh().await {
+                        return Some(OVER);
+                    }
                     match message {
                         Message::Text(text) => self.receive(text, &mut running, &mut push).await,
                         // RFC 8887 §4.2
@@ -264,7 +269,16 @@ impl Connection {
                     heard = Instant::now();
                     text(octets)
                 }
-                Event::Changed(change) => push.as_mut().and_then(|push| push.message(&change)),
+                Event::Changed(change) => {
+                    let login = Arc::make_mut(&mut self.login);
+                    match &mut push {
+                        None => None,
+                        Some(following) => match following.visible(change, login).await {
+                            Ok(change) => push_message(following, &change),
+                            Err(Over) => return Some(OVER),
+                        },
+                    }
+                }
                 Event::Ping => {
                     pinged = Instant::now();
                     Some(Message::Ping(Bytes::new()))
@@ -272,7 +286,7 @@ impl Connection {
                 Event::Renew => {
                     renewed = Instant::now();
                     if !self.renew().await {
-                        return Some((CloseCode::Policy, "The login is no longer good."));
+                        return Some(OVER);
                     }
                     None
                 }
@@ -286,11 +300,7 @@ impl Connection {
     }
 
     async fn renew(&mut self) -> bool {
-        match Arc::get_mut(&mut self.login) {
-            Some(login) => login.renew().await,
-            // Requests are running with it: another time.
-            None => true,
-        }
+        Arc::make_mut(&mut self.login).renew().await
     }
 
     /// Begins what a message asks for; what can be said at once is returned.
@@ -298,7 +308,7 @@ impl Connection {
         &self,
         octets: Utf8Bytes,
         running: &mut FuturesUnordered<BoxFuture<'static, Vec<u8>>>,
-        push: &mut Option<Push>,
+        push: &mut Option<Following>,
     ) -> Option<Message> {
         let value = match api::read(octets.into()).await {
             Ok(value) => value,
@@ -315,34 +325,26 @@ impl Connection {
                 None
             }
             Ok(Incomer::PushEnable { types, push_state }) => {
-                let (enabled, missed) = self.enable(types, push_state.as_deref()).await;
+                let (enabled, missed) = self.enable(types, push_state.as_deref()).await?;
                 let enabled = push.insert(enabled);
-                missed.and_then(|missed| enabled.message(&missed))
+                missed.and_then(|missed| push_message(enabled, &missed))
             }
         }
     }
 
-    /// RFC 8887 §4.3.5.2: a client that says what it has seen hears at once of what it has missed.
+    /// RFC 8887 §4.3.5.2: a client that says what it has seen hears at once of what it has missed. `None`: the states
+    /// can't be read, and the client hears nothing until it asks again.
     async fn enable(
         &self,
         types: DataTypes,
         push_state: Option<&str>,
-    ) -> (Push, Option<StateChange>) {
-        let core = &self.shared.core;
-        let subscription = core.subscribe(&self.login.who, types);
-        let current = core
-            .states(&self.login.who, types)
-            .await
-            .unwrap_or_default();
-        let mut seen = Seen::default();
+    ) -> Option<(Following, Option<StateChange>)> {
+        let following = Following::begin(&self.shared.core, &self.login, types).await;
+        let (following, current) = following
+            .map_err(|error| tracing::error!(%error, "the states could not be read"))
+            .ok()?;
         let missed = push_state.map(|text| Seen::parse(text).unwrap_or_default().missed(&current));
-        seen.advance(&current);
-        let push = Push {
-            subscription,
-            types,
-            seen,
-        };
-        (push, missed.filter(|missed| !missed.is_empty()))
+        Some((following, missed.filter(|missed| !missed.is_empty())))
     }
 
     /// The task that answers a request.
@@ -376,23 +378,20 @@ impl Connection {
     }
 }
 
-impl Push {
-    /// RFC 8887 §4.3.5.1
-    fn message(&mut self, change: &StateChange) -> Option<Message> {
-        if self.types.is_empty() {
-            return None;
-        }
-        self.seen.advance(change);
-        let mut object = state_change(change);
-        object.insert("pushState".into(), json!(self.seen.to_string()));
-        text(serde_json::Value::Object(object).to_string().into_bytes())
+/// RFC 8887 §4.3.5.1
+fn push_message(following: &Following, change: &StateChange) -> Option<Message> {
+    if following.types.is_empty() || change.is_empty() {
+        return None;
     }
+    let mut object = state_change(change);
+    object.insert("pushState".into(), json!(following.seen.to_string()));
+    text(serde_json::Value::Object(object).to_string().into_bytes())
 }
 
 /// The next change; never, when none are wanted.
-async fn changed(push: &mut Option<Push>) -> StateChange {
+async fn changed(push: &mut Option<Following>) -> StateChange {
     match push {
-        Some(push) => push.subscription.next().await,
+        Some(push) => push.next().await,
         None => std::future::pending().await,
     }
 }

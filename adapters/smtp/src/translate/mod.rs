@@ -84,10 +84,18 @@ pub fn submit_error(error: &SubmitError) -> Reply {
             Reply::new(550, "5.1.3", text)
         }
         SubmitError::TooLarge => too_large(),
-        SubmitError::OverQuota => Reply::new(552, "5.2.2", "There is no room in your account"),
-        SubmitError::RateLimit => {
-            Reply::new(451, "4.7.1", "You have sent too much; try again later")
+        SubmitError::TooManyRecipients => Reply::new(452, "4.5.3", "There are too many recipients"),
+        SubmitError::SentTooMuch { minutes } => {
+            let text = format!(
+                "You have sent to too many recipients lately; try again in {minutes} minutes"
+            );
+            Reply::new(450, "4.7.1", text)
         }
+        SubmitError::TooManyWaiting => Reply::new(
+            452,
+            "4.2.2",
+            "Too many of your messages still wait to be sent; try again later",
+        ),
         SubmitError::Temporary => temporary_failure(),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         access::is_email_visible,
         write::{Message, Placement},
     },
-    object::{GetObject, check_state, resolve_creation_ids},
+    object::{GetObject, check_state, resolve_creation_ids, stage_in_state, tries},
 };
 
 impl Handle for Copy<Email> {
@@ -32,23 +32,23 @@ impl Handle for Copy<Email> {
         let from_state = head_state(&from).await?;
         check_state(self.if_from_in_state.as_deref(), from_state)?;
         let account = context.account()?.clone();
-        let turn = account.set_turn.lock().await;
-        let old_state = head_state(&context).await?;
-        check_state(self.if_in_state.as_deref(), old_state)?;
-        let mut arrivals = Arrivals::new(&context, &self.created_ids);
+        let expected = self.if_in_state.as_deref();
+        let mut arrivals = Arrivals::new(&context, &self.created_ids, tries(expected));
         let mut originals = Vec::new();
-        for (creation_id, mut email) in self.create {
-            let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
-                Ok(()) => read(&context, &from, email).await,
-                Err(error) => Err(error),
-            };
-            let arrival = arrival.map(|(original, arrival)| {
-                originals.push((creation_id.clone(), original));
-                arrival
-            });
-            arrivals.stage(creation_id, arrival).await;
-        }
-        drop(turn);
+        let staging = async {
+            for (creation_id, mut email) in self.create {
+                let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
+                    Ok(()) => read(&context, &from, email).await,
+                    Err(error) => Err(error),
+                };
+                let arrival = arrival.map(|(original, arrival)| {
+                    originals.push((creation_id.clone(), original));
+                    arrival
+                });
+                arrivals.stage(creation_id, arrival).await;
+            }
+        };
+        let old_state = stage_in_state(&account, Email::STATE, expected, staging).await?;
         arrivals.settle().await;
         let Arrivals {
             created,

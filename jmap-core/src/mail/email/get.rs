@@ -19,7 +19,7 @@ use crate::{
     access::{self, MailboxRights, Standing},
     error::method_error,
     mail::{
-        access::is_email_visible,
+        access::{check_guest_state, is_email_visible},
         message::Summary,
         view::{EmailRow, View},
     },
@@ -274,6 +274,11 @@ fn fill(plan: &Plan, email: &mut Found, summary: &Summary, octets: &[u8]) {
 }
 
 impl ChangesObject for Email {
+    async fn widen(context: &Context, since: u64, delta: Delta) -> Result<Delta, MethodError> {
+        check_guest_state(context, since, delta.upto).await?;
+        Ok(delta)
+    }
+
     async fn restrict(context: &Context, mut delta: Delta) -> Result<Delta, MethodError> {
         let standing = context.standing()?;
         if standing == Standing::Owner {

@@ -23,7 +23,7 @@ use crate::{
         message::date,
         write::{Inserted, Message, Placement},
     },
-    object::{GetObject, Staged, check_state, durable, resolve_creation_ids},
+    object::{GetObject, Staged, durable, resolve_creation_ids, stage_in_state, tries},
 };
 
 /// Octets of messages that are held until they are on disk.
@@ -35,6 +35,7 @@ pub(super) struct Arrivals<'a> {
     created_ids: &'a CreatedIds,
     waiting: Vec<(String, Arrival, Staged<Inserted>)>,
     octets: usize,
+    tries: usize,
     pub created: Vec<(String, Map)>,
     pub not_created: Vec<(String, SetError)>,
 }
@@ -46,12 +47,13 @@ pub(super) struct Arrival {
 }
 
 impl<'a> Arrivals<'a> {
-    pub fn new(context: &'a Context, created_ids: &'a CreatedIds) -> Self {
+    pub fn new(context: &'a Context, created_ids: &'a CreatedIds, tries: usize) -> Self {
         Self {
             context,
             created_ids,
             waiting: Vec::new(),
             octets: 0,
+            tries,
             created: Vec::new(),
             not_created: Vec::new(),
         }
@@ -75,7 +77,7 @@ impl<'a> Arrivals<'a> {
         self.octets = 0;
         for (creation_id, arrival, staged) in std::mem::take(&mut self.waiting) {
             let again = || create::insert(self.context, &arrival.message, &arrival.placement);
-            match durable(staged, again).await {
+            match durable(staged, self.tries, again).await {
                 Ok(inserted) => {
                     let id = Email::wire_id(inserted.id);
                     let mut map = Map::with_capacity(4).with(Property::Id, id.to_string());
@@ -96,24 +98,18 @@ impl Handle for Import {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let account = context.account()?.clone();
-        let turn = account.set_turn.lock().await;
-        let old_state = State(
-            account
-                .head()
-                .await
-                .map_err(method_error)?
-                .state(Email::STATE),
-        );
-        check_state(self.if_in_state.as_deref(), old_state)?;
-        let mut arrivals = Arrivals::new(&context, &self.created_ids);
-        for (creation_id, mut email) in self.emails {
-            let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
-                Ok(()) => read(&context, email).await,
-                Err(error) => Err(error),
-            };
-            arrivals.stage(creation_id, arrival).await;
-        }
-        drop(turn);
+        let expected = self.if_in_state.as_deref();
+        let mut arrivals = Arrivals::new(&context, &self.created_ids, tries(expected));
+        let staging = async {
+            for (creation_id, mut email) in self.emails {
+                let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
+                    Ok(()) => read(&context, email).await,
+                    Err(error) => Err(error),
+                };
+                arrivals.stage(creation_id, arrival).await;
+            }
+        };
+        let old_state = stage_in_state(&account, Email::STATE, expected, staging).await?;
         arrivals.settle().await;
         let Arrivals {
             created,

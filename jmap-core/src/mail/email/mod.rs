@@ -17,7 +17,7 @@ mod set;
 mod summaries;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use jmap_types::{mail::Email, value::Map};
 
@@ -28,6 +28,7 @@ use crate::{
 
 pub(in crate::mail) use parse::{read_blob, summary_of};
 pub use read::{Original, message_octets};
+pub(in crate::mail) use set::keywords_after;
 pub use summaries::{SUMMARY_OCTETS_MAX, Summaries};
 
 /// Octets from which on work leaves the network's threads alone.

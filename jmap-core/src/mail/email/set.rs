@@ -31,38 +31,7 @@ impl SetObject for Email {
     }
 
     async fn update(context: &Context, (): &(), id: u64, patch: Map) -> Staged<Option<Map>> {
-        let patch = EmailPatch::read(patch)?;
-        if !patch.others.is_empty() {
-            check_immutable(context, id, &patch.others).await?;
-        }
-        let mut txn = context.account()?.writer.begin().await?;
-        let (record, rights) = existing(context, &txn, id).await?;
-        if patch.mailboxes.is_empty() && patch.keywords.is_empty() {
-            return Ok((None, None));
-        }
-        let hidden = record
-            .mailboxes
-            .iter()
-            .map(|place| place.mailbox)
-            .filter(|&mailbox| !rights.sees(mailbox));
-        let seen = record
-            .mailboxes
-            .iter()
-            .map(|place| place.mailbox)
-            .filter(|&mailbox| rights.sees(mailbox));
-        let mut mailboxes = metadata::patched_mailboxes(&patch.mailboxes, seen)?;
-        mailboxes.extend(hidden);
-        let keywords = patch.keywords.apply(record.keywords.iter().cloned());
-        metadata::check_limits(&context.core.limits, &mailboxes, &keywords)?;
-        rights
-            .check_change(context, &txn, &record, &mailboxes, &keywords)
-            .await?;
-        let told = patch.has_folded.then(|| {
-            let keywords = get::keywords(keywords.iter().map(String::as_str));
-            Map::new().with(Property::Keywords, keywords)
-        });
-        let now = context.core.clock.now();
-        write::change_email(&mut txn, id, record, &mailboxes, keywords, now).await?;
+        let (txn, told, _) = changed(context, id, patch).await?;
         if !txn.has_changes() {
             return Ok((told, None));
         }
@@ -80,6 +49,50 @@ impl SetObject for Email {
         write::remove_email(&mut txn, id, &record, context.core.clock.now()).await?;
         Ok(((), Some(txn.stage())))
     }
+}
+
+/// What a patch makes of an email, not staged yet: the transaction, what the client doesn't know, and the keywords.
+async fn changed(
+    context: &Context,
+    id: u64,
+    patch: Map,
+) -> Result<(MailTxn, Option<Map>, Vec<String>), Rejected> {
+    let patch = EmailPatch::read(patch)?;
+    if !patch.others.is_empty() {
+        check_immutable(context, id, &patch.others).await?;
+    }
+    let mut txn = context.account()?.writer.begin().await?;
+    let (record, rights) = existing(context, &txn, id).await?;
+    if patch.mailboxes.is_empty() && patch.keywords.is_empty() {
+        return Ok((txn, None, record.keywords));
+    }
+    let places = || record.mailboxes.iter().map(|place| place.mailbox);
+    let hidden = places().filter(|&mailbox| !rights.sees(mailbox));
+    let seen = places().filter(|&mailbox| rights.sees(mailbox));
+    let mut mailboxes = metadata::patched_mailboxes(&patch.mailboxes, seen)?;
+    mailboxes.extend(hidden);
+    let keywords = patch.keywords.apply(record.keywords.iter().cloned());
+    metadata::check_limits(&context.core.limits, &mailboxes, &keywords)?;
+    rights
+        .check_change(context, &txn, &record, &mailboxes, &keywords)
+        .await?;
+    let told = patch.has_folded.then(|| {
+        let keywords = get::keywords(keywords.iter().map(String::as_str));
+        Map::new().with(Property::Keywords, keywords)
+    });
+    let now = context.core.clock.now();
+    write::change_email(&mut txn, id, record, &mailboxes, keywords.clone(), now).await?;
+    Ok((txn, told, keywords))
+}
+
+/// The keywords that an email would have after a patch; nothing is changed.
+pub(in crate::mail) async fn keywords_after(
+    context: &Context,
+    id: u64,
+    patch: Map,
+) -> Result<Vec<String>, Rejected> {
+    let (_, _, keywords) = changed(context, id, patch).await?;
+    Ok(keywords)
 }
 
 /// The caller's rights on the mailboxes of one email.

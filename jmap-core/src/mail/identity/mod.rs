@@ -162,9 +162,7 @@ pub(crate) async fn ensure(core: &Core, account: &AccountHandle) -> Result<(), s
             let id = txn.new_id();
             put(&mut txn, id, &identity, ChangeKind::Created);
         }
-        if !txn.has_changes() {
-            return Ok(());
-        }
+        // Also without changes: those that somebody else has just made are on disk then.
         match txn.commit().await {
             Err(store::Error::Conflict) => {}
             result => return result.map(|_| ()),

@@ -14,7 +14,10 @@ use crate::{
     Caller, Context,
     access::{self, MailboxRights, Standing},
     error::method_error,
-    mail::{records::MailboxRecord, view::View},
+    mail::{
+        records::{Grant, MailboxRecord},
+        view::View,
+    },
     object::{ChangesObject, GetObject, Properties},
 };
 
@@ -31,11 +34,18 @@ pub const RIGHTS: &[(Property, MailboxRights)] = &[
     (Property::MaySubmit, MailboxRights::SUBMIT),
 ];
 
+/// The right to give rights, which RFC 8621 doesn't have.
+pub const MAY_SHARE: &str = "mayShare";
+
 pub fn rights_value(rights: MailboxRights) -> Value {
+    Value::Object(rights_map(rights))
+}
+
+fn rights_map(rights: MailboxRights) -> Map {
     let entries = RIGHTS
         .iter()
         .map(|(name, right)| (Key::Property(*name), rights.contains(*right).into()));
-    Value::Object(entries.collect())
+    entries.collect()
 }
 
 /// What the caller may do with a mailbox, the inbox's own rules included.
@@ -166,58 +176,69 @@ pub fn is_subscribed(who: &Caller, standing: Standing, record: &MailboxRecord) -
 }
 
 fn share_with(record: &MailboxRecord) -> Value {
-    if record.share_with.is_empty() {
+    let grants = granted(record);
+    if grants.is_empty() {
         return Value::Null;
     }
-    let grants = record.share_with.iter().map(|grant| {
-        let account = jmap_types::AccountId::new(grant.account).to_string();
-        (key(account), rights_value(MailboxRights(grant.rights)))
-    });
-    Value::Object(grants.collect())
+    Value::Object(grants)
 }
 
-/// Emails of one answer whose threads are looked at; with more, all mailboxes count as changed.
+/// Who has which rights. A grant without rights is somebody's subscription, and nobody else's business.
+pub fn granted(record: &MailboxRecord) -> Map {
+    let grants = record.share_with.iter().filter(|grant| grant.rights != 0);
+    let value = |rights: MailboxRights| {
+        let mut value = rights_map(rights);
+        value.insert(key(MAY_SHARE), rights.contains(MailboxRights::SHARE));
+        Value::Object(value)
+    };
+    let entry = |grant: &Grant| {
+        let account = jmap_types::AccountId::new(grant.account).to_string();
+        (key(account), value(MailboxRights(grant.rights)))
+    };
+    grants.map(entry).collect()
+}
+
+/// Emails, and threads, of one answer that are looked at; with more, the answer ends earlier.
 const THREADS_MAX: usize = 10_000;
 
 impl ChangesObject for Mailbox {
     /// `totalThreads` and `unreadThreads` of a mailbox change with emails of its threads that are elsewhere.
     async fn widen(context: &Context, since: u64, mut delta: Delta) -> Result<Delta, MethodError> {
         let account = context.account()?;
-        let engine = &context.core.engine;
-        let of = async |data_type: DataType| {
-            let upto = delta.upto;
-            let changes =
-                log::changes(engine, account.id, data_type, since, upto, THREADS_MAX).await;
+        let of = async |data_type: DataType, upto: u64, max: usize| {
+            let engine = &context.core.engine;
+            let changes = log::changes(engine, account.id, data_type, since, upto, max).await;
             changes.map_err(method_error)
         };
-        let (emails, threads) = (of(DataType::Email).await?, of(DataType::Thread).await?);
+        let mut emails = of(DataType::Email, delta.upto, THREADS_MAX).await?;
+        let threads = of(DataType::Thread, emails.upto, THREADS_MAX).await?;
+        if threads.upto < delta.upto {
+            emails = of(DataType::Email, threads.upto, usize::MAX).await?;
+            delta = of(DataType::Mailbox, threads.upto, usize::MAX).await?;
+        }
         let view = account.view().await.map_err(method_error)?;
+        let of_emails = emails.created.iter().chain(&emails.updated);
+        let of_emails = of_emails
+            .filter_map(|&id| view.email(id))
+            .map(|row| row.thread);
+        let changed: BTreeSet<u64> = of_emails
+            .chain(threads.created.iter().copied())
+            .chain(threads.updated.iter().copied())
+            .collect();
         let mut touched = BTreeSet::new();
-        if emails.has_more || threads.has_more {
-            touched.extend(view.mailboxes().map(|(id, _)| id));
-        } else {
-            let of_emails = emails.created.iter().chain(&emails.updated);
-            let of_emails = of_emails
-                .filter_map(|&id| view.email(id))
-                .map(|row| row.thread);
-            let changed: BTreeSet<u64> = of_emails
-                .chain(threads.created.iter().copied())
-                .chain(threads.updated.iter().copied())
-                .collect();
-            for id in changed.into_iter().flat_map(|thread| view.thread(thread)) {
-                let places = view
-                    .email(id)
-                    .into_iter()
-                    .flat_map(|row| row.mailboxes.iter());
-                touched.extend(places.map(|place| place.mailbox));
+        for id in changed.into_iter().flat_map(|thread| view.thread(thread)) {
+            // What has changed since names its mailboxes itself, those where it was as well: they are in what follows.
+            // (And some of them may be younger than `upto`.)
+            let row = view.email(id).filter(|row| row.modseq <= delta.upto);
+            let places = row.into_iter().flat_map(|row| row.mailboxes.iter());
+            touched.extend(places.map(|place| place.mailbox));
+        }
+        for ids in [&delta.created, &delta.updated, &delta.destroyed] {
+            for id in ids {
+                touched.remove(id);
             }
         }
-        let known = [&delta.created, &delta.updated, &delta.destroyed];
-        let new: Vec<u64> = touched
-            .into_iter()
-            .filter(|id| !known.iter().any(|ids| ids.contains(id)))
-            .collect();
-        delta.updated.extend(new);
+        delta.updated.extend(touched);
         Ok(delta)
     }
 

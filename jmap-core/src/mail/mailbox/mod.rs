@@ -6,6 +6,8 @@ mod get;
 mod query;
 
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use get::{is_subscribed, is_visible, my_rights, visible_parent};
 pub use query::collate;

@@ -1,12 +1,14 @@
 //! Mailbox/set (RFC 8621 §2.5).
 
+use std::collections::BTreeSet;
+
 use jmap_types::{
     AccountId, DataType, Id, MethodError, Property, SetError, SetErrorKind, Value,
     mail::{Mailbox, MailboxSetArguments},
     patch,
-    value::{Key, Map, MapExt, as_text, string},
+    value::{Map, MapExt, as_text, string},
 };
-use store::{ChangeKind, keys};
+use store::{Change, ChangeKind, account::Ticket, keys};
 
 use super::get::{self, RIGHTS};
 use crate::{
@@ -125,6 +127,7 @@ impl SetObject for Mailbox {
             return Err(SetError::invalid_property("name", "A mailbox has a name.").into());
         }
         check_place(context, &mailboxes, None, &record)?;
+        check_grants(context, &[], &record).await?;
         let rights_above = record
             .parent
             .and_then(|id| mailboxes.get(id).map(|record| (id, record)));
@@ -134,6 +137,10 @@ impl SetObject for Mailbox {
                 if get::my_rights(&context.who, Standing::Guest, id, parent)
                     .contains(MailboxRights::CREATE_CHILD) =>
             {
+                if given.share_with {
+                    let why = "You may not choose whom a mailbox of others is shared with.";
+                    return Err(SetError::forbidden(why).into());
+                }
                 // It belongs to those who had the parent.
                 record.share_with = parent.share_with.clone();
             }
@@ -143,6 +150,7 @@ impl SetObject for Mailbox {
         }
         let (subscribed, role, sort_order) =
             (record.is_subscribed, record.role.clone(), record.sort_order);
+        let concerned = share(&mut txn, &[], &record.share_with).await?;
         let id = write::insert_mailbox(&mut txn, record.clone());
         let rights = get::my_rights(&context.who, context.standing()?, id, &record);
         let mut server_set = Map::new()
@@ -164,7 +172,7 @@ impl SetObject for Mailbox {
         if !given.parent {
             server_set.set(Property::ParentId, Value::Null);
         }
-        Ok(((id, server_set), Some(txn.stage())))
+        Ok(((id, server_set), hand_in(context, txn, concerned).await?))
     }
 
     async fn update(
@@ -191,6 +199,7 @@ impl SetObject for Mailbox {
         apply_patch(&mut record, patch)?;
         check_rights(context, id, old, &record)?;
         check_place(context, &mailboxes, Some(id), &record)?;
+        check_grants(context, &old.share_with, &record).await?;
         if standing == Standing::Guest {
             subscribe_guest(context, &mut record);
             record.is_subscribed = old.is_subscribed;
@@ -198,10 +207,15 @@ impl SetObject for Mailbox {
         if record == *old {
             return Ok((None, None));
         }
-        share(&mut txn, context, old, &record).await?;
+        let concerned = share(&mut txn, &old.share_with, &record.share_with).await?;
+        if is_trash(old) != is_trash(&record) {
+            // RFC 8621 §2 `unreadThreads`: emails in the trash don't count elsewhere.
+            for (other, _) in mailboxes.0.iter().filter(|(other, _)| *other != id) {
+                txn.changed(Change::new(DataType::Mailbox, *other, ChangeKind::Counts));
+            }
+        }
         write::put_mailbox(&mut txn, id, record, ChangeKind::Updated);
-        let ticket = txn.stage();
-        Ok((None, Some(ticket)))
+        Ok((None, hand_in(context, txn, concerned).await?))
     }
 
     async fn destroy(context: &Context, arguments: &MailboxSetArguments, id: u64) -> Staged<()> {
@@ -231,19 +245,14 @@ impl SetObject for Mailbox {
             arguments.on_destroy_remove_emails,
         )
         .await?;
-        share(
-            &mut txn,
-            context,
-            &old,
-            &MailboxRecord {
-                share_with: Vec::new(),
-                ..old.clone()
-            },
-        )
-        .await?;
+        let concerned = share(&mut txn, &old.share_with, &[]).await?;
         write::remove_mailbox(&mut txn, id);
-        Ok(((), Some(txn.stage())))
+        Ok(((), hand_in(context, txn, concerned).await?))
     }
+}
+
+fn is_trash(record: &MailboxRecord) -> bool {
+    record.role.as_deref() == Some("trash")
 }
 
 /// Emails that the view knows in a mailbox, read before the transaction begins; those that come
@@ -386,7 +395,7 @@ fn role(value: Value) -> Result<Option<String>, SetError> {
 
 fn grants(value: Value, old: &[Grant]) -> Result<Vec<Grant>, SetError> {
     let map = match value {
-        Value::Null => return Ok(Vec::new()),
+        Value::Null => Map::new(),
         Value::Object(map) if map.len() <= GRANTS_MAX => map,
         _ => return Err(wrong("shareWith", "an object of rights by account")),
     };
@@ -405,6 +414,12 @@ fn grants(value: Value, old: &[Grant]) -> Result<Vec<Grant>, SetError> {
             });
         }
     }
+    // Members of a group subscribe for themselves, whomever it is shared with.
+    let has_grant = |account: u64| grants.iter().any(|grant: &Grant| grant.account == account);
+    let subscriptions = old.iter().filter(|grant| grant.rights == 0);
+    let subscriptions = subscriptions.filter(|grant| !has_grant(grant.account));
+    let subscriptions: Vec<Grant> = subscriptions.cloned().collect();
+    grants.extend(subscriptions);
     grants.sort_unstable_by_key(|grant| grant.account);
     Ok(grants)
 }
@@ -418,7 +433,7 @@ fn granted_rights(value: Value) -> Result<MailboxRights, SetError> {
         .try_fold(MailboxRights::default(), |rights, (name, value)| {
             let name = name.to_string().into_owned();
             let right = match name.as_str() {
-                "mayShare" | "mayAdmin" => Some(MailboxRights::SHARE),
+                get::MAY_SHARE | "mayAdmin" => Some(MailboxRights::SHARE),
                 name => RIGHTS
                     .iter()
                     .find(|(property, _)| property.name() == name)
@@ -446,18 +461,11 @@ fn apply_patch(record: &mut MailboxRecord, patch: Map) -> Result<(), SetError> {
         .with(Property::Role, record.role.clone())
         .with(Property::SortOrder, record.sort_order)
         .with(Property::IsSubscribed, record.is_subscribed);
-    let shares = record.share_with.iter().map(|grant| {
-        let account = AccountId::new(grant.account).to_string();
-        (
-            Key::Owned(account),
-            get::rights_value(MailboxRights(grant.rights)),
-        )
-    });
     let touches_shares = patch
         .keys()
         .any(|key| key.to_string().starts_with("shareWith"));
     if touches_shares {
-        whole.set(Property::ShareWith, Value::Object(shares.collect()));
+        whole.set(Property::ShareWith, Value::Object(get::granted(record)));
     }
     patch::apply(&mut whole, patch).map_err(|invalid| {
         let mut error = SetError::describe(SetErrorKind::InvalidPatch, invalid.why);
@@ -471,7 +479,7 @@ fn apply_patch(record: &mut MailboxRecord, patch: Map) -> Result<(), SetError> {
     record.is_subscribed = false;
     let given = Given::read(whole, record)?;
     if touches_shares && !given.share_with {
-        record.share_with.clear();
+        record.share_with = grants(Value::Null, &record.share_with)?;
     }
     if given.name {
         Ok(())
@@ -502,6 +510,28 @@ fn check_rights(
     }
     if id == write::INBOX && new.role.as_deref() != Some("inbox") {
         return Err(SetError::invalid_property("role", "The inbox stays the inbox.").into());
+    }
+    Ok(())
+}
+
+/// RFC 9670 §4: those that a mailbox is newly shared with are there, and its owner isn't among them.
+async fn check_grants(
+    context: &Context,
+    old: &[Grant],
+    new: &MailboxRecord,
+) -> Result<(), Rejected> {
+    let owner = context.account()?.id.number();
+    let is_new = |grant: &&Grant| !old.iter().any(|known| known.account == grant.account);
+    for grant in new.share_with.iter().filter(is_new) {
+        let id = AccountId::new(grant.account);
+        let why = match grant.account == owner {
+            true => "The owner's rights are implied.",
+            false if context.core.account_record(id).await?.is_none() => {
+                "There is no such account."
+            }
+            false => continue,
+        };
+        return Err(SetError::invalid_property(format!("shareWith/{id}"), why).into());
     }
     Ok(())
 }
@@ -589,36 +619,36 @@ fn subscribe_guest(context: &Context, record: &mut MailboxRecord) {
     }
 }
 
-/// Keeps the list of who shares with whom, so that a login knows the accounts it can see.
+/// Keeps the list of who shares with whom, so that a login knows the accounts it can see. Gives those who see more
+/// or less than before.
 async fn share(
     txn: &mut MailTxn,
-    context: &Context,
-    old: &MailboxRecord,
-    new: &MailboxRecord,
-) -> Result<(), store::Error> {
-    let accounts = |record: &MailboxRecord| -> Vec<u64> {
-        record
-            .share_with
+    old: &[Grant],
+    new: &[Grant],
+) -> Result<Vec<AccountId>, store::Error> {
+    let has = |grants: &[Grant], account: u64| {
+        grants
             .iter()
-            .filter(|grant| grant.rights != 0)
-            .map(|grant| grant.account)
-            .collect()
+            .any(|grant| grant.account == account && grant.rights != 0)
     };
-    let (before, after) = (accounts(old), accounts(new));
-    if before == after {
-        return Ok(());
-    }
-    let owner = txn.account();
-    let added = after
-        .iter()
-        .filter(|account| !before.contains(account))
-        .map(|&account| (account, 1i64));
-    let removed = before
-        .iter()
-        .filter(|account| !after.contains(account))
-        .map(|&account| (account, -1i64));
-    for (grantee, delta) in added.chain(removed) {
-        let key = keys::shared_with(AccountId::new(grantee), owner);
+    let (mut counted, mut concerned) = (BTreeSet::new(), Vec::new());
+    for account in old.iter().chain(new).map(|grant| grant.account) {
+        if !counted.insert(account) {
+            continue;
+        }
+        let (before, after) = (has(old, account), has(new, account));
+        let rights = |grants: &[Grant]| -> u16 {
+            let of_account = grants.iter().filter(|grant| grant.account == account);
+            of_account.fold(0, |rights, grant| rights | grant.rights)
+        };
+        if rights(old) != rights(new) {
+            concerned.push(AccountId::new(account));
+        }
+        let delta = i64::from(after) - i64::from(before);
+        if delta == 0 {
+            continue;
+        }
+        let key = keys::shared_with(AccountId::new(account), txn.account());
         let count = match txn.get(&key).await? {
             Some(bytes) => store::decode_numbers::<1>(&key, &bytes)?[0],
             None => 0,
@@ -628,8 +658,22 @@ async fn share(
             count => txn.put(key, store::numbers(&[count])),
         }
     }
-    context.core.directory_changed();
-    Ok(())
+    Ok(concerned)
+}
+
+/// Hands the transaction in. Where others see more or less by it, it is on disk before they look again: what a login
+/// reads before that would count as current.
+async fn hand_in(
+    context: &Context,
+    txn: MailTxn,
+    concerned: Vec<AccountId>,
+) -> Result<Option<Ticket>, Rejected> {
+    if concerned.is_empty() {
+        return Ok(Some(txn.stage()));
+    }
+    txn.commit().await?;
+    context.core.sharing_changed(&concerned);
+    Ok(None)
 }
 
 impl From<MethodError> for Rejected {

@@ -2,6 +2,8 @@
 //! Other half: `message::mdn` reads notifications.
 
 mod send;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 

@@ -1,6 +1,6 @@
 //! MDN/send (RFC 9007 §2.1).
 //! Holds: a notification goes only to those who asked for it, once an email, with the null reverse-path
-//! (RFC 8098 §3); a call that would not set `$mdnsent` sends nothing.
+//! (RFC 8098 §3); a call that would not set `$mdnsent` sends nothing, and one notification answers no other.
 //! Other half: `message::mdn` writes the message, `inproc::submit` sends it.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use jmap_types::{
     mail::{Email, Identity},
     mdn::{MdnSend, MdnSendResponse},
     method::{CreatedIds, MethodCall, MethodResponse, Set},
-    value::{Map, MapExt, as_text, key},
+    value::{Map, MapExt, as_text},
 };
 
 use crate::{
@@ -19,16 +19,20 @@ use crate::{
     error::{method_error, set_error},
     inproc::submit::SubmitError,
     mail::{
-        email::{Original, message_octets},
+        email::{Original, keywords_after, message_octets},
         identity::{self, IdentityRecord},
         message::{
             BuildContext, EmailAddress, Form, HeaderProperty, HeaderValue, PropertyValue, SentAt,
-            mdn::{Disposition, Mdn, MdnEnvelope, MdnError},
+            mdn::{self, Disposition, Mdn, MdnEnvelope, MdnError},
         },
     },
 };
 
 const SENT: &str = "$mdnsent";
+/// Addresses that one message can have notifications sent to: whoever writes it chooses them.
+const RECIPIENTS_MAX: usize = 16;
+/// Names that one error lists.
+const WRONG_MAX: usize = 100;
 
 impl Handle for MdnSend {
     async fn handle(self, context: Context) -> Result<MdnSendResponse, MethodError> {
@@ -36,6 +40,8 @@ impl Handle for MdnSend {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let identity = find_identity(&context, &self).await?;
+        let account = context.account()?.clone();
+        let _turn = account.mdn_turn.lock().await;
         let mut response = MdnSendResponse {
             account_id: self.account_id,
             sent: Vec::new(),
@@ -107,20 +113,21 @@ async fn send<'p>(
     patch_of: impl Fn(&str) -> Option<&'p Map>,
     is_new: impl Fn(&str) -> bool,
 ) -> Result<(String, Map, Map), SetError> {
-    let (email, mut mdn) = read(mdn)?;
+    let Given {
+        email,
+        mut mdn,
+        names,
+    } = Given::read(mdn)?;
     let original = original(context, &email).await?;
     if !is_new(&email) || original.record.keywords.iter().any(|name| name == SENT) {
         return Err(SetError::new(SetErrorKind::MdnAlreadySent));
     }
-    let patch = patch_of(&email)
-        .filter(|patch| sets_sent(patch))
-        .ok_or_else(|| {
-            let why = "onSuccessUpdateEmail must set the keyword $mdnsent of the email.";
-            SetError::invalid_property("onSuccessUpdateEmail", why)
-        })?;
+    let patch = patch_of(&email);
+    let patch = patch.ok_or_else(|| not_marked("It doesn't name the email."))?;
+    check_patch(context, &email, patch).await?;
     let to = asked_by(&original)?;
-    let mut told = Map::new();
-    complete(context, identity, &original, &mut mdn, &mut told).await?;
+    let given_recipient = mdn.final_recipient.clone();
+    complete(context, identity, &original, &mut mdn).await?;
     let message = message(context, identity, &original, &mdn, &to)?;
     let recipients = to.into_iter().map(|address| address.email).collect();
     let sent = context
@@ -128,7 +135,37 @@ async fn send<'p>(
         .submit(&context.who, None, recipients, message.into())
         .await;
     sent.map_err(submit_error)?;
+    let is_told = |name: &str| match name {
+        "finalRecipient" => mdn.final_recipient != given_recipient,
+        name => !names.iter().any(|given| given == name),
+    };
+    let told = super::to_map(mdn.clone()).into_vec().into_iter();
+    let told = told
+        .filter(|(name, _)| is_told(&name.to_string()))
+        .collect();
     Ok((email, patch.clone(), told))
+}
+
+/// RFC 9007 §2.1: what would not set `$mdnsent` is refused, also where the patch fails for another reason.
+async fn check_patch(context: &Context, email: &str, patch: &Map) -> Result<(), SetError> {
+    let id = Id::<Email>::parse(email).ok_or_else(SetError::not_found)?;
+    let after = keywords_after(context, id.number(), patch.clone()).await;
+    let after = after.map_err(|rejected| {
+        let error = SetError::from(rejected);
+        let why = error.description.unwrap_or_default();
+        not_marked(&format!(
+            "The patch fails with {}: {why}",
+            error.kind.as_str()
+        ))
+    })?;
+    match after.iter().any(|name| name == SENT) {
+        true => Ok(()),
+        false => Err(not_marked("It doesn't set the keyword $mdnsent.")),
+    }
+}
+
+fn not_marked(why: &str) -> SetError {
+    SetError::invalid_property("onSuccessUpdateEmail", why)
 }
 
 fn message(
@@ -158,70 +195,74 @@ fn message(
     mdn.build(&envelope, &build).map_err(build_error)
 }
 
-/// The properties that a client sets.
-fn read(map: Map) -> Result<(String, Mdn), SetError> {
-    let (mut email, mut mdn, mut wrong) = (None, Mdn::default(), Vec::new());
-    for (name, value) in map.into_vec() {
-        let text = as_text(&value).map(str::to_owned);
-        let is_text = text.is_some() || value == Value::Null;
-        let name = name.into_string();
-        let is_good = match name.as_str() {
-            "forEmailId" => {
-                email = text;
-                email.is_some()
+/// What a client has given.
+struct Given {
+    email: String,
+    mdn: Mdn,
+    /// Of the properties.
+    names: Vec<String>,
+}
+
+impl Given {
+    fn read(map: Map) -> Result<Self, SetError> {
+        let (mut email, mut mdn, mut wrong) = (None, Mdn::default(), Vec::new());
+        let mut names = Vec::new();
+        for (name, value) in map.into_vec() {
+            let name = name.into_string();
+            if !property(&mut email, &mut mdn, &name, value) && wrong.len() < WRONG_MAX {
+                wrong.push(name.clone());
             }
-            "subject" => {
-                mdn.subject = text;
-                is_text
-            }
-            "textBody" => {
-                mdn.text_body = text;
-                is_text
-            }
-            "reportingUA" => {
-                mdn.reporting_ua = text;
-                is_text
-            }
-            "finalRecipient" => {
-                mdn.final_recipient = text;
-                is_text
-            }
-            "includeOriginalMessage" => {
-                mdn.include_original_message = value == Value::Bool(true);
-                matches!(value, Value::Bool(_))
-            }
-            "disposition" => disposition(&value)
-                .map(|found| mdn.disposition = found)
-                .is_some(),
             // RFC 9007 names it in the one way, and its example in the other.
-            "extensionFields" | "extension" => match extensions(value) {
-                Some(found) => {
-                    mdn.extension_fields = found;
-                    true
-                }
-                None => false,
-            },
-            _ => false,
-        };
-        if !is_good && wrong.len() < WRONG_MAX {
-            wrong.push(name);
+            names.push(match name.as_str() {
+                "extension" => "extensionFields".to_owned(),
+                _ => name,
+            });
         }
-    }
-    if email.is_none() && !wrong.iter().any(|name| name == "forEmailId") {
-        wrong.push("forEmailId".to_owned());
-    }
-    let why = "These are missing, unknown, of the wrong type, or set by the server.";
-    match email.filter(|_| wrong.is_empty()) {
-        Some(email) => Ok((email, mdn)),
-        None => Err(SetError {
-            properties: wrong,
-            ..SetError::invalid_property("", why)
-        }),
+        for required in ["forEmailId", "disposition"] {
+            if !names.iter().any(|name| name == required) {
+                wrong.push(required.to_owned());
+            }
+        }
+        let why = "These are missing, unknown, of the wrong type, or set by the server.";
+        match email.filter(|_| wrong.is_empty()) {
+            Some(email) => Ok(Self { email, mdn, names }),
+            None => Err(SetError {
+                properties: wrong,
+                ..SetError::invalid_property("", why)
+            }),
+        }
     }
 }
 
-/// Names that one error lists.
-const WRONG_MAX: usize = 100;
+/// Takes one property in; whether it is one that a client may set, with a value of the right type.
+fn property(email: &mut Option<String>, mdn: &mut Mdn, name: &str, value: Value) -> bool {
+    let text = as_text(&value).map(str::to_owned);
+    let is_text = text.is_some() || value == Value::Null;
+    match name {
+        "forEmailId" => {
+            *email = text;
+            return email.is_some();
+        }
+        "subject" => mdn.subject = text,
+        "textBody" => mdn.text_body = text,
+        "reportingUA" => mdn.reporting_ua = text,
+        "finalRecipient" => mdn.final_recipient = text,
+        "includeOriginalMessage" => {
+            mdn.include_original_message = value == Value::Bool(true);
+            return matches!(value, Value::Bool(_));
+        }
+        "disposition" => {
+            let found = disposition(&value).map(|found| mdn.disposition = found);
+            return found.is_some();
+        }
+        "extensionFields" | "extension" => {
+            let found = extensions(value).map(|found| mdn.extension_fields = found);
+            return found.is_some();
+        }
+        _ => return false,
+    }
+    is_text
+}
 
 fn disposition(value: &Value) -> Option<Disposition> {
     let map = value.as_object()?;
@@ -254,21 +295,22 @@ async fn original(context: &Context, email: &str) -> Result<Original, SetError> 
     found.ok_or_else(SetError::not_found)
 }
 
-fn sets_sent(patch: &Map) -> bool {
-    let in_keywords = patch.find(Property::Keywords).and_then(Value::as_object);
-    let is_true = |map: &Map, name: &str| map.get(&key(name)) == Some(&Value::Bool(true));
-    is_true(patch, "keywords/$mdnsent") || in_keywords.is_some_and(|map| is_true(map, SENT))
-}
-
-/// RFC 8098 §2.1: those whom Disposition-Notification-To names.
+/// RFC 8098 §2.1: those whom Disposition-Notification-To names. A notification never asks for one.
 fn asked_by(original: &Original) -> Result<Vec<EmailAddress>, SetError> {
     let header = HeaderProperty {
         name: "Disposition-Notification-To".to_owned(),
         form: Form::Addresses,
         all: false,
     };
+    let is_mdn = Mdn::parse(&original.octets, &original.summary).is_some();
     match header.value(&original.octets, &original.summary.fields) {
-        PropertyValue::One(HeaderValue::Addresses(list)) if !list.is_empty() => Ok(list),
+        PropertyValue::One(HeaderValue::Addresses(list)) if !list.is_empty() && !is_mdn => {
+            if list.len() > RECIPIENTS_MAX {
+                let why = format!("The message asks for more than {RECIPIENTS_MAX} notifications.");
+                return Err(SetError::describe(SetErrorKind::OverQuota, why));
+            }
+            Ok(list)
+        }
         _ => {
             let why = "The message has no valid Disposition-Notification-To field.";
             Err(SetError::describe(SetErrorKind::NotFound, why))
@@ -276,49 +318,63 @@ fn asked_by(original: &Original) -> Result<Vec<EmailAddress>, SetError> {
     }
 }
 
-/// The properties that the server sets.
+/// The properties that the server sets, or has a default for.
 async fn complete(
     context: &Context,
     identity: &IdentityRecord,
     original: &Original,
     mdn: &mut Mdn,
-    told: &mut Map,
 ) -> Result<(), SetError> {
     let account = context.account().map_err(|_| SetError::not_found())?.id;
-    match &mdn.final_recipient {
-        None => {
-            let recipient = format!("rfc822; {}", identity.email);
-            told.set(Property::FinalRecipient, recipient.clone());
-            mdn.final_recipient = Some(recipient);
-        }
+    let recipient = match &mdn.final_recipient {
+        None => typed(&identity.email),
         Some(given) => {
-            let address = given
-                .split_once(';')
-                .map_or(given.as_str(), |(_, address)| address);
-            let owned = context.core.owns_address(account, address.trim()).await;
+            let (kind, address) = given.split_once(';').unwrap_or(("rfc822", given));
+            let (kind, address) = (kind.trim(), address.trim());
+            if !["rfc822", "utf-8"]
+                .iter()
+                .any(|known| kind.eq_ignore_ascii_case(known))
+            {
+                let why = "It must be an address, behind \"rfc822;\".";
+                return Err(SetError::invalid_property("finalRecipient", why));
+            }
+            let owned = context.core.owns_address(account, address).await;
             if !owned.map_err(set_error)? {
                 return Err(SetError::new(SetErrorKind::ForbiddenFrom));
             }
+            typed(address)
         }
-    }
-    if let Some(id) = original.summary.message_id.iter().flatten().next() {
-        let id = format!("<{id}>");
-        told.set(Property::OriginalMessageId, id.clone());
-        mdn.original_message_id = Some(id);
-    }
+    };
+    mdn.final_recipient = Some(recipient);
+    mdn.subject
+        .get_or_insert_with(|| mdn::DEFAULT_SUBJECT.to_owned());
+    mdn.text_body
+        .get_or_insert_with(|| mdn::DEFAULT_TEXT.to_owned());
+    // What the sender has written may be anything: what can't be repeated is left out.
+    let id = original.summary.message_id.iter().flatten().next();
+    let id = id.map(|id| format!("<{id}>"));
+    mdn.original_message_id = id.filter(|id| mdn::is_value(id));
     let header = HeaderProperty {
         name: "Original-Recipient".to_owned(),
         form: Form::Text,
         all: false,
     };
-    let value = header.value(&original.octets, &original.summary.fields);
-    if let PropertyValue::One(HeaderValue::Text(recipient)) = value
-        && !recipient.trim().is_empty()
+    if let PropertyValue::One(HeaderValue::Text(recipient)) =
+        header.value(&original.octets, &original.summary.fields)
     {
-        told.set(Property::OriginalRecipient, recipient.clone());
-        mdn.original_recipient = Some(recipient);
+        mdn.original_recipient = Some(recipient).filter(|recipient| mdn::is_value(recipient));
     }
     Ok(())
+}
+
+/// RFC 8098 §3.2.4, RFC 6533 §3: an address with its type.
+fn typed(address: &str) -> String {
+    let kind = if address.is_ascii() {
+        "rfc822"
+    } else {
+        "utf-8"
+    };
+    format!("{kind}; {address}")
 }
 
 fn build_error(error: MdnError) -> SetError {
@@ -337,6 +393,8 @@ fn submit_error(error: SubmitError) -> SetError {
         SubmitError::InvalidRecipients(_) => SetErrorKind::NotFound,
         SubmitError::TooManyRecipients => SetErrorKind::OverQuota,
         SubmitError::TooLarge => SetErrorKind::TooLarge,
+        SubmitError::SentTooMuch { .. } => SetErrorKind::RateLimit,
+        SubmitError::TooManyWaiting => SetErrorKind::OverQuota,
         SubmitError::Temporary => SetErrorKind::ServerFail,
     };
     SetError::describe(kind, error.to_string())

@@ -79,6 +79,14 @@ const FIELDS: [&str; 7] = [
     "error",
 ];
 
+/// `subject` and `textBody` when the client gives none.
+pub const DEFAULT_SUBJECT: &str = "Message disposition notification";
+pub const DEFAULT_TEXT: &str =
+    "This is a message disposition notification about a message that you sent.\n";
+
+const REPORT_TYPE: &str = "message/disposition-notification";
+/// RFC 6533 §5: the same in UTF-8.
+const REPORT_TYPE_UTF8: &str = "message/global-disposition-notification";
 const REPORT_BLOB: &str = "report";
 const ORIGINAL_BLOB: &str = "original";
 const TEXT_PART: &str = "text";
@@ -92,6 +100,10 @@ impl Mdn {
     ) -> Result<Vec<u8>, MdnError> {
         self.check()?;
         let report = self.report();
+        let report_type = match report.is_ascii() {
+            true => REPORT_TYPE,
+            false => REPORT_TYPE_UTF8,
+        };
         let original = envelope.original.filter(|_| self.include_original_message);
         let blob = |id: &str| match id {
             REPORT_BLOB => Some(report.clone()),
@@ -103,19 +115,22 @@ impl Mdn {
             domain: context.domain,
             blob: &blob,
         };
-        Ok(self.message(envelope, original.is_some()).build(&context)?)
+        let message = self.message(envelope, report_type, original.is_some());
+        Ok(message.build(&context)?)
     }
 
-    fn message(&self, envelope: &MdnEnvelope<'_>, with_original: bool) -> NewMessage {
+    fn message(
+        &self,
+        envelope: &MdnEnvelope<'_>,
+        report_type: &str,
+        with_original: bool,
+    ) -> NewMessage {
         let header = |name: &str, value| NewHeader {
             property: format!("header:{name}"),
             name: name.to_owned(),
             values: vec![value],
         };
-        let subject = self
-            .subject
-            .as_deref()
-            .unwrap_or("Message disposition notification");
+        let subject = self.subject.as_deref().unwrap_or(DEFAULT_SUBJECT);
         let mut headers = vec![
             header(
                 "From",
@@ -129,8 +144,15 @@ impl Mdn {
                 NewHeaderValue::Raw(" auto-replied".to_owned()),
             ),
         ];
-        if let Some(id) = &self.original_message_id {
-            let ids = vec![id.trim_matches(['<', '>']).to_owned()];
+        // An id that isn't one by RFC 5322 §3.6.4 is told in the report alone.
+        let id = self.original_message_id.as_deref().unwrap_or_default();
+        let id = id.trim_matches(['<', '>']);
+        if !id.is_empty()
+            && id
+                .bytes()
+                .all(|c| c.is_ascii_graphic() && c != b'<' && c != b'>')
+        {
+            let ids = vec![id.to_owned()];
             headers.push(header("References", NewHeaderValue::MessageIds(ids)));
         }
         let of_type = |media_type: &str| NewPart {
@@ -144,7 +166,7 @@ impl Mdn {
             },
             NewPart {
                 blob_id: Some(REPORT_BLOB.to_owned()),
-                ..of_type("message/disposition-notification")
+                ..of_type(report_type)
             },
         ];
         if with_original {
@@ -163,9 +185,7 @@ impl Mdn {
             sub_parts: Some(parts),
             ..NewPart::default()
         };
-        let text = self.text_body.as_deref().unwrap_or(
-            "This is a message disposition notification about a message that you sent.\n",
-        );
+        let text = self.text_body.as_deref().unwrap_or(DEFAULT_TEXT);
         let value = NewBodyValue {
             value: text.to_owned(),
             ..NewBodyValue::default()
@@ -180,9 +200,6 @@ impl Mdn {
 
     /// The properties that a client sets.
     fn check(&self) -> Result<(), MdnError> {
-        let is_value = |text: &str| {
-            !text.trim().is_empty() && text.len() <= VALUE_OCTETS_MAX && emit::is_one_line(text)
-        };
         let texts = [
             ("subject", &self.subject),
             ("reportingUA", &self.reporting_ua),
@@ -221,7 +238,7 @@ impl Mdn {
         Ok(())
     }
 
-    /// The message/disposition-notification part (RFC 8098 §3.1).
+    /// The report part (RFC 8098 §3.1).
     fn report(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut put = |name: &str, value: &str| {
@@ -262,7 +279,7 @@ impl Mdn {
         let report = summary
             .parts
             .iter()
-            .find(|part| part.media_type == "message/disposition-notification")?;
+            .find(|part| [REPORT_TYPE, REPORT_TYPE_UTF8].contains(&part.media_type.as_str()))?;
         let siblings: Vec<_> = summary
             .parts
             .iter()
@@ -274,7 +291,9 @@ impl Mdn {
         let mut mdn = Mdn {
             subject: summary.subject.clone(),
             text_body: text.map(|part| body_value(raw, part, 0).value),
-            include_original_message: siblings.iter().any(|p| p.media_type == "message/rfc822"),
+            include_original_message: siblings
+                .iter()
+                .any(|p| ["message/rfc822", "message/global"].contains(&p.media_type.as_str())),
             ..Mdn::default()
         };
         let mut has_disposition = false;
@@ -302,6 +321,11 @@ impl Mdn {
         }
         (has_disposition && mdn.final_recipient.is_some()).then_some(mdn)
     }
+}
+
+/// Whether a text can be the value of a field of the report.
+pub fn is_value(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= VALUE_OCTETS_MAX && emit::is_one_line(text)
 }
 
 /// RFC 8098 §3.2.6: `action-mode "/" sending-mode ";" type ["/" modifiers]`, in any letter case.

@@ -144,6 +144,11 @@ impl Search {
         self.pending.lock().len()
     }
 
+    /// Forgets the texts that are remembered between queries.
+    pub fn forget_texts(&self) {
+        self.texts.clear();
+    }
+
     async fn cursor(&self, account: AccountId) -> Result<u64, store::Error> {
         let key = keys::search_cursor(account);
         match self.engine.get(&key).await? {

@@ -7,6 +7,7 @@ pub mod bounce;
 pub mod envelope;
 mod get;
 mod query;
+mod rate;
 pub mod records;
 mod set;
 pub(crate) mod stage;
@@ -17,6 +18,7 @@ use jmap_types::{AccountId, DataType};
 use store::{Record as _, engine::Page, keys};
 
 pub use envelope::is_address;
+pub(crate) use rate::SendingRate;
 use records::SubmissionRecord;
 pub(crate) use set::new_record;
 

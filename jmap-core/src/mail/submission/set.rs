@@ -74,7 +74,14 @@ impl SetObject for EmailSubmission {
         (record.identity, record.email, record.thread) =
             (given.identity, given.email, source.email.thread);
         let mut txn = account.writer.begin().await?;
-        let id = stage::insert(&mut txn, &record, &octets, core.first_lease(&record)).await?;
+        let recipients = record.recipients.len() as u64;
+        let (sender, kept_max) = (context.who.account, core.limits.max_submissions);
+        core.sending
+            .take(sender, recipients, &core.limits, core.clock.monotonic())
+            .map_err(SetError::from)?;
+        let lease = core.first_lease(&record);
+        let inserted = stage::insert(&mut txn, &record, &octets, lease, kept_max).await;
+        let id = inserted.inspect_err(|_| core.sending.give_back(sender, recipients))?;
         let mut server_set = server_set(&record);
         if !has_envelope {
             server_set.insert(key("envelope"), record.envelope_value());

@@ -1,22 +1,66 @@
 //! What transactions do to submissions: insert, change, remove.
 //!
-//! Holds: record, blob reference, row of the queue and change log change together, in one transaction.
+//! Holds: record, blob reference, row of the queue, change log and the account's count change together, in one
+//! transaction.
 //! Other half: `inproc::queue` reads the rows.
 
 use bytes::Bytes;
-use jmap_types::DataType;
-use store::{Change, ChangeKind, engine::Batch, keys};
+use jmap_types::{DataType, SetError, SetErrorKind};
+use store::{Change, ChangeKind, Record as _, engine::Batch, keys};
 
 use super::records::SubmissionRecord;
-use crate::{clock::UtcMillis, mail::write::MailTxn};
+use crate::{clock::UtcMillis, mail::write::MailTxn, object::Rejected};
 
-/// Adds a submission of `octets`. `lease` is what its row of the queue holds: nothing, or whose work it is.
+/// Old submissions that go at once when there are too many: so that not each new one looks for room.
+const ROOM: usize = 100;
+
+/// Sees to it that there are fewer than `max` submissions: the oldest that are done with go. When all of them are still
+/// on their way, there is no room.
+async fn make_room(txn: &mut MailTxn, max: u64) -> Result<(), Rejected> {
+    let range = keys::objects(txn.account(), DataType::EmailSubmission);
+    let count = match txn.head.submissions {
+        Some(count) => count,
+        // An account from before they were counted.
+        None => txn.scan(range.clone()).await?.len() as u64,
+    };
+    txn.head.submissions = Some(count);
+    if count < max {
+        return Ok(());
+    }
+    let mut gone = 0;
+    for (key, bytes) in txn.scan(range).await? {
+        let (_, _, id) =
+            keys::decode_object(&key).ok_or_else(|| store::Error::bad_key("submission", &key))?;
+        // Invariant 5: the check reports one that can't be read.
+        let Ok(record) = SubmissionRecord::from_bytes(&key, &bytes) else {
+            continue;
+        };
+        if record.is_done {
+            remove(txn, id, &record);
+            gone += 1;
+        }
+        if gone == ROOM {
+            break;
+        }
+    }
+    if txn.head.submissions < Some(max) {
+        return Ok(());
+    }
+    let why = "Too many of your messages still wait to be sent.";
+    Err(SetError::describe(SetErrorKind::OverQuota, why).into())
+}
+
+/// Adds a submission of `octets`, when there are fewer than `max`. `lease` is what its row of the queue holds: nothing,
+/// or whose work it is.
 pub(crate) async fn insert(
     txn: &mut MailTxn,
     record: &SubmissionRecord,
     octets: &Bytes,
     lease: Bytes,
-) -> Result<u64, store::Error> {
+    max: u64,
+) -> Result<u64, Rejected> {
+    make_room(txn, max).await?;
+    txn.head.submissions = txn.head.submissions.map(|count| count.saturating_add(1));
     let account = txn.account();
     let id = txn.new_id();
     let mut batch = Batch::new();
@@ -103,6 +147,7 @@ pub(crate) fn hide(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord, du
 /// Takes away a submission that is done with.
 pub(crate) fn remove(txn: &mut MailTxn, id: u64, record: &SubmissionRecord) {
     let account = txn.account();
+    txn.head.submissions = txn.head.submissions.map(|count| count.saturating_sub(1));
     txn.delete(keys::object(account, DataType::EmailSubmission, id));
     if record.due != 0 {
         txn.delete(keys::queue_due(record.due, account, id));

@@ -21,6 +21,7 @@ use crate::{
         submission::{self, envelope::Envelope, records::EnvelopeAddress, stage},
         write::{MailTxn, Message},
     },
+    object::Rejected,
 };
 
 /// Addresses of the header fields that are looked at for one of the account's own.
@@ -101,8 +102,15 @@ async fn try_reply(
     record.is_hidden = true;
     record.undo_status = submission::records::UndoStatus::Final;
     record.due = core.queue_now();
-    stage::insert(txn, &record, &octets, Bytes::new()).await?;
-    Ok(true)
+    let max = core.limits.max_submissions;
+    match stage::insert(txn, &record, &octets, Bytes::new(), max).await {
+        Ok(_) => Ok(true),
+        Err(Rejected::Store(error)) => Err(error),
+        Err(Rejected::Set(error)) => {
+            tracing::warn!(%account, ?error, "a vacation response could not be queued");
+            Ok(false)
+        }
+    }
 }
 
 /// RFC 3834 §2, §3.1.1: addresses behind which there is a machine.

@@ -67,7 +67,7 @@ impl Checker<'_> {
         self.read_emails(account, &head, &mut count).await?;
         self.check_threads(account, &mut count).await?;
         self.check_other_objects(account, &head).await?;
-        self.check_submissions(account).await?;
+        self.check_submissions(account, &head).await?;
         self.check_shares(account, &count).await?;
         self.check_log(account, &head).await?;
         self.check_search(account, &head).await?;

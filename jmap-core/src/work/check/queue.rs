@@ -4,7 +4,7 @@
 
 use jmap_types::{AccountId, DataType};
 use store::{
-    Record as _,
+    Head, Record as _,
     keys::{self, Subspace},
 };
 
@@ -12,13 +12,19 @@ use super::{CheckError, Checker, ProblemKind, Rows};
 use crate::mail::submission::records::SubmissionRecord;
 
 impl Checker<'_> {
-    pub(super) async fn check_submissions(&mut self, account: AccountId) -> Result<(), CheckError> {
+    pub(super) async fn check_submissions(
+        &mut self,
+        account: AccountId,
+        head: &Head,
+    ) -> Result<(), CheckError> {
+        let mut count = 0;
         let mut rows = Rows::new(keys::objects(account, DataType::EmailSubmission));
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
                 let Some((_, _, id)) = keys::decode_object(&key) else {
                     continue;
                 };
+                count += 1;
                 let Some(record) = self.record::<SubmissionRecord>(&key, &bytes) else {
                     continue;
                 };
@@ -40,6 +46,10 @@ impl Checker<'_> {
                     self.problem(ProblemKind::BlobRef, &key, why);
                 }
             }
+        }
+        if let Some(counted) = head.submissions.filter(|counted| *counted != count) {
+            let why = format!("there are {count} submissions, and {counted} are counted");
+            self.problem(ProblemKind::Queue, &keys::head(account), why);
         }
         Ok(())
     }

@@ -4,7 +4,10 @@
 //! synced; when the write fails, everybody in the group is told so and the group is fenced off.
 //! Other half: `RocksEngine::commit` fills the queue and waits for the answer.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -34,7 +37,7 @@ pub(super) struct Committer {
     write_options: WriteOptions,
     fence: Fence,
     /// The last write failed.
-    failing: bool,
+    failing: Arc<AtomicBool>,
 }
 
 impl Committer {
@@ -43,6 +46,7 @@ impl Committer {
         requests: mpsc::Receiver<Request>,
         sync: bool,
         fence: Fence,
+        failing: Arc<AtomicBool>,
     ) -> Self {
         let mut write_options = WriteOptions::default();
         write_options.set_sync(sync);
@@ -51,7 +55,7 @@ impl Committer {
             requests,
             write_options,
             fence,
-            failing: false,
+            failing,
         }
     }
 
@@ -123,10 +127,10 @@ impl Committer {
     fn write(&mut self, writes: WriteBatch) -> Result<(), EngineError> {
         let sequence = self.db.latest_sequence_number();
         match self.db.write_opt(writes, &self.write_options) {
-            Ok(()) if self.failing => {
+            Ok(()) if self.failing.load(Ordering::Relaxed) => {
                 // Before anybody is told that it is on disk.
                 self.fence.leave()?;
-                self.failing = false;
+                self.failing.store(false, Ordering::Relaxed);
                 tracing::info!("the database can be written again");
                 Ok(())
             }
@@ -144,10 +148,9 @@ impl Committer {
     /// or is opened anew; the fence sees to it that opening doesn't bring the record back.
     fn failed(&mut self, sequence: u64, error: &EngineError) {
         // Once is enough: nothing gets into the log before a write succeeds again.
-        if self.failing {
+        if self.failing.swap(true, Ordering::Relaxed) {
             return;
         }
-        self.failing = true;
         tracing::error!(%error, "the database can't be written; reading goes on");
         if let Err(error) = self.fence.set(sequence) {
             tracing::error!(%error, "commits that failed may turn up after a restart");

@@ -16,7 +16,10 @@ mod tests;
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -46,6 +49,8 @@ pub struct RocksEngine {
     cache: Cache,
     options: RocksOptions,
     path: PathBuf,
+    /// The last write failed.
+    failing: Arc<AtomicBool>,
     queue: Option<mpsc::Sender<Request>>,
     committer: Option<JoinHandle<()>>,
 }
@@ -74,7 +79,8 @@ impl RocksEngine {
             DB::open(&database_options, path).map_err(|error| open_error(path, error.as_ref()))?;
         let db = Arc::new(db);
         let (queue, requests) = mpsc::channel(QUEUE_BATCHES_MAX);
-        let committer = Committer::new(db.clone(), requests, options.sync, fence);
+        let failing = Arc::new(AtomicBool::new(false));
+        let committer = Committer::new(db.clone(), requests, options.sync, fence, failing.clone());
         let committer = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
@@ -84,6 +90,7 @@ impl RocksEngine {
             cache,
             options: options.clone(),
             path: path.to_owned(),
+            failing,
             queue: Some(queue),
             committer: Some(committer),
         })
@@ -130,6 +137,15 @@ impl Engine for RocksEngine {
 
     async fn disk_octets(&self) -> Result<u64, EngineError> {
         folder_octets(&self.path).map_err(|error| EngineError::Io(error.to_string().into()))
+    }
+
+    /// The lock on the folder sees to it.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
+    fn is_writable(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed)
     }
 
     async fn trim_memory(&self) {

@@ -1,7 +1,7 @@
 use expect_test::expect;
 use jmap_types::{
     AccountId,
-    mail::{Email, Mailbox},
+    mail::{Email, Mailbox, Thread},
     method::{Changes, Get, Set},
 };
 
@@ -14,6 +14,7 @@ type EmailSet = Set<Email>;
 /// An account whose inbox (m1) is shared with some rights, and its archive (m4) with all.
 async fn shared(rights: &[&str]) -> (Bench, Caller) {
     let bench = Bench::new().await;
+    bench.add_account(GUEST).await;
     let rights: Vec<String> = rights
         .iter()
         .map(|right| format!("\"{right}\": true"))
@@ -73,7 +74,7 @@ async fn guests_see_what_is_shared() {
         ]"#]],
         )
         .await;
-    let changes = r#"{"accountId": "a1", "sinceState": "s0"}"#;
+    let changes = r#"{"accountId": "a1", "sinceState": "s3"}"#;
     bench
         .check_as::<Changes<Email>>(
             &guest,
@@ -257,4 +258,94 @@ async fn guests_create_where_they_may_add() {
         .await;
     let handle = bench.core.accounts.handle(AccountId::new(OWNER));
     assert_eq!(handle.view().await.unwrap().emails().count(), 4);
+}
+
+/// Which emails a guest sees follows from mailboxes as well: what was shared since their state is in no log.
+#[tokio::test]
+async fn a_guest_begins_anew_after_mailboxes_changed() {
+    let (bench, guest) = shared(&["mayReadItems"]).await;
+    let before = r#"{"accountId": "a1", "sinceState": "s5"}"#;
+    let created = bench.json::<Changes<Email>>(&guest, before).await;
+    assert_eq!(created["created"], serde_json::json!(["e9"]), "{created}");
+    let owner = caller(OWNER, &[]);
+    let share =
+        r#"{"accountId": "a1", "update": {"m2": {"shareWith/a3": {"mayReadItems": true}}}}"#;
+    let shared = bench.json::<Set<Mailbox>>(&owner, share).await;
+    assert!(shared["notUpdated"].is_null(), "{shared}");
+    bench.place("Subject: later\r\n\r\n", &[4]).await;
+    for (who, error) in [(&guest, "cannotCalculateChanges"), (&owner, "")] {
+        let emails = bench.json::<Changes<Email>>(who, before).await;
+        let threads = bench.json::<Changes<Thread>>(who, before).await;
+        for changes in [emails, threads] {
+            assert_eq!(
+                changes["type"].as_str().unwrap_or_default(),
+                error,
+                "{changes}"
+            );
+        }
+    }
+    // What only counts emails is no change of that kind.
+    let state = bench
+        .json::<EmailGet>(&guest, r#"{"accountId": "a1", "ids": []}"#)
+        .await;
+    bench.place("Subject: last\r\n\r\n", &[4]).await;
+    let since = format!(r#"{{"accountId": "a1", "sinceState": {}}}"#, state["state"]);
+    let changes = bench.json::<Changes<Email>>(&guest, &since).await;
+    assert_eq!(
+        changes["created"].as_array().map(Vec::len),
+        Some(1),
+        "{changes}"
+    );
+}
+
+#[tokio::test]
+async fn a_mailbox_is_shared_with_those_who_are_there() {
+    let (bench, guest) = shared(&["mayReadItems"]).await;
+    let owner = caller(OWNER, &[]);
+    let rows = [
+        (&owner, r#"{"shareWith/a3/mayAddItems": true}"#, "ok"),
+        (
+            &owner,
+            r#"{"shareWith/a99": {"mayReadItems": true}}"#,
+            "invalidProperties",
+        ),
+        (
+            &owner,
+            r#"{"shareWith/a1": {"mayReadItems": true}}"#,
+            "invalidProperties",
+        ),
+        (
+            &owner,
+            r#"{"shareWith/a3": {"mayFly": true}}"#,
+            "invalidProperties",
+        ),
+        (
+            &owner,
+            r#"{"shareWith": {"nonsense": {}}}"#,
+            "invalidProperties",
+        ),
+        (&guest, r#"{"shareWith/a3/maySetSeen": true}"#, "forbidden"),
+        (&guest, r#"{"name": "mine"}"#, "forbidden"),
+        (&owner, r#"{"shareWith/a3/mayShare": true}"#, "ok"),
+        (&guest, r#"{"shareWith/a3/maySetSeen": true}"#, "ok"),
+    ];
+    for (who, patch, expected) in rows {
+        let set = format!(r#"{{"accountId": "a1", "update": {{"m1": {patch}}}}}"#);
+        let answer = bench.json::<Set<Mailbox>>(who, &set).await;
+        let outcome = answer["notUpdated"]["m1"]["type"].as_str().unwrap_or("ok");
+        assert_eq!(outcome, expected, "{patch} {answer}");
+    }
+    let get = r#"{"accountId": "a1", "ids": ["m1"], "properties": ["shareWith"]}"#;
+    let rights =
+        bench.json::<Get<Mailbox>>(&owner, get).await["list"][0]["shareWith"]["a3"].clone();
+    let has = |name: &str| rights[name] == true;
+    // A patch keeps the rights that it doesn't name, the right to share among them.
+    let names = [
+        "mayReadItems",
+        "mayAddItems",
+        "maySetSeen",
+        "mayShare",
+        "mayRemoveItems",
+    ];
+    assert_eq!(names.map(has), [true, true, true, true, false], "{rights}");
 }

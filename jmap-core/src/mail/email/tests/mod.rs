@@ -6,6 +6,7 @@ mod damage;
 mod get;
 mod guests;
 mod import;
+mod limits;
 mod parse;
 mod set;
 
@@ -15,7 +16,9 @@ use bytes::Bytes;
 use expect_test::Expect;
 use jmap_types::{AccountId, Arguments, BlobId, Value, method::MethodResponse};
 use store::{
-    engine::{Engine, MemoryEngine},
+    Record as _,
+    engine::{Batch, Engine, MemoryEngine},
+    keys,
     search::{SearchIndex, SearchOptions},
 };
 
@@ -23,25 +26,26 @@ use crate::{
     Caller, Core, Handle, Limits, Parts, Role,
     caller::Identity,
     clock::{TestClock, UtcMillis},
+    directory::records::{AccountKind, AccountRecord},
     mail::write::{self, INBOX, Message, Placement},
     rng::SeededRng,
 };
 
 /// 2020-01-02T03:04:05Z
 const NOW: UtcMillis = UtcMillis(1_577_934_245_000);
-pub(super) const OWNER: u64 = 1;
-pub(super) const OTHER: u64 = 2;
-pub(super) const GUEST: u64 = 3;
+pub(crate) const OWNER: u64 = 1;
+pub(crate) const OTHER: u64 = 2;
+pub(crate) const GUEST: u64 = 3;
 
 /// A core with accounts, and somebody to call it.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub core: Core,
     pub engine: Arc<dyn Engine>,
     _folder: tempfile::TempDir,
 }
 
 /// Somebody without groups, who sees the accounts of `shares` as a guest.
-pub(super) fn caller(account: u64, shares: &[u64]) -> Caller {
+pub(crate) fn caller(account: u64, shares: &[u64]) -> Caller {
     Caller::new(Identity {
         account: AccountId::new(account),
         name: format!("u{account}@example.com"),
@@ -85,6 +89,26 @@ impl Bench {
             engine,
             _folder: folder,
         }
+    }
+
+    /// Somebody whom the directory knows, without any mail.
+    pub async fn add_account(&self, account: u64) {
+        let record = AccountRecord {
+            name: format!("u{account}@example.com"),
+            kind: AccountKind::Person,
+            description: String::new(),
+            quota_octets: None,
+            disabled: false,
+            role: Role::User,
+            generation: 1,
+            created: NOW.seconds(),
+            addresses: Vec::new(),
+            last_credential: 1,
+            removed: false,
+        };
+        let mut batch = Batch::new();
+        batch.put(keys::account(AccountId::new(account)), record.to_bytes());
+        self.engine.commit(batch).await.unwrap();
     }
 
     /// Puts a message into the inbox: its number.

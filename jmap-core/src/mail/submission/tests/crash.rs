@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use store::engine::{FaultPlan, FaultyEngine};
+use store::engine::{Engine as _, FaultPlan, FaultyEngine, MemoryEngine};
 
 use super::{ANN, BOB, HELLO, Server, core_over};
 use crate::{Limits, mail::write};
@@ -68,4 +68,41 @@ async fn each_recipient_once() {
         crashes += usize::from(crash_at(at).await);
     }
     assert!(crashes >= 3, "only {crashes} runs were interrupted");
+}
+
+/// A message of ann's to bob that is in the queue, with the lease of the process that took it.
+async fn submit(server: &Server) {
+    let message = Bytes::from(HELLO.replace('\n', "\r\n"));
+    let to = vec![BOB.to_owned()];
+    let taken = server
+        .core
+        .submit(&server.ann, Some(ANN.to_owned()), to, message);
+    taken.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_lease_of_a_process_that_has_crashed_is_taken_over_at_once() {
+    let engine = FaultyEngine::new(FaultPlan::default());
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    submit(&server).await;
+    let engine = engine.restart();
+    let (core, _clock, _folder) = core_over(engine, 2, Limits::default()).await;
+    core.send_due().await.unwrap();
+    assert_eq!(inbox_count(&core, server.bob.account).await, 1);
+}
+
+#[tokio::test]
+async fn on_a_shared_database_the_lease_of_another_node_counts() {
+    let engine = MemoryEngine::new();
+    assert!(!engine.is_exclusive());
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    submit(&server).await;
+    let (other, clock, _folder) = core_over(engine, 2, Limits::default()).await;
+    let now = other.queue_now();
+    // Whether the first node lives, only time tells.
+    assert_eq!(other.send_due().await.unwrap(), Some(now + 120_000));
+    assert_eq!(inbox_count(&other, server.bob.account).await, 0);
+    clock.advance(Duration::from_secs(121));
+    other.send_due().await.unwrap();
+    assert_eq!(inbox_count(&other, server.bob.account).await, 1);
 }

@@ -1,4 +1,5 @@
 mod crash;
+mod limits;
 mod queue;
 mod records;
 mod set;

@@ -1,0 +1,158 @@
+//! How many recipients an account may send to: a login that was stolen must not make a spammer's relay of the server.
+//!
+//! Holds: memory is bounded, what is forgotten first is what was not asked for lately; what was refused isn't counted.
+//! Each node counts for itself, and from its start on.
+//! Other half: `set` and `inproc::submit` ask before anything is staged.
+
+use std::time::{Duration, Instant};
+
+use jmap_types::{AccountId, SetError, SetErrorKind};
+use parking_lot::Mutex;
+use quick_cache::unsync::Cache;
+
+use crate::Limits;
+
+/// Accounts that are remembered.
+pub const SENDERS_MAX: usize = 65_536;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Recipients since a window began.
+#[derive(Clone, Copy)]
+struct Window {
+    began: Instant,
+    recipients: u64,
+}
+
+pub(crate) struct SendingRate(Mutex<Cache<AccountId, [Window; 2]>>);
+
+impl Default for SendingRate {
+    fn default() -> Self {
+        Self(Mutex::new(Cache::new(SENDERS_MAX)))
+    }
+}
+
+impl std::fmt::Debug for SendingRate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SendingRate(..)")
+    }
+}
+
+/// Too many recipients within one of the windows; there is room again after this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SentTooMuch(pub Duration);
+
+impl SentTooMuch {
+    /// A whole number: more than the time that is left.
+    pub fn minutes(self) -> u64 {
+        self.0.as_secs() / 60 + 1
+    }
+}
+
+impl From<SentTooMuch> for SetError {
+    fn from(error: SentTooMuch) -> Self {
+        let minutes = error.minutes();
+        let why =
+            format!("You have sent to too many recipients lately; try again in {minutes} minutes.");
+        SetError::describe(SetErrorKind::RateLimit, why)
+    }
+}
+
+impl SendingRate {
+    /// Counts the recipients of a message, unless they are too many.
+    pub fn take(
+        &self,
+        account: AccountId,
+        recipients: u64,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<(), SentTooMuch> {
+        let rules = [
+            (HOUR, limits.max_recipients_per_hour),
+            (DAY, limits.max_recipients_per_day),
+        ];
+        let mut senders = self.0.lock();
+        let mut windows = senders.get(&account).copied().unwrap_or(
+            [Window {
+                began: now,
+                recipients: 0,
+            }; 2],
+        );
+        let mut refused = None;
+        for (window, (length, max)) in windows.iter_mut().zip(rules) {
+            let passed = now.saturating_duration_since(window.began);
+            if passed >= length {
+                *window = Window {
+                    began: now,
+                    recipients: 0,
+                };
+            }
+            let sum = window.recipients.saturating_add(recipients);
+            if max != 0 && sum > max {
+                let left = length.saturating_sub(now.saturating_duration_since(window.began));
+                refused = Some(SentTooMuch(left)).max(refused);
+            }
+            window.recipients = sum;
+        }
+        match refused {
+            Some(error) => Err(error),
+            None => {
+                senders.insert(account, windows);
+                Ok(())
+            }
+        }
+    }
+
+    /// The message was not sent after all.
+    pub fn give_back(&self, account: AccountId, recipients: u64) {
+        let mut senders = self.0.lock();
+        if let Some(mut windows) = senders.get(&account).copied() {
+            for window in &mut windows {
+                window.recipients = window.recipients.saturating_sub(recipients);
+            }
+            senders.insert(account, windows);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANN: AccountId = AccountId::new(1);
+
+    fn limits(hour: u64, day: u64) -> Limits {
+        Limits {
+            max_recipients_per_hour: hour,
+            max_recipients_per_day: day,
+            ..Limits::default()
+        }
+    }
+
+    #[test]
+    fn one_past_the_hour_and_one_past_the_day() {
+        let (rate, start) = (SendingRate::default(), Instant::now());
+        let limits = limits(3, 5);
+        let at = |minutes: u64| start + Duration::from_secs(minutes * 60);
+        let take = |recipients, minutes| rate.take(ANN, recipients, &limits, at(minutes));
+        assert_eq!(take(3, 0), Ok(()));
+        assert_eq!(take(1, 20), Err(SentTooMuch(Duration::from_secs(40 * 60))));
+        assert_eq!(rate.take(AccountId::new(2), 3, &limits, at(20)), Ok(()));
+        assert_eq!(take(2, 60), Ok(()), "what was refused isn't counted");
+        let rest = Duration::from_secs((24 * 60 - 120) * 60);
+        assert_eq!(take(1, 120), Err(SentTooMuch(rest)), "the day");
+        assert_eq!(take(3, 24 * 60), Ok(()));
+        assert!(take(4, 48 * 60).is_err(), "a message alone");
+    }
+
+    #[test]
+    fn what_was_not_sent_is_given_back_and_no_limit_is_none() {
+        let (rate, now) = (SendingRate::default(), Instant::now());
+        assert_eq!(rate.take(ANN, 3, &limits(3, 0), now), Ok(()));
+        rate.give_back(ANN, 3);
+        assert_eq!(rate.take(ANN, 3, &limits(3, 0), now), Ok(()));
+        assert!(rate.take(ANN, 1, &limits(3, 0), now).is_err());
+        assert_eq!(rate.take(ANN, u64::MAX, &limits(0, 0), now), Ok(()));
+    }
+}
