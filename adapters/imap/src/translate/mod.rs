@@ -3,3 +3,5 @@
 //! Holds: nothing here decides; the maps of errors are exhaustive.
 
 pub mod errors;
+pub mod names;
+pub mod rights;

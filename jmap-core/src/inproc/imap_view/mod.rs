@@ -4,6 +4,7 @@
 //! sequence, which is the JMAP state too; what a call has answered is on disk. Sequence numbers are unknown here.
 //! Other half: `adapters/imap` and `adapters/pop3` speak to clients; `mail::view` has the columns, `mail::write` the transactions.
 
+mod acl;
 mod copy;
 mod mailboxes;
 mod messages;
@@ -12,4 +13,5 @@ mod turn;
 mod types;
 mod write;
 
+pub use acl::AclEntry;
 pub use types::*;
