@@ -4,3 +4,5 @@
 //! Other half: `jmap_core::inproc::imap_view`, and the clients.
 
 pub mod command;
+pub mod encode;
+pub mod parse;
