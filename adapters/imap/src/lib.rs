@@ -6,3 +6,6 @@
 pub mod command;
 pub mod encode;
 pub mod parse;
+mod fetch;
+mod selected;
+mod translate;

@@ -1,0 +1,3 @@
+//! What IMAP says <-> what the core says.
+
+pub mod flags;
