@@ -1,3 +1,6 @@
-//! What IMAP says <-> what the core says.
+//! The core's words <-> IMAP's.
+//!
+//! Holds: nothing here decides; the maps of errors are exhaustive.
 
+pub mod errors;
 pub mod flags;
