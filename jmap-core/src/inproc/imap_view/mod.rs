@@ -8,8 +8,14 @@ mod copy;
 mod mailboxes;
 mod messages;
 mod read;
+mod structures;
 mod turn;
 mod types;
 mod write;
 
+pub use copy::COPY_MESSAGES_MAX;
+pub(crate) use structures::Structures;
 pub use types::*;
+
+#[cfg(test)]
+mod tests;
