@@ -282,7 +282,8 @@ impl Session {
         code: Option<Code>,
         text: &str,
     ) -> Handled {
-        self.end(out, tag, Expunges::Told, (Status::Ok, code, text)).await
+        self.end(out, tag, Expunges::Told, (Status::Ok, code, text))
+            .await
     }
 
     /// Ends a command that could be understood, and not carried out.
@@ -293,7 +294,8 @@ impl Session {
         code: Option<Code>,
         text: &str,
     ) -> Handled {
-        self.end(out, tag, Expunges::Told, (Status::No, code, text)).await
+        self.end(out, tag, Expunges::Told, (Status::No, code, text))
+            .await
     }
 
     /// Ends a command that is none, or none for now. Too many of them are the end.

@@ -4,11 +4,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jmap_core::{
     Caller, Core, Limits, Parts,
+    auth::Secret,
     clock::{SystemClock, TestClock, UtcMillis},
     directory::NewAccount,
     rng::SeededRng,
 };
-use net::{Budget, Listener, ListenerConfig, Secret, Shutdown};
+use net::{Budget, Listener, ListenerConfig, Shutdown};
 use store::{
     engine::MemoryEngine,
     search::{SearchIndex, SearchOptions},
@@ -106,13 +107,20 @@ impl Client {
     pub async fn line(&mut self) -> String {
         let mut line = Vec::new();
         let read = self.stream.read_until(b'\n', &mut line);
-        let read = timeout(WAIT, read).await.expect("the server says nothing").unwrap();
+        let read = timeout(WAIT, read)
+            .await
+            .expect("the server says nothing")
+            .unwrap();
         assert!(read > 0, "the server has closed the connection");
         String::from_utf8_lossy(&line).into_owned()
     }
 
     pub async fn send(&mut self, text: &str) {
-        self.stream.get_mut().write_all(text.as_bytes()).await.unwrap();
+        self.stream
+            .get_mut()
+            .write_all(text.as_bytes())
+            .await
+            .unwrap();
     }
 
     /// What a command is answered with, in lines that end with LF; the tag is `.`.
@@ -157,7 +165,10 @@ impl Client {
                 Some(start) => line.starts_with(start),
                 None => line == *want,
             };
-            assert!(lines.any(fits), "{command}: no {want} in order in\n{answer}");
+            assert!(
+                lines.any(fits),
+                "{command}: no {want} in order in\n{answer}"
+            );
         }
         answer
     }
@@ -165,14 +176,18 @@ impl Client {
     pub async fn append(&mut self, mailbox: &str, options: &str, message: &str) -> String {
         let space = if options.is_empty() { "" } else { " " };
         let octets = message.len();
-        self.ok(&format!("APPEND {mailbox}{space}{options} {{{octets}+}}\r\n{message}")).await
+        self.ok(&format!(
+            "APPEND {mailbox}{space}{options} {{{octets}+}}\r\n{message}"
+        ))
+        .await
     }
 
     /// Whatever comes until it is quiet for a moment.
     pub async fn quiet(&mut self) -> String {
         let mut octets = Vec::new();
         let mut chunk = [0; 4096];
-        while let Ok(read) = timeout(Duration::from_millis(400), self.stream.read(&mut chunk)).await {
+        while let Ok(read) = timeout(Duration::from_millis(400), self.stream.read(&mut chunk)).await
+        {
             let read = read.unwrap();
             octets.extend_from_slice(&chunk[..read]);
             if read == 0 {

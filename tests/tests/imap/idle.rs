@@ -14,9 +14,15 @@ async fn idle_tells_what_happens() {
     assert_eq!(client.line().await, "* 3 EXISTS\r\n");
     assert!(client.quiet().await.contains("RECENT"));
     other.ok("STORE 1 +FLAGS (\\Flagged)").await;
-    assert_eq!(client.line().await, "* 1 FETCH (UID 1 FLAGS (\\Flagged))\r\n");
+    assert_eq!(
+        client.line().await,
+        "* 1 FETCH (UID 1 FLAGS (\\Flagged))\r\n"
+    );
     other.ok("STORE 2 +FLAGS (\\Deleted)").await;
-    assert_eq!(client.line().await, "* 2 FETCH (UID 2 FLAGS (\\Deleted))\r\n");
+    assert_eq!(
+        client.line().await,
+        "* 2 FETCH (UID 2 FLAGS (\\Deleted))\r\n"
+    );
     other.ok("EXPUNGE").await;
     assert_eq!(client.line().await, "* 2 EXPUNGE\r\n");
     client.send("done\r\n").await;

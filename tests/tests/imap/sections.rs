@@ -23,7 +23,12 @@ async fn parts_are_what_python_finds() {
     let port = server.address.port().to_string();
     let path = folder.path().to_owned();
     let run = tokio::task::spawn_blocking(move || {
-        Command::new(python).arg(script).args([&port, ANN, PASSWORD]).arg(path).output().unwrap()
+        Command::new(python)
+            .arg(script)
+            .args([&port, ANN, PASSWORD])
+            .arg(path)
+            .output()
+            .unwrap()
     });
     let output = run.await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

@@ -44,6 +44,13 @@ impl From<ViewError> for Refusal {
     }
 }
 
+pub fn capabilities(session: &Session) -> &'static [&'static str] {
+    match session.caller {
+        Some(_) => &["MULTIAPPEND", "CATENATE"],
+        None => &[],
+    }
+}
+
 pub async fn append(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
     let Command::Append { mailbox, messages } = command else {
         return session.bad(out, tag, "That is no APPEND");
@@ -63,7 +70,9 @@ pub async fn append(session: &mut Session, out: &mut Out, tag: &str, command: Co
 
 async fn refuse(session: &mut Session, out: &mut Out, tag: &str, refusal: Refusal) -> Handled {
     let Refusal { status, code, text } = refusal;
-    session.end(out, tag, Expunges::Told, (status, code, &text)).await
+    session
+        .end(out, tag, Expunges::Told, (status, code, &text))
+        .await
 }
 
 /// The mailbox that messages are to be filed in. RFC 9051 §6.3.12: one that could be made is asked for.
@@ -141,6 +150,13 @@ async fn new_message(session: &Session, message: AppendMessage) -> Result<NewMes
     })
 }
 
+pub fn replace_capabilities(session: &Session) -> &'static [&'static str] {
+    match session.caller {
+        Some(_) => &["REPLACE"],
+        None => &[],
+    }
+}
+
 /// RFC 8508: a message in the place of another one.
 pub async fn replace(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
     let Command::Replace {
@@ -168,12 +184,20 @@ pub async fn replace(session: &mut Session, out: &mut Out, tag: &str, command: C
         Some(&email) => (selected.key, email),
         // §3.3: nothing is appended then.
         None => {
-            let end = (Status::No, Some(Code::NonExistent), "There is no such message");
+            let end = (
+                Status::No,
+                Some(Code::NonExistent),
+                "There is no such message",
+            );
             return session.end(out, tag, Expunges::Told, end).await;
         }
     };
     if !may_expunge(selected) {
-        let end = (Status::No, Some(Code::NoPerm), "You can't remove messages here");
+        let end = (
+            Status::No,
+            Some(Code::NoPerm),
+            "You can't remove messages here",
+        );
         return session.end(out, tag, Expunges::Told, end).await;
     }
     match exchange(session, from, email, &mailbox, message).await {

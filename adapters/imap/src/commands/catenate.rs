@@ -56,7 +56,11 @@ async fn read(
         octets: true,
         ..Want::default()
     };
-    let messages = session.server.core.view_messages(caller, key, &[email], want).await?;
+    let messages = session
+        .server
+        .core
+        .view_messages(caller, key, &[email], want)
+        .await?;
     let Some(message) = messages.into_iter().flatten().next() else {
         return Ok(None);
     };
@@ -110,6 +114,10 @@ async fn find(
     if !is_valid(*uid_validity) {
         return Ok(None);
     }
-    let at = messages.binary_search_by_key(&url.uid, |(uid, _)| *uid).ok();
-    Ok(at.and_then(|at| messages.get(at)).map(|(_, email)| (*key, *email)))
+    let at = messages
+        .binary_search_by_key(&url.uid, |(uid, _)| *uid)
+        .ok();
+    Ok(at
+        .and_then(|at| messages.get(at))
+        .map(|(_, email)| (*key, *email)))
 }

@@ -4,7 +4,6 @@
 //! Other half: `selected`, which knows what is new.
 
 use jmap_core::inproc::imap_view::ViewError;
-use net::reader::ReadError;
 
 use crate::encode::{Code, Status};
 use crate::out::Out;
@@ -46,7 +45,10 @@ impl Session {
             return Applied::default();
         };
         let core = &self.server.core;
-        match core.view_changes(caller, selected.key, selected.sequence()).await {
+        match core
+            .view_changes(caller, selected.key, selected.sequence())
+            .await
+        {
             Ok(delta) => {
                 let may_expunge = expunges == Expunges::Told;
                 let recents = &self.server.recents;
@@ -86,7 +88,8 @@ impl Session {
         error: &ViewError,
     ) -> Handled {
         let (code, text) = crate::translate::errors::view_error(error);
-        self.end(out, tag, expunges, (Status::No, code, &text)).await
+        self.end(out, tag, expunges, (Status::No, code, &text))
+            .await
     }
 
     /// The same for a command that names the mailbox that messages go to (RFC 9051 §6.3.12): one that could be made is asked for.
@@ -100,7 +103,11 @@ impl Session {
         if *error != ViewError::NoSuchMailbox {
             return self.fail(out, tag, expunges, error).await;
         }
-        let end = (Status::No, Some(Code::TryCreate), "There is no such mailbox");
+        let end = (
+            Status::No,
+            Some(Code::TryCreate),
+            "There is no such mailbox",
+        );
         self.end(out, tag, expunges, end).await
     }
 
@@ -126,9 +133,4 @@ impl Session {
         out.tagged(tag, Status::Bad, Some(&Code::UidRequired), text);
         true
     }
-}
-
-/// What is written is sent when it is much.
-pub async fn settle(out: &mut Out) -> Result<(), ReadError> {
-    out.settle().await
 }

@@ -29,9 +29,18 @@ pub async fn copy(session: &mut Session, out: &mut Out, tag: &str, command: Comm
         Ok(copied) => {
             let code = copy_uid(copied);
             // RFC 9051 §7.5.1 keeps EXPUNGE from FETCH, STORE and SEARCH alone.
-            session.end(out, tag, Expunges::Told, (Status::Ok, code, "COPY done")).await
+            session
+                .end(out, tag, Expunges::Told, (Status::Ok, code, "COPY done"))
+                .await
         }
         Err(error) => session.fail_to_file(out, tag, Expunges::Told, &error).await,
+    }
+}
+
+pub fn move_capabilities(session: &Session) -> &'static [&'static str] {
+    match session.caller {
+        Some(_) => &["MOVE"],
+        None => &[],
     }
 }
 
@@ -46,7 +55,11 @@ pub async fn r#move(session: &mut Session, out: &mut Out, tag: &str, command: Co
         return session.bad(out, tag, "There is no message with this number");
     };
     if !session.selected.as_ref().is_some_and(may_expunge) {
-        let end = (Status::No, Some(Code::NoPerm), "You can't remove messages here");
+        let end = (
+            Status::No,
+            Some(Code::NoPerm),
+            "You can't remove messages here",
+        );
         return session.end(out, tag, Expunges::Told, end).await;
     }
     match transfer(session, &emails, &mailbox, true).await {
@@ -57,7 +70,10 @@ pub async fn r#move(session: &mut Session, out: &mut Out, tag: &str, command: Co
             }
             session.tell_changes(out, Expunges::Told).await;
             // RFC 7162 §3.2.9
-            let selected = session.selected.as_ref().filter(|_| session.enabled.qresync);
+            let selected = session
+                .selected
+                .as_ref()
+                .filter(|_| session.enabled.qresync);
             let code = selected.map(|selected| Code::HighestModseq(selected.highest_modseq()));
             out.tagged(tag, Status::Ok, code.as_ref(), "MOVE done");
             Ok(Flow::Continue)
@@ -72,7 +88,9 @@ fn emails(session: &Session, uid: bool, set: &SequenceSet) -> Result<Vec<u64>, N
         true => selected.by_uids(set),
         false => selected.by_numbers(set)?,
     };
-    let emails = places.into_iter().filter_map(|place| selected.emails().get(place));
+    let emails = places
+        .into_iter()
+        .filter_map(|place| selected.emails().get(place));
     Ok(emails.flatten().copied().collect())
 }
 

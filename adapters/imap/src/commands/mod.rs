@@ -15,6 +15,7 @@ mod copy;
 mod expunge;
 mod fetch;
 mod idle;
+mod scratch;
 mod select;
 mod store;
 mod target;
@@ -61,19 +62,31 @@ pub const TABLE: &[Entry] = &[
     entry!("CAPABILITY", ANY, any::capability, any::capabilities),
     entry!("NOOP", ANY, any::noop),
     entry!("LOGOUT", ANY, any::logout),
-    entry!("SELECT", LOGGED_IN, select::select),
+    entry!("LOGIN", STRANGER, scratch::login),
+    entry!("ENABLE", LOGGED_IN, scratch::enable),
+    entry!("SELECT", LOGGED_IN, select::select, select::capabilities),
     entry!("EXAMINE", LOGGED_IN, select::select),
-    entry!("APPEND", LOGGED_IN, append::append),
-    entry!("IDLE", LOGGED_IN, idle::idle),
+    entry!("APPEND", LOGGED_IN, append::append, append::capabilities),
+    entry!("IDLE", LOGGED_IN, idle::idle, idle::capabilities),
     entry!("CHECK", SELECTED, select::check),
     entry!("CLOSE", SELECTED, select::close),
-    entry!("UNSELECT", SELECTED, select::unselect),
-    entry!("EXPUNGE", SELECTED, expunge::expunge),
-    entry!("FETCH", SELECTED, fetch::fetch),
+    entry!(
+        "UNSELECT",
+        SELECTED,
+        select::unselect,
+        select::unselect_capabilities
+    ),
+    entry!("EXPUNGE", SELECTED, expunge::expunge, expunge::capabilities),
+    entry!("FETCH", SELECTED, fetch::fetch, fetch::capabilities),
     entry!("STORE", SELECTED, store::store),
     entry!("COPY", SELECTED, copy::copy),
-    entry!("MOVE", SELECTED, copy::r#move),
-    entry!("REPLACE", SELECTED, append::replace),
+    entry!("MOVE", SELECTED, copy::r#move, copy::move_capabilities),
+    entry!(
+        "REPLACE",
+        SELECTED,
+        append::replace,
+        append::replace_capabilities
+    ),
 ];
 
 /// What is announced, at the moment.

@@ -17,6 +17,13 @@ use crate::selected::{Ranges, Selected};
 use crate::session::{Flow, Handled, Session};
 use crate::translate::flags::Rendered;
 
+pub fn capabilities(session: &Session) -> &'static [&'static str] {
+    match session.caller {
+        Some(_) => &["CONDSTORE", "QRESYNC", "OBJECTID"],
+        None => &[],
+    }
+}
+
 pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
     let Command::Select {
         mailbox,
@@ -40,7 +47,11 @@ pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Co
                 let utf8 = session.mode().utf8;
                 list(out.buffer(), &mailbox, &ListData::default(), utf8);
             }
-            if let SelectParameters { qresync: Some(known), .. } = &parameters {
+            if let SelectParameters {
+                qresync: Some(known),
+                ..
+            } = &parameters
+            {
                 resynchronize(session, out, known).await;
             }
             let code = match is_read_only {
@@ -125,7 +136,10 @@ async fn resynchronize(session: &mut Session, out: &mut Out, known: &Qresync) {
         Some(set) => selected.uid_ranges(set),
         None => Ranges::of([(1, selected.uid_next().saturating_sub(1).max(1))]),
     };
-    let from = known.matching.as_ref().map_or(1, |pairs| first_unsure(selected, pairs));
+    let from = known
+        .matching
+        .as_ref()
+        .map_or(1, |pairs| first_unsure(selected, pairs));
     write_vanished(out.buffer(), &vanished(selected, &uids, from));
     let core = &session.server.core;
     let Ok(delta) = core.view_changes(caller, selected.key, known.modseq).await else {
@@ -169,7 +183,9 @@ fn first_unsure(selected: &Selected, (numbers, uids): &(SequenceSet, SequenceSet
     };
     let mut sure = 0;
     for (number, uid) in each(numbers).zip(each(uids)) {
-        let index = number.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+        let index = number
+            .checked_sub(1)
+            .and_then(|at| usize::try_from(at).ok());
         let here = index.and_then(|at| selected.uids().get(at));
         if here != Some(&uid) {
             break;
@@ -222,6 +238,13 @@ async fn highest_modseq(session: &Session) -> Option<Code> {
 
 pub fn may_expunge(selected: &Selected) -> bool {
     !selected.is_read_only && selected.rights.contains(MailboxRights::REMOVE_ITEMS)
+}
+
+pub fn unselect_capabilities(session: &Session) -> &'static [&'static str] {
+    match session.caller {
+        Some(_) => &["UNSELECT"],
+        None => &[],
+    }
 }
 
 pub async fn unselect(session: &mut Session, out: &mut Out, tag: &str, _: Command) -> Handled {

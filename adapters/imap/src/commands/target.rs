@@ -7,7 +7,11 @@ use crate::session::Session;
 /// Finds it among those that the caller sees.
 pub async fn find(session: &Session, name: &str) -> Result<ViewMailbox, ViewError> {
     let caller = session.caller.as_ref().ok_or(ViewError::NoSuchMailbox)?;
-    let mailboxes = session.server.core.view_mailboxes(caller, caller.account).await?;
+    let mailboxes = session
+        .server
+        .core
+        .view_mailboxes(caller, caller.account)
+        .await?;
     let full_name = |mailbox: &ViewMailbox| {
         let mut name = mailbox.name.clone();
         let mut above = mailbox.parent;

@@ -86,7 +86,13 @@ impl Renderer<'_> {
         trouble
     }
 
-    fn flags(&mut self, selected: &Selected, row: &ViewRow, response: &mut Fetch, out: &mut Pieces) {
+    fn flags(
+        &mut self,
+        selected: &Selected,
+        row: &ViewRow,
+        response: &mut Fetch,
+        out: &mut Pieces,
+    ) {
         let is_recent = self.manner.recent && selected.is_recent(row.uid);
         response.ready_flags(&mut out.text, self.rendered.of(row, is_recent));
     }
