@@ -261,7 +261,7 @@ mod tests {
             .map(|id| accounts.handle(AccountId::new(id)))
             .collect();
         for handle in &handles {
-            handle.view().await.unwrap();
+            drop(handle.view().await.unwrap());
         }
         (accounts, handles)
     }
@@ -273,10 +273,10 @@ mod tests {
             accounts.shrink(VIEW_OCTETS_MAX);
         }
         assert_eq!(accounts.gauges().views, 2);
-        handles[0].view().await.unwrap();
+        drop(handles[0].view().await.unwrap());
         accounts.shrink(VIEW_OCTETS_MAX);
         assert!(handles[0].loaded_view().is_some() && handles[1].loaded_view().is_none());
-        handles[1].view().await.unwrap();
+        drop(handles[1].view().await.unwrap());
         assert_eq!(accounts.gauges().views, 2);
     }
 

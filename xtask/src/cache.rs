@@ -4,16 +4,21 @@
 use std::env;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
 use crate::say::{self, Ticker};
 
-/// The root of the checkout.
+/// The root of the checkout that `cargo xtask` was called in. What was known when this program was built may be another
+/// one: checkouts can share a target folder.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the workspace")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let built_in = || env!("CARGO_MANIFEST_DIR").into();
+        let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(built_in));
+        manifest.parent().map(Path::to_path_buf).unwrap_or(manifest)
+    })
 }
 
 /// `$POSTHORN_CACHE`, else `$XDG_CACHE_HOME/posthorn`, else `~/.cache/posthorn`; made when it isn't there.

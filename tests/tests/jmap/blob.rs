@@ -192,7 +192,7 @@ fn a_lookup_finds_what_refers_to_a_blob() {
     let server = Server::start();
     let mut alice = server.jmap("alice");
     let id = mail(&mut alice, "looked up");
-    let email = alice.get_emails(&[id.clone()], &["blobId", "threadId"])[0].clone();
+    let email = alice.get_emails(std::slice::from_ref(&id), &["blobId", "threadId"])[0].clone();
     let unused = alice.upload(b"unused", "text/plain");
     let of_bob = server.jmap("bob").upload(b"secret of bob", "text/plain");
     let types = ["Mailbox", "Thread", "Email"];

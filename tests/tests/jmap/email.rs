@@ -391,7 +391,7 @@ fn every_form_of_a_header_field() {
         ("header:X-Note:asURLs", Value::Null),
     ];
     for (property, expected) in rows {
-        let email = &alice.get_emails(&[id.clone()], &[property])[0];
+        let email = &alice.get_emails(std::slice::from_ref(&id), &[property])[0];
         assert_eq!(email.get(property), Some(&expected), "{property}");
     }
     let refused = [

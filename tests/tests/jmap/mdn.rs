@@ -64,7 +64,7 @@ fn a_notification_is_sent_arrives_and_is_parsed() {
     );
     assert_eq!(responses[1][1]["updated"], json!({&email: null}));
     assert_eq!(
-        alice.get_emails(&[email.clone()], &["keywords"])[0]["keywords"]["$mdnsent"],
+        alice.get_emails(std::slice::from_ref(&email), &["keywords"])[0]["keywords"]["$mdnsent"],
         true
     );
     // Once.

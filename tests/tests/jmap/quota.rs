@@ -28,7 +28,7 @@ fn a_quota_says_what_is_used_and_follows_the_mail() {
     );
     let id = quota["id"].clone();
     let email = mail(&mut alice, "counted");
-    let size = alice.get_emails(&[email.clone()], &["size"])[0]["size"].clone();
+    let size = alice.get_emails(std::slice::from_ref(&email), &["size"])[0]["size"].clone();
     let changes = alice.call("Quota/changes", json!({"sinceState": before["state"]}));
     assert_eq!(changes["updated"], json!([id]), "{changes}");
     assert!(changes.get("updatedProperties").is_some());

@@ -133,7 +133,8 @@ fn what_is_sent_arrives_and_the_draft_is_filed_or_destroyed() {
         (&responses[1][0], &responses[1][1]["updated"]),
         (&json!("Email/set"), &json!({&filed: null}))
     );
-    let email = alice.get_emails(&[filed.clone()], &["mailboxIds", "keywords"])[0].clone();
+    let email =
+        alice.get_emails(std::slice::from_ref(&filed), &["mailboxIds", "keywords"])[0].clone();
     assert_eq!(
         (&email["mailboxIds"], &email["keywords"]),
         (&json!({sent: true}), &json!({}))

@@ -58,7 +58,7 @@ impl Report {
             show(|m| ms(m.p50)),
             show(|m| ms(m.p99)),
             show(per_second),
-            show(|m| kb_each(m)),
+            show(kb_each),
             show(|m| mb(m.memory_max)),
         ];
         let cpu = ours.as_ref().map(cpu_ms);
