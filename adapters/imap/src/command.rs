@@ -299,6 +299,8 @@ pub enum NotifyMailboxes {
     Personal,
     Subscribed,
     Subtree(Vec<MailboxName>),
+    /// RFC 7377: ESEARCH command alone.
+    SubtreeOne(Vec<MailboxName>),
     Mailboxes(Vec<MailboxName>),
 }
 
@@ -312,6 +314,8 @@ pub enum NotifyEvent {
     SubscriptionChange,
     MailboxMetadataChange,
     ServerMetadataChange,
+    /// One that isn't known, as written: BADEVENT (RFC 5465 §5).
+    Other(String),
 }
 
 /// SEARCH and its relatives: ESEARCH (RFC 4731), SEARCHRES, CONTEXT=SEARCH (RFC 5267), PARTIAL (RFC 9394), MULTISEARCH (RFC 7377).
@@ -319,8 +323,10 @@ pub enum NotifyEvent {
 pub struct Search {
     /// `None`: no RETURN. `RETURN ()` is ALL.
     pub returns: Option<Vec<SearchReturn>>,
-    /// RFC 7377 `IN (...)`: ESEARCH command alone.
+    /// RFC 7377 `IN (...)`: the ESEARCH command alone, which without `IN` has `Selected` here.
     pub sources: Vec<NotifyMailboxes>,
+    /// RFC 5465 §6: what `UPDATE (...)` has to say of a message that is found later.
+    pub update_items: Vec<FetchItem>,
     /// In upper case; `None` is US-ASCII (rev1) or UTF-8.
     pub charset: Option<String>,
     pub key: SearchKey,
@@ -449,15 +455,16 @@ pub enum FetchItem {
     Rfc822,
     Rfc822Header,
     Rfc822Text,
+    /// `partial` (RFC 9051 §9): offset, and length above 0.
     Section {
         section: Section,
-        partial: Option<(u32, u32)>,
+        partial: Option<(u64, u64)>,
         peek: bool,
     },
     /// RFC 3516
     Binary {
         part: Vec<u32>,
-        partial: Option<(u32, u32)>,
+        partial: Option<(u64, u64)>,
         peek: bool,
     },
     BinarySize(Vec<u32>),

@@ -4,3 +4,4 @@
 //! Other half: `jmap_core::inproc::imap_view`, and the clients.
 
 pub mod command;
+pub mod parse;
