@@ -9,6 +9,7 @@ pub mod build;
 pub mod date;
 pub mod decode;
 mod emit;
+pub mod everything;
 pub mod headers;
 pub mod html;
 pub mod mdn;

@@ -60,11 +60,9 @@ struct TextWeight;
 
 impl quick_cache::Weighter<[u8; 32], Arc<DocumentText>> for TextWeight {
     fn weight(&self, _: &[u8; 32], text: &Arc<DocumentText>) -> u64 {
-        text.texts
-            .iter()
-            .map(|(_, text)| text.len() as u64 + 48)
-            .sum::<u64>()
-            + 64
+        const EACH: u64 = 48;
+        let texts = text.texts.len() + text.rest_body.len() + text.rest_header.len();
+        text.octets() as u64 + texts as u64 * EACH + 64
     }
 }
 
@@ -311,5 +309,8 @@ fn to_document(text: SearchText) -> DocumentText {
     for name in text.attachment_names {
         document.push(Field::Attachment, name);
     }
+    document.rest_body = text.rest_body;
+    document.rest_header = text.rest_header;
+    document.is_cut = text.is_cut;
     document
 }
