@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jmap_types::{DataType, SetError, SetErrorKind};
 use store::{
     Change, ChangeKind, Txn, decode_numbers,
-    engine::Batch,
+    engine::{Assertion, Batch},
     keys::{self, BlobHash},
     numbers,
 };
@@ -150,47 +150,74 @@ pub async fn insert_email(
     placement: &Placement,
     now: UtcMillis,
 ) -> Result<Inserted, Rejected> {
-    let size = message.octets.len() as u64;
-    let used = txn.head.used_octets.saturating_add(size);
+    let mut batch = Batch::new();
+    message.ensure_stored(txn.engine(), &mut batch).await?;
+    txn.append_unread(batch);
+    let stored = StoredMessage {
+        hash: message.hash,
+        size: message.octets.len() as u64,
+        summary: &message.summary,
+    };
+    insert(txn, stored, placement, now).await
+}
+
+/// A message that the store has.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredMessage<'s> {
+    pub hash: BlobHash,
+    pub size: u64,
+    pub summary: &'s Summary,
+}
+
+/// Adds an email whose message the store has; when it has lost it until the transaction is written, that is a conflict.
+pub async fn insert_stored(
+    txn: &mut MailTxn,
+    stored: StoredMessage<'_>,
+    placement: &Placement,
+    now: UtcMillis,
+) -> Result<Inserted, Rejected> {
+    txn.assert(Assertion::Present(keys::blob(&stored.hash)));
+    insert(txn, stored, placement, now).await
+}
+
+async fn insert(
+    txn: &mut MailTxn,
+    stored: StoredMessage<'_>,
+    placement: &Placement,
+    now: UtcMillis,
+) -> Result<Inserted, Rejected> {
+    let used = txn.head.used_octets.saturating_add(stored.size);
     if placement.quota_octets != 0 && used > placement.quota_octets {
         return Err(
             SetError::describe(SetErrorKind::OverQuota, "The account has no room for it.").into(),
         );
     }
-    let mut batch = Batch::new();
-    message.ensure_stored(txn.engine(), &mut batch).await?;
-    txn.append_unread(batch);
     let account = txn.account();
     let id = txn.new_id();
     txn.put(
-        keys::blob_ref(&message.hash, account, DataType::Email, id),
+        keys::blob_ref(&stored.hash, account, DataType::Email, id),
         Bytes::new(),
     );
-    let thread = join_thread(txn, &message.summary, id).await?;
+    let thread = join_thread(txn, stored.summary, id).await?;
     let mut mailboxes = Vec::with_capacity(placement.mailboxes.len());
     for &mailbox in &placement.mailboxes {
-        let uid = next_uid(txn, mailbox).await?;
-        mailboxes.push(InMailbox {
-            mailbox,
-            uid,
-            saved_at: now.seconds(),
-        });
+        mailboxes.push(new_place(txn, mailbox, now).await?);
         txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
     }
     let mut keywords = placement.keywords.clone();
     keywords.sort_unstable();
     keywords.dedup();
     let record = EmailRecord {
-        blob: message.hash,
+        blob: stored.hash,
         thread,
         received_at: placement.received_at,
-        size,
+        size: stored.size,
         mailboxes,
         keywords,
         created_seq: txn.sequence(),
         modseq: txn.sequence(),
-        sent_at: message.summary.sent_at.map(|date| date.timestamp),
-        has_attachment: message.summary.has_attachment,
+        sent_at: stored.summary.sent_at.map(|date| date.timestamp),
+        has_attachment: stored.summary.has_attachment,
     };
     txn.head.used_octets = used;
     txn.put_record(keys::object(account, DataType::Email, id), &record);
@@ -208,6 +235,19 @@ pub async fn insert_email(
         record: Arc::new(record),
     });
     Ok(Inserted { id, thread })
+}
+
+/// A place in a mailbox for an email that comes into it: with a new UID.
+pub async fn new_place(
+    txn: &mut MailTxn,
+    mailbox: u64,
+    now: UtcMillis,
+) -> Result<InMailbox, Rejected> {
+    Ok(InMailbox {
+        mailbox,
+        uid: next_uid(txn, mailbox).await?,
+        saved_at: now.seconds(),
+    })
 }
 
 /// The next UID of a mailbox.
@@ -319,14 +359,11 @@ pub async fn email(txn: &MailTxn, id: u64) -> Result<Option<EmailRecord>, store:
 pub async fn change_email(
     txn: &mut MailTxn,
     id: u64,
-    mut record: EmailRecord,
+    record: EmailRecord,
     mailboxes: &[u64],
-    mut keywords: Vec<String>,
+    keywords: Vec<String>,
     now: UtcMillis,
 ) -> Result<(), Rejected> {
-    keywords.sort_unstable();
-    keywords.dedup();
-    let keywords_changed = keywords != record.keywords;
     let mut places = Vec::with_capacity(mailboxes.len());
     for &mailbox in mailboxes {
         match record
@@ -335,19 +372,27 @@ pub async fn change_email(
             .find(|place| place.mailbox == mailbox)
         {
             Some(place) => places.push(*place),
-            None => {
-                let uid = next_uid(txn, mailbox).await?;
-                places.push(InMailbox {
-                    mailbox,
-                    uid,
-                    saved_at: now.seconds(),
-                });
-            }
+            None => places.push(new_place(txn, mailbox, now).await?),
         }
     }
+    set_places(txn, id, record, places, keywords);
+    Ok(())
+}
+
+/// Gives an email these places and keywords, if they are others than it has.
+pub fn set_places(
+    txn: &mut MailTxn,
+    id: u64,
+    mut record: EmailRecord,
+    places: Vec<InMailbox>,
+    mut keywords: Vec<String>,
+) {
+    keywords.sort_unstable();
+    keywords.dedup();
+    let keywords_changed = keywords != record.keywords;
     let moved = places != record.mailboxes;
     if !moved && !keywords_changed {
-        return Ok(());
+        return;
     }
     // Unread counts of all its mailboxes may change with its keywords.
     let touched = record
@@ -367,7 +412,6 @@ pub async fn change_email(
         id,
         record: Arc::new(record),
     });
-    Ok(())
 }
 
 /// Removes an email. Its blob goes when nothing else refers to it, after a time of grace.

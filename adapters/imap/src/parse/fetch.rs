@@ -273,11 +273,3 @@ impl<'a> Cursor<'a> {
         Ok(Command::Store { uid, set, store })
     }
 }
-
-/// A section in its brackets and nothing else.
-#[cfg(test)]
-pub(crate) fn section(octets: &[u8]) -> Option<Section> {
-    let mut cursor = Cursor::new(octets, super::Mode::default());
-    let section = cursor.section().ok()?;
-    cursor.rest().is_empty().then_some(section)
-}

@@ -53,8 +53,8 @@ impl Cursor<'_> {
     fn selection_options(&mut self, list: &mut List) -> Parsed<()> {
         let start = self.at;
         self.list(|cursor| cursor.selection_option(list))?;
-        let has_base = list.select_subscribed || list.select_special_use;
-        if list.select_recursive_match && !has_base {
+        // SPECIAL-USE is no base for it (RFC 6154 §6).
+        if list.select_recursive_match && !list.select_subscribed {
             return self.want_at(start, "SUBSCRIBED beside RECURSIVEMATCH");
         }
         Ok(())

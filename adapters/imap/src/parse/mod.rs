@@ -19,6 +19,7 @@ mod sequence;
 
 use net::Secret;
 
+pub(crate) use self::cursor::is_atom_char;
 use self::cursor::{Cursor, Failure, Parsed, Why};
 pub use self::sequence::sequence_set;
 use crate::command::{Command, Tagged};

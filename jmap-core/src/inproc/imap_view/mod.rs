@@ -4,9 +4,11 @@
 //! sequence, which is the JMAP state too; what a call has answered is on disk. Sequence numbers are unknown here.
 //! Other half: `adapters/imap` and `adapters/pop3` speak to clients; `mail::view` has the columns, `mail::write` the transactions.
 
+mod copy;
 mod mailboxes;
 mod messages;
 mod read;
+mod turn;
 mod types;
 mod write;
 

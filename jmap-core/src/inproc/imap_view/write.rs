@@ -1,36 +1,27 @@
-//! STORE, EXPUNGE, APPEND, COPY and MOVE.
+//! STORE, EXPUNGE and APPEND.
 //!
-//! Holds: APPEND, COPY and MOVE do all or nothing (RFC 9051 §6.3.12, §6.4.7); a STORE or EXPUNGE of many messages is some
+//! Holds: APPEND does all or nothing (RFC 9051 §6.3.12, RFC 3502); a STORE or EXPUNGE of many messages is some
 //! transactions, each of them whole.
-//! Other half: `mail::write`.
+//! Other half: `mail::write`; `copy` has COPY, MOVE and REPLACE.
 
-use std::future::Future;
-
-use jmap_types::{DataType, SetError, SetErrorKind};
-use store::{account::Ticket, engine::EngineError, keys};
+use jmap_types::{SetError, SetErrorKind};
 
 use super::{
-    Appended, FlagChange, MailboxKey, NewMessage, StoreFlags, Stored, ViewError, read::RowMaker,
+    Appended, FlagChange, MailboxKey, NewMessage, StoreFlags, Stored, ViewError,
+    read::RowMaker,
+    turn::{
+        MESSAGES_PER_TRANSACTION, durable, need, place_in, rights, take_out, uid_of, uid_validity,
+    },
 };
 use crate::{
     Caller, Core,
-    access::{MailboxRights, Standing},
+    access::MailboxRights,
     mail::{
         email::with_octets,
-        mailbox,
-        records::{EmailRecord, MailboxRecord},
         write::{self, MailTxn, Message, Placement},
     },
     object::Rejected,
 };
-
-/// How often something is tried when concurrent changes win.
-const TRIES: usize = 5;
-/// Messages that one transaction of a STORE or EXPUNGE changes.
-const MESSAGES_PER_TRANSACTION: usize = 256;
-
-/// What was staged, and the ticket to wait for.
-type Staged<T> = Result<(T, Option<Ticket>), Rejected>;
 
 impl Core {
     /// Changes flags. Rights that are missing for some of the flags leave those as they are; when they are missing for all,
@@ -49,7 +40,7 @@ impl Core {
                         let Some(record) = write::email(&txn, id).await? else {
                             continue;
                         };
-                        if !is_in(&record, store.mailbox.mailbox) {
+                        if place_in(&record, store.mailbox.mailbox).is_none() {
                             continue;
                         }
                         if store
@@ -91,18 +82,9 @@ impl Core {
         messages: Vec<NewMessage>,
     ) -> Result<Appended, ViewError> {
         let target = self.view_target(who, to)?;
-        let mut parsed = Vec::with_capacity(messages.len());
-        for message in messages {
-            if message.octets.len() as u64 > self.limits.max_size_message {
-                return Err(ViewError::TooLarge(self.limits.max_size_message));
-            }
-            let octets = message.octets.clone();
-            let done = with_octets(octets.len(), move || Message::parse(octets)).await;
-            parsed.push((done.ok_or(ViewError::Unavailable)?, message));
-        }
+        let parsed = parse_messages(self, messages).await?;
         let quota_octets = self.quota_octets(to.account).await?;
         durable(|| async {
-            let now = self.clock.now();
             let mut txn = target.account.writer.begin().await?;
             let rights = rights(&txn, who, target.standing, to.mailbox).await?;
             need(
@@ -110,20 +92,8 @@ impl Core {
                 MailboxRights::ADD_ITEMS,
                 "You may not add messages here.",
             )?;
-            let mut uids = Vec::with_capacity(parsed.len());
-            for (message, given) in &parsed {
-                let placement = Placement {
-                    mailboxes: vec![to.mailbox],
-                    keywords: given.keywords.clone(),
-                    received_at: given.received_at.unwrap_or(now.seconds()),
-                    quota_octets,
-                    is_delivery: false,
-                };
-                let inserted = write::insert_email(&mut txn, message, &placement, now).await?;
-                uids.push(uid_of(&txn, inserted.id, to.mailbox).await?);
-            }
-            let uid_validity = uid_validity(&txn, to.mailbox).await?;
-            let appended = Appended { uid_validity, uids };
+            let appended =
+                write_messages(self, &mut txn, to.mailbox, &parsed, quota_octets).await?;
             Ok((appended, Some(txn.stage())))
         })
         .await
@@ -150,7 +120,7 @@ impl Core {
                     )?;
                     let mut gone = Vec::new();
                     for &id in emails {
-                        if take_out(self, &mut txn, id, from.mailbox).await? {
+                        if take_out(self, &mut txn, id, from.mailbox, |_| true).await? {
                             gone.push(id);
                         }
                     }
@@ -164,70 +134,52 @@ impl Core {
     }
 }
 
-/// Takes an email out of a mailbox; it goes when that was its last one.
-async fn take_out(core: &Core, txn: &mut MailTxn, id: u64, mailbox: u64) -> Result<bool, Rejected> {
-    let Some(record) = write::email(txn, id).await? else {
-        return Ok(false);
-    };
-    if !is_in(&record, mailbox) {
-        return Ok(false);
+/// Messages as they are filed.
+pub(super) type Parsed = Vec<(Message, NewMessage)>;
+
+pub(super) async fn parse_messages(
+    core: &Core,
+    messages: Vec<NewMessage>,
+) -> Result<Parsed, ViewError> {
+    let max = core.limits.max_size_message;
+    let mut parsed = Vec::with_capacity(messages.len());
+    for message in messages {
+        if message.octets.len() as u64 > max {
+            return Err(ViewError::TooLarge(max));
+        }
+        let octets = message.octets.clone();
+        let done = with_octets(octets.len(), move || Message::parse(octets)).await;
+        parsed.push((done.ok_or(ViewError::Unavailable)?, message));
     }
-    let rest: Vec<u64> = record.mailboxes.iter().map(|p| p.mailbox).collect();
-    let rest: Vec<u64> = rest.into_iter().filter(|&other| other != mailbox).collect();
-    let now = core.clock.now();
-    if rest.is_empty() {
-        write::remove_email(txn, id, &record, now).await?;
-    } else {
-        let keywords = record.keywords.clone();
-        write::change_email(txn, id, record, &rest, keywords, now).await?;
-    }
-    Ok(true)
+    Ok(parsed)
 }
 
-fn is_in(record: &EmailRecord, mailbox: u64) -> bool {
-    record.mailboxes.iter().any(|p| p.mailbox == mailbox)
-}
-
-async fn mailbox_record(txn: &MailTxn, mailbox: u64) -> Result<MailboxRecord, Rejected> {
-    let key = keys::object(txn.account(), DataType::Mailbox, mailbox);
-    let record = txn.record::<MailboxRecord>(&key).await?;
-    record.ok_or_else(|| SetError::not_found().into())
-}
-
-/// What the caller may do with a mailbox; one that they don't see is one that isn't there.
-async fn rights(
-    txn: &MailTxn,
-    who: &Caller,
-    standing: Standing,
+/// Adds messages to a mailbox.
+pub(super) async fn write_messages(
+    core: &Core,
+    txn: &mut MailTxn,
     mailbox: u64,
-) -> Result<MailboxRights, Rejected> {
-    let record = mailbox_record(txn, mailbox).await?;
-    let rights = mailbox::my_rights(who, standing, mailbox, &record);
-    if rights == MailboxRights::default() {
-        return Err(SetError::not_found().into());
+    messages: &Parsed,
+    quota_octets: u64,
+) -> Result<Appended, Rejected> {
+    let now = core.clock.now();
+    let mut uids = Vec::with_capacity(messages.len());
+    for (message, given) in messages {
+        if given.keywords.len() as u64 > core.limits.max_keywords_per_email {
+            return Err(SetError::new(SetErrorKind::TooManyKeywords).into());
+        }
+        let placement = Placement {
+            mailboxes: vec![mailbox],
+            keywords: given.keywords.clone(),
+            received_at: given.received_at.unwrap_or(now.seconds()),
+            quota_octets,
+            is_delivery: false,
+        };
+        let inserted = write::insert_email(txn, message, &placement, now).await?;
+        uids.push(uid_of(txn, inserted.id, mailbox).await?);
     }
-    Ok(rights)
-}
-
-fn need(rights: MailboxRights, right: MailboxRights, why: &'static str) -> Result<(), SetError> {
-    match rights.contains(right) {
-        true => Ok(()),
-        false => Err(SetError::forbidden(why)),
-    }
-}
-
-async fn uid_validity(txn: &MailTxn, mailbox: u64) -> Result<u32, Rejected> {
-    Ok(mailbox_record(txn, mailbox).await?.uid_validity)
-}
-
-async fn uid_of(txn: &MailTxn, email: u64, mailbox: u64) -> Result<u32, Rejected> {
-    let record = write::email(txn, email).await?;
-    let places = record.into_iter().flat_map(|record| record.mailboxes);
-    let uid = places
-        .into_iter()
-        .find(|p| p.mailbox == mailbox)
-        .map(|p| p.uid);
-    uid.ok_or_else(|| SetError::not_found().into())
+    let uid_validity = uid_validity(txn, mailbox).await?;
+    Ok(Appended { uid_validity, uids })
 }
 
 /// Which of the flags the caller may change (RFC 4314 §4).
@@ -272,73 +224,6 @@ impl Allowed {
                 let kept = now.iter().filter(|name| !self.may(name));
                 kept.chain(given).cloned().collect()
             }
-        }
-    }
-}
-
-/// Waits until it is on disk, and tries again what a concurrent change got in the way of.
-async fn durable<T, F: Future<Output = Staged<T>>>(
-    mut stage: impl FnMut() -> F,
-) -> Result<T, ViewError> {
-    for _ in 0..TRIES {
-        let error = match stage().await {
-            Ok((value, None)) => return Ok(value),
-            Ok((value, Some(ticket))) => match ticket.durable().await {
-                Ok(()) => return Ok(value),
-                Err(error) => Rejected::Store(error),
-            },
-            Err(error) => error,
-        };
-        if !matches!(error, Rejected::Store(store::Error::Conflict)) {
-            return Err(error.into());
-        }
-    }
-    Err(ViewError::Unavailable)
-}
-
-impl From<store::Error> for ViewError {
-    fn from(error: store::Error) -> Self {
-        tracing::error!(%error, "a call failed in the store");
-        match error {
-            store::Error::Engine(EngineError::Full(_)) | store::Error::Conflict => {
-                Self::Unavailable
-            }
-            store::Error::Engine(_)
-            | store::Error::Corrupt { .. }
-            | store::Error::NewerFormat { .. } => Self::Failed,
-        }
-    }
-}
-
-impl From<EngineError> for ViewError {
-    fn from(error: EngineError) -> Self {
-        store::Error::from(error).into()
-    }
-}
-
-impl From<Rejected> for ViewError {
-    fn from(rejected: Rejected) -> Self {
-        match rejected {
-            Rejected::Store(error) => error.into(),
-            Rejected::Set(error) => error.into(),
-        }
-    }
-}
-
-impl From<SetError> for ViewError {
-    fn from(error: SetError) -> Self {
-        let text = error.description.unwrap_or_default();
-        match error.kind {
-            SetErrorKind::NotFound => Self::NoSuchMailbox,
-            SetErrorKind::Forbidden => Self::Forbidden(text),
-            SetErrorKind::OverQuota => Self::OverQuota,
-            SetErrorKind::AlreadyExists => Self::AlreadyExists,
-            SetErrorKind::MailboxHasChild => Self::HasChildren,
-            SetErrorKind::TooManyKeywords => Self::Limit("The message has too many keywords."),
-            SetErrorKind::TooManyMailboxes => Self::Limit("The message is in too many mailboxes."),
-            SetErrorKind::RateLimit => Self::Unavailable,
-            SetErrorKind::ServerFail => Self::Failed,
-            _ => Self::Invalid(text),
         }
     }
 }

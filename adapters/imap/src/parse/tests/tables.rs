@@ -81,7 +81,10 @@ fn ends_of_lines() {
     check("a APPEND x ~{0}", expect!["0 sync=true binary=true"]);
     check("a APPEND x ~{12+}", expect!["12 sync=false binary=true"]);
     check("{7}", expect!["7 sync=true binary=false"]);
-    check("{18446744073709551616}", expect!["18446744073709551615 sync=true binary=false"]);
+    check(
+        "{18446744073709551616}",
+        expect!["18446744073709551615 sync=true binary=false"],
+    );
     for line in [
         "", "}", "{}", "{+}", "{5-}", "{5}x", "{5} ", "{a}", "5}", "{5++}", "{-5}",
     ] {

@@ -1,0 +1,5 @@
+//! The core's words <-> IMAP's.
+//!
+//! Holds: nothing here decides; the maps of errors are exhaustive.
+
+pub mod errors;
