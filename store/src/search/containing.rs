@@ -9,7 +9,6 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use quick_cache::{Weighter, sync::Cache};
 use tantivy::index::SegmentId;
-use tantivy::postings::Postings;
 use tantivy::schema::{Field as SchemaField, IndexRecordOption};
 use tantivy::{BitSet, DocSet, Searcher, SegmentReader, TERMINATED};
 
@@ -216,7 +215,7 @@ fn documents(segment: &SegmentReader, field: SchemaField, term: &[u8]) -> tantiv
         return Ok(Vec::new());
     };
     let mut postings = index.read_postings_from_terminfo(&info, IndexRecordOption::Basic)?;
-    let mut documents = Vec::with_capacity(postings.doc_freq().into());
+    let mut documents = Vec::with_capacity(info.doc_freq as usize);
     while postings.doc() != TERMINATED {
         documents.push(postings.doc());
         postings.advance();

@@ -8,8 +8,10 @@ mod copy;
 mod mailboxes;
 mod messages;
 mod read;
+mod search;
 mod turn;
 mod types;
 mod write;
 
+pub use search::*;
 pub use types::*;
