@@ -15,15 +15,22 @@ pub mod command;
 mod commands;
 pub mod config;
 pub mod encode;
+mod fetch;
 mod out;
 pub mod parse;
 mod read;
+mod selected;
 mod session;
 mod translate;
 
 /// Serves connections until a stop is asked for. A session that is in the middle of a command finishes it first.
 pub async fn serve(listener: Listener, shutdown: Shutdown, core: Core, config: Config) {
-    let server = Arc::new(session::Server { core, config });
+    let recents = selected::Recents::default();
+    let server = Arc::new(session::Server {
+        core,
+        config,
+        recents,
+    });
     let handler = move |connection| session::run(server.clone(), connection);
     listener.run(shutdown, handler).await;
 }

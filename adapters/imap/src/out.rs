@@ -55,6 +55,12 @@ impl Out {
         self.hand_over().await
     }
 
+    /// Sends what was gathered, and these octets without copying them if they are many. Not to be dropped half-way.
+    pub async fn send(&mut self, octets: &[u8]) -> Result<(), ReadError> {
+        self.hand_over().await?;
+        Ok(self.wire.send(octets).await?)
+    }
+
     /// Sends everything. Not to be dropped half-way.
     pub async fn flush(&mut self) -> Result<(), ReadError> {
         self.hand_over().await?;

@@ -15,16 +15,19 @@ use net::{Connection, Peer, Shutdown, Stream, TlsInfo};
 
 use crate::command::Tagged;
 use crate::commands;
+use crate::commands::changes::Expunges;
 use crate::config::{Config, PlaintextLogins};
 use crate::encode::{Code, Status};
 use crate::out::Out;
 use crate::parse::{self, ErrorKind, Mode};
 use crate::read::{Assembly, Input};
+use crate::selected::{Recents, Selected};
 
 /// What all sessions of a listener share.
 pub struct Server {
     pub core: Core,
     pub config: Config,
+    pub recents: Recents,
 }
 
 /// What follows a command.
@@ -79,6 +82,7 @@ pub struct Session {
     pub is_compressed: bool,
     pub shutdown: Shutdown,
     pub caller: Option<Caller>,
+    pub selected: Option<Selected>,
     pub enabled: Enabled,
     pub counts: Counts,
 }
@@ -99,6 +103,7 @@ pub async fn run(server: Arc<Server>, connection: Connection) {
         is_compressed: false,
         shutdown,
         caller: None,
+        selected: None,
         enabled: Enabled::default(),
         counts: Counts::default(),
         server: server.clone(),
@@ -134,9 +139,10 @@ impl Session {
     }
 
     pub fn state(&self) -> State {
-        match &self.caller {
-            None => State::NotAuthenticated,
-            Some(_) => State::Authenticated,
+        match (&self.caller, &self.selected) {
+            (None, _) => State::NotAuthenticated,
+            (Some(_), None) => State::Authenticated,
+            (Some(_), Some(_)) => State::Selected,
         }
     }
 
@@ -276,8 +282,7 @@ impl Session {
         code: Option<Code>,
         text: &str,
     ) -> Handled {
-        out.tagged(tag, Status::Ok, code.as_ref(), text);
-        Ok(Flow::Continue)
+        self.end(out, tag, Expunges::Told, (Status::Ok, code, text)).await
     }
 
     /// Ends a command that could be understood, and not carried out.
@@ -288,8 +293,7 @@ impl Session {
         code: Option<Code>,
         text: &str,
     ) -> Handled {
-        out.tagged(tag, Status::No, code.as_ref(), text);
-        Ok(Flow::Continue)
+        self.end(out, tag, Expunges::Told, (Status::No, code, text)).await
     }
 
     /// Ends a command that is none, or none for now. Too many of them are the end.
@@ -330,6 +334,7 @@ impl Session {
     /// Forgets who the client is, and all that goes with it.
     pub fn reset(&mut self) {
         self.caller = None;
+        self.selected = None;
         self.enabled = Enabled::default();
     }
 

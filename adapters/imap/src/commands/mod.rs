@@ -8,6 +8,16 @@ use crate::out::Out;
 use crate::session::{Running, Session, State};
 
 mod any;
+mod append;
+mod catenate;
+pub mod changes;
+mod copy;
+mod expunge;
+mod fetch;
+mod idle;
+mod select;
+mod store;
+mod target;
 
 /// A command that is offered.
 pub struct Entry {
@@ -51,6 +61,19 @@ pub const TABLE: &[Entry] = &[
     entry!("CAPABILITY", ANY, any::capability, any::capabilities),
     entry!("NOOP", ANY, any::noop),
     entry!("LOGOUT", ANY, any::logout),
+    entry!("SELECT", LOGGED_IN, select::select),
+    entry!("EXAMINE", LOGGED_IN, select::select),
+    entry!("APPEND", LOGGED_IN, append::append),
+    entry!("IDLE", LOGGED_IN, idle::idle),
+    entry!("CHECK", SELECTED, select::check),
+    entry!("CLOSE", SELECTED, select::close),
+    entry!("UNSELECT", SELECTED, select::unselect),
+    entry!("EXPUNGE", SELECTED, expunge::expunge),
+    entry!("FETCH", SELECTED, fetch::fetch),
+    entry!("STORE", SELECTED, store::store),
+    entry!("COPY", SELECTED, copy::copy),
+    entry!("MOVE", SELECTED, copy::r#move),
+    entry!("REPLACE", SELECTED, append::replace),
 ];
 
 /// What is announced, at the moment.

@@ -45,6 +45,11 @@ impl Fetch {
         Fetch { is_first: true }
     }
 
+    /// Whether there is no item yet, which no response may end with.
+    pub fn is_empty(&self) -> bool {
+        self.is_first
+    }
+
     /// `)`
     pub fn end(self, out: &mut Vec<u8>) {
         out.push(b')');
@@ -67,6 +72,12 @@ impl Fetch {
     pub fn flags<'a>(&mut self, out: &mut Vec<u8>, flags: impl IntoIterator<Item = &'a str>) {
         self.item(out, "FLAGS ");
         flag_list(out, flags);
+    }
+
+    /// A list of flags that is made already, with its parentheses.
+    pub fn ready_flags(&mut self, out: &mut Vec<u8>, ready: &[u8]) {
+        self.item(out, "FLAGS ");
+        out.extend_from_slice(ready);
     }
 
     /// Seconds since 1970.
@@ -141,6 +152,13 @@ impl Fetch {
         self.item(out, name);
         out.push(b' ');
         nliteral(out, octets);
+    }
+
+    /// The same for what is sent bit by bit: after this, so many octets have to follow.
+    pub fn rfc822_head(&mut self, out: &mut Vec<u8>, name: &'static str, octets: u64) {
+        self.item(out, name);
+        out.push(b' ');
+        literal_head(out, octets);
     }
 
     /// `BODY[HEADER]<0> {342}...`. `origin`: of a partial fetch. `None`: there is no such part.

@@ -25,6 +25,16 @@ pub fn numbers(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
     range(out, first, last);
 }
 
+/// Ranges as they are.
+pub fn ranges(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
+    for (at, &(first, last)) in ranges.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        range(out, first, last);
+    }
+}
+
 fn range(out: &mut Vec<u8>, first: u32, last: u32) {
     number(out, first);
     if first != last {

@@ -273,3 +273,11 @@ impl<'a> Cursor<'a> {
         Ok(Command::Store { uid, set, store })
     }
 }
+
+/// A section and nothing else, without brackets: `1.2.MIME`.
+pub fn section(octets: &[u8]) -> Option<Section> {
+    let octets = [b"[", octets, b"]"].concat();
+    let mut cursor = Cursor::new(&octets, super::Mode::default());
+    let section = cursor.section().ok()?;
+    cursor.rest().is_empty().then_some(section)
+}

@@ -21,6 +21,7 @@ use net::Secret;
 
 pub(crate) use self::cursor::is_atom_char;
 use self::cursor::{Cursor, Failure, Parsed, Why};
+pub use self::fetch::section;
 pub use self::sequence::sequence_set;
 use crate::command::{Command, Tagged};
 

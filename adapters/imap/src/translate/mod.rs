@@ -3,3 +3,5 @@
 //! Holds: nothing here decides; the maps of errors are exhaustive.
 
 pub mod errors;
+pub mod flags;
+pub mod url;

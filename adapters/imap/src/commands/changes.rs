@@ -1,0 +1,134 @@
+//! What has happened in the selected mailbox is told (RFC 9051 §5.2, §7.5.1), and commands end.
+//!
+//! Holds: EXPUNGE and VANISHED are sent only at the end of commands that allow it.
+//! Other half: `selected`, which knows what is new.
+
+use jmap_core::inproc::imap_view::ViewError;
+use net::reader::ReadError;
+
+use crate::encode::{Code, Status};
+use crate::out::Out;
+use crate::selected::{Applied, Manner};
+use crate::session::{Flow, Handled, Session};
+
+/// Whether messages may lose their sequence numbers now. RFC 9051 §7.5.1: not while a command that names messages by them is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expunges {
+    Told,
+    Kept,
+}
+
+impl Expunges {
+    /// For a command that has a UID form.
+    pub fn of(uid: bool) -> Expunges {
+        match uid {
+            true => Expunges::Told,
+            false => Expunges::Kept,
+        }
+    }
+}
+
+impl Session {
+    /// How this client is told of messages.
+    pub fn manner(&self) -> Manner {
+        Manner {
+            modseq: self.enabled.condstore || self.enabled.qresync,
+            vanished: self.enabled.qresync,
+            uid_only: self.enabled.uidonly,
+            recent: !self.enabled.rev2,
+        }
+    }
+
+    /// Tells what has happened since the last time. A mailbox that is gone, or may not be read any more, is closed.
+    pub async fn tell_changes(&mut self, out: &mut Out, expunges: Expunges) -> Applied {
+        let manner = self.manner();
+        let (Some(selected), Some(caller)) = (&mut self.selected, &self.caller) else {
+            return Applied::default();
+        };
+        let core = &self.server.core;
+        match core.view_changes(caller, selected.key, selected.sequence()).await {
+            Ok(delta) => {
+                let may_expunge = expunges == Expunges::Told;
+                let recents = &self.server.recents;
+                selected.apply(delta, manner, may_expunge, recents, out.buffer())
+            }
+            Err(ViewError::NoSuchMailbox | ViewError::Forbidden(_)) => {
+                self.selected = None;
+                // RFC 9051 §3: the client is in the authenticated state again.
+                let text = "The mailbox is not there any more";
+                out.untagged(Status::Ok, Some(&Code::Closed), text);
+                Applied::default()
+            }
+            // It will be told later.
+            Err(_) => Applied::default(),
+        }
+    }
+
+    /// Tells what has happened, then ends the command.
+    pub async fn end(
+        &mut self,
+        out: &mut Out,
+        tag: &str,
+        expunges: Expunges,
+        (status, code, text): (Status, Option<Code>, &str),
+    ) -> Handled {
+        self.tell_changes(out, expunges).await;
+        out.tagged(tag, status, code.as_ref(), text);
+        Ok(Flow::Continue)
+    }
+
+    /// Ends a command that the core could not carry out.
+    pub async fn fail(
+        &mut self,
+        out: &mut Out,
+        tag: &str,
+        expunges: Expunges,
+        error: &ViewError,
+    ) -> Handled {
+        let (code, text) = crate::translate::errors::view_error(error);
+        self.end(out, tag, expunges, (Status::No, code, &text)).await
+    }
+
+    /// The same for a command that names the mailbox that messages go to (RFC 9051 §6.3.12): one that could be made is asked for.
+    pub async fn fail_to_file(
+        &mut self,
+        out: &mut Out,
+        tag: &str,
+        expunges: Expunges,
+        error: &ViewError,
+    ) -> Handled {
+        if *error != ViewError::NoSuchMailbox {
+            return self.fail(out, tag, expunges, error).await;
+        }
+        let end = (Status::No, Some(Code::TryCreate), "There is no such mailbox");
+        self.end(out, tag, expunges, end).await
+    }
+
+    /// RFC 7162 §3.1: the first command that makes a client aware of CONDSTORE is told the mailbox's HIGHESTMODSEQ.
+    pub fn enable_condstore(&mut self, out: &mut Out) {
+        if self.enabled.condstore || self.enabled.qresync {
+            self.enabled.condstore = true;
+            return;
+        }
+        self.enabled.condstore = true;
+        if let Some(selected) = &self.selected {
+            let code = Code::HighestModseq(selected.highest_modseq());
+            out.untagged(Status::Ok, Some(&code), "Highest");
+        }
+    }
+
+    /// RFC 9586 §3: after ENABLE UIDONLY no command may name messages by their numbers.
+    pub fn refuses_numbers(&self, out: &mut Out, tag: &str, uid: bool) -> bool {
+        if uid || !self.enabled.uidonly {
+            return false;
+        }
+        let text = "UIDONLY is enabled: name messages by their UIDs";
+        out.tagged(tag, Status::Bad, Some(&Code::UidRequired), text);
+        true
+    }
+}
+
+/// What is written is sent when it is much.
+pub async fn settle(out: &mut Out) -> Result<(), ReadError> {
+    out.settle().await
+}
