@@ -19,6 +19,7 @@ mod fetch;
 mod out;
 pub mod parse;
 mod read;
+mod search;
 mod selected;
 mod session;
 mod translate;

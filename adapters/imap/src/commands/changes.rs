@@ -50,7 +50,15 @@ impl Session {
             Ok(delta) => {
                 let may_expunge = expunges == Expunges::Told;
                 let recents = &self.server.recents;
-                selected.apply(delta, manner, may_expunge, recents, out.buffer())
+                let before = match selected.contexts.is_empty() {
+                    true => None,
+                    false => Some((selected.uids().to_vec(), out.buffer().len())),
+                };
+                let applied = selected.apply(delta, manner, may_expunge, recents, out.buffer());
+                if let Some((uids, place)) = before {
+                    self.update_contexts(out, &applied, &uids, place).await;
+                }
+                applied
             }
             Err(ViewError::NoSuchMailbox | ViewError::Forbidden(_)) => {
                 self.selected = None;

@@ -15,6 +15,7 @@ mod copy;
 mod expunge;
 mod fetch;
 mod idle;
+mod search;
 mod select;
 mod store;
 mod target;
@@ -71,6 +72,20 @@ pub const TABLE: &[Entry] = &[
     entry!("EXPUNGE", SELECTED, expunge::expunge),
     entry!("FETCH", SELECTED, fetch::fetch),
     entry!("STORE", SELECTED, store::store),
+    entry!(
+        "SEARCH",
+        SELECTED,
+        search::search,
+        search::search_capabilities
+    ),
+    entry!("CANCELUPDATE", SELECTED, search::cancel_update),
+    entry!("SORT", SELECTED, search::sort, search::sort_capabilities),
+    entry!(
+        "THREAD",
+        SELECTED,
+        search::thread,
+        search::thread_capabilities
+    ),
     entry!("COPY", SELECTED, copy::copy),
     entry!("MOVE", SELECTED, copy::r#move),
     entry!("REPLACE", SELECTED, append::replace),

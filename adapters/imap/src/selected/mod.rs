@@ -13,6 +13,7 @@ use jmap_core::{
 
 use crate::command::{SequenceNumber, SequenceSet};
 use crate::encode::{self, Code, Status, fetch};
+use crate::search::contexts::Contexts;
 use crate::translate::flags::{self, Rendered};
 
 mod ranges;
@@ -64,6 +65,8 @@ pub struct Selected {
     pub is_read_only: bool,
     /// The result of the last SEARCH RETURN (SAVE), by UID (RFC 5182).
     pub saved: Ranges,
+    /// Searches that the client is kept up to date about.
+    pub contexts: Contexts,
     /// In UID order; both are as long.
     uids: Vec<u32>,
     emails: Vec<u64>,
@@ -97,6 +100,7 @@ impl Selected {
             rights: opened.rights,
             is_read_only,
             saved: Ranges::default(),
+            contexts: Contexts::default(),
             recent: uids.iter().skip(new).copied().collect(),
             uids,
             emails,

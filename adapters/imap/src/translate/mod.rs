@@ -4,4 +4,5 @@
 
 pub mod errors;
 pub mod flags;
+pub mod search;
 pub mod url;

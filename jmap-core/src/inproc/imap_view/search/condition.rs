@@ -212,7 +212,7 @@ pub(super) fn compile(condition: Condition, leaves: &mut Vec<Leaf>) -> Tree {
 
 /// Whether a text looks for how addresses are written rather than for what they are.
 fn is_as_written(text: &str) -> bool {
-    text.is_empty() || text.contains(['"', '(', ')', ',', ';', ':', '\\', '[', ']'])
+    text.is_empty() || text.contains(['"', '(', ')', '<', '>', ',', ';', ':', '\\', '[', ']'])
 }
 
 /// An email in the view.

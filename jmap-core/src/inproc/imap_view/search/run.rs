@@ -1,6 +1,6 @@
 //! Searches: which of some messages meet a condition.
 //!
-//! Holds: the view is asked of all messages, the index of those it leaves open, then the summaries, and the messages
+//! Holds: the index and the view are asked of all messages, the summaries of those that are left open, and the messages
 //! themselves last, some at a time; the future may be dropped between any two of them.
 //! Other half: `condition`.
 
@@ -50,7 +50,6 @@ struct Search {
 struct Open {
     /// Where it is among those of the step.
     at: usize,
-    email: u64,
     blob: BlobHash,
     size: u32,
     /// Of each leaf.
@@ -70,72 +69,24 @@ impl Core {
         let mut leaves = Vec::new();
         let tree = compile(condition, &mut leaves);
         let search = Arc::new(Search { tree, leaves });
-        let mut answers: Option<Vec<Option<Containing>>> = None;
+        let answers = self.ask_index(&target, &search).await?;
         let mut found = Vec::new();
         for emails in emails.chunks(MESSAGES_PER_STEP) {
             let mut step = vec![None; emails.len()];
-            let mut open = self
-                .ask_view(who, &target, key, emails, &search, &mut step)
-                .await?;
-            if !open.is_empty() && search.leaves.iter().any(|l| !l.index_questions().is_empty()) {
-                let known = match &mut answers {
-                    Some(known) => known,
-                    None => answers.insert(self.ask_index(&target, &search).await?),
-                };
-                settle(&search, &mut open, &mut step, |open| {
-                    by_index(&search, known, open);
-                });
-            }
+            let asked = Asked {
+                who,
+                target: &target,
+                key,
+                search: &search,
+                answers: &answers,
+            };
+            let mut open = asked.ask_view(emails, &mut step).await?;
             self.ask_summaries(&search, &mut open, &mut step).await?;
             self.ask_messages(&search, open, &mut step).await?;
             found.extend(step.into_iter().flatten().filter(|(_, is)| *is).map(|(f, _)| f));
             tokio::task::yield_now().await;
         }
         Ok(found)
-    }
-
-    /// What the view knows; returns the messages that are left open.
-    async fn ask_view(
-        &self,
-        who: &Caller,
-        target: &Target,
-        key: MailboxKey,
-        emails: &[u64],
-        search: &Search,
-        step: &mut [Option<(Found, bool)>],
-    ) -> Result<Vec<Open>, ViewError> {
-        let view = target.account.view().await?;
-        readable(&view, who, target.standing, key)?;
-        let mut open = Vec::new();
-        for (at, (&email, outcome)) in emails.iter().zip(step).enumerate() {
-            let Some(row) = view.email(email) else {
-                continue;
-            };
-            let Some(place) = place_in(row, key.mailbox) else {
-                continue;
-            };
-            let seen = Seen {
-                view: &view,
-                email,
-                row,
-                saved_at: place.saved_at,
-                is_deleted: false,
-            };
-            let modseq = row.modseq;
-            let leaf = |at: usize| search.leaves.get(at).and_then(|leaf| leaf.by_view(&seen));
-            let value = search.tree.value(&mut { leaf });
-            *outcome = Some((Found { email, modseq }, value == Some(true)));
-            if value.is_none() {
-                open.push(Open {
-                    at,
-                    email,
-                    blob: row.blob,
-                    size: row.size,
-                    known: (0..search.leaves.len()).map(leaf).collect(),
-                });
-            }
-        }
-        Ok(open)
     }
 
     /// What the index knows of each leaf. `None`: nothing.
@@ -145,12 +96,16 @@ impl Core {
         search: &Search,
     ) -> Result<Vec<Option<Containing>>, ViewError> {
         let account = target.account.id;
-        let head = target.account.head().await?;
+        let mut head = None;
         let mut answers = Vec::with_capacity(search.leaves.len());
         for leaf in &search.leaves {
             let mut answer: Option<Containing> = None;
             for (needle, place) in leaf.index_questions() {
-                let asked = self.search.containing(account, needle, place, &head).await;
+                let head = match &head {
+                    Some(head) => head,
+                    None => head.insert(target.account.head().await?),
+                };
+                let asked = self.search.containing(account, needle, place, head).await;
                 let Some(mut next) = asked.map_err(search_error)? else {
                     continue;
                 };
@@ -191,7 +146,7 @@ impl Core {
                 }
             }
         }
-        settle(search, open, step, |_| {});
+        settle(search, open, step);
         Ok(())
     }
 
@@ -233,15 +188,71 @@ impl Core {
     }
 }
 
+/// What the view and the index are asked.
+struct Asked<'a> {
+    who: &'a Caller,
+    target: &'a Target,
+    key: MailboxKey,
+    search: &'a Search,
+    /// Of the index, for each leaf. `None`: it can't tell.
+    answers: &'a [Option<Containing>],
+}
+
+impl Asked<'_> {
+    /// What is known of messages without reading any; returns those that are left open.
+    async fn ask_view(
+        &self,
+        emails: &[u64],
+        step: &mut [Option<(Found, bool)>],
+    ) -> Result<Vec<Open>, ViewError> {
+        let view = self.target.account.view().await?;
+        readable(&view, self.who, self.target.standing, self.key)?;
+        let mut open = Vec::new();
+        for (at, (&email, outcome)) in emails.iter().zip(step).enumerate() {
+            let Some(row) = view.email(email) else {
+                continue;
+            };
+            let Some(place) = place_in(row, self.key.mailbox) else {
+                continue;
+            };
+            let seen = Seen {
+                view: &view,
+                email,
+                row,
+                saved_at: place.saved_at,
+                is_deleted: false,
+            };
+            let modseq = row.modseq;
+            let value = self.search.tree.value(&mut |leaf| self.known(leaf, &seen));
+            *outcome = Some((Found { email, modseq }, value == Some(true)));
+            if value.is_none() {
+                let leaves = 0..self.search.leaves.len();
+                open.push(Open {
+                    at,
+                    blob: row.blob,
+                    size: row.size,
+                    known: leaves.map(|leaf| self.known(leaf, &seen)).collect(),
+                });
+            }
+        }
+        Ok(open)
+    }
+
+    fn known(&self, leaf: usize, seen: &Seen<'_>) -> Known {
+        let of = self.search.leaves.get(leaf)?;
+        of.by_view(seen).or_else(|| {
+            let answer = self.answers.get(leaf)?.as_ref()?;
+            if of.trusts_index() && answer.certain.binary_search(&seen.email).is_ok() {
+                return Some(true);
+            }
+            answer.possible.binary_search(&seen.email).is_err().then_some(false)
+        })
+    }
+}
+
 /// Notes what became known, and keeps what is open still.
-fn settle(
-    search: &Search,
-    open: &mut Vec<Open>,
-    step: &mut [Option<(Found, bool)>],
-    mut learn: impl FnMut(&mut Open),
-) {
-    open.retain_mut(|open| {
-        learn(open);
+fn settle(search: &Search, open: &mut Vec<Open>, step: &mut [Option<(Found, bool)>]) {
+    open.retain(|open| {
         let value = search.tree.value(&mut |at| open.known.get(at).copied().flatten());
         if let Some(is) = value
             && let Some(Some((_, outcome))) = step.get_mut(open.at)
@@ -250,19 +261,6 @@ fn settle(
         }
         value.is_none()
     });
-}
-
-fn by_index(search: &Search, answers: &[Option<Containing>], open: &mut Open) {
-    for ((known, leaf), answer) in open.known.iter_mut().zip(&search.leaves).zip(answers) {
-        let (None, Some(answer)) = (*known, answer) else {
-            continue;
-        };
-        if leaf.trusts_index() && answer.certain.binary_search(&open.email).is_ok() {
-            *known = Some(true);
-        } else if answer.possible.binary_search(&open.email).is_err() {
-            *known = Some(false);
-        }
-    }
 }
 
 fn by_message(search: &Search, open: &Open, summary: &Summary, octets: &Bytes) -> bool {
