@@ -4,7 +4,7 @@
 //! in one transaction; every protocol and method goes through here.
 //! Other half: `view` applies the events, `log` has the changes.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use jmap_types::{DataType, SetError, SetErrorKind};
@@ -16,7 +16,7 @@ use store::{
 };
 
 use super::{
-    message::Summary,
+    message::{Summary, WireStructure},
     records::{EmailRecord, InMailbox, MailboxRecord},
     view::ViewEvent,
 };
@@ -98,20 +98,27 @@ pub struct Message {
     pub octets: Bytes,
     pub summary: Arc<Summary>,
     pub encoded_summary: Bytes,
+    pub encoded_structure: Bytes,
 }
 
 impl Message {
     pub fn parse(octets: Bytes) -> Self {
         let summary = Summary::parse(&octets);
+        Self::new(store::blob::hash(&octets), octets, Arc::new(summary))
+    }
+
+    /// A message whose summary is known.
+    pub fn new(hash: BlobHash, octets: Bytes, summary: Arc<Summary>) -> Self {
         Self {
-            hash: store::blob::hash(&octets),
+            hash,
             encoded_summary: summary.encode().into(),
-            summary: Arc::new(summary),
+            encoded_structure: WireStructure::new(&octets, &summary).encode().into(),
+            summary,
             octets,
         }
     }
 
-    /// Adds the octets and the summary to `batch`, unless the store has them.
+    /// Adds the octets, the summary and the structure to `batch`, unless the store has them.
     pub async fn ensure_stored(
         &self,
         engine: &Arc<dyn store::engine::Engine>,
@@ -119,6 +126,7 @@ impl Message {
     ) -> Result<(), store::Error> {
         store::blob::ensure(engine, batch, &self.hash, &self.octets).await?;
         batch.put(keys::summary(&self.hash), self.encoded_summary.clone());
+        batch.put(keys::structure(&self.hash), self.encoded_structure.clone());
         Ok(())
     }
 }
@@ -127,6 +135,8 @@ impl Message {
 #[derive(Clone, Debug)]
 pub struct Placement {
     pub mailboxes: Vec<u64>,
+    /// With `\Deleted` in all of them.
+    pub is_deleted: bool,
     /// In lower case.
     pub keywords: Vec<String>,
     /// Seconds since 1970.
@@ -198,10 +208,13 @@ async fn insert(
         keys::blob_ref(&stored.hash, account, DataType::Email, id),
         Bytes::new(),
     );
-    let thread = join_thread(txn, stored.summary, id).await?;
+    let thread = find_thread(txn, stored.summary, id).await?;
     let mut mailboxes = Vec::with_capacity(placement.mailboxes.len());
     for &mailbox in &placement.mailboxes {
-        mailboxes.push(new_place(txn, mailbox, now).await?);
+        mailboxes.push(InMailbox {
+            is_deleted: placement.is_deleted,
+            ..new_place(txn, mailbox, now).await?
+        });
         txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
     }
     let mut keywords = placement.keywords.clone();
@@ -212,7 +225,7 @@ async fn insert(
         thread,
         received_at: placement.received_at,
         size: stored.size,
-        mailboxes,
+        all_places: mailboxes,
         keywords,
         created_seq: txn.sequence(),
         modseq: txn.sequence(),
@@ -221,7 +234,10 @@ async fn insert(
     };
     txn.head.used_octets = used;
     txn.put_record(keys::object(account, DataType::Email, id), &record);
-    txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
+    if record.is_visible() {
+        join_thread(txn, thread).await?;
+        txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
+    }
     txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
     if placement.is_delivery {
         txn.changed(Change::new(
@@ -247,6 +263,7 @@ pub async fn new_place(
         mailbox,
         uid: next_uid(txn, mailbox).await?,
         saved_at: now.seconds(),
+        is_deleted: false,
     })
 }
 
@@ -278,8 +295,8 @@ pub(crate) fn thread_ref_hashes(summary: &Summary) -> impl Iterator<Item = u64> 
 /// Message ids of one message that count for threading.
 pub const THREAD_REFS_MAX: usize = 64;
 
-/// Finds the thread of a new email, or begins one, and counts the email in it.
-async fn join_thread(
+/// Finds the thread of a new email, or begins one.
+async fn find_thread(
     txn: &mut MailTxn,
     summary: &Summary,
     email: u64,
@@ -303,7 +320,12 @@ async fn join_thread(
         let [thread, count] = value.unwrap_or([thread, 0]);
         txn.put(key, numbers(&[thread, count + 1]));
     }
-    let key = keys::object(account, DataType::Thread, thread);
+    Ok(thread)
+}
+
+/// Counts an email that JMAP sees in its thread.
+async fn join_thread(txn: &mut MailTxn, thread: u64) -> Result<(), store::Error> {
+    let key = keys::object(txn.account(), DataType::Thread, thread);
     let count = match txn.get(&key).await? {
         Some(bytes) => decode_numbers::<1>(&key, &bytes)?[0],
         None => 0,
@@ -315,15 +337,11 @@ async fn join_thread(
         ChangeKind::Updated
     };
     txn.changed(Change::new(DataType::Thread, thread, kind));
-    Ok(thread)
+    Ok(())
 }
 
-/// Takes an email out of its thread; the thread goes with its last email.
-async fn leave_thread(
-    txn: &mut MailTxn,
-    summary: Option<&Summary>,
-    thread: u64,
-) -> Result<(), store::Error> {
+/// An email that goes is no way to its thread any more.
+async fn forget_thread(txn: &mut MailTxn, summary: Option<&Summary>) -> Result<(), store::Error> {
     let account = txn.account();
     for hash in summary.into_iter().flat_map(thread_ref_hashes) {
         let key = keys::thread_ref(account, hash);
@@ -334,7 +352,12 @@ async fn leave_thread(
             }
         }
     }
-    let key = keys::object(account, DataType::Thread, thread);
+    Ok(())
+}
+
+/// An email is not seen by JMAP any more; its thread goes with its last one.
+async fn leave_thread(txn: &mut MailTxn, thread: u64) -> Result<(), store::Error> {
+    let key = keys::object(txn.account(), DataType::Thread, thread);
     let count = match txn.get(&key).await? {
         Some(bytes) => decode_numbers::<1>(&key, &bytes)?[0],
         None => 1,
@@ -349,13 +372,21 @@ async fn leave_thread(
     Ok(())
 }
 
-/// The record of an email, as the transaction sees it.
+/// The record of an email that JMAP sees, as the transaction sees it.
 pub async fn email(txn: &MailTxn, id: u64) -> Result<Option<EmailRecord>, store::Error> {
+    let record = any_email(txn, id).await?;
+    Ok(record.filter(EmailRecord::is_visible))
+}
+
+/// The record of an email, with `\Deleted` or without, as the transaction sees it.
+pub async fn any_email(txn: &MailTxn, id: u64) -> Result<Option<EmailRecord>, store::Error> {
     txn.record(&keys::object(txn.account(), DataType::Email, id))
         .await
 }
 
-/// Gives an email other mailboxes and keywords. Where it stays, it keeps its UID.
+/// Gives an email other mailboxes and keywords, as JMAP sees them. Where it stays, it keeps its UID.
+///
+/// RFC 8621 §4.1.1: where it has `\Deleted` it stays as it is, unless the mailbox is one of these: then it is taken back.
 pub async fn change_email(
     txn: &mut MailTxn,
     id: u64,
@@ -364,54 +395,86 @@ pub async fn change_email(
     keywords: Vec<String>,
     now: UtcMillis,
 ) -> Result<(), Rejected> {
-    let mut places = Vec::with_capacity(mailboxes.len());
+    let mut places = record.all_places.clone();
+    places.retain(|place| place.is_deleted || mailboxes.contains(&place.mailbox));
     for &mailbox in mailboxes {
-        match record
-            .mailboxes
-            .iter()
-            .find(|place| place.mailbox == mailbox)
-        {
-            Some(place) => places.push(*place),
+        match places.iter_mut().find(|place| place.mailbox == mailbox) {
+            Some(place) => place.is_deleted = false,
             None => places.push(new_place(txn, mailbox, now).await?),
         }
     }
-    set_places(txn, id, record, places, keywords);
+    set_places(txn, id, record, places, keywords).await?;
     Ok(())
 }
 
 /// Gives an email these places and keywords, if they are others than it has.
-pub fn set_places(
+pub async fn set_places(
     txn: &mut MailTxn,
     id: u64,
     mut record: EmailRecord,
     places: Vec<InMailbox>,
     mut keywords: Vec<String>,
-) {
+) -> Result<(), store::Error> {
     keywords.sort_unstable();
     keywords.dedup();
     let keywords_changed = keywords != record.keywords;
-    let moved = places != record.mailboxes;
-    if !moved && !keywords_changed {
-        return;
+    if places == record.all_places && !keywords_changed {
+        return Ok(());
     }
-    // Unread counts of all its mailboxes may change with its keywords.
-    let touched = record
-        .mailboxes
-        .iter()
-        .chain(&places)
-        .map(|place| place.mailbox);
-    for mailbox in touched {
+    // Unread counts of all its mailboxes may change with its keywords. That those of a mailbox may have changed is also what
+    // the sessions of other protocols learn, where JMAP sees nothing else.
+    let touched = record.all_places.iter().chain(&places);
+    for mailbox in touched.map(|place| place.mailbox) {
         txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
     }
-    record.mailboxes = places;
+    let before = visible_mailboxes(&record);
+    record.all_places = places;
     record.keywords = keywords;
     record.modseq = txn.sequence();
+    let after = visible_mailboxes(&record);
+    // RFC 8621 §4.1.1: without a place that JMAP sees, an email is destroyed for it; taken back, it is created.
+    let kind = match (before.is_empty(), after.is_empty()) {
+        (false, true) => {
+            leave_thread(txn, record.thread).await?;
+            Some(ChangeKind::Destroyed)
+        }
+        (true, false) => {
+            join_thread(txn, record.thread).await?;
+            Some(ChangeKind::Created)
+        }
+        (false, false) => (keywords_changed || before != after).then_some(ChangeKind::Updated),
+        (true, true) => None,
+    };
+    if let Some(kind) = kind {
+        txn.changed(Change::new(DataType::Email, id, kind));
+    }
     txn.put_record(keys::object(txn.account(), DataType::Email, id), &record);
-    txn.changed(Change::new(DataType::Email, id, ChangeKind::Updated));
     txn.emit(ViewEvent::Email {
         id,
         record: Arc::new(record),
     });
+    Ok(())
+}
+
+fn visible_mailboxes(record: &EmailRecord) -> BTreeSet<u64> {
+    record.places().map(|place| place.mailbox).collect()
+}
+
+/// Takes an email out of a mailbox; it goes when that was its last place, with `\Deleted` or without.
+pub async fn leave_mailbox(
+    txn: &mut MailTxn,
+    id: u64,
+    record: EmailRecord,
+    mailbox: u64,
+    now: UtcMillis,
+) -> Result<(), store::Error> {
+    let mut places = record.all_places.clone();
+    places.retain(|place| place.mailbox != mailbox);
+    if places.is_empty() {
+        return remove_email(txn, id, &record, now).await;
+    }
+    let keywords = record.keywords.clone();
+    set_places(txn, id, record, places, keywords).await
 }
 
 /// Removes an email. Its blob goes when nothing else refers to it, after a time of grace.
@@ -427,8 +490,8 @@ pub async fn remove_email(
         Some(bytes) => Summary::decode(&bytes).ok(),
         None => None,
     };
-    leave_thread(txn, summary.as_ref(), record.thread).await?;
-    for place in &record.mailboxes {
+    forget_thread(txn, summary.as_ref()).await?;
+    for place in &record.all_places {
         txn.changed(Change::new(
             DataType::Mailbox,
             place.mailbox,
@@ -442,7 +505,10 @@ pub async fn remove_email(
         keys::blob_candidate(now.0.max(0) as u64, &record.blob),
         Bytes::new(),
     );
-    txn.changed(Change::new(DataType::Email, id, ChangeKind::Destroyed));
+    if record.is_visible() {
+        leave_thread(txn, record.thread).await?;
+        txn.changed(Change::new(DataType::Email, id, ChangeKind::Destroyed));
+    }
     txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
     txn.emit(ViewEvent::EmailGone { id });
     Ok(())

@@ -13,7 +13,11 @@ use jmap_core::{
     auth::{Credentials, Origin, Protocol, Secret},
     clock::{TestClock, UtcMillis},
     directory::NewAccount,
-    inproc::deliver::Recipient,
+    inproc::{
+        deliver::Recipient,
+        imap_view::{MailboxKey, ViewError, ViewRow, ViewStatus, Want},
+    },
+    mail::message::Summary,
     rng::SeededRng,
 };
 use jmap_types::{AccountId, Arguments, Value, method::MethodResponse};
@@ -203,6 +207,44 @@ impl World {
             }
         }
         panic!("{} {arguments} fails each time", C::NAME);
+    }
+
+    /// What IMAP sees of a mailbox: its status, and its messages with their summaries.
+    pub async fn view(&mut self, mailbox: u64) -> (ViewStatus, Vec<(ViewRow, Arc<Summary>)>) {
+        let key = MailboxKey {
+            account: self.account,
+            mailbox,
+        };
+        for _ in 0..TRIES_MAX {
+            self.recover().await;
+            match self.try_view(key).await {
+                Ok(view) => return view,
+                Err(ViewError::Unavailable | ViewError::Failed) => {}
+                Err(error) => panic!("mailbox {mailbox}: {error}"),
+            }
+        }
+        panic!("mailbox {mailbox} can't be read");
+    }
+
+    async fn try_view(
+        &self,
+        key: MailboxKey,
+    ) -> Result<(ViewStatus, Vec<(ViewRow, Arc<Summary>)>), ViewError> {
+        let opened = self.core.view_open(&self.who, key).await?;
+        let ids: Vec<u64> = opened.messages.iter().map(|(_, email)| *email).collect();
+        let rows = self.core.view_rows(&self.who, key, &ids).await?;
+        let want = Want {
+            summary: true,
+            ..Want::default()
+        };
+        let messages = self.core.view_messages(&self.who, key, &ids, want).await?;
+        let summaries = messages.into_iter().map(|message| message?.summary);
+        let both = rows.into_iter().zip(summaries);
+        let whole = both.map(|(row, summary)| Some((row?, summary?)));
+        let rows = whole
+            .collect::<Option<Vec<_>>>()
+            .expect("a message is gone");
+        Ok((opened.status, rows))
     }
 
     /// What was left half-done is finished.

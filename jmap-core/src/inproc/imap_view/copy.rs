@@ -22,7 +22,7 @@ use crate::{
     access::MailboxRights,
     mail::{
         email::read as emails,
-        records::EmailRecord,
+        records::{EmailRecord, InMailbox},
         write::{self, MailTxn, Placement, StoredMessage},
     },
     object::Rejected,
@@ -40,7 +40,7 @@ enum Way {
 /// A message of another account, to be filed in this one.
 struct Source {
     email: u64,
-    uid: u32,
+    place: InMailbox,
     record: EmailRecord,
 }
 
@@ -123,7 +123,7 @@ impl Core {
             let arrived: HashSet<u32> = copied.pairs.iter().map(|(uid, _)| *uid).collect();
             let arrived: Vec<&Source> = sources
                 .iter()
-                .filter(|source| arrived.contains(&source.uid))
+                .filter(|source| arrived.contains(&source.place.uid))
                 .collect();
             self.remove_moved(&source, from, &arrived).await?;
         }
@@ -143,9 +143,16 @@ impl Core {
         check_target(&txn, who, target, to).await?;
         let mut pairs = Vec::with_capacity(sources.len());
         for source in sources {
-            let uid =
-                insert_again(self, &mut txn, &source.record, to.mailbox, quota_octets).await?;
-            pairs.extend(uid.map(|uid| (source.uid, uid)));
+            let uid = insert_again(
+                self,
+                &mut txn,
+                &source.record,
+                &source.place,
+                to.mailbox,
+                quota_octets,
+            )
+            .await?;
+            pairs.extend(uid.map(|uid| (source.place.uid, uid)));
         }
         let uid_validity = uid_validity(&txn, to.mailbox).await?;
         let changed = txn.has_changes();
@@ -167,7 +174,7 @@ impl Core {
             durable(|| async {
                 let mut txn = source.account.writer.begin().await?;
                 for message in moved {
-                    let is_it = |uid| uid == message.uid;
+                    let is_it = |place: &InMailbox| place.uid == message.place.uid;
                     take_out(self, &mut txn, message.email, from.mailbox, is_it).await?;
                 }
                 let changed = txn.has_changes();
@@ -198,7 +205,7 @@ impl Core {
                 check_target(&txn, who, &target, to).await?;
                 let old = replaced(&txn, from.mailbox, email).await?;
                 // RFC 8508 §1: what goes makes room for what comes.
-                let room = match old.record.mailboxes.len() {
+                let room = match old.record.all_places.len() {
                     1 if quota_octets != 0 => old.record.size,
                     _ => 0,
                 };
@@ -245,7 +252,7 @@ impl Within {
         way: Way,
     ) -> Result<Option<(u32, u32)>, Rejected> {
         let now = core.clock.now();
-        let Some(record) = write::email(txn, id).await? else {
+        let Some(record) = write::any_email(txn, id).await? else {
             return Ok(None);
         };
         let Some(place) = place_in(&record, self.from) else {
@@ -253,25 +260,29 @@ impl Within {
         };
         let is_there = place_in(&record, self.to).is_some();
         let moves_within = way == Way::Move && self.from == self.to;
-        let is_full = record.mailboxes.len() as u64 >= core.limits.max_mailboxes_per_email;
+        let is_full = record.all_places.len() as u64 >= core.limits.max_mailboxes_per_email;
         let becomes_new = !moves_within && (is_there || is_full && way == Way::Copy);
-        let mut places = record.mailboxes.clone();
+        let mut places = record.all_places.clone();
         if way == Way::Move {
             places.retain(|place| place.mailbox != self.from);
         }
         let uid = if becomes_new {
-            let copy = insert_again(core, txn, &record, self.to, self.quota_octets);
+            let copy = insert_again(core, txn, &record, &place, self.to, self.quota_octets);
             let Some(uid) = copy.await? else {
                 return Ok(None);
             };
             uid
         } else {
-            let new = write::new_place(txn, self.to, now).await?;
+            // RFC 9051 §6.4.7: the flags are preserved, this one too.
+            let new = InMailbox {
+                is_deleted: place.is_deleted,
+                ..write::new_place(txn, self.to, now).await?
+            };
             places.push(new);
             new.uid
         };
         let keywords = record.keywords.clone();
-        write::set_places(txn, id, record, places, keywords);
+        write::set_places(txn, id, record, places, keywords).await?;
         Ok(Some((place.uid, uid)))
     }
 }
@@ -308,12 +319,15 @@ async fn check_target(
 async fn sources(txn: &MailTxn, mailbox: u64, emails: &[u64]) -> Result<Vec<Source>, Rejected> {
     let mut sources = Vec::with_capacity(emails.len());
     for &email in emails {
-        let Some(record) = write::email(txn, email).await? else {
+        let Some(record) = write::any_email(txn, email).await? else {
             continue;
         };
         if let Some(place) = place_in(&record, mailbox) {
-            let uid = place.uid;
-            sources.push(Source { email, uid, record });
+            sources.push(Source {
+                email,
+                place,
+                record,
+            });
         }
     }
     Ok(sources)
@@ -332,6 +346,7 @@ async fn insert_again(
     core: &Core,
     txn: &mut MailTxn,
     record: &EmailRecord,
+    place: &InMailbox,
     mailbox: u64,
     quota_octets: u64,
 ) -> Result<Option<u32>, Rejected> {
@@ -351,6 +366,7 @@ async fn insert_again(
         received_at: record.received_at,
         quota_octets,
         is_delivery: false,
+        is_deleted: place.is_deleted,
     };
     let inserted = write::insert_stored(txn, stored, &placement, core.clock.now()).await?;
     Ok(Some(uid_of(txn, inserted.id, mailbox).await?))

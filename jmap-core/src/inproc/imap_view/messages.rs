@@ -1,8 +1,10 @@
 //! What FETCH reads of messages: summaries, structures, octets.
 
+use std::sync::Arc;
+
 use store::keys::BlobHash;
 
-use super::{MailboxKey, ViewError, ViewMessage, Want, read::readable};
+use super::{MailboxKey, ViewError, ViewMessage, Want, read::readable, structures::structures};
 use crate::{Caller, Core, mail::email::read as emails};
 
 impl Core {
@@ -20,14 +22,19 @@ impl Core {
             let view = target.account.view().await?;
             readable(&view, who, target.standing, key)?;
             let here = |id: &u64| {
-                let row = view.email(*id)?;
-                let is_here = row.mailboxes.iter().any(|p| p.mailbox == key.mailbox);
+                let row = view.any_email(*id)?;
+                let is_here = row.all_places.iter().any(|p| p.mailbox == key.mailbox);
                 is_here.then_some(row.blob)
             };
             ids.iter().map(here).collect()
         };
         let hashes: Vec<BlobHash> = blobs.iter().copied().flatten().collect();
-        let mut octets = match want.octets || want.structure {
+        let mut structures = match want.structure {
+            true => structures(self, &hashes).await?,
+            false => vec![None; hashes.len()],
+        }
+        .into_iter();
+        let mut octets = match want.octets {
             true => emails::blobs(self, &hashes).await?,
             false => vec![None; hashes.len()],
         }
@@ -42,7 +49,7 @@ impl Core {
             Some(ViewMessage {
                 email,
                 blob,
-                structure: None,
+                structure: structures.next().flatten().map(Arc::new),
                 summary: summaries.next().flatten(),
                 octets: octets.next().flatten(),
             })

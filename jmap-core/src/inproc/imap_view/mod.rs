@@ -9,9 +9,15 @@ mod mailboxes;
 mod messages;
 mod read;
 mod search;
+mod structures;
 mod turn;
 mod types;
 mod write;
 
+pub use copy::COPY_MESSAGES_MAX;
 pub use search::*;
+pub(crate) use structures::Structures;
 pub use types::*;
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,9 @@
-//! STATUS, SELECT and what happened since: from memory alone, but for UIDNEXT.
+//! STATUS, SELECT and what happened since: from memory alone.
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
-
-use store::{decode_numbers, keys};
 
 use super::{Gone, MailboxDelta, MailboxKey, Opened, ViewError, ViewRow, ViewStatus};
 use crate::{
@@ -14,7 +12,7 @@ use crate::{
     accounts::AccountHandle,
     mail::{
         mailbox,
-        view::{EmailRow, KeywordSet, View},
+        view::{EmailRow, KeywordSet, MailboxRow, View},
     },
 };
 
@@ -36,8 +34,8 @@ impl<'v> RowMaker<'v> {
 
     /// `None`: the email isn't in the mailbox.
     pub(super) fn row(&mut self, email: u64) -> Option<ViewRow> {
-        let row = self.view.email(email)?;
-        let place = row.mailboxes.iter().find(|p| p.mailbox == self.mailbox)?;
+        let row = self.view.any_email(email)?;
+        let place = row.all_places.iter().find(|p| p.mailbox == self.mailbox)?;
         Some(ViewRow {
             uid: place.uid,
             email,
@@ -47,7 +45,7 @@ impl<'v> RowMaker<'v> {
             received_at: row.received_at,
             saved_at: place.saved_at,
             sent_at: row.sent_at(),
-            is_deleted: false,
+            is_deleted: place.is_deleted,
             keywords: self.keywords_of(row),
         })
     }
@@ -85,16 +83,14 @@ impl Core {
         key: MailboxKey,
     ) -> Result<ViewStatus, ViewError> {
         let target = self.view_target(who, key)?;
-        let uid_next = self.uid_next(key).await?;
         let view = target.account.view().await?;
         readable(&view, who, target.standing, key)?;
-        Ok(status(&view, key.mailbox, uid_next))
+        Ok(status(&view, key.mailbox))
     }
 
     /// What a session that selects the mailbox begins with.
     pub async fn view_open(&self, who: &Caller, key: MailboxKey) -> Result<Opened, ViewError> {
         let target = self.view_target(who, key)?;
-        let uid_next = self.uid_next(key).await?;
         let view = target.account.view().await?;
         let rights = readable(&view, who, target.standing, key)?;
         let mut messages = Vec::new();
@@ -104,15 +100,14 @@ impl Core {
         for (uid, email, row) in places(&view, key.mailbox) {
             messages.push((uid, email));
             if !view.has_keyword(row, "$seen") {
-                first_unseen = Some(first_unseen.map_or(uid, |first| first.min(uid)));
+                first_unseen = first_unseen.or(Some(uid));
             }
             if seen_sets.insert(&row.keywords, ()).is_none() {
                 keywords.extend(view.keywords(row).map(Arc::from));
             }
         }
-        messages.sort_unstable();
         Ok(Opened {
-            status: status(&view, key.mailbox, uid_next),
+            status: status(&view, key.mailbox),
             rights,
             messages,
             keywords: keywords.into_iter().collect(),
@@ -129,7 +124,6 @@ impl Core {
         since: u64,
     ) -> Result<MailboxDelta, ViewError> {
         let target = self.view_target(who, key)?;
-        let uid_next = self.uid_next(key).await?;
         let view = target.account.view().await?;
         let rights = readable(&view, who, target.standing, key)?;
         let mut maker = RowMaker::new(&view, key.mailbox);
@@ -153,7 +147,6 @@ impl Core {
                         rows.extend(maker.row(email));
                     }
                 }
-                all.sort_unstable();
                 Gone::AllBut(all)
             }
         };
@@ -161,7 +154,7 @@ impl Core {
         Ok(MailboxDelta {
             sequence: view.head.sequence,
             highest_modseq: highest_modseq(&view, key.mailbox),
-            uid_next,
+            uid_next: view.mailbox(key.mailbox).map_or(1, |row| row.uid_next),
             rights,
             rows,
             gone,
@@ -180,17 +173,6 @@ impl Core {
         readable(&view, who, target.standing, key)?;
         let mut maker = RowMaker::new(&view, key.mailbox);
         Ok(emails.iter().map(|&email| maker.row(email)).collect())
-    }
-
-    /// The UID that the next message will have. Read before the view, so that it is never behind a UID of it... and
-    /// a message that comes in between only makes it smaller than it could be.
-    async fn uid_next(&self, key: MailboxKey) -> Result<u32, ViewError> {
-        let row = keys::mailbox_uid(key.account, key.mailbox);
-        let Some(bytes) = self.engine.get(&row).await? else {
-            return Err(ViewError::NoSuchMailbox);
-        };
-        let [_, next] = decode_numbers(&row, &bytes)?;
-        Ok(u32::try_from(next).unwrap_or(u32::MAX))
     }
 }
 
@@ -214,33 +196,28 @@ pub(super) fn readable(
     Ok(rights)
 }
 
-/// UID, email and row of each message, in no order.
+/// UID, email and row of each message, in UID order.
 fn places(view: &View, mailbox: u64) -> impl Iterator<Item = (u32, u64, &EmailRow)> {
     let row = view.mailbox(mailbox).into_iter();
-    row.flat_map(|row| &row.by_received)
-        .filter_map(move |&(_, email)| {
-            let row = view.email(email)?;
-            let place = row.mailboxes.iter().find(|p| p.mailbox == mailbox)?;
-            Some((place.uid, email, row))
-        })
+    row.flat_map(MailboxRow::by_uid)
+        .filter_map(|(uid, email)| Some((uid, email, view.any_email(email)?)))
 }
 
-fn status(view: &View, mailbox: u64, uid_next: u32) -> ViewStatus {
-    let mut status = ViewStatus {
-        uid_next,
-        uid_validity: view
-            .mailbox(mailbox)
-            .map_or(0, |row| row.record.uid_validity),
-        highest_modseq: highest_modseq(view, mailbox),
-        ..ViewStatus::default()
+/// All of it is kept as emails change: a client asks for the status of all mailboxes.
+fn status(view: &View, mailbox: u64) -> ViewStatus {
+    let Some(row) = view.mailbox(mailbox) else {
+        return ViewStatus::default();
     };
-    for (uid, _, row) in places(view, mailbox) {
-        status.messages += 1;
-        status.unseen += u32::from(!view.has_keyword(row, "$seen"));
-        status.size += u64::from(row.size);
-        status.uid_next = status.uid_next.max(uid.saturating_add(1));
+    ViewStatus {
+        messages: row.all.messages,
+        unseen: row.all.unseen,
+        deleted: row.all.deleted,
+        size: row.all.size,
+        deleted_size: row.all.deleted_size,
+        uid_validity: row.record.uid_validity,
+        uid_next: row.uid_next,
+        highest_modseq: highest_modseq(view, mailbox),
     }
-    status
 }
 
 fn highest_modseq(view: &View, mailbox: u64) -> u64 {

@@ -25,34 +25,27 @@ pub(super) const MESSAGES_PER_TRANSACTION: usize = 256;
 /// What was staged, and the ticket to wait for.
 pub(super) type Staged<T> = Result<(T, Option<Ticket>), Rejected>;
 
-/// Takes an email out of a mailbox, if `is_it` says so of its UID there; it goes when that was its last one.
+/// Takes an email out of a mailbox, if `is_it` says so of its place there; it goes when that was its last one.
 pub(super) async fn take_out(
     core: &Core,
     txn: &mut MailTxn,
     id: u64,
     mailbox: u64,
-    is_it: impl Fn(u32) -> bool,
+    is_it: impl Fn(&InMailbox) -> bool,
 ) -> Result<bool, Rejected> {
-    let Some(record) = write::email(txn, id).await? else {
+    let Some(record) = write::any_email(txn, id).await? else {
         return Ok(false);
     };
-    if !place_in(&record, mailbox).is_some_and(|place| is_it(place.uid)) {
+    if !place_in(&record, mailbox).is_some_and(|place| is_it(&place)) {
         return Ok(false);
     }
-    let mut places = record.mailboxes.clone();
-    places.retain(|place| place.mailbox != mailbox);
-    if places.is_empty() {
-        write::remove_email(txn, id, &record, core.clock.now()).await?;
-    } else {
-        let keywords = record.keywords.clone();
-        write::set_places(txn, id, record, places, keywords);
-    }
+    write::leave_mailbox(txn, id, record, mailbox, core.clock.now()).await?;
     Ok(true)
 }
 
 /// Where an email is in a mailbox.
 pub(super) fn place_in(record: &EmailRecord, mailbox: u64) -> Option<InMailbox> {
-    let mut places = record.mailboxes.iter();
+    let mut places = record.all_places.iter();
     places.find(|place| place.mailbox == mailbox).copied()
 }
 
@@ -93,13 +86,9 @@ pub(super) async fn uid_validity(txn: &MailTxn, mailbox: u64) -> Result<u32, Rej
 }
 
 pub(super) async fn uid_of(txn: &MailTxn, email: u64, mailbox: u64) -> Result<u32, Rejected> {
-    let record = write::email(txn, email).await?;
-    let places = record.into_iter().flat_map(|record| record.mailboxes);
-    let uid = places
-        .into_iter()
-        .find(|p| p.mailbox == mailbox)
-        .map(|p| p.uid);
-    uid.ok_or_else(|| SetError::not_found().into())
+    let record = write::any_email(txn, email).await?;
+    let place = record.and_then(|record| place_in(&record, mailbox));
+    Ok(place.ok_or_else(SetError::not_found)?.uid)
 }
 
 /// Waits until it is on disk, and tries again what a concurrent change got in the way of.

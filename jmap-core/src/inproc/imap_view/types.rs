@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jmap_types::AccountId;
 
+pub use crate::mail::message::WireStructure;
 use crate::{access::MailboxRights, mail::message::Summary};
 
 /// An account whose mailboxes the caller sees.
@@ -130,14 +131,6 @@ pub struct ViewMessage {
     pub structure: Option<Arc<WireStructure>>,
     pub summary: Option<Arc<Summary>>,
     pub octets: Option<Bytes>,
-}
-
-/// RFC 9051 §7.5.2, as it is sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WireStructure {
-    pub envelope: Bytes,
-    pub body: Bytes,
-    pub body_structure: Bytes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,15 +9,14 @@ use jmap_types::{SetError, SetErrorKind};
 use super::{
     Appended, FlagChange, MailboxKey, NewMessage, StoreFlags, Stored, ViewError,
     read::RowMaker,
-    turn::{
-        MESSAGES_PER_TRANSACTION, durable, need, place_in, rights, take_out, uid_of, uid_validity,
-    },
+    turn::{MESSAGES_PER_TRANSACTION, durable, need, rights, take_out, uid_of, uid_validity},
 };
 use crate::{
     Caller, Core,
     access::MailboxRights,
     mail::{
         email::with_octets,
+        records::InMailbox,
         write::{self, MailTxn, Message, Placement},
     },
     object::Rejected,
@@ -37,12 +36,14 @@ impl Core {
                     let allowed = Allowed::new(rights, &store)?;
                     let mut modified = Vec::new();
                     for &id in emails {
-                        let Some(record) = write::email(&txn, id).await? else {
+                        let Some(record) = write::any_email(&txn, id).await? else {
                             continue;
                         };
-                        if place_in(&record, store.mailbox.mailbox).is_none() {
+                        let mut places = record.all_places.clone();
+                        let mailbox = store.mailbox.mailbox;
+                        let Some(place) = places.iter_mut().find(|p| p.mailbox == mailbox) else {
                             continue;
-                        }
+                        };
                         if store
                             .unchanged_since
                             .is_some_and(|since| record.modseq > since)
@@ -55,9 +56,8 @@ impl Core {
                             let kind = SetErrorKind::TooManyKeywords;
                             return Err(Rejected::Set(SetError::new(kind)));
                         }
-                        let places: Vec<u64> = record.mailboxes.iter().map(|p| p.mailbox).collect();
-                        let now = self.clock.now();
-                        write::change_email(&mut txn, id, record, &places, keywords, now).await?;
+                        place.is_deleted = allowed.is_deleted_after(&store, place.is_deleted);
+                        write::set_places(&mut txn, id, record, places, keywords).await?;
                     }
                     let changed = txn.has_changes();
                     Ok((modified, changed.then(|| txn.stage())))
@@ -106,29 +106,45 @@ impl Core {
         from: MailboxKey,
         emails: &[u64],
     ) -> Result<Vec<u64>, ViewError> {
+        self.take_out_if(who, from, emails, |place| place.is_deleted)
+            .await
+    }
+
+    /// Takes messages out of the mailbox, with `\Deleted` or without (RFC 1939 §6); those that were taken out.
+    pub async fn view_remove(
+        &self,
+        who: &Caller,
+        from: MailboxKey,
+        emails: &[u64],
+    ) -> Result<Vec<u64>, ViewError> {
+        self.take_out_if(who, from, emails, |_| true).await
+    }
+
+    async fn take_out_if(
+        &self,
+        who: &Caller,
+        from: MailboxKey,
+        emails: &[u64],
+        is_it: fn(&InMailbox) -> bool,
+    ) -> Result<Vec<u64>, ViewError> {
         let target = self.view_target(who, from)?;
         let mut gone = Vec::new();
         for emails in emails.chunks(MESSAGES_PER_TRANSACTION) {
-            gone.extend(
-                durable(|| async {
-                    let mut txn = target.account.writer.begin().await?;
-                    let rights = rights(&txn, who, target.standing, from.mailbox).await?;
-                    need(
-                        rights,
-                        MailboxRights::REMOVE_ITEMS,
-                        "You may not remove messages here.",
-                    )?;
-                    let mut gone = Vec::new();
-                    for &id in emails {
-                        if take_out(self, &mut txn, id, from.mailbox, |_| true).await? {
-                            gone.push(id);
-                        }
+            let taken = durable(|| async {
+                let mut txn = target.account.writer.begin().await?;
+                let rights = rights(&txn, who, target.standing, from.mailbox).await?;
+                let remove = MailboxRights::REMOVE_ITEMS;
+                need(rights, remove, "You may not remove messages here.")?;
+                let mut gone = Vec::new();
+                for &id in emails {
+                    if take_out(self, &mut txn, id, from.mailbox, is_it).await? {
+                        gone.push(id);
                     }
-                    let changed = txn.has_changes();
-                    Ok((gone, changed.then(|| txn.stage())))
-                })
-                .await?,
-            );
+                }
+                let changed = txn.has_changes();
+                Ok((gone, changed.then(|| txn.stage())))
+            });
+            gone.extend(taken.await?);
         }
         Ok(gone)
     }
@@ -174,6 +190,7 @@ pub(super) async fn write_messages(
             received_at: given.received_at.unwrap_or(now.seconds()),
             quota_octets,
             is_delivery: false,
+            is_deleted: given.deleted,
         };
         let inserted = write::insert_email(txn, message, &placement, now).await?;
         uids.push(uid_of(txn, inserted.id, mailbox).await?);
@@ -186,6 +203,7 @@ pub(super) async fn write_messages(
 struct Allowed {
     seen: bool,
     others: bool,
+    deleted: bool,
 }
 
 impl Allowed {
@@ -193,10 +211,12 @@ impl Allowed {
         let allowed = Self {
             seen: rights.contains(MailboxRights::SET_SEEN),
             others: rights.contains(MailboxRights::SET_KEYWORDS),
+            deleted: rights.contains(MailboxRights::REMOVE_ITEMS),
         };
-        let deleted = rights.contains(MailboxRights::REMOVE_ITEMS);
-        let some = store.keywords.iter().any(|name| allowed.may(name)) || store.deleted && deleted;
-        let replaces = store.change == FlagChange::Replace && (allowed.seen || allowed.others);
+        let some =
+            store.keywords.iter().any(|name| allowed.may(name)) || store.deleted && allowed.deleted;
+        let replaces = store.change == FlagChange::Replace
+            && (allowed.seen || allowed.others || allowed.deleted);
         let nothing_asked = store.keywords.is_empty() && !store.deleted;
         if some || replaces || nothing_asked {
             return Ok(allowed);
@@ -208,6 +228,17 @@ impl Allowed {
         match keyword {
             "$seen" => self.seen,
             _ => self.others,
+        }
+    }
+
+    fn is_deleted_after(&self, store: &StoreFlags, now: bool) -> bool {
+        if !self.deleted {
+            return now;
+        }
+        match store.change {
+            FlagChange::Add => now || store.deleted,
+            FlagChange::Remove => now && !store.deleted,
+            FlagChange::Replace => store.deleted,
         }
     }
 

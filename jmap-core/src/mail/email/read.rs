@@ -33,7 +33,7 @@ pub struct Original {
     pub octets: Bytes,
 }
 
-/// Reads an email with its message. `None`: there is none, or it is damaged; rights are not checked.
+/// Reads an email with its message. `None`: there is none that JMAP sees, or it is damaged; rights are not checked.
 pub async fn message_octets(
     core: &Core,
     account: &AccountHandle,
@@ -44,7 +44,8 @@ pub async fn message_octets(
         return Ok(None);
     };
     let record = match EmailRecord::from_bytes(&key, &bytes) {
-        Ok(record) => record,
+        Ok(record) if record.is_visible() => record,
+        Ok(_) => return Ok(None),
         Err(error) => {
             tracing::error!(%error, "an email is left out: its record is damaged");
             return Ok(None);

@@ -298,7 +298,9 @@ impl Search {
             return Ok(None);
         };
         let record = match EmailRecord::from_bytes(&key, &bytes) {
-            Ok(record) => record,
+            Ok(record) if record.is_visible() => record,
+            // RFC 8621 §4.1.1: JMAP doesn't see it. It comes in when it is taken back.
+            Ok(_) => return Ok(None),
             Err(error) => {
                 tracing::error!(%error, "an email is not searched");
                 return Ok(None);

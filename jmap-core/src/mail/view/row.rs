@@ -18,7 +18,8 @@ pub struct EmailRow {
     pub size: u32,
     pub has_attachment: bool,
     pub keywords: KeywordSet,
-    pub mailboxes: Places,
+    /// Where it is, with `\Deleted` or without; what JMAP shows is [`EmailRow::places`].
+    pub all_places: Places,
     pub modseq: u64,
 }
 
@@ -34,9 +35,19 @@ impl EmailRow {
             size: u32::try_from(record.size).unwrap_or(u32::MAX),
             has_attachment: record.has_attachment,
             keywords,
-            mailboxes: Places::new(&record.mailboxes),
+            all_places: Places::new(&record.all_places),
             modseq: record.modseq,
         }
+    }
+
+    /// RFC 8621 §4.1.1: where the email is for JMAP, which doesn't see what has `\Deleted`.
+    pub fn places(&self) -> impl Iterator<Item = &InMailbox> {
+        self.all_places.iter().filter(|place| !place.is_deleted)
+    }
+
+    /// An email that has `\Deleted` in all its mailboxes is not there for JMAP.
+    pub fn is_visible(&self) -> bool {
+        self.places().next().is_some()
     }
 
     /// Seconds since 1970, by the Date field.
@@ -167,6 +178,10 @@ impl KeywordSet {
                 .as_ref()
                 .is_some_and(|more| more.binary_search(&number).is_ok()),
         }
+    }
+
+    pub fn is_seen(&self) -> bool {
+        self.contains(SEEN)
     }
 
     /// RFC 8621 §2: neither `$seen` nor `$draft`.

@@ -39,7 +39,7 @@ impl Core {
         let view = target.account.view().await?;
         readable(&view, who, target.standing, key)?;
         let message = |&email: &u64| {
-            let row = view.email(email)?;
+            let row = view.any_email(email)?;
             super::run::place_in(row, key.mailbox)?;
             Some(Message {
                 email,

@@ -69,7 +69,7 @@ impl Core {
         let mut leaves = Vec::new();
         let tree = compile(condition, &mut leaves);
         let search = Arc::new(Search { tree, leaves });
-        let answers = self.ask_index(&target, &search).await?;
+        let (answers, indexed) = self.ask_index(&target, &search).await?;
         let mut found = Vec::new();
         for emails in emails.chunks(MESSAGES_PER_STEP) {
             let mut step = vec![None; emails.len()];
@@ -79,6 +79,7 @@ impl Core {
                 key,
                 search: &search,
                 answers: &answers,
+                indexed,
             };
             let mut open = asked.ask_view(emails, &mut step).await?;
             self.ask_summaries(&search, &mut open, &mut step).await?;
@@ -89,12 +90,12 @@ impl Core {
         Ok(found)
     }
 
-    /// What the index knows of each leaf. `None`: nothing.
+    /// What the index knows of each leaf, as of which sequence of the account. `None`: nothing.
     async fn ask_index(
         &self,
         target: &Target,
         search: &Search,
-    ) -> Result<Vec<Option<Containing>>, ViewError> {
+    ) -> Result<(Vec<Option<Containing>>, u64), ViewError> {
         let account = target.account.id;
         let mut head = None;
         let mut answers = Vec::with_capacity(search.leaves.len());
@@ -120,7 +121,8 @@ impl Core {
             }
             answers.push(answer);
         }
-        Ok(answers)
+        let indexed = head.map_or(0, |head| head.sequence);
+        Ok((answers, indexed))
     }
 
     async fn ask_summaries(
@@ -196,6 +198,8 @@ struct Asked<'a> {
     search: &'a Search,
     /// Of the index, for each leaf. `None`: it can't tell.
     answers: &'a [Option<Containing>],
+    /// The account's sequence that they are of.
+    indexed: u64,
 }
 
 impl Asked<'_> {
@@ -209,7 +213,7 @@ impl Asked<'_> {
         readable(&view, self.who, self.target.standing, self.key)?;
         let mut open = Vec::new();
         for (at, (&email, outcome)) in emails.iter().zip(step).enumerate() {
-            let Some(row) = view.email(email) else {
+            let Some(row) = view.any_email(email) else {
                 continue;
             };
             let Some(place) = place_in(row, self.key.mailbox) else {
@@ -220,7 +224,7 @@ impl Asked<'_> {
                 email,
                 row,
                 saved_at: place.saved_at,
-                is_deleted: false,
+                is_deleted: place.is_deleted,
             };
             let modseq = row.modseq;
             let value = self.search.tree.value(&mut |leaf| self.known(leaf, &seen));
@@ -241,6 +245,10 @@ impl Asked<'_> {
     fn known(&self, leaf: usize, seen: &Seen<'_>) -> Known {
         let of = self.search.leaves.get(leaf)?;
         of.by_view(seen).or_else(|| {
+            // What JMAP doesn't see isn't indexed; what changed since the index was asked may have come back.
+            if !seen.row.is_visible() || seen.row.modseq > self.indexed {
+                return None;
+            }
             let answer = self.answers.get(leaf)?.as_ref()?;
             if of.trusts_index() && answer.certain.binary_search(&seen.email).is_ok() {
                 return Some(true);
@@ -322,7 +330,7 @@ impl Texts for Reading<'_> {
 
 /// Where an email is in a mailbox.
 pub(super) fn place_in(row: &EmailRow, mailbox: u64) -> Option<&InMailbox> {
-    row.mailboxes.iter().find(|place| place.mailbox == mailbox)
+    row.all_places.iter().find(|place| place.mailbox == mailbox)
 }
 
 fn search_error(error: search::Error) -> ViewError {
