@@ -42,7 +42,7 @@ pub fn thread_capabilities(session: &Session) -> &'static [&'static str] {
     after_login(session, &["THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"])
 }
 
-fn after_login(session: &Session, names: &'static [&'static str]) -> &'static [&'static str] {
+pub fn after_login(session: &Session, names: &'static [&'static str]) -> &'static [&'static str] {
     match session.caller {
         Some(_) => names,
         None => &[],
@@ -67,9 +67,7 @@ pub async fn search(session: &mut Session, out: &mut Out, tag: &str, command: Co
         Ok(searched) => {
             let hits = hits(session, searched.found.iter().copied(), uid);
             answer(session, out, (tag, uid), &returns, &hits, searched.mentions, Plain::Search);
-            if returns.update {
-                session.keep_up_to_date(out, tag, uid, &search.key, &hits);
-            }
+            session.keep_result(out, tag, uid, &returns, &search.key, &hits);
             done(session, out, tag, uid, "SEARCH done").await
         }
         Err(error) => failed(session, out, tag, uid, &returns, &error).await,
@@ -90,6 +88,7 @@ pub async fn sort(session: &mut Session, out: &mut Out, tag: &str, command: Comm
         Ok(searched) => {
             let hits = hits(session, searched.found.iter().copied(), uid);
             answer(session, out, (tag, uid), &returns, &hits, searched.mentions, Plain::Sort);
+            session.save(&returns, &hits);
             // RFC 5267 §4.3.1: places in an order of their own are not followed.
             if returns.update {
                 no_update(out, tag);
@@ -123,7 +122,7 @@ pub async fn thread(session: &mut Session, out: &mut Out, tag: &str, command: Co
 }
 
 /// What is refused before anything is searched.
-fn refused(
+pub fn refused(
     session: &mut Session,
     out: &mut Out,
     tag: &str,
@@ -249,18 +248,23 @@ impl Session {
         rows.sort_unstable();
         let (uids, emails): (Vec<u32>, Vec<u64>) = rows.into_iter().unzip();
         let mut matching = Vec::new();
+        let mut is_known = true;
         for key in selected.contexts.keys().filter(|_| !uids.is_empty()) {
             let condition = condition(self, selected, key);
             let core = &self.server.core;
             let found = core.view_search(caller, selected.key, &emails, condition).await;
-            // What can't be told now would be missing for ever.
             let Ok(found) = found else {
-                return self.end_contexts(out);
+                is_known = false;
+                break;
             };
             let mut found = found.into_iter().peekable();
             let rows = uids.iter().zip(&emails);
             let is_found = |(_, email): &(&u32, &u64)| found.next_if(|f| f.email == **email).is_some();
             matching.push(rows.filter(is_found).map(|(uid, _)| *uid).collect::<Vec<u32>>());
+        }
+        // What can't be told now would be missing for ever.
+        if !is_known {
+            return self.end_contexts(out);
         }
         let Some(selected) = &mut self.selected else {
             return;
@@ -279,6 +283,33 @@ impl Session {
         };
         for tag in std::mem::take(&mut selected.contexts).tags() {
             no_update(out, tag);
+        }
+    }
+
+    fn save(&mut self, returns: &Returns, hits: &[Hit]) {
+        if let Some(selected) = self.selected.as_mut().filter(|_| returns.save) {
+            selected.saved = returns.saved(hits).into_iter().collect();
+        }
+    }
+
+    /// RFC 5182 §2.1: a SAVE that is answered with NO leaves nothing saved.
+    pub fn forget_saved(&mut self, returns: &Returns) {
+        self.save(returns, &[]);
+    }
+
+    /// What SAVE and UPDATE ask for.
+    pub fn keep_result(
+        &mut self,
+        out: &mut Out,
+        tag: &str,
+        uid: bool,
+        returns: &Returns,
+        key: &SearchKey,
+        hits: &[Hit],
+    ) {
+        self.save(returns, hits);
+        if returns.update {
+            self.keep_up_to_date(out, tag, uid, key, hits);
         }
     }
 
@@ -356,7 +387,7 @@ fn hits(session: &Session, found: impl Iterator<Item = Found>, uid: bool) -> Vec
 }
 
 fn answer(
-    session: &mut Session,
+    session: &Session,
     out: &mut Out,
     (tag, uid): (&str, bool),
     returns: &Returns,
@@ -365,9 +396,6 @@ fn answer(
     plain: Plain,
 ) {
     let utf8 = session.mode().utf8;
-    if let Some(selected) = session.selected.as_mut().filter(|_| returns.save) {
-        selected.saved = returns.saved(hits).into_iter().collect();
-    }
     let answer = Answer {
         tag,
         uid,
@@ -384,7 +412,6 @@ async fn done(session: &mut Session, out: &mut Out, tag: &str, uid: bool, text: 
     session.end(out, tag, Expunges::of(uid), (Status::Ok, None, text)).await
 }
 
-/// RFC 5182 §2.1: a SAVE that is answered with NO leaves nothing saved.
 async fn failed(
     session: &mut Session,
     out: &mut Out,
@@ -393,9 +420,7 @@ async fn failed(
     returns: &Returns,
     error: &ViewError,
 ) -> Handled {
-    if let Some(selected) = session.selected.as_mut().filter(|_| returns.save) {
-        selected.saved = Default::default();
-    }
+    session.forget_saved(returns);
     session.fail(out, tag, Expunges::of(uid), error).await
 }
 
