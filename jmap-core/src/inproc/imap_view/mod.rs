@@ -5,6 +5,7 @@
 //! Other half: `adapters/imap` and `adapters/pop3` speak to clients; `mail::view` has the columns, `mail::write` the transactions.
 
 mod mailboxes;
+mod maildrop;
 mod messages;
 mod read;
 mod types;

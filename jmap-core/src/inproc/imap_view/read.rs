@@ -215,7 +215,7 @@ pub(super) fn readable(
 }
 
 /// UID, email and row of each message, in no order.
-fn places(view: &View, mailbox: u64) -> impl Iterator<Item = (u32, u64, &EmailRow)> {
+pub(super) fn places(view: &View, mailbox: u64) -> impl Iterator<Item = (u32, u64, &EmailRow)> {
     let row = view.mailbox(mailbox).into_iter();
     row.flat_map(|row| &row.by_received)
         .filter_map(move |&(_, email)| {

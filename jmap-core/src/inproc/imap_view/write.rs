@@ -27,7 +27,7 @@ use crate::{
 /// How often something is tried when concurrent changes win.
 const TRIES: usize = 5;
 /// Messages that one transaction of a STORE or EXPUNGE changes.
-const MESSAGES_PER_TRANSACTION: usize = 256;
+pub(super) const MESSAGES_PER_TRANSACTION: usize = 256;
 
 /// What was staged, and the ticket to wait for.
 type Staged<T> = Result<(T, Option<Ticket>), Rejected>;
@@ -120,7 +120,8 @@ impl Core {
                     is_delivery: false,
                 };
                 let inserted = write::insert_email(&mut txn, message, &placement, now).await?;
-                uids.push(uid_of(&txn, inserted.id, to.mailbox).await?);
+                let uid = uid_of(&txn, inserted.id, to.mailbox).await?;
+                uids.push(uid.ok_or_else(SetError::not_found)?);
             }
             let uid_validity = uid_validity(&txn, to.mailbox).await?;
             let appended = Appended { uid_validity, uids };
@@ -165,7 +166,12 @@ impl Core {
 }
 
 /// Takes an email out of a mailbox; it goes when that was its last one.
-async fn take_out(core: &Core, txn: &mut MailTxn, id: u64, mailbox: u64) -> Result<bool, Rejected> {
+pub(super) async fn take_out(
+    core: &Core,
+    txn: &mut MailTxn,
+    id: u64,
+    mailbox: u64,
+) -> Result<bool, Rejected> {
     let Some(record) = write::email(txn, id).await? else {
         return Ok(false);
     };
@@ -195,7 +201,7 @@ async fn mailbox_record(txn: &MailTxn, mailbox: u64) -> Result<MailboxRecord, Re
 }
 
 /// What the caller may do with a mailbox; one that they don't see is one that isn't there.
-async fn rights(
+pub(super) async fn rights(
     txn: &MailTxn,
     who: &Caller,
     standing: Standing,
@@ -209,7 +215,11 @@ async fn rights(
     Ok(rights)
 }
 
-fn need(rights: MailboxRights, right: MailboxRights, why: &'static str) -> Result<(), SetError> {
+pub(super) fn need(
+    rights: MailboxRights,
+    right: MailboxRights,
+    why: &'static str,
+) -> Result<(), SetError> {
     match rights.contains(right) {
         true => Ok(()),
         false => Err(SetError::forbidden(why)),
@@ -220,14 +230,17 @@ async fn uid_validity(txn: &MailTxn, mailbox: u64) -> Result<u32, Rejected> {
     Ok(mailbox_record(txn, mailbox).await?.uid_validity)
 }
 
-async fn uid_of(txn: &MailTxn, email: u64, mailbox: u64) -> Result<u32, Rejected> {
+/// `None`: it isn't there.
+pub(super) async fn uid_of(
+    txn: &MailTxn,
+    email: u64,
+    mailbox: u64,
+) -> Result<Option<u32>, Rejected> {
     let record = write::email(txn, email).await?;
     let places = record.into_iter().flat_map(|record| record.mailboxes);
-    let uid = places
-        .into_iter()
-        .find(|p| p.mailbox == mailbox)
-        .map(|p| p.uid);
-    uid.ok_or_else(|| SetError::not_found().into())
+    let mut places = places.into_iter();
+    let place = places.find(|p| p.mailbox == mailbox);
+    Ok(place.map(|p| p.uid))
 }
 
 /// Which of the flags the caller may change (RFC 4314 §4).
@@ -277,7 +290,7 @@ impl Allowed {
 }
 
 /// Waits until it is on disk, and tries again what a concurrent change got in the way of.
-async fn durable<T, F: Future<Output = Staged<T>>>(
+pub(super) async fn durable<T, F: Future<Output = Staged<T>>>(
     mut stage: impl FnMut() -> F,
 ) -> Result<T, ViewError> {
     for _ in 0..TRIES {
