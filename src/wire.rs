@@ -166,7 +166,8 @@ impl Server {
                     Service::Smtp | Service::Submission | Service::Lmtp => {
                         socket.goodbye = smtp::goodbye()
                     }
-                    Service::Submissions => socket.tls = Some(tls.clone()),
+                    Service::Pop3 => socket.goodbye = pop3::goodbye(),
+                    Service::Submissions | Service::Pop3s => socket.tls = Some(tls.clone()),
                     Service::Https => socket.tls = Some(web_tls.clone()),
                     Service::Http => {}
                 }
@@ -200,20 +201,21 @@ impl Server {
             tokio::spawn(measure(self.sources.clone())),
         ];
         let mail = self.mail();
+        let pop3 = self.pop3();
         let jmap = Jmap::new(self.core.clone(), self.web());
         let mut accepting: Vec<JoinHandle<()>> = Vec::new();
         for (service, listener) in self.listening {
             let address = listener.local_address().map(|address| address.to_string());
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
             let shutdown = shutdown.clone();
-            let task = match mail(service) {
-                Some(config) => {
-                    tokio::spawn(smtp::serve(listener, shutdown, self.core.clone(), config))
-                }
-                None => {
-                    let jmap = jmap.clone();
-                    tokio::spawn(async move { jmap.serve(listener, shutdown).await })
-                }
+            let core = self.core.clone();
+            let task = if let Some(config) = mail(service) {
+                tokio::spawn(smtp::serve(listener, shutdown, core, config))
+            } else if let Some(config) = pop3(service) {
+                tokio::spawn(pop3::serve(listener, shutdown, core, config))
+            } else {
+                let jmap = jmap.clone();
+                tokio::spawn(async move { jmap.serve(listener, shutdown).await })
             };
             accepting.push(task);
         }
@@ -228,7 +230,7 @@ impl Server {
             target,
             shutdown.clone(),
         )));
-        drop((mail, jmap, self.sources));
+        drop((mail, pop3, jmap, self.sources));
         stop(signals, shutdown, accepting, workers.into()).await;
         Ok(())
     }
@@ -246,6 +248,28 @@ impl Server {
                 smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
             of.tls = (service != Service::Submissions).then(|| tls.clone());
             of.limits = mail_limits(&config, settings);
+            of.timeouts.command = LinePace {
+                idle: settings.idle_timeout.0,
+                ..of.timeouts.command
+            };
+            Some(of)
+        }
+    }
+
+    /// The configuration of a POP3 listener; `None` for the others.
+    fn pop3(&self) -> impl Fn(Service) -> Option<pop3::Config> + use<> {
+        let (locks, room) = (pop3::Locks::default(), pop3::Room::default());
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        move |service| {
+            let settings = config.pop3(service)?;
+            let mut of = pop3::Config::new(&config.hostname.0, locks.clone(), room.clone());
+            of.tls = (service != Service::Pop3s).then(|| tls.clone());
+            of.plaintext_logins = match settings.plaintext_logins {
+                PlaintextLogins::Loopback => pop3::PlaintextLogins::Loopback,
+                PlaintextLogins::Anywhere => pop3::PlaintextLogins::Anywhere,
+            };
+            of.limits.bad_commands_max = settings.bad_commands;
+            of.limits.auth_failures_max = settings.auth_failures;
             of.timeouts.command = LinePace {
                 idle: settings.idle_timeout.0,
                 ..of.timeouts.command
@@ -281,7 +305,7 @@ fn mode_of(service: Service) -> Option<Mode> {
         Service::Smtp => Some(Mode::Receive),
         Service::Lmtp => Some(Mode::Lmtp),
         Service::Submission | Service::Submissions => Some(Mode::Submission),
-        Service::Http | Service::Https => None,
+        Service::Pop3 | Service::Pop3s | Service::Http | Service::Https => None,
     }
 }
 
@@ -324,6 +348,24 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
     ];
     let mut plans: Vec<Plan<'_>> = Vec::new();
     for (service, name, of) in mail {
+        plans.push(Plan {
+            service,
+            name,
+            listen: of.listen.as_deref().unwrap_or_default(),
+            limits: limits(
+                of.connections,
+                of.connections_per_client,
+                of.connection_rate,
+                &of.exempt,
+            ),
+            proxies: networks(&of.proxies),
+        });
+    }
+    let pop3 = [
+        (Service::Pop3, "pop3", &config.pop3),
+        (Service::Pop3s, "pop3s", &config.pop3s),
+    ];
+    for (service, name, of) in pop3 {
         plans.push(Plan {
             service,
             name,

@@ -27,6 +27,8 @@ pub struct Config {
     pub submission: MailListener,
     pub submissions: MailListener,
     pub lmtp: MailListener,
+    pub pop3: Pop3,
+    pub pop3s: Pop3,
     pub http: Http,
     pub https: Https,
     pub tls: Tls,
@@ -56,6 +58,23 @@ pub struct MailListener {
     pub refused_recipients: u32,
     pub auth_failures: u32,
     pub idle_timeout: Span,
+}
+
+/// A listener for POP3, without TLS or with it from the first byte.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Pop3 {
+    pub listen: Option<Vec<Listen>>,
+    /// Proxies that send a PROXY header.
+    pub proxies: Vec<Network>,
+    pub connections: usize,
+    pub connections_per_client: usize,
+    pub connection_rate: Rate,
+    pub exempt: Vec<Network>,
+    pub bad_commands: u32,
+    pub auth_failures: u32,
+    pub idle_timeout: Span,
+    pub plaintext_logins: PlaintextLogins,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -186,6 +205,8 @@ pub enum Service {
     Submission,
     Submissions,
     Lmtp,
+    Pop3,
+    Pop3s,
     Http,
     Https,
 }
@@ -196,6 +217,8 @@ const PLACES: &[(Service, &[&str], u16)] = &[
     (Service::Submission, &["[::]:587"], 2587),
     (Service::Submissions, &["[::]:465"], 2465),
     (Service::Lmtp, &[], 2424),
+    (Service::Pop3, &["[::]:110"], 2110),
+    (Service::Pop3s, &["[::]:995"], 2995),
     (Service::Http, &["127.0.0.1:8080"], 8080),
     (Service::Https, &["[::]:443"], 8443),
 ];
@@ -234,6 +257,8 @@ impl Config {
             Service::Submission => &mut self.submission.listen,
             Service::Submissions => &mut self.submissions.listen,
             Service::Lmtp => &mut self.lmtp.listen,
+            Service::Pop3 => &mut self.pop3.listen,
+            Service::Pop3s => &mut self.pop3s.listen,
             Service::Http => &mut self.http.listen,
             Service::Https => &mut self.https.listen,
         }
@@ -246,7 +271,21 @@ impl Config {
             Service::Submission => Some(&self.submission),
             Service::Submissions => Some(&self.submissions),
             Service::Lmtp => Some(&self.lmtp),
-            Service::Http | Service::Https => None,
+            Service::Pop3 | Service::Pop3s | Service::Http | Service::Https => None,
+        }
+    }
+
+    /// The settings of a POP3 listener.
+    pub fn pop3(&self, service: Service) -> Option<&Pop3> {
+        match service {
+            Service::Pop3 => Some(&self.pop3),
+            Service::Pop3s => Some(&self.pop3s),
+            Service::Smtp
+            | Service::Submission
+            | Service::Submissions
+            | Service::Lmtp
+            | Service::Http
+            | Service::Https => None,
         }
     }
 }
@@ -260,6 +299,8 @@ impl Default for Config {
             submission: MailListener::default(),
             submissions: MailListener::default(),
             lmtp: MailListener::default(),
+            pop3: Pop3::default(),
+            pop3s: Pop3::default(),
             http: Http::default(),
             https: Https::default(),
             tls: Tls::default(),
@@ -295,6 +336,24 @@ impl Default for MailListener {
             refused_recipients: 100,
             auth_failures: 3,
             idle_timeout: Span::seconds(300),
+        }
+    }
+}
+
+impl Default for Pop3 {
+    fn default() -> Pop3 {
+        let limits = net::ConnectionLimits::default();
+        Pop3 {
+            listen: None,
+            proxies: Vec::new(),
+            connections: limits.total,
+            connections_per_client: limits.per_client,
+            connection_rate: connection_rate(),
+            exempt: Vec::new(),
+            bad_commands: 20,
+            auth_failures: 3,
+            idle_timeout: Span::seconds(600),
+            plaintext_logins: PlaintextLogins::Loopback,
         }
     }
 }

@@ -84,10 +84,7 @@ impl Maildrop {
     /// RFC 1939 §7: the same in every session, and never another message's. UIDs are unique within a mailbox and its
     /// UIDVALIDITY (RFC 9051 §2.3.1.1); the mailbox is in it as another one may become the inbox.
     pub fn unique_id(&self, message: &MaildropMessage) -> String {
-        format!(
-            "{}-{}-{}",
-            self.key.mailbox, self.uid_validity, message.uid
-        )
+        format!("{}-{}-{}", self.key.mailbox, self.uid_validity, message.uid)
     }
 }
 

@@ -176,7 +176,9 @@ impl<B: Backend> Session<B> {
         if self.open.is_none() {
             self.counts.stranger_commands += 1;
             if self.counts.stranger_commands > self.server.config.limits.stranger_commands_max {
-                return self.hang_up(wire, "Too many commands without a login").await;
+                return self
+                    .hang_up(wire, "Too many commands without a login")
+                    .await;
             }
         }
         // A lone LF is put up with, as some clients end lines so; a CR elsewhere is not.

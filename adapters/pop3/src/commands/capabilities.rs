@@ -23,16 +23,19 @@ pub async fn run<B: Backend>(
     wire: &mut Wire<Stream>,
     _: Command,
 ) -> Handled {
-    let table = Session::<B>::TABLE.iter();
-    let announced: Vec<String> = table
-        .flat_map(|entry| (entry.capabilities)(session))
-        .collect();
-    let flow = session
-        .reply(wire, Reply::ok("This is offered"))
-        .await?;
+    let announced = announced(session);
+    let flow = session.reply(wire, Reply::ok("This is offered")).await?;
     for line in announced {
         wire.send(format!("{line}\r\n").as_bytes()).await?;
     }
     wire.send(END).await?;
     Ok(flow)
+}
+
+/// Each capability that the table has, now.
+fn announced<B: Backend>(session: &Session<B>) -> Vec<String> {
+    let table = Session::<B>::TABLE.iter();
+    table
+        .flat_map(|entry| (entry.capabilities)(session))
+        .collect()
 }

@@ -66,7 +66,9 @@ impl<B: Backend> Session<B> {
         entry!(Retr, INSIDE, retrieve::retr),
         entry!(Top, INSIDE, retrieve::top, |_| vec!["TOP".to_owned()]),
         // RFC 2449 §6.7: mail stays until it is deleted.
-        entry!(Dele, INSIDE, mark::dele, |_| vec!["EXPIRE NEVER".to_owned()]),
+        entry!(Dele, INSIDE, mark::dele, |_| vec![
+            "EXPIRE NEVER".to_owned()
+        ]),
         entry!(Rset, INSIDE, mark::rset),
         entry!(Noop, INSIDE, mark::noop),
         entry!(Quit, ANY, quit::run),

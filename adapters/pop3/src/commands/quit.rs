@@ -36,7 +36,14 @@ async fn update<B: Backend>(session: &Session<B>, open: Open<B>) -> Reply {
     let retrieved = session.counts.retrieved;
     match removed {
         Ok(()) => {
-            tracing::info!(listener = "pop3", peer, who, retrieved, removed = count, "session ended");
+            tracing::info!(
+                listener = "pop3",
+                peer,
+                who,
+                retrieved,
+                removed = count,
+                "session ended"
+            );
             Reply::ok("Goodbye")
         }
         Err(error) => {

@@ -132,13 +132,22 @@ fn encoded_words_are_at_most_75_octets() {
     let out = String::from_utf8(out).unwrap();
     let words = out.split_whitespace().filter(|w| w.starts_with("=?"));
     let words: Vec<&str> = words.collect();
-    assert!(words.len() > 10 && words.iter().all(|word| word.len() <= 75), "{out}");
+    assert!(
+        words.len() > 10 && words.iter().all(|word| word.len() <= 75),
+        "{out}"
+    );
 }
 
 #[test]
 fn any_octets_have_a_surrogate() {
     for octet in 0x80..=0xff_u8 {
-        for shape in [&b"?\n\n"[..], b"?: ?\n", b"To: <?>,\"?\\\r\n ?", b"\n?", b"From:?:;"] {
+        for shape in [
+            &b"?\n\n"[..],
+            b"?: ?\n",
+            b"To: <?>,\"?\\\r\n ?",
+            b"\n?",
+            b"From:?:;",
+        ] {
             let message: Vec<u8> = shape
                 .iter()
                 .map(|&b| if b == b'?' { octet } else { b })

@@ -68,7 +68,10 @@ fn commands_without_arguments_have_none() {
 fn auth_takes_an_initial_response() {
     check("AUTH PLAIN", expect!["Auth(PLAIN, None)"]);
     check("AUTH PLAIN =", expect![[r#"Auth(PLAIN, Some("="))"#]]);
-    check("AUTH plain AGEAYg==", expect![[r#"Auth(plain, Some("AGEAYg=="))"#]]);
+    check(
+        "AUTH plain AGEAYg==",
+        expect![[r#"Auth(plain, Some("AGEAYg=="))"#]],
+    );
     let syntax = "error Syntax(\"AUTH mechanism [initial-response]\")";
     assert_eq!(shown(b"AUTH"), syntax);
     assert_eq!(shown(b"AUTH PLAIN a b"), syntax);

@@ -152,7 +152,10 @@ mod tests {
         for error in temporary {
             assert_eq!(view_error(&error).code, Some(Code::SysTemp), "{error}");
         }
-        let permanent = [ViewError::NoSuchMailbox, ViewError::Forbidden(String::new())];
+        let permanent = [
+            ViewError::NoSuchMailbox,
+            ViewError::Forbidden(String::new()),
+        ];
         for error in permanent {
             assert_eq!(view_error(&error).code, Some(Code::SysPerm), "{error}");
         }
