@@ -73,6 +73,12 @@ const PACKAGES: &[Package] = &[
         found: Found::Program(&["getmail"]),
     },
     Package {
+        name: "gsasl",
+        need: Need::Test,
+        why: "a client the tests try logins by SCRAM with",
+        found: Found::Program(&["gsasl"]),
+    },
+    Package {
         name: "libnet-ssleay-perl",
         need: Need::Test,
         why: "STARTTLS in swaks",

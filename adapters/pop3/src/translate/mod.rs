@@ -113,7 +113,7 @@ pub fn credentials(credentials: sasl::Credentials) -> Option<Credentials> {
             authcid,
             password,
         } => {
-            if authzid.is_some_and(|authzid| !authzid.eq_ignore_ascii_case(&authcid)) {
+            if !is_same(authzid.as_deref(), &authcid) {
                 return None;
             }
             Some(password_of(authcid, &password))
@@ -131,6 +131,11 @@ pub fn password_of(login: String, password: &net::Secret<String>) -> Credentials
         login,
         password: Secret::new(password.expose().clone()),
     }
+}
+
+/// Whether nobody else is meant than who logs in.
+pub fn is_same(authzid: Option<&str>, login: &str) -> bool {
+    authzid.is_none_or(|authzid| authzid.eq_ignore_ascii_case(login))
 }
 
 /// A process of this machine counts as its loopback address.

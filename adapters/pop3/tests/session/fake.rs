@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jmap_core::auth::{AuthError, Credentials, Origin};
+use jmap_core::auth::scram::{self, ScramVerifier};
+use jmap_core::auth::{AuthError, Credentials, Origin, Secret};
 use jmap_core::inproc::imap_view::{MailboxKey, Maildrop, MaildropMessage, ViewError};
+use jmap_core::rng::SeededRng;
 use jmap_types::AccountId;
+use net::sasl::Proof;
 use parking_lot::Mutex;
 use pop3::Backend;
 
@@ -63,6 +66,31 @@ impl Backend for Fake {
             Credentials::Password { login, password } if password.ct_eq(b"se cret") => Ok(login),
             Credentials::Bearer { token } if token.ct_eq(b"token") => Ok("ann".to_owned()),
             _ => Err(AuthError::Invalid),
+        }
+    }
+
+    type Attempt = (String, ScramVerifier);
+
+    async fn scram_begin(&self, login: &str, _: Origin) -> Result<Self::Attempt, AuthError> {
+        if login == "busy" {
+            return Err(AuthError::TooBusy);
+        }
+        let verifier = scram::make(&Secret::from("se cret"), &SeededRng::new(1));
+        Ok((login.to_owned(), verifier))
+    }
+
+    fn scram_terms<'a>(&self, attempt: &'a Self::Attempt) -> (&'a [u8], u32, &'a str) {
+        (&attempt.1.salt, attempt.1.iterations, "nonce")
+    }
+
+    async fn scram_finish(
+        &self,
+        (login, verifier): Self::Attempt,
+        proof: &Proof,
+    ) -> Result<(String, [u8; 32]), AuthError> {
+        match scram::check(&verifier, &proof.signed, &proof.proof) {
+            Some(signature) => Ok((login, signature)),
+            None => Err(AuthError::Invalid),
         }
     }
 

@@ -27,6 +27,7 @@ pub struct Fixture {
     pub room: Room,
     address: SocketAddr,
     tls: Arc<ClientConfig>,
+    certificate: Vec<u8>,
     /// In front of every connection.
     header: &'static str,
 }
@@ -51,7 +52,7 @@ pub fn start_implicit_tls() -> Fixture {
 }
 
 fn launch(header: &'static str, implicit_tls: bool, edit: impl FnOnce(&mut Config)) -> Fixture {
-    let (server, tls) = certificates();
+    let (server, tls, certificate) = certificates();
     let fake = Fake::default();
     let room = Room::new(1 << 20, Duration::from_millis(100));
     let mut config = Config::new("mx.example.org", Locks::default(), room);
@@ -80,11 +81,12 @@ fn launch(header: &'static str, implicit_tls: bool, edit: impl FnOnce(&mut Confi
         room,
         address,
         tls,
+        certificate,
         header,
     }
 }
 
-fn certificates() -> (TlsServer, Arc<ClientConfig>) {
+fn certificates() -> (TlsServer, Arc<ClientConfig>, Vec<u8>) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let certificate = certificate.self_signed(&key).unwrap();
@@ -98,10 +100,16 @@ fn certificates() -> (TlsServer, Arc<ClientConfig>) {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    (server, Arc::new(client))
+    (server, Arc::new(client), certificate.der().to_vec())
 }
 
 impl Fixture {
+    /// RFC 5929 §4.1: the hash of the certificate.
+    pub fn end_point(&self) -> Vec<u8> {
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.certificate);
+        hash.as_ref().to_vec()
+    }
+
     /// Connected, before the greeting was read.
     pub async fn connect_raw(&self) -> Client {
         let stream = TcpStream::connect(self.address).await.unwrap();

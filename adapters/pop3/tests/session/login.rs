@@ -112,7 +112,7 @@ async fn capa_tells_what_works() {
         "PIPELINING",
         "IMPLEMENTATION Posthorn",
         "USER",
-        "SASL PLAIN LOGIN OAUTHBEARER XOAUTH2",
+        "SASL SCRAM-SHA-256 PLAIN LOGIN OAUTHBEARER XOAUTH2",
         "STLS",
         "UTF8 USER",
         "UIDL",

@@ -6,3 +6,4 @@ mod limits;
 mod login;
 mod reading;
 mod removing;
+mod scram;
