@@ -15,7 +15,6 @@ mod copy;
 mod expunge;
 mod fetch;
 mod idle;
-mod scratch;
 mod select;
 mod store;
 mod target;
@@ -62,8 +61,6 @@ pub const TABLE: &[Entry] = &[
     entry!("CAPABILITY", ANY, any::capability, any::capabilities),
     entry!("NOOP", ANY, any::noop),
     entry!("LOGOUT", ANY, any::logout),
-    entry!("LOGIN", STRANGER, scratch::login),
-    entry!("ENABLE", LOGGED_IN, scratch::enable),
     entry!("SELECT", LOGGED_IN, select::select, select::capabilities),
     entry!("EXAMINE", LOGGED_IN, select::select),
     entry!("APPEND", LOGGED_IN, append::append, append::capabilities),
