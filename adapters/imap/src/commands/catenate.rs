@@ -4,8 +4,9 @@
 //! Other half: `translate::url`.
 
 use bytes::Bytes;
-use jmap_core::inproc::imap_view::{MailboxKey, ViewError, Want};
+use jmap_core::inproc::imap_view::{MailboxKey, Want};
 
+use super::No;
 use super::append::Refusal;
 use crate::command::{CatenatePart, Section};
 use crate::encode::Code;
@@ -102,8 +103,8 @@ async fn find(
     if opened.as_ref().is_none_or(|(known, ..)| known != name) {
         let key = match super::target::find(session, name).await {
             Ok(mailbox) => mailbox.key,
-            Err(ViewError::NoSuchMailbox) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(No::Because(Some(Code::NonExistent), _)) => return Ok(None),
+            Err(why) => return Err(why.into()),
         };
         let view = session.server.core.view_open(caller, key).await?;
         *opened = Some((name.clone(), key, view.status.uid_validity, view.messages));

@@ -5,6 +5,7 @@
 
 use jmap_core::inproc::imap_view::ViewError;
 
+use super::No;
 use crate::encode::{Code, Status};
 use crate::out::Out;
 use crate::selected::{Applied, Manner};
@@ -92,23 +93,21 @@ impl Session {
             .await
     }
 
-    /// The same for a command that names the mailbox that messages go to (RFC 9051 §6.3.12): one that could be made is asked for.
-    pub async fn fail_to_file(
+    /// The same, for a reason that is words already.
+    pub async fn refuse_because(
         &mut self,
         out: &mut Out,
         tag: &str,
         expunges: Expunges,
-        error: &ViewError,
+        why: No,
     ) -> Handled {
-        if *error != ViewError::NoSuchMailbox {
-            return self.fail(out, tag, expunges, error).await;
+        match why {
+            No::Because(code, text) => {
+                self.end(out, tag, expunges, (Status::No, code, &text))
+                    .await
+            }
+            No::Lost(error) => Err(error),
         }
-        let end = (
-            Status::No,
-            Some(Code::TryCreate),
-            "There is no such mailbox",
-        );
-        self.end(out, tag, expunges, end).await
     }
 
     /// RFC 7162 §3.1: the first command that makes a client aware of CONDSTORE is told the mailbox's HIGHESTMODSEQ.

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use jmap_core::inproc::imap_view::{Copied, ViewError};
 
+use super::No;
 use super::changes::Expunges;
 use super::select::may_expunge;
 use crate::command::{Command, SequenceSet};
@@ -33,15 +34,12 @@ pub async fn copy(session: &mut Session, out: &mut Out, tag: &str, command: Comm
                 .end(out, tag, Expunges::Told, (Status::Ok, code, "COPY done"))
                 .await
         }
-        Err(error) => session.fail_to_file(out, tag, Expunges::Told, &error).await,
+        Err(why) => session.refuse_because(out, tag, Expunges::Told, why).await,
     }
 }
 
 pub fn move_capabilities(session: &Session) -> &'static [&'static str] {
-    match session.caller {
-        Some(_) => &["MOVE"],
-        None => &[],
-    }
+    super::after_login(session, &["MOVE"])
 }
 
 pub async fn r#move(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
@@ -78,7 +76,7 @@ pub async fn r#move(session: &mut Session, out: &mut Out, tag: &str, command: Co
             out.tagged(tag, Status::Ok, code.as_ref(), "MOVE done");
             Ok(Flow::Continue)
         }
-        Err(error) => session.fail_to_file(out, tag, Expunges::Told, &error).await,
+        Err(why) => session.refuse_because(out, tag, Expunges::Told, why).await,
     }
 }
 
@@ -99,15 +97,15 @@ async fn transfer(
     emails: &[u64],
     name: &str,
     moves: bool,
-) -> Result<Copied, ViewError> {
+) -> Result<Copied, No> {
     let (Some(selected), Some(caller)) = (&session.selected, &session.caller) else {
-        return Err(ViewError::NoSuchMailbox);
+        return Err(ViewError::NoSuchMailbox.into());
     };
-    let to = super::target::find(session, name).await?.key;
+    let to = super::target::find_to_file(session, name).await?.key;
     let core = &session.server.core;
     match moves {
-        true => core.view_move(caller, selected.key, emails, to).await,
-        false => core.view_copy(caller, selected.key, emails, to).await,
+        true => Ok(core.view_move(caller, selected.key, emails, to).await?),
+        false => Ok(core.view_copy(caller, selected.key, emails, to).await?),
     }
 }
 

@@ -18,10 +18,7 @@ use crate::session::{Flow, Handled, Session};
 const ROWS_MAX: usize = 4_096;
 
 pub fn capabilities(session: &Session) -> &'static [&'static str] {
-    match session.caller {
-        Some(_) => &["UIDPLUS"],
-        None => &[],
-    }
+    super::after_login(session, &["UIDPLUS"])
 }
 
 pub async fn expunge(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {

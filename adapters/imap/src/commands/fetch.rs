@@ -41,10 +41,7 @@ struct Outcome {
 }
 
 pub fn capabilities(session: &Session) -> &'static [&'static str] {
-    match session.caller {
-        Some(_) => &["BINARY", "PREVIEW"],
-        None => &[],
-    }
+    super::after_login(session, &["BINARY", "PREVIEW"])
 }
 
 pub async fn fetch(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
@@ -166,6 +163,7 @@ async fn answer(
             && !selected.is_read_only
             && selected.rights.contains(MailboxRights::SET_SEEN),
         renderer: Renderer {
+            caller,
             plan,
             manner,
             rendered: Rendered::default(),

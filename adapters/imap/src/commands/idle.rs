@@ -27,10 +27,7 @@ enum Event {
 }
 
 pub fn capabilities(session: &Session) -> &'static [&'static str] {
-    match session.caller {
-        Some(_) => &["IDLE"],
-        None => &[],
-    }
+    super::after_login(session, &["IDLE"])
 }
 
 pub async fn idle(session: &mut Session, out: &mut Out, tag: &str, _: Command) -> Handled {

@@ -4,9 +4,9 @@
 //! Other half: `selected`.
 
 use jmap_core::access::MailboxRights;
-use jmap_core::inproc::imap_view::{MailboxKey, Opened, ViewError};
-use jmap_types::mail::MailboxId;
+use jmap_core::inproc::imap_view::{MailboxKey, Opened};
 
+use super::No;
 use super::changes::Expunges;
 use super::expunge::expunge_deleted;
 use crate::command::{Command, Qresync, SelectParameters, SequenceNumber, SequenceSet};
@@ -16,12 +16,10 @@ use crate::out::Out;
 use crate::selected::{Ranges, Selected};
 use crate::session::{Flow, Handled, Session};
 use crate::translate::flags::Rendered;
+use crate::translate::names;
 
 pub fn capabilities(session: &Session) -> &'static [&'static str] {
-    match session.caller {
-        Some(_) => &["CONDSTORE", "QRESYNC", "OBJECTID"],
-        None => &[],
-    }
+    super::after_login(session, &["CONDSTORE", "QRESYNC", "OBJECTID"])
 }
 
 pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
@@ -45,7 +43,8 @@ pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Co
             let is_read_only = begin(session, out, key, opened, read_only);
             if session.enabled.rev2 {
                 let utf8 = session.mode().utf8;
-                list(out.buffer(), &mailbox, &ListData::default(), utf8);
+                let name = names::canonical(&mailbox).unwrap_or(mailbox);
+                list(out.buffer(), &name, &ListData::default(), utf8);
             }
             if let SelectParameters {
                 qresync: Some(known),
@@ -61,14 +60,14 @@ pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Co
             out.tagged(tag, Status::Ok, Some(&code), "Selected");
             Ok(Flow::Continue)
         }
-        Err(error) => session.fail(out, tag, Expunges::Told, &error).await,
+        Err(why) => session.refuse_because(out, tag, Expunges::Told, why).await,
     }
 }
 
-async fn open(session: &Session, name: &str) -> Result<(MailboxKey, Opened), ViewError> {
+async fn open(session: &Session, name: &str) -> Result<(MailboxKey, Opened), No> {
     let mailbox = super::target::find(session, name).await?;
-    let caller = session.caller.as_ref().ok_or(ViewError::NoSuchMailbox)?;
-    let opened = session.server.core.view_open(caller, mailbox.key).await?;
+    let core = &session.server.core;
+    let opened = core.view_open(session.who()?, mailbox.key).await?;
     Ok((mailbox.key, opened))
 }
 
@@ -92,6 +91,10 @@ fn begin(
     asked_read_only: bool,
 ) -> bool {
     let status = opened.status;
+    let mailbox_id = match &session.caller {
+        Some(caller) => names::mailbox_id(caller, key),
+        None => String::new(),
+    };
     let first_unseen = opened.first_unseen_uid;
     let is_read_only = asked_read_only || !can_change(opened.rights);
     let recents = &session.server.recents;
@@ -113,7 +116,7 @@ fn begin(
         Code::UidValidity(status.uid_validity),
         Code::UidNext(selected.uid_next()),
         Code::HighestModseq(selected.highest_modseq()),
-        Code::MailboxId(MailboxId::new(key.mailbox).to_string()),
+        Code::MailboxId(mailbox_id),
     ];
     for code in &codes {
         out.untagged(Status::Ok, Some(code), "So it is");
@@ -241,10 +244,7 @@ pub fn may_expunge(selected: &Selected) -> bool {
 }
 
 pub fn unselect_capabilities(session: &Session) -> &'static [&'static str] {
-    match session.caller {
-        Some(_) => &["UNSELECT"],
-        None => &[],
-    }
+    super::after_login(session, &["UNSELECT"])
 }
 
 pub async fn unselect(session: &mut Session, out: &mut Out, tag: &str, _: Command) -> Handled {

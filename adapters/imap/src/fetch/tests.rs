@@ -231,6 +231,7 @@ fn render(
         octets: plan.want.octets.then_some(octets),
     });
     let mut renderer = Renderer {
+        caller: &jmap_core::Caller::server(),
         plan: &plan,
         manner,
         rendered: Rendered::default(),
@@ -367,6 +368,7 @@ fn of_a_damaged_message_nothing_is_said() {
     let (items, uid) = items("FETCH 2 (FLAGS BODY[])");
     let plan = Plan::new(&items, uid);
     let mut renderer = Renderer {
+        caller: &jmap_core::Caller::server(),
         plan: &plan,
         manner: Manner::default(),
         rendered: Rendered::default(),

@@ -4,4 +4,6 @@
 
 pub mod errors;
 pub mod flags;
+pub mod names;
+pub mod rights;
 pub mod url;

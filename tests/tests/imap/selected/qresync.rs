@@ -1,6 +1,6 @@
 //! CONDSTORE and QRESYNC (RFC 7162).
 
-use crate::fixture::{Server, message};
+use super::{Server, message};
 
 /// The number after a word.
 fn number_after(text: &str, word: &str) -> u64 {

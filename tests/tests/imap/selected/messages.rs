@@ -1,6 +1,6 @@
 //! The selected mailbox: SELECT, FETCH, STORE, EXPUNGE, COPY, MOVE, APPEND, REPLACE.
 
-use crate::fixture::{Server, message};
+use super::{Server, message};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn select_says_what_there_is() {
