@@ -37,7 +37,7 @@ use crate::{
     certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{
-        Config, MailListener, PlaintextLogins, Service,
+        Config, ImapListener, MailListener, PlaintextLogins, Service,
         values::{Listen, Rate, networks},
     },
     folder::{Folder, FolderError},
@@ -166,7 +166,8 @@ impl Server {
                     Service::Smtp | Service::Submission | Service::Lmtp => {
                         socket.goodbye = smtp::goodbye()
                     }
-                    Service::Submissions => socket.tls = Some(tls.clone()),
+                    Service::Imap => socket.goodbye = imap::goodbye(),
+                    Service::Submissions | Service::Imaps => socket.tls = Some(tls.clone()),
                     Service::Https => socket.tls = Some(web_tls.clone()),
                     Service::Http => {}
                 }
@@ -199,18 +200,26 @@ impl Server {
             tokio::spawn(self.core.clone().run_work(self.view_octets_max)),
             tokio::spawn(measure(self.sources.clone())),
         ];
-        let mail = self.mail();
+        let budget = net::Budget::new(
+            self.config.limits.max_memory_receiving.0,
+            net::budget::IN_FLIGHT_WAIT,
+        );
+        let mail = self.mail(budget.clone());
+        let imap = self.imap(budget);
         let jmap = Jmap::new(self.core.clone(), self.web());
         let mut accepting: Vec<JoinHandle<()>> = Vec::new();
         for (service, listener) in self.listening {
             let address = listener.local_address().map(|address| address.to_string());
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
             let shutdown = shutdown.clone();
-            let task = match mail(service) {
-                Some(config) => {
+            let task = match (mail(service), imap(service)) {
+                (Some(config), _) => {
                     tokio::spawn(smtp::serve(listener, shutdown, self.core.clone(), config))
                 }
-                None => {
+                (None, Some(config)) => {
+                    tokio::spawn(imap::serve(listener, shutdown, self.core.clone(), config))
+                }
+                (None, None) => {
                     let jmap = jmap.clone();
                     tokio::spawn(async move { jmap.serve(listener, shutdown).await })
                 }
@@ -228,17 +237,13 @@ impl Server {
             target,
             shutdown.clone(),
         )));
-        drop((mail, jmap, self.sources));
+        drop((mail, imap, jmap, self.sources));
         stop(signals, shutdown, accepting, workers.into()).await;
         Ok(())
     }
 
     /// The configuration of a mail listener; `None` for the others.
-    fn mail(&self) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
-        let budget = smtp::Budget::new(
-            self.config.limits.max_memory_receiving.0,
-            smtp::budget::IN_FLIGHT_WAIT,
-        );
+    fn mail(&self, budget: net::Budget) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
         let (config, tls) = (self.config.clone(), self.tls.clone());
         move |service| {
             let (settings, mode) = (config.mail(service)?, mode_of(service)?);
@@ -250,6 +255,26 @@ impl Server {
                 idle: settings.idle_timeout.0,
                 ..of.timeouts.command
             };
+            Some(of)
+        }
+    }
+
+    /// The configuration of an IMAP listener; `None` for the others.
+    fn imap(&self, budget: net::Budget) -> impl Fn(Service) -> Option<imap::Config> + use<> {
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        let jmap_url = config.http.base_url.as_ref();
+        let jmap_url = jmap_url.map(|url| format!("{}{}", url.0, jmap::SESSION_PATH));
+        move |service| {
+            let settings = config.imap(service)?;
+            let mut of = imap::Config::new(&config.hostname.0, budget.clone(), clock());
+            of.tls = (service == Service::Imap).then(|| tls.clone());
+            of.jmap_url = jmap_url.clone();
+            of.plaintext_logins = match settings.plaintext_logins {
+                PlaintextLogins::Loopback => imap::config::PlaintextLogins::Loopback,
+                PlaintextLogins::Anywhere => imap::config::PlaintextLogins::Anywhere,
+            };
+            of.limits = imap_limits(&config, settings);
+            of.timeouts.command.idle = settings.idle_timeout.0;
             Some(of)
         }
     }
@@ -281,7 +306,20 @@ fn mode_of(service: Service) -> Option<Mode> {
         Service::Smtp => Some(Mode::Receive),
         Service::Lmtp => Some(Mode::Lmtp),
         Service::Submission | Service::Submissions => Some(Mode::Submission),
-        Service::Http | Service::Https => None,
+        Service::Imap | Service::Imaps | Service::Http | Service::Https => None,
+    }
+}
+
+fn imap_limits(config: &Config, settings: &ImapListener) -> imap::Limits {
+    let message_max = config.limits.max_size_message.0;
+    imap::Limits {
+        message_octets_max: message_max,
+        append_octets_max: message_max.saturating_mul(2),
+        discard_octets_max: message_max.saturating_mul(2),
+        bad_commands_max: settings.bad_commands,
+        auth_failures_max: settings.auth_failures,
+        compressed_max: settings.compressed_connections,
+        ..imap::Limits::default()
     }
 }
 
@@ -324,6 +362,24 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
     ];
     let mut plans: Vec<Plan<'_>> = Vec::new();
     for (service, name, of) in mail {
+        plans.push(Plan {
+            service,
+            name,
+            listen: of.listen.as_deref().unwrap_or_default(),
+            limits: limits(
+                of.connections,
+                of.connections_per_client,
+                of.connection_rate,
+                &of.exempt,
+            ),
+            proxies: networks(&of.proxies),
+        });
+    }
+    let imap = [
+        (Service::Imap, "imap", &config.imap),
+        (Service::Imaps, "imaps", &config.imaps),
+    ];
+    for (service, name, of) in imap {
         plans.push(Plan {
             service,
             name,

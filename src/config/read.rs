@@ -122,6 +122,8 @@ fn listen_key(service: Service) -> &'static str {
         Service::Submission => "submission.listen",
         Service::Submissions => "submissions.listen",
         Service::Lmtp => "lmtp.listen",
+        Service::Imap => "imap.listen",
+        Service::Imaps => "imaps.listen",
         Service::Http => "http.listen",
         Service::Https => "https.listen",
     }

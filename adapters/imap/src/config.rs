@@ -57,6 +57,8 @@ pub struct Limits {
     pub bad_commands_max: u32,
     /// Failed logins of one connection.
     pub auth_failures_max: u32,
+    /// Compressed connections at once: each takes about 400 KiB.
+    pub compressed_max: usize,
 }
 
 impl Default for Limits {
@@ -72,6 +74,7 @@ impl Default for Limits {
             stranger_commands_max: 50,
             bad_commands_max: 50,
             auth_failures_max: 3,
+            compressed_max: 1000,
         }
     }
 }

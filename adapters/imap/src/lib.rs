@@ -26,12 +26,7 @@ mod translate;
 
 /// Serves connections until a stop is asked for. A session that is in the middle of a command finishes it first.
 pub async fn serve(listener: Listener, shutdown: Shutdown, core: Core, config: Config) {
-    let recents = selected::Recents::default();
-    let server = Arc::new(session::Server {
-        core,
-        config,
-        recents,
-    });
+    let server = Arc::new(session::Server::new(core, config));
     let handler = move |connection| session::run(server.clone(), connection);
     listener.run(shutdown, handler).await;
 }

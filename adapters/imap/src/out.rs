@@ -129,6 +129,15 @@ impl Out {
         })
     }
 
+    /// Sends the answers, and compresses what follows.
+    pub async fn compress(mut self) -> Result<Out, ReadError> {
+        self.hand_over().await?;
+        Ok(Out {
+            wire: self.wire.deflate().await?,
+            buffer: self.buffer,
+        })
+    }
+
     /// Sends the answers, and closes.
     pub async fn close(mut self) {
         if self.hand_over().await.is_ok() {

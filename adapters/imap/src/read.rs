@@ -15,6 +15,8 @@ use crate::parse::{self, Literal};
 
 /// Octets of literals that need no share of the budget.
 const UNCOUNTED_OCTETS_MAX: u64 = 64 << 10;
+/// Octets that are read for one step of a share.
+const STEP_OCTETS: u64 = 256 << 10;
 
 /// What a client has said.
 pub enum Input {
@@ -220,16 +222,6 @@ impl<'a> Assembly<'a> {
                     "The literal is larger than is taken",
                 ),
             });
-        } else if total > UNCOUNTED_OCTETS_MAX && self.refused.is_none() {
-            // It is there twice while it is taken apart.
-            let grown = self.share.grow(literal.octets.saturating_mul(2)).await;
-            if grown.is_err() {
-                self.refuse((
-                    Status::No,
-                    Some(Code::Unavailable),
-                    "The server is busy with other messages; try again later",
-                ));
-            }
         }
         self.literal_octets = total;
         if self.refused.is_some() {
@@ -240,10 +232,35 @@ impl<'a> Assembly<'a> {
             out.flush().await?;
         }
         self.octets.extend_from_slice(b"\r\n");
-        let pace = self.timeouts.literal;
-        out.read_into(literal.octets, &mut self.octets, pace)
+        self.take(out, literal.octets, total > UNCOUNTED_OCTETS_MAX)
             .await?;
         Ok(None)
+    }
+
+    /// Reads a literal. Where the budget has no room for all of it, the rest is thrown away.
+    async fn take(
+        &mut self,
+        out: &mut Out,
+        octets: u64,
+        is_counted: bool,
+    ) -> Result<(), ReadError> {
+        let pace = self.timeouts.literal;
+        let mut left = octets;
+        while left > 0 {
+            let step = left.min(STEP_OCTETS);
+            // It is there twice while it is taken apart.
+            if is_counted && self.share.grow(step.saturating_mul(2)).await.is_err() {
+                self.refuse((
+                    Status::No,
+                    Some(Code::Unavailable),
+                    "The server is busy with other messages; try again later",
+                ));
+                return out.discard(left, pace).await;
+            }
+            out.read_into(step, &mut self.octets, pace).await?;
+            left -= step;
+        }
+        Ok(())
     }
 
     /// A literal of a command that is refused already.

@@ -9,9 +9,11 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use jmap_core::inproc::imap_view::{MailboxKey, ViewStatus};
 use jmap_core::{Caller, Core};
 use net::reader::{LinePace, ReadError};
 use net::{Connection, Peer, Shutdown, Stream, TlsInfo};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::command::Tagged;
 use crate::commands;
@@ -28,6 +30,20 @@ pub struct Server {
     pub core: Core,
     pub config: Config,
     pub recents: Recents,
+    /// Connections that may still be compressed.
+    compressions: Arc<Semaphore>,
+}
+
+impl Server {
+    pub fn new(core: Core, config: Config) -> Server {
+        let permits = config.limits.compressed_max.min(Semaphore::MAX_PERMITS);
+        Server {
+            core,
+            config,
+            recents: Recents::default(),
+            compressions: Arc::new(Semaphore::new(permits)),
+        }
+    }
 }
 
 /// What follows a command.
@@ -79,7 +95,7 @@ pub struct Session {
     pub tls: Option<TlsInfo>,
     /// Whether the connection can be turned into TLS.
     pub can_start_tls: bool,
-    pub is_compressed: bool,
+    compression: Option<OwnedSemaphorePermit>,
     pub shutdown: Shutdown,
     pub caller: Option<Caller>,
     pub selected: Option<Selected>,
@@ -100,7 +116,7 @@ pub async fn run(server: Arc<Server>, connection: Connection) {
         peer,
         tls: stream.tls_info(),
         can_start_tls: config.tls.is_some() && matches!(stream, Stream::Tcp(_)),
-        is_compressed: false,
+        compression: None,
         shutdown,
         caller: None,
         selected: None,
@@ -119,7 +135,13 @@ pub async fn run(server: Arc<Server>, connection: Connection) {
                 Some(secured) => out = secured,
                 None => return,
             },
-            Ok(Flow::Compress) => return out.close().await,
+            Ok(Flow::Compress) => match out.compress().await {
+                Ok(compressed) => out = compressed,
+                Err(error) => {
+                    tracing::debug!(peer = %session.peer_name(), %error, "connection ended");
+                    return;
+                }
+            },
             Err(error) => return session.part(out, error).await,
         }
     }
@@ -151,6 +173,42 @@ impl Session {
         self.tls.is_some()
             || self.server.config.plaintext_logins == PlaintextLogins::Anywhere
             || self.peer_ip().is_none_or(|ip| ip.is_loopback())
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        self.compression.is_some()
+    }
+
+    /// Counts the connection among those that are compressed; false if there are too many.
+    pub fn take_compression(&mut self) -> bool {
+        self.compression = self.server.compressions.clone().try_acquire_owned().ok();
+        self.compression.is_some()
+    }
+
+    /// Messages that no session was told of yet (RFC 3501 §2.3.2); by their UIDs, of which some may be gone.
+    pub fn recent(&self, key: MailboxKey, status: &ViewStatus) -> u32 {
+        let first = self.server.recents.peek(key, status.uid_next);
+        status.uid_next.saturating_sub(first).min(status.messages)
+    }
+
+    /// What the caller may do is what they may do now, not when they logged in. `Some`: the end.
+    async fn refresh(&mut self, out: &mut Out) -> Option<Flow> {
+        let who = self.caller.as_ref()?;
+        match self.server.core.current(who).await {
+            Ok(Some(current)) => {
+                self.caller = Some(current);
+                None
+            }
+            Ok(None) => {
+                let code = Some(Code::AuthorizationFailed);
+                Some(self.bye(out, code, "The account may not be used any more"))
+            }
+            Err(error) => {
+                tracing::error!(%error, "a login can't be looked at again");
+                let code = Some(Code::Unavailable);
+                Some(self.bye(out, code, "The server has a failure; try again later"))
+            }
+        }
     }
 
     /// How names are read and written.
@@ -255,6 +313,9 @@ impl Session {
                 return Ok(self.bye(out, Some(Code::Limit), text));
             }
         }
+        if let Some(end) = self.refresh(out).await {
+            return Ok(end);
+        }
         let name = commands::name(&command);
         let Some(entry) = commands::TABLE.iter().find(|entry| entry.name == name) else {
             let text = format!("{name} is not offered");
@@ -282,7 +343,8 @@ impl Session {
         code: Option<Code>,
         text: &str,
     ) -> Handled {
-        self.end(out, tag, Expunges::Told, (Status::Ok, code, text)).await
+        self.end(out, tag, Expunges::Told, (Status::Ok, code, text))
+            .await
     }
 
     /// Ends a command that could be understood, and not carried out.
@@ -293,7 +355,8 @@ impl Session {
         code: Option<Code>,
         text: &str,
     ) -> Handled {
-        self.end(out, tag, Expunges::Told, (Status::No, code, text)).await
+        self.end(out, tag, Expunges::Told, (Status::No, code, text))
+            .await
     }
 
     /// Ends a command that is none, or none for now. Too many of them are the end.

@@ -33,6 +33,7 @@ pub use client::Client;
 pub use connection::Jmap;
 pub use encode::{body::Body, problem::Problem};
 pub use methods::METHODS;
+pub use route::SESSION_PATH;
 
 /// What an operator decides.
 #[derive(Clone)]

@@ -1,184 +1,182 @@
-//! A server with two accounts, and a client that says lines.
+//! A server on a socket of its own, and a client that says lines and reads answers.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use jmap_core::{
-    Caller, Core, Limits, Parts,
-    clock::{SystemClock, TestClock, UtcMillis},
-    directory::NewAccount,
-    rng::SeededRng,
+use imap::Config;
+use jmap_core::auth::Secret;
+use jmap_core::clock::SystemClock;
+use jmap_core::directory::NewAccount;
+use jmap_core::rng::SystemRng;
+use jmap_core::{Caller, Core, Limits, Parts};
+use net::reader::LinePace;
+use net::{Budget, Listener, ListenerConfig, Shutdown, Stream, Wire};
+use store::engine::MemoryEngine;
+use store::search::{SearchIndex, SearchOptions};
+use tokio::net::TcpStream;
+
+pub const PASSWORD: &str = "correct horse battery";
+const PACE: LinePace = LinePace {
+    idle: Duration::from_secs(20),
+    line: Duration::from_secs(20),
 };
-use net::{Budget, Listener, ListenerConfig, Secret, Shutdown};
-use store::{
-    engine::MemoryEngine,
-    search::{SearchIndex, SearchOptions},
-};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-    time::timeout,
-};
 
-pub const ANN: &str = "ann@example.org";
-pub const PASSWORD: &str = "correct horse battery staple";
-const WAIT: Duration = Duration::from_secs(30);
-
-pub struct Server {
+/// With `ann`, `bob` and `eve` at `example.org`, all with the same password. It stops when the test's runtime does.
+pub struct Fixture {
     pub core: Core,
-    pub address: SocketAddr,
-    _search: tempfile::TempDir,
+    pub budget: Budget,
+    pub shutdown: Shutdown,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
 }
 
-impl Server {
-    pub async fn start() -> Server {
-        let search = tempfile::tempdir().unwrap();
-        let options = SearchOptions {
-            shards: 1,
-            ..SearchOptions::default()
-        };
-        let index = SearchIndex::open(search.path(), &options).unwrap();
-        let parts = Parts {
-            engine: MemoryEngine::new(),
-            search: Arc::new(index),
-            clock: Arc::new(TestClock::new(UtcMillis(1_700_000_000_000))),
-            rng: Arc::new(SeededRng::new(7)),
-            limits: Limits::default(),
-            hostname: "mail.example.org".into(),
-            push: Default::default(),
-        };
-        let core = Core::open(parts).await.unwrap();
-        let admin = Caller::server();
-        core.add_domain(&admin, "example.org").await.unwrap();
-        let password = Secret::new(PASSWORD.to_owned());
-        let account = NewAccount::person(ANN, Some(password));
-        core.add_account(&admin, account).await.unwrap();
-        let budget = Budget::new(1 << 30, Duration::from_secs(1));
-        let config = imap::Config::new("mail.example.org", budget, Arc::new(SystemClock));
-        let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let listener = Listener::bind(ListenerConfig::new("imap", loopback)).unwrap();
-        let address = listener.local_address().unwrap();
-        tokio::spawn(imap::serve(listener, Shutdown::new(), core.clone(), config));
-        Server {
-            core,
-            address,
-            _search: search,
-        }
+pub async fn start() -> Fixture {
+    start_with(Limits::default(), |_| {}).await
+}
+
+pub async fn start_with(limits: Limits, edit: impl FnOnce(&mut Config)) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
+    let core = Core::open(Parts {
+        push: Default::default(),
+        engine: MemoryEngine::new(),
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng),
+        limits,
+        hostname: "mail.example.org".into(),
+        search: Arc::new(search),
+    })
+    .await
+    .unwrap();
+    let password = || Secret::from(PASSWORD);
+    core.bootstrap_admin("ann@example.org", password())
+        .await
+        .unwrap();
+    for name in ["bob@example.org", "eve@example.org"] {
+        let new = NewAccount::person(name, Some(password()));
+        core.add_account(&Caller::server(), new).await.unwrap();
+    }
+    let budget = Budget::new(64 << 20, Duration::from_millis(200));
+    let mut config = Config::new("mail.example.org", budget.clone(), Arc::new(SystemClock));
+    edit(&mut config);
+    let bind: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let mut socket = ListenerConfig::new("imap", bind);
+    socket.goodbye = imap::goodbye();
+    let listener = Listener::bind(socket).unwrap();
+    let address = listener.local_address().unwrap();
+    let shutdown = Shutdown::new();
+    tokio::spawn(imap::serve(
+        listener,
+        shutdown.clone(),
+        core.clone(),
+        config,
+    ));
+    Fixture {
+        core,
+        budget,
+        shutdown,
+        address,
+        _folder: folder,
+    }
+}
+
+impl Fixture {
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
+    /// Connected and greeted.
     pub async fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let mut client = Client {
-            stream: BufReader::new(stream),
+            wire: Wire::new(Stream::Tcp(stream)),
             commands: 0,
         };
-        client.line().await;
+        let greeting = client.line().await;
+        assert!(
+            greeting.starts_with("* OK [CAPABILITY IMAP4rev2 "),
+            "{greeting}"
+        );
         client
     }
 
-    pub async fn login(&self) -> Client {
+    /// Logged in as `name@example.org`.
+    pub async fn login(&self, name: &str) -> Client {
         let mut client = self.connect().await;
-        client.ok(&format!("LOGIN {ANN} \"{PASSWORD}\"")).await;
         client
-    }
-
-    /// Logged in, with these messages in the selected INBOX.
-    pub async fn with_messages(&self, count: usize) -> Client {
-        let mut client = self.login().await;
-        for number in 1..=count {
-            client.append("INBOX", "", &message(number)).await;
-        }
-        client.ok("SELECT INBOX").await;
+            .ok(&format!("LOGIN {name}@example.org \"{PASSWORD}\""))
+            .await;
         client
     }
 }
 
-/// A short message.
-pub fn message(number: usize) -> String {
-    format!("From: a@example.org\r\nSubject: message {number}\r\n\r\nbody {number}\r\n")
-}
-
+/// The other end.
 pub struct Client {
-    stream: BufReader<TcpStream>,
-    commands: usize,
+    pub wire: Wire<Stream>,
+    commands: u32,
 }
 
 impl Client {
+    pub async fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.wire.send(octets.as_ref()).await.unwrap();
+        self.wire.flush().await.unwrap();
+    }
+
     pub async fn line(&mut self) -> String {
-        let mut line = Vec::new();
-        let read = self.stream.read_until(b'\n', &mut line);
-        let read = timeout(WAIT, read).await.expect("the server says nothing").unwrap();
-        assert!(read > 0, "the server has closed the connection");
-        String::from_utf8_lossy(&line).into_owned()
+        let line = self.wire.read_line(1 << 20, PACE).await.expect("a line");
+        String::from_utf8(line.octets).unwrap()
     }
 
-    pub async fn send(&mut self, text: &str) {
-        self.stream.get_mut().write_all(text.as_bytes()).await.unwrap();
-    }
-
-    /// What a command is answered with, in lines that end with LF; the tag is `.`.
-    pub async fn say(&mut self, command: &str) -> String {
+    /// Says a command, and reads to its end: all untagged lines, then the tagged one without its tag.
+    pub async fn say(&mut self, command: &str) -> Vec<String> {
         self.commands += 1;
-        let tag = format!("t{}", self.commands);
-        self.send(&format!("{tag} {command}\r\n")).await;
-        self.answer(&tag).await
+        let tag = format!("a{}", self.commands);
+        self.send(format!("{tag} {command}\r\n")).await;
+        self.until(&tag).await
     }
 
-    pub async fn answer(&mut self, tag: &str) -> String {
-        let mut answer = String::new();
+    pub async fn until(&mut self, tag: &str) -> Vec<String> {
+        let mut lines = Vec::new();
         loop {
             let line = self.line().await;
-            let rest = line.strip_prefix(tag).filter(|rest| rest.starts_with(' '));
-            match rest {
-                Some(rest) => {
-                    answer.push('.');
-                    answer.push_str(rest);
-                    return answer.replace("\r\n", "\n");
-                }
-                None => answer.push_str(&line),
+            if let Some(end) = line.strip_prefix(&format!("{tag} ")) {
+                lines.push(end.to_owned());
+                return lines;
             }
+            lines.push(line);
         }
     }
 
-    /// The same for a command that goes well.
-    pub async fn ok(&mut self, command: &str) -> String {
-        let answer = self.say(command).await;
-        let last = answer.lines().last().unwrap_or_default();
-        assert!(last.starts_with(". OK"), "{command}: {answer}");
-        answer
+    /// Says a command that has to end with OK: the untagged lines.
+    pub async fn ok(&mut self, command: &str) -> Vec<String> {
+        let mut lines = self.say(command).await;
+        let end = lines.pop().unwrap_or_default();
+        assert!(end.starts_with("OK"), "{command}: {end}");
+        lines
     }
 
-    /// A command that must be answered with all of these lines, in this order, perhaps with others in between. `*` at the end of one stands for
-    /// whatever follows.
-    pub async fn expect(&mut self, command: &str, want: &[&str]) -> String {
-        let answer = self.say(command).await;
-        let mut lines = answer.lines();
-        for want in want {
-            let fits = |line: &str| match want.strip_suffix('~') {
-                Some(start) => line.starts_with(start),
-                None => line == *want,
-            };
-            assert!(lines.any(fits), "{command}: no {want} in order in\n{answer}");
+    /// The tagged line of a command.
+    pub async fn end(&mut self, command: &str) -> String {
+        self.say(command).await.pop().unwrap_or_default()
+    }
+
+    /// The names that `LIST "" "*"` has.
+    pub async fn names(&mut self) -> Vec<String> {
+        let lines = self.ok("LIST \"\" \"*\"").await;
+        lines
+            .iter()
+            .filter_map(|line| line.split_once(" \"/\" "))
+            .map(|(_, name)| name.trim_matches('"').to_owned())
+            .collect()
+    }
+
+    /// The connection ends here, perhaps after an untagged line: which one.
+    pub async fn farewell(&mut self) -> String {
+        let mut last = String::new();
+        while let Ok(line) = self.wire.read_line(1 << 20, PACE).await {
+            last = String::from_utf8(line.octets).unwrap();
         }
-        answer
-    }
-
-    pub async fn append(&mut self, mailbox: &str, options: &str, message: &str) -> String {
-        let space = if options.is_empty() { "" } else { " " };
-        let octets = message.len();
-        self.ok(&format!("APPEND {mailbox}{space}{options} {{{octets}+}}\r\n{message}")).await
-    }
-
-    /// Whatever comes until it is quiet for a moment.
-    pub async fn quiet(&mut self) -> String {
-        let mut octets = Vec::new();
-        let mut chunk = [0; 4096];
-        while let Ok(read) = timeout(Duration::from_millis(400), self.stream.read(&mut chunk)).await {
-            let read = read.unwrap();
-            octets.extend_from_slice(&chunk[..read]);
-            if read == 0 {
-                break;
-            }
-        }
-        String::from_utf8_lossy(&octets).replace("\r\n", "\n")
+        last
     }
 }

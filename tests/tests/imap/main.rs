@@ -1,9 +1,12 @@
-//! IMAP from outside: a server in this process, on a socket of its own.
+//! IMAP over real sockets: logins, names, lists, rights; the selected mailbox; and clients that others wrote.
 //!
-//! Holds: each test has a server of its own; what is expected is what goes over the wire.
+//! Holds: each test has a server of its own. Most run the adapter in this process, over the memory engine; `clients` runs the binary.
 
+mod access;
+mod clients;
 mod fixture;
-mod idle;
-mod qresync;
-mod sections;
+mod hostile;
+mod list;
+mod mailboxes;
 mod selected;
+mod session;

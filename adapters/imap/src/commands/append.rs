@@ -6,9 +6,11 @@
 use bytes::Bytes;
 use jmap_core::inproc::imap_view::{Appended, MailboxKey, NewMessage, ViewError};
 
+use super::No;
 use super::catenate;
 use super::changes::Expunges;
 use super::select::may_expunge;
+use super::target::find_to_file;
 use crate::command::{AppendMessage, AppendSource, Command, SequenceSet};
 use crate::encode::{Code, Status};
 use crate::out::Out;
@@ -44,6 +46,24 @@ impl From<ViewError> for Refusal {
     }
 }
 
+impl From<No> for Refusal {
+    fn from(why: No) -> Refusal {
+        match why {
+            No::Because(code, text) => Refusal {
+                status: Status::No,
+                code,
+                text,
+            },
+            // A lost connection is noticed by the answer.
+            No::Lost(_) => ViewError::Unavailable.into(),
+        }
+    }
+}
+
+pub fn capabilities(session: &Session) -> &'static [&'static str] {
+    super::after_login(session, &["MULTIAPPEND", "CATENATE"])
+}
+
 pub async fn append(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
     let Command::Append { mailbox, messages } = command else {
         return session.bad(out, tag, "That is no APPEND");
@@ -63,18 +83,9 @@ pub async fn append(session: &mut Session, out: &mut Out, tag: &str, command: Co
 
 async fn refuse(session: &mut Session, out: &mut Out, tag: &str, refusal: Refusal) -> Handled {
     let Refusal { status, code, text } = refusal;
-    session.end(out, tag, Expunges::Told, (status, code, &text)).await
-}
-
-/// The mailbox that messages are to be filed in. RFC 9051 §6.3.12: one that could be made is asked for.
-async fn target(session: &Session, name: &str) -> Result<MailboxKey, Refusal> {
-    match super::target::find(session, name).await {
-        Ok(mailbox) => Ok(mailbox.key),
-        Err(ViewError::NoSuchMailbox) => {
-            Err(Refusal::no(Code::TryCreate, "There is no such mailbox"))
-        }
-        Err(error) => Err(error.into()),
-    }
+    session
+        .end(out, tag, Expunges::Told, (status, code, &text))
+        .await
 }
 
 async fn file(
@@ -85,7 +96,7 @@ async fn file(
     let Some(caller) = &session.caller else {
         return Err(ViewError::NoSuchMailbox.into());
     };
-    let to = target(session, name).await?;
+    let to = find_to_file(session, name).await?.key;
     let mut made = Vec::with_capacity(messages.len());
     for message in messages {
         made.push(new_message(session, message).await?);
@@ -141,6 +152,10 @@ async fn new_message(session: &Session, message: AppendMessage) -> Result<NewMes
     })
 }
 
+pub fn replace_capabilities(session: &Session) -> &'static [&'static str] {
+    super::after_login(session, &["REPLACE"])
+}
+
 /// RFC 8508: a message in the place of another one.
 pub async fn replace(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
     let Command::Replace {
@@ -168,12 +183,20 @@ pub async fn replace(session: &mut Session, out: &mut Out, tag: &str, command: C
         Some(&email) => (selected.key, email),
         // §3.3: nothing is appended then.
         None => {
-            let end = (Status::No, Some(Code::NonExistent), "There is no such message");
+            let end = (
+                Status::No,
+                Some(Code::NonExistent),
+                "There is no such message",
+            );
             return session.end(out, tag, Expunges::Told, end).await;
         }
     };
     if !may_expunge(selected) {
-        let end = (Status::No, Some(Code::NoPerm), "You can't remove messages here");
+        let end = (
+            Status::No,
+            Some(Code::NoPerm),
+            "You can't remove messages here",
+        );
         return session.end(out, tag, Expunges::Told, end).await;
     }
     match exchange(session, from, email, &mailbox, message).await {
@@ -201,7 +224,7 @@ async fn exchange(
     let Some(caller) = &session.caller else {
         return Err(ViewError::NoSuchMailbox.into());
     };
-    let to = target(session, name).await?;
+    let to = find_to_file(session, name).await?.key;
     let message = new_message(session, message).await?;
     let core = &session.server.core;
     Ok(core.view_replace(caller, from, email, to, message).await?)

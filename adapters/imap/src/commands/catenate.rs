@@ -4,8 +4,9 @@
 //! Other half: `translate::url`.
 
 use bytes::Bytes;
-use jmap_core::inproc::imap_view::{MailboxKey, ViewError, Want};
+use jmap_core::inproc::imap_view::{MailboxKey, Want};
 
+use super::No;
 use super::append::Refusal;
 use crate::command::{CatenatePart, Section};
 use crate::encode::Code;
@@ -56,7 +57,11 @@ async fn read(
         octets: true,
         ..Want::default()
     };
-    let messages = session.server.core.view_messages(caller, key, &[email], want).await?;
+    let messages = session
+        .server
+        .core
+        .view_messages(caller, key, &[email], want)
+        .await?;
     let Some(message) = messages.into_iter().flatten().next() else {
         return Ok(None);
     };
@@ -98,8 +103,8 @@ async fn find(
     if opened.as_ref().is_none_or(|(known, ..)| known != name) {
         let key = match super::target::find(session, name).await {
             Ok(mailbox) => mailbox.key,
-            Err(ViewError::NoSuchMailbox) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(No::Because(Some(Code::NonExistent), _)) => return Ok(None),
+            Err(why) => return Err(why.into()),
         };
         let view = session.server.core.view_open(caller, key).await?;
         *opened = Some((name.clone(), key, view.status.uid_validity, view.messages));
@@ -110,6 +115,10 @@ async fn find(
     if !is_valid(*uid_validity) {
         return Ok(None);
     }
-    let at = messages.binary_search_by_key(&url.uid, |(uid, _)| *uid).ok();
-    Ok(at.and_then(|at| messages.get(at)).map(|(_, email)| (*key, *email)))
+    let at = messages
+        .binary_search_by_key(&url.uid, |(uid, _)| *uid)
+        .ok();
+    Ok(at
+        .and_then(|at| messages.get(at))
+        .map(|(_, email)| (*key, *email)))
 }

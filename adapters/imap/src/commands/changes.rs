@@ -4,8 +4,8 @@
 //! Other half: `selected`, which knows what is new.
 
 use jmap_core::inproc::imap_view::ViewError;
-use net::reader::ReadError;
 
+use super::No;
 use crate::encode::{Code, Status};
 use crate::out::Out;
 use crate::selected::{Applied, Manner};
@@ -46,7 +46,10 @@ impl Session {
             return Applied::default();
         };
         let core = &self.server.core;
-        match core.view_changes(caller, selected.key, selected.sequence()).await {
+        match core
+            .view_changes(caller, selected.key, selected.sequence())
+            .await
+        {
             Ok(delta) => {
                 let may_expunge = expunges == Expunges::Told;
                 let recents = &self.server.recents;
@@ -94,22 +97,25 @@ impl Session {
         error: &ViewError,
     ) -> Handled {
         let (code, text) = crate::translate::errors::view_error(error);
-        self.end(out, tag, expunges, (Status::No, code, &text)).await
+        self.end(out, tag, expunges, (Status::No, code, &text))
+            .await
     }
 
-    /// The same for a command that names the mailbox that messages go to (RFC 9051 §6.3.12): one that could be made is asked for.
-    pub async fn fail_to_file(
+    /// The same, for a reason that is words already.
+    pub async fn refuse_because(
         &mut self,
         out: &mut Out,
         tag: &str,
         expunges: Expunges,
-        error: &ViewError,
+        why: No,
     ) -> Handled {
-        if *error != ViewError::NoSuchMailbox {
-            return self.fail(out, tag, expunges, error).await;
+        match why {
+            No::Because(code, text) => {
+                self.end(out, tag, expunges, (Status::No, code, &text))
+                    .await
+            }
+            No::Lost(error) => Err(error),
         }
-        let end = (Status::No, Some(Code::TryCreate), "There is no such mailbox");
-        self.end(out, tag, expunges, end).await
     }
 
     /// RFC 7162 §3.1: the first command that makes a client aware of CONDSTORE is told the mailbox's HIGHESTMODSEQ.
@@ -134,9 +140,4 @@ impl Session {
         out.tagged(tag, Status::Bad, Some(&Code::UidRequired), text);
         true
     }
-}
-
-/// What is written is sent when it is much.
-pub async fn settle(out: &mut Out) -> Result<(), ReadError> {
-    out.settle().await
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use jmap_core::inproc::imap_view::{Copied, ViewError};
 
+use super::No;
 use super::changes::Expunges;
 use super::select::may_expunge;
 use crate::command::{Command, SequenceSet};
@@ -29,10 +30,16 @@ pub async fn copy(session: &mut Session, out: &mut Out, tag: &str, command: Comm
         Ok(copied) => {
             let code = copy_uid(copied);
             // RFC 9051 §7.5.1 keeps EXPUNGE from FETCH, STORE and SEARCH alone.
-            session.end(out, tag, Expunges::Told, (Status::Ok, code, "COPY done")).await
+            session
+                .end(out, tag, Expunges::Told, (Status::Ok, code, "COPY done"))
+                .await
         }
-        Err(error) => session.fail_to_file(out, tag, Expunges::Told, &error).await,
+        Err(why) => session.refuse_because(out, tag, Expunges::Told, why).await,
     }
+}
+
+pub fn move_capabilities(session: &Session) -> &'static [&'static str] {
+    super::after_login(session, &["MOVE"])
 }
 
 pub async fn r#move(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
@@ -46,7 +53,11 @@ pub async fn r#move(session: &mut Session, out: &mut Out, tag: &str, command: Co
         return session.bad(out, tag, "There is no message with this number");
     };
     if !session.selected.as_ref().is_some_and(may_expunge) {
-        let end = (Status::No, Some(Code::NoPerm), "You can't remove messages here");
+        let end = (
+            Status::No,
+            Some(Code::NoPerm),
+            "You can't remove messages here",
+        );
         return session.end(out, tag, Expunges::Told, end).await;
     }
     match transfer(session, &emails, &mailbox, true).await {
@@ -57,12 +68,15 @@ pub async fn r#move(session: &mut Session, out: &mut Out, tag: &str, command: Co
             }
             session.tell_changes(out, Expunges::Told).await;
             // RFC 7162 §3.2.9
-            let selected = session.selected.as_ref().filter(|_| session.enabled.qresync);
+            let selected = session
+                .selected
+                .as_ref()
+                .filter(|_| session.enabled.qresync);
             let code = selected.map(|selected| Code::HighestModseq(selected.highest_modseq()));
             out.tagged(tag, Status::Ok, code.as_ref(), "MOVE done");
             Ok(Flow::Continue)
         }
-        Err(error) => session.fail_to_file(out, tag, Expunges::Told, &error).await,
+        Err(why) => session.refuse_because(out, tag, Expunges::Told, why).await,
     }
 }
 
@@ -72,7 +86,9 @@ fn emails(session: &Session, uid: bool, set: &SequenceSet) -> Result<Vec<u64>, N
         true => selected.by_uids(set),
         false => selected.by_numbers(set)?,
     };
-    let emails = places.into_iter().filter_map(|place| selected.emails().get(place));
+    let emails = places
+        .into_iter()
+        .filter_map(|place| selected.emails().get(place));
     Ok(emails.flatten().copied().collect())
 }
 
@@ -81,15 +97,15 @@ async fn transfer(
     emails: &[u64],
     name: &str,
     moves: bool,
-) -> Result<Copied, ViewError> {
+) -> Result<Copied, No> {
     let (Some(selected), Some(caller)) = (&session.selected, &session.caller) else {
-        return Err(ViewError::NoSuchMailbox);
+        return Err(ViewError::NoSuchMailbox.into());
     };
-    let to = super::target::find(session, name).await?.key;
+    let to = super::target::find_to_file(session, name).await?.key;
     let core = &session.server.core;
     match moves {
-        true => core.view_move(caller, selected.key, emails, to).await,
-        false => core.view_copy(caller, selected.key, emails, to).await,
+        true => Ok(core.view_move(caller, selected.key, emails, to).await?),
+        false => Ok(core.view_copy(caller, selected.key, emails, to).await?),
     }
 }
 

@@ -17,6 +17,10 @@ use crate::session::{Flow, Handled, Session};
 /// Rows that are looked at in one call.
 const ROWS_MAX: usize = 4_096;
 
+pub fn capabilities(session: &Session) -> &'static [&'static str] {
+    super::after_login(session, &["UIDPLUS"])
+}
+
 pub async fn expunge(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
     let Command::Expunge { uids } = command else {
         return session.bad(out, tag, "That is no EXPUNGE");
@@ -25,7 +29,11 @@ pub async fn expunge(session: &mut Session, out: &mut Out, tag: &str, command: C
         return session.bad(out, tag, "Select a mailbox first");
     };
     if !may_expunge(selected) {
-        let end = (Status::No, Some(Code::NoPerm), "You can't remove messages here");
+        let end = (
+            Status::No,
+            Some(Code::NoPerm),
+            "You can't remove messages here",
+        );
         return session.end(out, tag, Expunges::Told, end).await;
     }
     if let Err(error) = expunge_deleted(session, uids.as_ref()).await {
@@ -33,7 +41,10 @@ pub async fn expunge(session: &mut Session, out: &mut Out, tag: &str, command: C
     }
     session.tell_changes(out, Expunges::Told).await;
     // RFC 7162 §3.2.7
-    let selected = session.selected.as_ref().filter(|_| session.enabled.qresync);
+    let selected = session
+        .selected
+        .as_ref()
+        .filter(|_| session.enabled.qresync);
     let code = selected.map(|selected| Code::HighestModseq(selected.highest_modseq()));
     out.tagged(tag, Status::Ok, code.as_ref(), "EXPUNGE done");
     Ok(Flow::Continue)

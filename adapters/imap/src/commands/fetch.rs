@@ -40,6 +40,10 @@ struct Outcome {
     trouble: Option<Trouble>,
 }
 
+pub fn capabilities(session: &Session) -> &'static [&'static str] {
+    super::after_login(session, &["BINARY", "PREVIEW"])
+}
+
 pub async fn fetch(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
     let Command::Fetch { uid, set, fetch } = command else {
         return session.bad(out, tag, "That is no FETCH");
@@ -78,15 +82,27 @@ pub async fn fetch(session: &mut Session, out: &mut Out, tag: &str, command: Com
         Err(error) => session.fail(out, tag, expunges, &error).await,
         Ok(outcome) => {
             let end = match outcome {
-                Outcome { trouble: Some(Trouble::Damaged), .. } => {
-                    (Status::No, Some(Code::Corruption), "Some messages can't be read")
-                }
-                Outcome { trouble: Some(Trouble::UnknownCte), .. } => {
-                    (Status::No, Some(Code::UnknownCte), "A transfer encoding isn't known")
-                }
-                Outcome { gone: true, .. } if !uid => {
-                    (Status::Ok, Some(Code::ExpungeIssued), "Some messages are gone")
-                }
+                Outcome {
+                    trouble: Some(Trouble::Damaged),
+                    ..
+                } => (
+                    Status::No,
+                    Some(Code::Corruption),
+                    "Some messages can't be read",
+                ),
+                Outcome {
+                    trouble: Some(Trouble::UnknownCte),
+                    ..
+                } => (
+                    Status::No,
+                    Some(Code::UnknownCte),
+                    "A transfer encoding isn't known",
+                ),
+                Outcome { gone: true, .. } if !uid => (
+                    Status::Ok,
+                    Some(Code::ExpungeIssued),
+                    "Some messages are gone",
+                ),
                 Outcome { .. } => (Status::Ok, None, "FETCH done"),
             };
             session.end(out, tag, expunges, end).await
@@ -147,6 +163,7 @@ async fn answer(
             && !selected.is_read_only
             && selected.rights.contains(MailboxRights::SET_SEEN),
         renderer: Renderer {
+            caller,
             plan,
             manner,
             rendered: Rendered::default(),
@@ -204,7 +221,11 @@ impl Work<'_> {
                 // What came back under another UID is another message.
                 Some(row) if Some(row.uid) == uid => {
                     if self.since.is_none_or(|since| row.modseq > since) {
-                        asked.push(Asked { at, row, shows_seen: false });
+                        asked.push(Asked {
+                            at,
+                            row,
+                            shows_seen: false,
+                        });
                     }
                 }
                 _ => outcome.gone = true,
@@ -256,16 +277,20 @@ impl Work<'_> {
         }
         for asked in asked.iter() {
             let message = messages.next().flatten();
-            let Asked { at, row, shows_seen } = asked;
-            let done = self.renderer.message(selected, *at, row, message, *shows_seen, &mut self.pieces);
+            let Asked {
+                at,
+                row,
+                shows_seen,
+            } = asked;
+            let done =
+                self.renderer
+                    .message(selected, *at, row, message, *shows_seen, &mut self.pieces);
             match done {
                 Ok(()) => {}
-                Err(Trouble::Damaged) => {
-                    match self.is_there(selected, row).await {
-                        true => outcome.trouble = Some(Trouble::Damaged),
-                        false => outcome.gone = true,
-                    }
-                }
+                Err(Trouble::Damaged) => match self.is_there(selected, row).await {
+                    true => outcome.trouble = Some(Trouble::Damaged),
+                    false => outcome.gone = true,
+                },
                 Err(trouble) => outcome.trouble = outcome.trouble.or(Some(trouble)),
             }
             if self.pieces.len() >= PIECES_OCTETS_MAX {
@@ -284,11 +309,17 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let emails: Vec<u64> = asked.iter().map(|asked| asked.row.email).collect();
-        self.core.view_messages(self.caller, selected.key, &emails, self.plan.want).await
+        self.core
+            .view_messages(self.caller, selected.key, &emails, self.plan.want)
+            .await
     }
 
     /// What is not `\Seen` becomes it; the rows are then as they are afterwards.
-    async fn set_seen(&self, selected: &mut Selected, asked: &mut [Asked]) -> Result<(), ViewError> {
+    async fn set_seen(
+        &self,
+        selected: &mut Selected,
+        asked: &mut [Asked],
+    ) -> Result<(), ViewError> {
         let is_seen = |row: &ViewRow| row.keywords.iter().any(|keyword| &**keyword == "$seen");
         let unseen = asked.iter().filter(|asked| !is_seen(&asked.row));
         let emails: Vec<u64> = unseen.map(|asked| asked.row.email).collect();
@@ -320,7 +351,10 @@ impl Work<'_> {
     }
 
     async fn is_there(&self, selected: &Selected, row: &ViewRow) -> bool {
-        let rows = self.core.view_rows(self.caller, selected.key, &[row.email]).await;
+        let rows = self
+            .core
+            .view_rows(self.caller, selected.key, &[row.email])
+            .await;
         let there = rows.ok().into_iter().flatten().flatten();
         there.into_iter().any(|there| there.uid == row.uid)
     }

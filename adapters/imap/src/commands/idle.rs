@@ -26,6 +26,10 @@ enum Event {
     Late,
 }
 
+pub fn capabilities(session: &Session) -> &'static [&'static str] {
+    super::after_login(session, &["IDLE"])
+}
+
 pub async fn idle(session: &mut Session, out: &mut Out, tag: &str, _: Command) -> Handled {
     let mut subscription = subscribe(session);
     encode::continuation(out.buffer(), "idling");
@@ -68,7 +72,10 @@ async fn next(
     pace: LinePace,
     deadline: Instant,
 ) -> Result<Event, ReadError> {
-    let account = session.selected.as_ref().map(|selected| selected.key.account);
+    let account = session
+        .selected
+        .as_ref()
+        .map(|selected| selected.key.account);
     loop {
         let change = async {
             match subscription {

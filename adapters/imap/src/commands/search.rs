@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use jmap_core::inproc::imap_view::{Condition, Found, SortBy, SortKey, ThreadAlgorithm, ViewError};
 
+use super::after_login;
 use super::changes::Expunges;
 use crate::command::{self, Command, Search, SearchKey};
 use crate::encode::thread::{self, Node};
@@ -40,13 +41,6 @@ pub fn sort_capabilities(session: &Session) -> &'static [&'static str] {
 
 pub fn thread_capabilities(session: &Session) -> &'static [&'static str] {
     after_login(session, &["THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"])
-}
-
-pub fn after_login(session: &Session, names: &'static [&'static str]) -> &'static [&'static str] {
-    match session.caller {
-        Some(_) => names,
-        None => &[],
-    }
 }
 
 /// How a search went.

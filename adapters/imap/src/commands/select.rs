@@ -4,9 +4,9 @@
 //! Other half: `selected`.
 
 use jmap_core::access::MailboxRights;
-use jmap_core::inproc::imap_view::{MailboxKey, Opened, ViewError};
-use jmap_types::mail::MailboxId;
+use jmap_core::inproc::imap_view::{MailboxKey, Opened};
 
+use super::No;
 use super::changes::Expunges;
 use super::expunge::expunge_deleted;
 use crate::command::{Command, Qresync, SelectParameters, SequenceNumber, SequenceSet};
@@ -16,6 +16,11 @@ use crate::out::Out;
 use crate::selected::{Ranges, Selected};
 use crate::session::{Flow, Handled, Session};
 use crate::translate::flags::Rendered;
+use crate::translate::names;
+
+pub fn capabilities(session: &Session) -> &'static [&'static str] {
+    super::after_login(session, &["CONDSTORE", "QRESYNC", "OBJECTID"])
+}
 
 pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Command) -> Handled {
     let Command::Select {
@@ -38,9 +43,14 @@ pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Co
             let is_read_only = begin(session, out, key, opened, read_only);
             if session.enabled.rev2 {
                 let utf8 = session.mode().utf8;
-                list(out.buffer(), &mailbox, &ListData::default(), utf8);
+                let name = names::canonical(&mailbox).unwrap_or(mailbox);
+                list(out.buffer(), &name, &ListData::default(), utf8);
             }
-            if let SelectParameters { qresync: Some(known), .. } = &parameters {
+            if let SelectParameters {
+                qresync: Some(known),
+                ..
+            } = &parameters
+            {
                 resynchronize(session, out, known).await;
             }
             let code = match is_read_only {
@@ -50,14 +60,14 @@ pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Co
             out.tagged(tag, Status::Ok, Some(&code), "Selected");
             Ok(Flow::Continue)
         }
-        Err(error) => session.fail(out, tag, Expunges::Told, &error).await,
+        Err(why) => session.refuse_because(out, tag, Expunges::Told, why).await,
     }
 }
 
-async fn open(session: &Session, name: &str) -> Result<(MailboxKey, Opened), ViewError> {
+async fn open(session: &Session, name: &str) -> Result<(MailboxKey, Opened), No> {
     let mailbox = super::target::find(session, name).await?;
-    let caller = session.caller.as_ref().ok_or(ViewError::NoSuchMailbox)?;
-    let opened = session.server.core.view_open(caller, mailbox.key).await?;
+    let core = &session.server.core;
+    let opened = core.view_open(session.who()?, mailbox.key).await?;
     Ok((mailbox.key, opened))
 }
 
@@ -81,6 +91,10 @@ fn begin(
     asked_read_only: bool,
 ) -> bool {
     let status = opened.status;
+    let mailbox_id = match &session.caller {
+        Some(caller) => names::mailbox_id(caller, key),
+        None => String::new(),
+    };
     let first_unseen = opened.first_unseen_uid;
     let is_read_only = asked_read_only || !can_change(opened.rights);
     let recents = &session.server.recents;
@@ -102,7 +116,7 @@ fn begin(
         Code::UidValidity(status.uid_validity),
         Code::UidNext(selected.uid_next()),
         Code::HighestModseq(selected.highest_modseq()),
-        Code::MailboxId(MailboxId::new(key.mailbox).to_string()),
+        Code::MailboxId(mailbox_id),
     ];
     for code in &codes {
         out.untagged(Status::Ok, Some(code), "So it is");
@@ -125,7 +139,10 @@ async fn resynchronize(session: &mut Session, out: &mut Out, known: &Qresync) {
         Some(set) => selected.uid_ranges(set),
         None => Ranges::of([(1, selected.uid_next().saturating_sub(1).max(1))]),
     };
-    let from = known.matching.as_ref().map_or(1, |pairs| first_unsure(selected, pairs));
+    let from = known
+        .matching
+        .as_ref()
+        .map_or(1, |pairs| first_unsure(selected, pairs));
     write_vanished(out.buffer(), &vanished(selected, &uids, from));
     let core = &session.server.core;
     let Ok(delta) = core.view_changes(caller, selected.key, known.modseq).await else {
@@ -169,7 +186,9 @@ fn first_unsure(selected: &Selected, (numbers, uids): &(SequenceSet, SequenceSet
     };
     let mut sure = 0;
     for (number, uid) in each(numbers).zip(each(uids)) {
-        let index = number.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+        let index = number
+            .checked_sub(1)
+            .and_then(|at| usize::try_from(at).ok());
         let here = index.and_then(|at| selected.uids().get(at));
         if here != Some(&uid) {
             break;
@@ -222,6 +241,10 @@ async fn highest_modseq(session: &Session) -> Option<Code> {
 
 pub fn may_expunge(selected: &Selected) -> bool {
     !selected.is_read_only && selected.rights.contains(MailboxRights::REMOVE_ITEMS)
+}
+
+pub fn unselect_capabilities(session: &Session) -> &'static [&'static str] {
+    super::after_login(session, &["UNSELECT"])
 }
 
 pub async fn unselect(session: &mut Session, out: &mut Out, tag: &str, _: Command) -> Handled {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use jmap_core::inproc::imap_view::{FlagChange, StoreFlags, Stored, ViewError};
 use net::reader::ReadError;
 
-use super::changes::{Expunges, settle};
+use super::changes::Expunges;
 use crate::command::{self, Command};
 use crate::encode::fetch;
 use crate::encode::{Code, Status};
@@ -69,13 +69,17 @@ pub async fn store(session: &mut Session, out: &mut Out, tag: &str, command: Com
         Err(error) => return session.fail(out, tag, expunges, &error).await,
     };
     let end = match outcome {
-        Outcome { modified, .. } if !modified.is_empty() => {
-            (Status::Ok, Some(Code::Modified(modified)), "Some had changed")
-        }
+        Outcome { modified, .. } if !modified.is_empty() => (
+            Status::Ok,
+            Some(Code::Modified(modified)),
+            "Some had changed",
+        ),
         // RFC 2180 §4.2.1, §4.2.2
-        Outcome { gone: true, .. } if !work.store.silent && !uid => {
-            (Status::No, Some(Code::ExpungeIssued), "Some messages are gone")
-        }
+        Outcome { gone: true, .. } if !work.store.silent && !uid => (
+            Status::No,
+            Some(Code::ExpungeIssued),
+            "Some messages are gone",
+        ),
         Outcome { .. } => (Status::Ok, None, "STORE done"),
     };
     session.end(out, tag, expunges, end).await
@@ -104,7 +108,7 @@ impl Work {
                     Err(error) => return Ok(Err(error)),
                 };
                 self.tell(session, out, some, stored, &mut rendered, &mut outcome);
-                settle(out).await?;
+                out.settle().await?;
             }
         }
         Ok(Ok(outcome))
@@ -151,7 +155,9 @@ impl Work {
             else {
                 continue;
             };
-            let row = rows.next_if(|row| row.email == email).filter(|row| row.uid == uid);
+            let row = rows
+                .next_if(|row| row.email == email)
+                .filter(|row| row.uid == uid);
             if modified.next_if(|other| *other == email).is_some() {
                 let number = if self.uid { uid } else { number_at(at) };
                 outcome.modified.push(number);

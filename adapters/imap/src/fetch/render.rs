@@ -6,8 +6,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use jmap_core::Caller;
 use jmap_core::inproc::imap_view::{ViewMessage, ViewRow};
-use jmap_types::mail::{EmailId, ThreadId};
+use jmap_types::AccountId;
 
 use super::pieces::Pieces;
 use super::plan::Plan;
@@ -16,6 +17,7 @@ use crate::command::{FetchItem, Section, SectionText};
 use crate::encode::fetch::{Fetch, Message};
 use crate::selected::{Manner, Selected, number_at};
 use crate::translate::flags::Rendered;
+use crate::translate::names;
 
 /// Why a message can't be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Trouble {
 
 /// One FETCH of many messages.
 pub struct Renderer<'p> {
+    /// Ids are told as this caller knows them.
+    pub caller: &'p Caller,
     pub plan: &'p Plan,
     pub manner: Manner,
     pub rendered: Rendered,
@@ -70,7 +74,17 @@ impl Renderer<'_> {
                         trouble = Err(Trouble::UnknownCte);
                     }
                 }
-                item => simple(item, row, message.as_ref(), &mut response, &mut out.text),
+                item => {
+                    let of = (self.caller, selected.key.account);
+                    simple(
+                        item,
+                        of,
+                        row,
+                        message.as_ref(),
+                        &mut response,
+                        &mut out.text,
+                    );
+                }
             }
         }
         if shows_seen && !plan.shows_flags {
@@ -86,7 +100,13 @@ impl Renderer<'_> {
         trouble
     }
 
-    fn flags(&mut self, selected: &Selected, row: &ViewRow, response: &mut Fetch, out: &mut Pieces) {
+    fn flags(
+        &mut self,
+        selected: &Selected,
+        row: &ViewRow,
+        response: &mut Fetch,
+        out: &mut Pieces,
+    ) {
         let is_recent = self.manner.recent && selected.is_recent(row.uid);
         response.ready_flags(&mut out.text, self.rendered.of(row, is_recent));
     }
@@ -106,6 +126,7 @@ fn has_all(plan: &Plan, message: Option<&ViewMessage>) -> bool {
 /// An item of the row, the structure or the summary.
 fn simple(
     item: &FetchItem,
+    of: (&Caller, AccountId),
     row: &ViewRow,
     message: Option<&ViewMessage>,
     response: &mut Fetch,
@@ -119,12 +140,12 @@ fn simple(
         FetchItem::Rfc822Size => response.rfc822_size(out, u64::from(row.size)),
         FetchItem::Modseq => response.modseq(out, row.modseq),
         FetchItem::EmailId => {
-            let id = EmailId::new(row.email);
-            response.email_id(out, &id.to_string());
+            let id = names::email_id(of.0, of.1, row.email);
+            response.email_id(out, &id);
         }
         FetchItem::ThreadId => {
-            let id = ThreadId::new(row.thread);
-            response.thread_id(out, Some(&id.to_string()));
+            let id = names::thread_id(of.0, of.1, row.thread);
+            response.thread_id(out, Some(&id));
         }
         FetchItem::Envelope => {
             response.envelope(out, structure.map_or(b"NIL", |made| &made.envelope));

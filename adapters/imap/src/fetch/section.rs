@@ -78,7 +78,10 @@ impl Message {
                 (body.start, body.end, summary)
             }
         };
-        let body_start = summary.parts.first().map_or(0, |root| root.body_start as usize);
+        let body_start = summary
+            .parts
+            .first()
+            .map_or(0, |root| root.body_start as usize);
         let body_start = start.saturating_add(body_start).min(end);
         let header = start..body_start;
         match text {
@@ -194,12 +197,17 @@ fn child(parts: &[Part], within: Option<usize>, number: u32) -> Option<usize> {
 
 /// Whether the part is a message that has parts of its own. RFC 2046 §5.2.1: it can't be encoded; if it is, it is one part.
 pub fn is_message(part: &Part) -> bool {
-    let is_message = matches!(part.media_type.as_str(), "message/rfc822" | "message/global");
+    let is_message = matches!(
+        part.media_type.as_str(),
+        "message/rfc822" | "message/global"
+    );
     is_message && part.encoding == Encoding::Identity
 }
 
 fn is_among(names: &[String], name: &[u8]) -> bool {
-    names.iter().any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name))
+    names
+        .iter()
+        .any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// The fields of a header that are wanted, and the empty line (RFC 9051 §6.4.5.1: it is there unless the message has none).

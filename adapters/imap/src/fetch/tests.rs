@@ -88,7 +88,9 @@ fn text_of(message: &Message, octets: Octets) -> String {
 #[test]
 fn sections_are_parts_of_the_message() {
     let inner = NESTED.find("From: b@").unwrap();
-    let inner_end = NESTED.find("\r\n--o\r\nContent-Type: message/rfc822\r\n\r\nSubject: three").unwrap();
+    let inner_end = NESTED
+        .find("\r\n--o\r\nContent-Type: message/rfc822\r\n\r\nSubject: three")
+        .unwrap();
     let inner_body = inner + NESTED[inner..].find("\r\n\r\n").unwrap() + 4;
     let body = NESTED.find("preamble").unwrap();
     let single_body = SINGLE.find("body").unwrap();
@@ -104,22 +106,42 @@ fn sections_are_parts_of_the_message() {
         (NESTED, "2.HEADER", Some(&NESTED[inner..inner_body])),
         (NESTED, "2.TEXT", Some(&NESTED[inner_body..inner_end])),
         (NESTED, "2.1", Some("inner text")),
-        (NESTED, "2.2.MIME", Some("Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n")),
+        (
+            NESTED,
+            "2.2.MIME",
+            Some("Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"),
+        ),
         (NESTED, "2.2", Some("<b>=C3=A9</b>")),
         (NESTED, "2.3", None),
-        (NESTED, "2.HEADER.FIELDS (SUBJECT)", Some("Subject: two\r\n\r\n")),
+        (
+            NESTED,
+            "2.HEADER.FIELDS (SUBJECT)",
+            Some("Subject: two\r\n\r\n"),
+        ),
         (NESTED, "3.1", Some("only text")),
         (NESTED, "3.1.MIME", Some("Subject: three\r\n\r\n")),
         (NESTED, "3.2", None),
         (NESTED, "6", None),
-        (NESTED, "HEADER.FIELDS (subject x-long)", Some("Subject: one\r\n\tand more\r\nX-Long : spaced\r\n\r\n")),
-        (NESTED, "HEADER.FIELDS.NOT (subject x-long MIME-VERSION Content-Type)", Some("From: a@example.org\r\n\r\n")),
+        (
+            NESTED,
+            "HEADER.FIELDS (subject x-long)",
+            Some("Subject: one\r\n\tand more\r\nX-Long : spaced\r\n\r\n"),
+        ),
+        (
+            NESTED,
+            "HEADER.FIELDS.NOT (subject x-long MIME-VERSION Content-Type)",
+            Some("From: a@example.org\r\n\r\n"),
+        ),
         (NESTED, "HEADER.FIELDS (nothing)", Some("\r\n")),
         (SINGLE, "1", Some("body\r\n")),
         (SINGLE, "1.MIME", Some(&SINGLE[..single_body])),
         (SINGLE, "2", None),
         (SINGLE, "TEXT", Some("body\r\n")),
-        ("Subject: no body\r\n", "HEADER.FIELDS (Subject)", Some("Subject: no body\r\n")),
+        (
+            "Subject: no body\r\n",
+            "HEADER.FIELDS (Subject)",
+            Some("Subject: no body\r\n"),
+        ),
     ];
     for (text, section, want) in rows {
         let mut message = message(text);
@@ -186,7 +208,12 @@ fn items(text: &str) -> (Vec<FetchItem>, bool) {
     (fetch.items, uid)
 }
 
-fn render(command: &str, text: &str, manner: Manner, shows_seen: bool) -> (String, Result<(), Trouble>) {
+fn render(
+    command: &str,
+    text: &str,
+    manner: Manner,
+    shows_seen: bool,
+) -> (String, Result<(), Trouble>) {
     let (items, uid) = items(command);
     let plan = Plan::new(&items, uid);
     let octets = Bytes::copy_from_slice(text.as_bytes());
@@ -204,33 +231,67 @@ fn render(command: &str, text: &str, manner: Manner, shows_seen: bool) -> (Strin
         octets: plan.want.octets.then_some(octets),
     });
     let mut renderer = Renderer {
+        caller: &jmap_core::Caller::server(),
         plan: &plan,
         manner,
         rendered: Rendered::default(),
     };
     let mut pieces = Pieces::default();
     let done = renderer.message(&selected(), 1, &row(), message, shows_seen, &mut pieces);
-    (String::from_utf8_lossy(&pieces.take().concat()).into_owned(), done)
+    (
+        String::from_utf8_lossy(&pieces.take().concat()).into_owned(),
+        done,
+    )
 }
 
 #[test]
 fn a_message_is_answered_with_what_was_asked_for() {
     let rows = [
         ("FETCH 2 FLAGS", "* 2 FETCH (FLAGS (\\Seen \\Deleted))\r\n"),
-        ("FETCH 2 (FLAGS UID FLAGS)", "* 2 FETCH (FLAGS (\\Seen \\Deleted) UID 7)\r\n"),
-        ("UID FETCH 7 (FLAGS UID)", "* 2 FETCH (UID 7 FLAGS (\\Seen \\Deleted))\r\n"),
-        ("FETCH 2 (INTERNALDATE SAVEDATE RFC822.SIZE)", "* 2 FETCH (INTERNALDATE \" 1-Jan-1970 00:00:00 +0000\" SAVEDATE \" 2-Jan-1970 00:00:00 +0000\" RFC822.SIZE 45)\r\n"),
-        ("FETCH 2 (ENVELOPE BODY BODYSTRUCTURE)", "* 2 FETCH (ENVELOPE (E) BODY (B) BODYSTRUCTURE (S))\r\n"),
+        (
+            "FETCH 2 (FLAGS UID FLAGS)",
+            "* 2 FETCH (FLAGS (\\Seen \\Deleted) UID 7)\r\n",
+        ),
+        (
+            "UID FETCH 7 (FLAGS UID)",
+            "* 2 FETCH (UID 7 FLAGS (\\Seen \\Deleted))\r\n",
+        ),
+        (
+            "FETCH 2 (INTERNALDATE SAVEDATE RFC822.SIZE)",
+            "* 2 FETCH (INTERNALDATE \" 1-Jan-1970 00:00:00 +0000\" SAVEDATE \" 2-Jan-1970 00:00:00 +0000\" RFC822.SIZE 45)\r\n",
+        ),
+        (
+            "FETCH 2 (ENVELOPE BODY BODYSTRUCTURE)",
+            "* 2 FETCH (ENVELOPE (E) BODY (B) BODYSTRUCTURE (S))\r\n",
+        ),
         ("FETCH 2 MODSEQ", "* 2 FETCH (MODSEQ (99))\r\n"),
         ("FETCH 2 PREVIEW", "* 2 FETCH (PREVIEW \"body\")\r\n"),
-        ("FETCH 2 BODY.PEEK[1]", "* 2 FETCH (BODY[1] {6}\r\nbody\r\n)\r\n"),
+        (
+            "FETCH 2 BODY.PEEK[1]",
+            "* 2 FETCH (BODY[1] {6}\r\nbody\r\n)\r\n",
+        ),
         ("FETCH 2 BODY.PEEK[2]", "* 2 FETCH (BODY[2] NIL)\r\n"),
-        ("FETCH 2 BODY[]<3.4>", "* 2 FETCH (BODY[]<3> {4}\r\nject)\r\n"),
-        ("FETCH 2 BODY[]<1000.4>", "* 2 FETCH (BODY[]<1000> {0}\r\n)\r\n"),
+        (
+            "FETCH 2 BODY[]<3.4>",
+            "* 2 FETCH (BODY[]<3> {4}\r\nject)\r\n",
+        ),
+        (
+            "FETCH 2 BODY[]<1000.4>",
+            "* 2 FETCH (BODY[]<1000> {0}\r\n)\r\n",
+        ),
         ("FETCH 2 BINARY.SIZE[1]", "* 2 FETCH (BINARY.SIZE[1] 6)\r\n"),
-        ("FETCH 2 BINARY[1]<1.2>", "* 2 FETCH (BINARY[1]<1> {2}\r\nod)\r\n"),
-        ("FETCH 2 RFC822.HEADER", "* 2 FETCH (RFC822.HEADER {37}\r\nSubject: one\r\nFrom: a@example.org\r\n\r\n)\r\n"),
-        ("FETCH 2 RFC822.TEXT", "* 2 FETCH (RFC822.TEXT {6}\r\nbody\r\n)\r\n"),
+        (
+            "FETCH 2 BINARY[1]<1.2>",
+            "* 2 FETCH (BINARY[1]<1> {2}\r\nod)\r\n",
+        ),
+        (
+            "FETCH 2 RFC822.HEADER",
+            "* 2 FETCH (RFC822.HEADER {37}\r\nSubject: one\r\nFrom: a@example.org\r\n\r\n)\r\n",
+        ),
+        (
+            "FETCH 2 RFC822.TEXT",
+            "* 2 FETCH (RFC822.TEXT {6}\r\nbody\r\n)\r\n",
+        ),
     ];
     for (command, want) in rows {
         let (got, done) = render(command, SINGLE, Manner::default(), false);
@@ -241,16 +302,50 @@ fn a_message_is_answered_with_what_was_asked_for() {
 
 #[test]
 fn how_a_client_is_told_depends_on_what_it_enabled() {
-    let recent = Manner { recent: true, ..Manner::default() };
-    let modseq = Manner { modseq: true, ..Manner::default() };
-    let uid_only = Manner { uid_only: true, ..Manner::default() };
+    let recent = Manner {
+        recent: true,
+        ..Manner::default()
+    };
+    let modseq = Manner {
+        modseq: true,
+        ..Manner::default()
+    };
+    let uid_only = Manner {
+        uid_only: true,
+        ..Manner::default()
+    };
     let rows = [
-        (recent, false, "UID FETCH 7 FLAGS", "* 2 FETCH (UID 7 FLAGS (\\Seen \\Deleted \\Recent))\r\n"),
-        (modseq, false, "FETCH 2 (UID MODSEQ)", "* 2 FETCH (UID 7 MODSEQ (99))\r\n"),
-        (uid_only, false, "UID FETCH 7 FLAGS", "* 7 UIDFETCH (FLAGS (\\Seen \\Deleted))\r\n"),
-        (uid_only, false, "UID FETCH 7 UID", "* 7 UIDFETCH (UID 7)\r\n"),
+        (
+            recent,
+            false,
+            "UID FETCH 7 FLAGS",
+            "* 2 FETCH (UID 7 FLAGS (\\Seen \\Deleted \\Recent))\r\n",
+        ),
+        (
+            modseq,
+            false,
+            "FETCH 2 (UID MODSEQ)",
+            "* 2 FETCH (UID 7 MODSEQ (99))\r\n",
+        ),
+        (
+            uid_only,
+            false,
+            "UID FETCH 7 FLAGS",
+            "* 7 UIDFETCH (FLAGS (\\Seen \\Deleted))\r\n",
+        ),
+        (
+            uid_only,
+            false,
+            "UID FETCH 7 UID",
+            "* 7 UIDFETCH (UID 7)\r\n",
+        ),
         // RFC 9051 §6.4.5: flags that changed by this are told though they weren't asked for.
-        (modseq, true, "FETCH 2 BODY[TEXT]", "* 2 FETCH (BODY[TEXT] {6}\r\nbody\r\n FLAGS (\\Seen \\Deleted) MODSEQ (99))\r\n"),
+        (
+            modseq,
+            true,
+            "FETCH 2 BODY[TEXT]",
+            "* 2 FETCH (BODY[TEXT] {6}\r\nbody\r\n FLAGS (\\Seen \\Deleted) MODSEQ (99))\r\n",
+        ),
     ];
     for (manner, shows_seen, command, want) in rows {
         assert_eq!(render(command, SINGLE, manner, shows_seen).0, want);
@@ -260,7 +355,10 @@ fn how_a_client_is_told_depends_on_what_it_enabled() {
 #[test]
 fn an_unknown_transfer_encoding_is_left_out_and_reported() {
     let got = render("FETCH 2 (UID BINARY[5])", NESTED, Manner::default(), false);
-    assert_eq!(got, ("* 2 FETCH (UID 7)\r\n".to_owned(), Err(Trouble::UnknownCte)));
+    assert_eq!(
+        got,
+        ("* 2 FETCH (UID 7)\r\n".to_owned(), Err(Trouble::UnknownCte))
+    );
     let got = render("FETCH 2 BINARY[5]", NESTED, Manner::default(), false);
     assert_eq!(got.0, "* 2 FETCH (UID 7)\r\n");
 }
@@ -270,6 +368,7 @@ fn of_a_damaged_message_nothing_is_said() {
     let (items, uid) = items("FETCH 2 (FLAGS BODY[])");
     let plan = Plan::new(&items, uid);
     let mut renderer = Renderer {
+        caller: &jmap_core::Caller::server(),
         plan: &plan,
         manner: Manner::default(),
         rendered: Rendered::default(),
@@ -289,7 +388,10 @@ fn large_octets_are_not_copied_and_nul_is_replaced() {
     pieces.text.extend_from_slice(b"after");
     assert_eq!(pieces.len(), 90_011);
     let taken = pieces.take();
-    assert_eq!(taken.iter().map(Bytes::len).collect::<Vec<_>>(), [6, 90_000, 5]);
+    assert_eq!(
+        taken.iter().map(Bytes::len).collect::<Vec<_>>(),
+        [6, 90_000, 5]
+    );
     assert_eq!(taken[1].as_ptr(), large[10..].as_ptr());
     let mut with_nul = vec![b'x'; 10_000];
     with_nul[5_000] = 0;

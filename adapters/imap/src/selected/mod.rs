@@ -26,6 +26,8 @@ pub use self::recent::{RECENT_MAILBOXES_MAX, Recents};
 
 /// Keywords that FLAGS lists. More can be in use; they are only not listed.
 pub const KEYWORDS_LISTED_MAX: usize = 1_000;
+/// So many are found faster in a row than in a table.
+const FEW: usize = 8;
 
 /// How this client is told of changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -312,14 +314,25 @@ impl Selected {
         match &delta.gone {
             Gone::Emails(emails) => {
                 let moved = delta.rows.iter().filter(|row| row.uid >= self.uid_next);
-                let emails: HashSet<u64> =
-                    emails.iter().copied().chain(moved.map(|row| row.email)).collect();
+                let mut emails = emails.clone();
+                emails.extend(moved.map(|row| row.email));
                 if emails.is_empty() {
                     return;
                 }
-                let mine = self.uids.iter().zip(&self.emails);
-                let mine = mine.filter(|(_, email)| emails.contains(email));
-                gone.extend(mine.filter(|(uid, email)| !is_there(**uid, **email)).map(|(uid, _)| *uid));
+                // Few are the usual case: a large mailbox is looked through for each message that comes.
+                let many: HashSet<u64> = match emails.len() > FEW {
+                    true => emails.iter().copied().collect(),
+                    false => HashSet::new(),
+                };
+                for (&uid, &email) in self.uids.iter().zip(&self.emails) {
+                    let is_one = match many.is_empty() {
+                        true => emails.contains(&email),
+                        false => many.contains(&email),
+                    };
+                    if is_one && !is_there(uid, email) {
+                        gone.push(uid);
+                    }
+                }
             }
             Gone::AllBut(there) => {
                 let mut there = there.iter().peekable();
@@ -446,9 +459,18 @@ impl Selected {
                 "\\Deleted" => may(MailboxRights::REMOVE_ITEMS),
                 _ => may(MailboxRights::SET_KEYWORDS),
             };
-            names.extend(flags::SYSTEM.iter().filter(may_change).map(|name| (*name).to_owned()));
+            names.extend(
+                flags::SYSTEM
+                    .iter()
+                    .filter(may_change)
+                    .map(|name| (*name).to_owned()),
+            );
             if may(MailboxRights::SET_KEYWORDS) {
-                names.extend(self.keywords.iter().map(|name| flags::shown(name).to_owned()));
+                names.extend(
+                    self.keywords
+                        .iter()
+                        .map(|name| flags::shown(name).to_owned()),
+                );
                 names.push("\\*".to_owned());
             }
         }

@@ -12,7 +12,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below.max(1)
     }
 }
@@ -96,7 +99,11 @@ impl Mailbox {
                 ..ViewStatus::default()
             },
             rights: MailboxRights::ALL,
-            messages: self.there.iter().map(|(uid, message)| (*uid, message.0)).collect(),
+            messages: self
+                .there
+                .iter()
+                .map(|(uid, message)| (*uid, message.0))
+                .collect(),
             keywords: Vec::new(),
             first_unseen_uid: None,
             sequence: self.sequence,
@@ -140,7 +147,10 @@ impl Client {
             match words[..] {
                 ["*", number, "EXISTS"] => {
                     let count: usize = number.parse().unwrap();
-                    assert!(count >= self.messages.len(), "EXISTS takes messages away: {line}");
+                    assert!(
+                        count >= self.messages.len(),
+                        "EXISTS takes messages away: {line}"
+                    );
                     self.messages.resize(count, None);
                 }
                 ["*", number, "EXPUNGE"] => {
@@ -150,7 +160,9 @@ impl Client {
                 ["*", "VANISHED", set] => {
                     assert!(may_expunge, "{line}");
                     let set = crate::parse::sequence_set(set.as_bytes()).unwrap();
-                    let SequenceSet::Ranges(ranges) = set else { panic!() };
+                    let SequenceSet::Ranges(ranges) = set else {
+                        panic!()
+                    };
                     let gone = |uid: u32| {
                         ranges.iter().any(|(first, last)| match (first, last) {
                             (SequenceNumber::Number(first), SequenceNumber::Number(last)) => {
@@ -165,7 +177,10 @@ impl Client {
                     let at = number.parse::<usize>().unwrap() - 1;
                     let uid = words[words.iter().position(|w| *w == "(UID").unwrap() + 1];
                     let uid: u32 = uid.parse().unwrap();
-                    let known = self.messages.get_mut(at).expect("EXISTS comes before FETCH");
+                    let known = self
+                        .messages
+                        .get_mut(at)
+                        .expect("EXISTS comes before FETCH");
                     assert_eq!(*known, Some(uid), "{line}");
                     self.seen.insert(uid, line.contains("\\Seen"));
                 }
@@ -271,7 +286,11 @@ fn sets_are_places_in_order_and_none_twice() {
             let places = places.into_iter().flatten().map(|at| at.to_string());
             places.collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(selected.by_numbers(&set_of).ok().map(text).as_deref(), numbers, "{set}");
+        assert_eq!(
+            selected.by_numbers(&set_of).ok().map(text).as_deref(),
+            numbers,
+            "{set}"
+        );
         assert_eq!(text(selected.by_uids(&set_of)), uids, "{set}");
     }
 }
@@ -286,7 +305,11 @@ fn an_empty_mailbox_has_no_star() {
 
 #[test]
 fn what_the_session_stored_itself_it_is_not_told_again() {
-    let mut mailbox = Mailbox { uid_next: 3, sequence: 1, ..Mailbox::default() };
+    let mut mailbox = Mailbox {
+        uid_next: 3,
+        sequence: 1,
+        ..Mailbox::default()
+    };
     mailbox.there.insert(1, (11, false, 1));
     mailbox.there.insert(2, (12, false, 1));
     let mut selected = Selected::new(key(), mailbox.opened(), false, u32::MAX);
@@ -295,11 +318,23 @@ fn what_the_session_stored_itself_it_is_not_told_again() {
     mailbox.there.insert(2, (12, true, 2));
     selected.tell(11, 2);
     let mut sent = Vec::new();
-    selected.apply(mailbox.delta(1, false), Manner::default(), true, &Recents::default(), &mut sent);
+    selected.apply(
+        mailbox.delta(1, false),
+        Manner::default(),
+        true,
+        &Recents::default(),
+        &mut sent,
+    );
     let sent = String::from_utf8(sent).unwrap();
     assert!(!sent.contains("* 1 FETCH"), "{sent}");
-    assert!(sent.contains("* 2 FETCH (UID 2 FLAGS (\\Seen work))"), "{sent}");
-    assert!(sent.starts_with("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft work)"), "{sent}");
+    assert!(
+        sent.contains("* 2 FETCH (UID 2 FLAGS (\\Seen work))"),
+        "{sent}"
+    );
+    assert!(
+        sent.starts_with("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft work)"),
+        "{sent}"
+    );
 }
 
 #[test]
@@ -314,18 +349,32 @@ fn a_saved_result_loses_what_is_expunged() {
         rows: Vec::new(),
         gone: Gone::Emails(vec![103]),
     };
-    selected.apply(delta, Manner::default(), true, &Recents::default(), &mut Vec::new());
+    selected.apply(
+        delta,
+        Manner::default(),
+        true,
+        &Recents::default(),
+        &mut Vec::new(),
+    );
     assert_eq!(selected.saved.iter().collect::<Vec<_>>(), [2, 4]);
 }
 
 #[test]
 fn a_message_is_recent_in_one_session_only() {
     let recents = Recents::default();
-    assert_eq!(recents.claim(key(), 10), 10, "what was there before is not recent");
+    assert_eq!(
+        recents.claim(key(), 10),
+        10,
+        "what was there before is not recent"
+    );
     assert_eq!(recents.peek(key(), 12), 10);
     assert_eq!(recents.claim(key(), 12), 10);
     assert_eq!(recents.claim(key(), 12), 12);
-    assert_eq!(recents.claim(key(), 11), 11, "a session that is behind takes nothing back");
+    assert_eq!(
+        recents.claim(key(), 11),
+        11,
+        "a session that is behind takes nothing back"
+    );
     assert_eq!(recents.claim(key(), 13), 12);
 }
 
@@ -335,29 +384,46 @@ fn recents_forget_when_there_are_too_many() {
     for mailbox in 0..=RECENT_MAILBOXES_MAX as u64 {
         recents.claim(MailboxKey { mailbox, ..key() }, 5);
     }
-    let first = MailboxKey { mailbox: 0, ..key() };
+    let first = MailboxKey {
+        mailbox: 0,
+        ..key()
+    };
     assert_eq!(recents.peek(first, 9), 9);
-    let last = MailboxKey { mailbox: RECENT_MAILBOXES_MAX as u64, ..key() };
+    let last = MailboxKey {
+        mailbox: RECENT_MAILBOXES_MAX as u64,
+        ..key()
+    };
     assert_eq!(recents.peek(last, 9), 5);
 }
 
 #[test]
 fn flags_lists_at_most_so_many_keywords() {
     let mut selected = selected(&[1]);
-    let names: Vec<Arc<str>> = (0..=KEYWORDS_LISTED_MAX).map(|n| Arc::from(format!("k{n:05}"))).collect();
+    let names: Vec<Arc<str>> = (0..=KEYWORDS_LISTED_MAX)
+        .map(|n| Arc::from(format!("k{n:05}")))
+        .collect();
     let mailbox = Mailbox::default();
     let mut delta = mailbox.delta(0, false);
     let row = selected_row(names.into());
     delta.rows = vec![row];
     let mut sent = Vec::new();
-    selected.apply(delta, Manner::default(), true, &Recents::default(), &mut sent);
+    selected.apply(
+        delta,
+        Manner::default(),
+        true,
+        &Recents::default(),
+        &mut sent,
+    );
     assert_eq!(selected.keywords().len(), KEYWORDS_LISTED_MAX);
 }
 
 fn selected_row(keywords: Arc<[Arc<str>]>) -> ViewRow {
     let mut mailbox = Mailbox::default();
     mailbox.there.insert(1, (101, false, 2));
-    ViewRow { keywords, ..mailbox.row(1) }
+    ViewRow {
+        keywords,
+        ..mailbox.row(1)
+    }
 }
 
 #[test]
@@ -373,11 +439,17 @@ fn ranges_are_sets() {
         }
         assert!(ranges.iter().eq(set.iter().copied()), "seed {seed}");
         assert_eq!(ranges, set.iter().copied().collect());
-        let out: std::collections::BTreeSet<u32> = (0..dice.roll(20)).map(|_| 1 + dice.roll(50) as u32).collect();
+        let out: std::collections::BTreeSet<u32> = (0..dice.roll(20))
+            .map(|_| 1 + dice.roll(50) as u32)
+            .collect();
         let left = ranges.without(out.iter().copied());
         assert!(left.iter().eq(set.difference(&out).copied()), "seed {seed}");
         for number in 0..55 {
-            assert_eq!(ranges.contains(number), set.contains(&number), "seed {seed}");
+            assert_eq!(
+                ranges.contains(number),
+                set.contains(&number),
+                "seed {seed}"
+            );
         }
     }
 }

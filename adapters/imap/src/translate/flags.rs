@@ -74,7 +74,9 @@ pub fn shown(keyword: &str) -> &str {
     if let Some(flag) = system_flag(keyword) {
         return flag;
     }
-    let known = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(keyword));
+    let known = KNOWN
+        .iter()
+        .find(|known| known.eq_ignore_ascii_case(keyword));
     known.copied().unwrap_or(keyword)
 }
 
@@ -185,8 +187,18 @@ mod tests {
         let rows: [(&[&str], bool, bool, &str); 6] = [
             (&[], false, false, "()"),
             (&["$seen"], false, false, "(\\Seen)"),
-            (&["$answered", "$draft", "$flagged"], true, false, "(\\Answered \\Draft \\Flagged \\Deleted)"),
-            (&["$forwarded", "$mdnsent", "nonjunk"], false, false, "($Forwarded $MDNSent NonJunk)"),
+            (
+                &["$answered", "$draft", "$flagged"],
+                true,
+                false,
+                "(\\Answered \\Draft \\Flagged \\Deleted)",
+            ),
+            (
+                &["$forwarded", "$mdnsent", "nonjunk"],
+                false,
+                false,
+                "($Forwarded $MDNSent NonJunk)",
+            ),
             (&["$label1", "work"], false, false, "($label1 work)"),
             (&[], true, true, "(\\Deleted \\Recent)"),
         ];
@@ -219,12 +231,33 @@ mod tests {
     fn what_a_client_writes_in_any_letter_case_is_the_keyword() {
         let keywords = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let rows: [(&[&str], Result<Asked, BadFlag>); 6] = [
-            (&["\\SEEN", "$Seen", "Work"], Ok(Asked { keywords: keywords(&["$seen", "work"]), deleted: false })),
-            (&["\\Deleted", "\\draft"], Ok(Asked { keywords: keywords(&["$draft"]), deleted: true })),
+            (
+                &["\\SEEN", "$Seen", "Work"],
+                Ok(Asked {
+                    keywords: keywords(&["$seen", "work"]),
+                    deleted: false,
+                }),
+            ),
+            (
+                &["\\Deleted", "\\draft"],
+                Ok(Asked {
+                    keywords: keywords(&["$draft"]),
+                    deleted: true,
+                }),
+            ),
             (&["\\Recent"], Ok(Asked::default())),
             (&["\\Foo"], Err(BadFlag::NoSuchSystemFlag)),
-            (&[&"a".repeat(KEYWORD_OCTETS_MAX)], Ok(Asked { keywords: vec!["a".repeat(255)], deleted: false })),
-            (&[&"a".repeat(KEYWORD_OCTETS_MAX + 1)], Err(BadFlag::TooLong)),
+            (
+                &[&"a".repeat(KEYWORD_OCTETS_MAX)],
+                Ok(Asked {
+                    keywords: vec!["a".repeat(255)],
+                    deleted: false,
+                }),
+            ),
+            (
+                &[&"a".repeat(KEYWORD_OCTETS_MAX + 1)],
+                Err(BadFlag::TooLong),
+            ),
         ];
         for (flags, want) in rows {
             assert_eq!(asked(flags), want, "{flags:?}");

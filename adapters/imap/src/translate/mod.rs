@@ -5,4 +5,6 @@
 pub mod errors;
 pub mod flags;
 pub mod search;
+pub mod names;
+pub mod rights;
 pub mod url;

@@ -50,7 +50,11 @@ pub fn parse(text: &str, hostname: &str) -> Option<MessageUrl> {
             url.section = parse::section(&decode(section)?)?;
         } else if let Some(partial) = strip_prefix(field, "partial=") {
             let (origin, count) = partial.split_once('.').unwrap_or((partial, ""));
-            let count = if count.is_empty() { u32::MAX } else { count.parse().ok()? };
+            let count = if count.is_empty() {
+                u32::MAX
+            } else {
+                count.parse().ok()?
+            };
             url.partial = Some((origin.parse().ok()?, count));
         } else {
             return None;
@@ -86,7 +90,10 @@ fn mailbox(path: &str) -> Option<(Option<String>, Option<u32>)> {
 
 fn strip_prefix<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
     let start = text.get(..prefix.len())?;
-    start.eq_ignore_ascii_case(prefix).then(|| text.get(prefix.len()..)).flatten()
+    start
+        .eq_ignore_ascii_case(prefix)
+        .then(|| text.get(prefix.len()..))
+        .flatten()
 }
 
 /// `%20` and the like.
@@ -113,13 +120,31 @@ mod tests {
     #[test]
     fn urls_of_messages_are_read() {
         let rows = [
-            ("/Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER", "Some(\"Drafts\") Some(385759045) 20 [] Some(Header) None"),
+            (
+                "/Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER",
+                "Some(\"Drafts\") Some(385759045) 20 [] Some(Header) None",
+            ),
             ("/inbox/;uid=7", "Some(\"INBOX\") None 7 [] None None"),
-            ("/Drafts/a%20b%2fc/;UID=20/;SECTION=1.2.mime", "Some(\"Drafts/a b/c\") None 20 [1, 2] Some(Mime) None"),
-            ("/;UID=20/;SECTION=1.2/;PARTIAL=0.1024", "None None 20 [1, 2] None Some((0, 1024))"),
-            (";UID=20/;PARTIAL=3", "None None 20 [] None Some((3, 4294967295))"),
-            ("imap://minnie@mail.example.org/gray-council;UIDVALIDITY=1/;UID=2", "Some(\"gray-council\") Some(1) 2 [] None None"),
-            ("imap://mail.example.org:143/a/;uid=2", "Some(\"a\") None 2 [] None None"),
+            (
+                "/Drafts/a%20b%2fc/;UID=20/;SECTION=1.2.mime",
+                "Some(\"Drafts/a b/c\") None 20 [1, 2] Some(Mime) None",
+            ),
+            (
+                "/;UID=20/;SECTION=1.2/;PARTIAL=0.1024",
+                "None None 20 [1, 2] None Some((0, 1024))",
+            ),
+            (
+                ";UID=20/;PARTIAL=3",
+                "None None 20 [] None Some((3, 4294967295))",
+            ),
+            (
+                "imap://minnie@mail.example.org/gray-council;UIDVALIDITY=1/;UID=2",
+                "Some(\"gray-council\") Some(1) 2 [] None None",
+            ),
+            (
+                "imap://mail.example.org:143/a/;uid=2",
+                "Some(\"a\") None 2 [] None None",
+            ),
             ("imap://other.example.org/a/;uid=2", "-"),
             ("/a/;uid=0", "-"),
             ("/a/;uid=2/;section=x", "-"),
@@ -131,12 +156,24 @@ mod tests {
         ];
         for (text, want) in rows {
             let got = parse(text, "mail.example.org").map(|url| {
-                let MessageUrl { mailbox, uid_validity, uid, section, partial } = url;
-                format!("{mailbox:?} {uid_validity:?} {uid} {:?} {:?} {partial:?}", section.part, section.text)
+                let MessageUrl {
+                    mailbox,
+                    uid_validity,
+                    uid,
+                    section,
+                    partial,
+                } = url;
+                format!(
+                    "{mailbox:?} {uid_validity:?} {uid} {:?} {:?} {partial:?}",
+                    section.part, section.text
+                )
             });
             assert_eq!(got.as_deref().unwrap_or("-"), want, "{text}");
         }
         let url = parse("/a/;uid=2/;section=HEADER.FIELDS%20(Subject)", "x").unwrap();
-        assert_eq!(url.section.text, Some(SectionText::HeaderFields(vec!["Subject".to_owned()])));
+        assert_eq!(
+            url.section.text,
+            Some(SectionText::HeaderFields(vec!["Subject".to_owned()]))
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! sequence, which is the JMAP state too; what a call has answered is on disk. Sequence numbers are unknown here.
 //! Other half: `adapters/imap` and `adapters/pop3` speak to clients; `mail::view` has the columns, `mail::write` the transactions.
 
+mod acl;
 mod copy;
 mod mailboxes;
 mod messages;
@@ -17,6 +18,7 @@ mod write;
 pub use copy::COPY_MESSAGES_MAX;
 pub use search::*;
 pub(crate) use structures::Structures;
+pub use acl::AclEntry;
 pub use types::*;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! IDLE (RFC 2177).
 
-use crate::fixture::{Server, message};
+use super::{Server, message};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_tells_what_happens() {
@@ -11,14 +11,14 @@ async fn idle_tells_what_happens() {
     client.send("i IDLE\r\n").await;
     assert!(client.line().await.starts_with("+ "));
     other.append("INBOX", "", &message(3)).await;
-    assert_eq!(client.line().await, "* 3 EXISTS\r\n");
+    assert_eq!(client.line().await, "* 3 EXISTS");
     assert!(client.quiet().await.contains("RECENT"));
     other.ok("STORE 1 +FLAGS (\\Flagged)").await;
-    assert_eq!(client.line().await, "* 1 FETCH (UID 1 FLAGS (\\Flagged))\r\n");
+    assert_eq!(client.line().await, "* 1 FETCH (UID 1 FLAGS (\\Flagged))");
     other.ok("STORE 2 +FLAGS (\\Deleted)").await;
-    assert_eq!(client.line().await, "* 2 FETCH (UID 2 FLAGS (\\Deleted))\r\n");
+    assert_eq!(client.line().await, "* 2 FETCH (UID 2 FLAGS (\\Deleted))");
     other.ok("EXPUNGE").await;
-    assert_eq!(client.line().await, "* 2 EXPUNGE\r\n");
+    assert_eq!(client.line().await, "* 2 EXPUNGE");
     client.send("done\r\n").await;
     assert_eq!(client.answer("i").await, ". OK IDLE done\n");
     client.expect("FETCH 2 UID", &["* 2 FETCH (UID 3)"]).await;

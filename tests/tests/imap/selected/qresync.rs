@@ -1,10 +1,12 @@
 //! CONDSTORE and QRESYNC (RFC 7162).
 
-use crate::fixture::{Server, message};
+use super::{Server, message};
 
 /// The number after a word.
 fn number_after(text: &str, word: &str) -> u64 {
-    let (_, rest) = text.split_once(word).unwrap_or_else(|| panic!("no {word} in\n{text}"));
+    let (_, rest) = text
+        .split_once(word)
+        .unwrap_or_else(|| panic!("no {word} in\n{text}"));
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap()
 }
@@ -26,19 +28,43 @@ async fn a_client_that_was_away_is_told_what_it_missed() {
     other.ok("STORE 1 +FLAGS (\\Flagged)").await;
     other.append("INBOX", "", &message(6)).await;
 
-    let answer = client.ok(&format!("SELECT INBOX (QRESYNC ({validity} {modseq} 1:5))")).await;
+    let answer = client
+        .ok(&format!("SELECT INBOX (QRESYNC ({validity} {modseq} 1:5))"))
+        .await;
     assert!(answer.contains("* VANISHED (EARLIER) 2,4\n"), "{answer}");
-    assert!(answer.contains("* 1 FETCH (UID 1 FLAGS (\\Flagged) MODSEQ ("), "{answer}");
+    assert!(
+        answer.contains("* 1 FETCH (UID 1 FLAGS (\\Flagged) MODSEQ ("),
+        "{answer}"
+    );
     assert!(!answer.contains("UID 6 "), "{answer}");
-    let answer = client.ok(&format!("SELECT INBOX (QRESYNC ({validity} {modseq} 1:5 (1:2 1,3)))")).await;
+    let answer = client
+        .ok(&format!(
+            "SELECT INBOX (QRESYNC ({validity} {modseq} 1:5 (1:2 1,3)))"
+        ))
+        .await;
     assert!(answer.contains("* VANISHED (EARLIER) 4\n"), "{answer}");
-    let answer = client.ok(&format!("SELECT INBOX (QRESYNC ({} {modseq} 1:5))", validity + 1)).await;
+    let answer = client
+        .ok(&format!(
+            "SELECT INBOX (QRESYNC ({} {modseq} 1:5))",
+            validity + 1
+        ))
+        .await;
     assert!(!answer.contains("VANISHED"), "{answer}");
 
     // §3.2.10: VANISHED in place of EXPUNGE, and the MODSEQ at the end.
-    let answer = client.ok(&format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq} VANISHED)")).await;
-    assert!(answer.starts_with("* VANISHED (EARLIER) 2,4\n* 1 FETCH (UID 1 "), "{answer}");
-    assert!(answer.contains("* 4 FETCH (UID 6 FLAGS () MODSEQ ("), "{answer}");
+    let answer = client
+        .ok(&format!(
+            "UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq} VANISHED)"
+        ))
+        .await;
+    assert!(
+        answer.starts_with("* VANISHED (EARLIER) 2,4\n* 1 FETCH (UID 1 "),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("* 4 FETCH (UID 6 FLAGS () MODSEQ ("),
+        "{answer}"
+    );
     client.ok("STORE 1 +FLAGS (\\Deleted)").await;
     let answer = client.ok("EXPUNGE").await;
     assert!(answer.contains("* VANISHED 1\n"), "{answer}");
@@ -52,12 +78,26 @@ async fn a_client_that_was_away_is_told_what_it_missed() {
 async fn condstore_tells_the_modseq_once_it_was_asked_for() {
     let server = Server::start().await;
     let mut client = server.with_messages(2).await;
-    client.expect("FETCH 1 FLAGS", &["* 1 FETCH (FLAGS ())"]).await;
+    client
+        .expect("FETCH 1 FLAGS", &["* 1 FETCH (FLAGS ())"])
+        .await;
     let answer = client.ok("FETCH 1:2 (MODSEQ)").await;
     assert!(answer.starts_with("* OK [HIGHESTMODSEQ "), "{answer}");
     let modseq = number_after(&answer, "MODSEQ (");
-    client.expect("STORE 2 +FLAGS.SILENT (\\Seen)", &["* 2 FETCH (UID 2 MODSEQ (~"]).await;
-    let answer = client.ok(&format!("FETCH 1:2 (FLAGS) (CHANGEDSINCE {modseq})")).await;
-    assert!(!answer.contains("* 1 FETCH") && answer.contains("* 2 FETCH"), "{answer}");
-    client.expect("SELECT INBOX (QRESYNC (1 1))", &[". BAD~"]).await;
+    client
+        .expect(
+            "STORE 2 +FLAGS.SILENT (\\Seen)",
+            &["* 2 FETCH (UID 2 MODSEQ (~"],
+        )
+        .await;
+    let answer = client
+        .ok(&format!("FETCH 1:2 (FLAGS) (CHANGEDSINCE {modseq})"))
+        .await;
+    assert!(
+        !answer.contains("* 1 FETCH") && answer.contains("* 2 FETCH"),
+        "{answer}"
+    );
+    client
+        .expect("SELECT INBOX (QRESYNC (1 1))", &[". BAD~"])
+        .await;
 }

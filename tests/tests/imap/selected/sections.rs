@@ -4,7 +4,8 @@ use std::process::Command;
 
 use e2e::corpus::Corpus;
 
-use crate::fixture::{ANN, PASSWORD, Server};
+use super::Server;
+use crate::fixture::PASSWORD;
 
 /// Mails that are compared.
 const SAMPLE: usize = 400;
@@ -20,10 +21,15 @@ async fn parts_are_what_python_finds() {
         std::fs::write(folder.path().join(format!("{at:05}.eml")), &mail.octets).unwrap();
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/imap_sections.py");
-    let port = server.address.port().to_string();
+    let port = server.0.address().port().to_string();
     let path = folder.path().to_owned();
     let run = tokio::task::spawn_blocking(move || {
-        Command::new(python).arg(script).args([&port, ANN, PASSWORD]).arg(path).output().unwrap()
+        Command::new(python)
+            .arg(script)
+            .args([&port, "bob@example.org", PASSWORD])
+            .arg(path)
+            .output()
+            .unwrap()
     });
     let output = run.await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
