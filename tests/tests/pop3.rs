@@ -193,8 +193,14 @@ fn a_message_that_was_moved_is_neither_sent_nor_removed() {
     let id = found["ids"][0].as_str().expect("no email").to_owned();
     let trash = jmap.call("Mailbox/query", json!({"filter": {"role": "trash"}}));
     let trash = trash["ids"][0].as_str().expect("no trash").to_owned();
-    let patch = json!({"mailboxIds": {&trash: true}});
-    jmap.call("Email/set", json!({"update": {&id: patch}}));
+    let inbox = jmap.call("Mailbox/query", json!({"filter": {"role": "inbox"}}));
+    let inbox = inbox["ids"][0].as_str().expect("no inbox").to_owned();
+    let mut file = |mailbox: &str| {
+        let patch = json!({"mailboxIds": {mailbox: true}});
+        let done = jmap.call("Email/set", json!({"update": {&id: patch}}));
+        assert!(done["updated"].get(&id).is_some(), "{done}");
+    };
+    file(&trash);
     session
         .0
         .write(b"RETR 1\r\n")
@@ -203,6 +209,8 @@ fn a_message_that_was_moved_is_neither_sent_nor_removed() {
         .expect("no answer");
     session.ok("DELE 1");
     session.ok("DELE 2");
+    // What comes back is another message of the inbox: it has another UID.
+    file(&inbox);
     session.ok("QUIT");
     let left = jmap.call("Email/query", json!({}));
     assert_eq!(left["ids"], json!([id]));
