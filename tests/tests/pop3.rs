@@ -123,22 +123,23 @@ fn curl_fetches_by_stls_and_by_tls() {
 fn getmail_fetches_each_message_once() {
     let server = Server::start();
     let folder = server.home.path();
-    for name in ["cur", "new", "tmp"] {
-        std::fs::create_dir_all(folder.join("Maildir").join(name)).expect("no Maildir");
-    }
+    let fetched = folder.join("fetched");
+    std::fs::create_dir(&fetched).expect("no folder");
+    // A Maildir it would not write to as root.
     let rc = format!(
         "[retriever]\ntype = SimplePOP3Retriever\nserver = 127.0.0.1\nport = {}\nusername = {ALICE}\npassword = {PASSWORD}\n\
-         [destination]\ntype = Maildir\npath = {}/Maildir/\n[options]\nread_all = false\ndelete = {{}}\n",
+         [destination]\ntype = MDA_external\npath = /bin/sh\n\
+         arguments = (\"-c\", \"cat > $(mktemp {}/XXXXXX)\")\nallow_root_commands = true\n\
+         [options]\nread_all = false\ndelete = DELETE\n",
         server.home.pop3,
-        folder.display()
+        fetched.display()
     );
     let fetch = |delete: &str| {
-        let rc = rc.replace("{}", delete);
+        let rc = rc.replace("DELETE", delete);
         std::fs::write(folder.join("getmailrc"), rc).expect("not written");
         let path = folder.to_string_lossy();
         run("getmail", &["--getmaildir", &path, "-q"], folder);
-        let new = std::fs::read_dir(folder.join("Maildir/new")).expect("no Maildir");
-        new.count()
+        std::fs::read_dir(&fetched).expect("no folder").count()
     };
     deliver(&server, "one", "first");
     deliver(&server, "two", "second");
