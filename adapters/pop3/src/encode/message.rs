@@ -63,10 +63,12 @@ pub fn top(message: &[u8], lines: u64) -> &[u8] {
     let mut left = None;
     while at < message.len() && left != Some(0) {
         let end = memchr::memchr(b'\n', &message[at..]).map_or(message.len(), |end| at + end + 1);
-        let line = message[at..end].trim_ascii_end();
+        let line = &message[at..end];
+        // RFC 5322 §2.1: a line of spaces is still part of the header.
+        let is_empty = matches!(line, b"\r\n" | b"\n");
         left = match left {
             Some(left) => Some(left - 1),
-            None if line.is_empty() => Some(lines),
+            None if is_empty => Some(lines),
             None => None,
         };
         at = end;

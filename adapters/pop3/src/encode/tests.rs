@@ -70,6 +70,7 @@ fn top_counts_lines_of_the_body() {
     assert_eq!(top(b"A: 1\r\n", 5), b"A: 1\r\n");
     assert_eq!(top(b"", 5), b"");
     assert_eq!(top(b"\r\nx", 1), b"\r\nx");
+    assert_eq!(top(b"A: 1\n \nB: 2\n\nx", 0), b"A: 1\n \nB: 2\n\n");
 }
 
 #[test]
@@ -111,6 +112,13 @@ fn headers_become_ascii() {
              <j@example.org>,
              "a, b" <c@d>,
              =?utf-8?q?j=C3=B6rg=40example=2Eorg?= :;"#]],
+    );
+    // A line of spaces goes on with the field before it.
+    check_surrogate(
+        "Subject: ü\r\n \r\nX: ü",
+        expect![[r#"
+            Subject: =?utf-8?q?=C3=BC?=
+            X: =?utf-8?q?=C3=BC?="#]],
     );
     check_surrogate(
         "Content-Type: text/plain; name=ä.txt",
