@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| e2e::fuzzing::json_request(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| posthorn_fuzz::fuzzing::json_request(octets));

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| e2e::fuzzing::message_parse(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| posthorn_fuzz::fuzzing::message_parse(octets));

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| e2e::fuzzing::search_query(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| posthorn_fuzz::fuzzing::search_query(octets));

@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -26,8 +27,16 @@ const LOG_LINES_SHOWN: usize = 60;
 pub struct Server {
     pub home: Home,
     child: Option<Child>,
-    /// Octets that a file may have (`ulimit -f`), as a disk that is full.
-    file_octets_max: Option<u64>,
+    trouble: Option<Trouble>,
+}
+
+/// What is wrong with the disk, as a server sees it.
+#[derive(Clone, Debug)]
+pub enum Trouble {
+    /// It is full: no file grows beyond so many octets (`ulimit -f`).
+    FileOctetsMax(u64),
+    /// As long as this file is there, fsync(2) and fdatasync(2) fail with EIO.
+    FailingSyncWhile(PathBuf),
 }
 
 impl Server {
@@ -38,16 +47,16 @@ impl Server {
 
     /// In a home that was prepared.
     pub fn start_in(home: Home) -> Server {
-        Server::start_limited(home, None)
+        Server::start_with(home, None)
     }
 
-    /// In a home whose files can't grow beyond so many octets.
-    pub fn start_limited(home: Home, file_octets_max: Option<u64>) -> Server {
+    /// In a home on a disk with a fault.
+    pub fn start_with(home: Home, trouble: Option<Trouble>) -> Server {
         home.write_config();
         let mut server = Server {
             home,
             child: None,
-            file_octets_max,
+            trouble,
         };
         server.spawn();
         server.wait_until_healthy();
@@ -61,9 +70,9 @@ impl Server {
         self.wait_until_healthy();
     }
 
-    /// As [`Server::restart`], with another limit on files.
-    pub fn restart_limited(&mut self, file_octets_max: Option<u64>) {
-        self.file_octets_max = file_octets_max;
+    /// As [`Server::restart`], on a disk with another fault, or none.
+    pub fn restart_with(&mut self, trouble: Option<Trouble>) {
+        self.trouble = trouble;
         self.restart();
     }
 
@@ -73,7 +82,7 @@ impl Server {
             .append(true)
             .open(self.home.log_file());
         let log = log.expect("the log can't be opened");
-        let mut command = serve_command(&self.home, self.file_octets_max);
+        let mut command = serve_command(&self.home, self.trouble.as_ref());
         command
             .stdout(log.try_clone().expect("the log can't be shared"))
             .stderr(log);
@@ -217,10 +226,17 @@ impl Drop for Server {
     }
 }
 
-fn serve_command(home: &Home, file_octets_max: Option<u64>) -> Command {
-    let mut command = match file_octets_max {
+fn serve_command(home: &Home, trouble: Option<&Trouble>) -> Command {
+    let mut command = match trouble {
         None => Command::new(binary()),
-        Some(octets) => {
+        Some(Trouble::FailingSyncWhile(file)) => {
+            let mut command = Command::new(binary());
+            command
+                .env("LD_PRELOAD", failing_sync(home))
+                .env("FAILING_SYNC_WHILE", file);
+            command
+        }
+        Some(Trouble::FileOctetsMax(octets)) => {
             // A write beyond the limit is to fail, not to end the process: SIGXFSZ is ignored. `ulimit -f` counts
             // blocks of 512 octets in sh.
             let mut shell = Command::new("sh");
@@ -240,6 +256,20 @@ fn serve_command(home: &Home, file_octets_max: Option<u64>) -> Command {
         .arg(home.config_file())
         .stdin(Stdio::null());
     command
+}
+
+/// The library that makes syncs fail, compiled by the linker's C compiler.
+fn failing_sync(home: &Home) -> PathBuf {
+    let library = home.path().join("failing_sync.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/failing_sync.c");
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .args([&library, &source])
+        .output()
+        .expect("there is no C compiler");
+    let errors = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "not compiled: {errors}");
+    library
 }
 
 /// What became of a start that is to fail.

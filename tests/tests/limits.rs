@@ -10,7 +10,7 @@ use std::{
 };
 
 use e2e::{
-    Home, Jmap, Server,
+    Home, Server,
     corpus::message,
     jmap::{ALL_EMAIL_PROPERTIES, string, strings},
 };
@@ -174,37 +174,55 @@ fn method_arguments_past_a_limit_are_refused() {
     check_alive(&mut server);
 }
 
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", server.home.http)).expect("no connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("no timeout");
+    stream
+}
+
+/// All that comes until the end of the connection, however that ends.
+fn answer_to(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 #[test]
 fn headers_and_addresses_that_are_too_long_are_refused() {
     let mut server = Server::start();
     let rows = [
-        format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(MIB)),
-        format!(
-            "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
-            "x".repeat(2 * MIB)
+        (
+            "an address",
+            format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(MIB)),
+            431,
         ),
-        format!(
-            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
-            "X: y\r\n".repeat(20_000)
+        (
+            "a field",
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+                "x".repeat(2 * MIB)
+            ),
+            431,
         ),
-        "\0\u{1}\u{2}\r\n\r\n".to_owned(),
+        (
+            "fields",
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+                "X: y\r\n".repeat(20_000)
+            ),
+            431,
+        ),
+        ("nonsense", "\0\u{1}\u{2}\r\n\r\n".to_owned(), 400),
     ];
-    for row in rows {
-        let mut stream =
-            TcpStream::connect(("127.0.0.1", server.home.http)).expect("no connection");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .expect("no timeout");
-        // The server may close before it has read all.
+    for (what, row, status) in rows {
+        let mut stream = connect(&server);
+        // The server may close before it has read all; it has said why by then.
         let _ = stream.write_all(row.as_bytes());
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(
-            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
-            "{:.40}: {answer:.100}",
-            row
-        );
+        let answer = answer_to(&mut stream);
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{what}: {answer:.100}");
     }
     check_alive(&mut server);
 }
@@ -492,31 +510,45 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn requests_at_once_past_the_limit_are_refused_and_the_others_answered() {
     let mut server = Server::start();
-    let statuses: Vec<u16> = thread::scope(|scope| {
-        let send = |server: &Server| {
-            let mut jmap: Jmap = server.jmap("alice");
-            let filters: Vec<Value> = (0..60).map(|n| json!(["Email/query", {"accountId": jmap.account, "filter": {"text": "x"}}, n.to_string()])).collect();
-            let body =
-                json!({"using": [CORE, "urn:ietf:params:jmap:mail"], "methodCalls": filters})
-                    .to_string();
-            (0..5)
-                .map(|_| jmap.post_api(body.as_bytes()).status)
-                .collect::<Vec<u16>>()
-        };
-        let server = &server;
-        let threads: Vec<_> = (0..24).map(|_| scope.spawn(move || send(server))).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().expect("a client failed"))
-            .collect()
-    });
-    assert!(
-        statuses
-            .iter()
-            .all(|status| matches!(status, 200 | 400 | 429)),
-        "{statuses:?}"
+    let mut jmap = server.jmap("alice");
+    let at_once = jmap.session["capabilities"][CORE]["maxConcurrentRequests"].as_u64();
+    let at_once = at_once.expect("no limit") as usize;
+    let body = json!({"using": [CORE], "methodCalls": calls(1)}).to_string();
+    let (most, last) = body.as_bytes().split_at(body.len() - 1);
+    let head = format!(
+        "POST /jmap/api HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        jmap.authorization,
+        body.len()
     );
-    assert!(statuses.contains(&200), "{statuses:?}");
+    // As many as there is room for, and as many as may wait: the last octet of each is missing.
+    let mut begun: Vec<TcpStream> = (0..at_once + ::jmap::Bounds::default().waiting)
+        .map(|_| {
+            let mut stream = connect(&server);
+            stream.write_all(head.as_bytes()).expect("not written");
+            stream.write_all(most).expect("not written");
+            stream
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    let time = Instant::now();
+    let refused = jmap.post_api(body.as_bytes());
+    let problem = refused.json();
+    assert_eq!(refused.status, 429, "one more: {problem}");
+    assert_eq!(problem["type"], LIMIT, "{problem}");
+    assert_eq!(problem["limit"], "maxConcurrentRequests", "{problem}");
+    assert!(time.elapsed() < Duration::from_secs(5), "it had to wait");
+    // Another account has a room of its own.
+    let other = server.jmap("bob").post_api(body.as_bytes());
+    assert_eq!(other.status, 200, "{}", other.text());
+    for stream in &mut begun {
+        stream.write_all(last).expect("not written");
+    }
+    for (n, stream) in begun.iter_mut().enumerate() {
+        let answer = answer_to(stream);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{n}: {answer:.100}");
+    }
+    assert_eq!(jmap.post_api(body.as_bytes()).status, 200);
     check_alive(&mut server);
 }
 

@@ -98,7 +98,7 @@ pub async fn respond(
     let who = login.who.clone();
     let core = shared.core.clone();
     let session = session::session(&core, &shared.config, &who, base_url).await?;
-    let response = process::process(core, who, request, session.state).await;
+    let response = process::process(core, who, request, session.state, &shared.config.bounds).await;
     Ok(write(&response))
 }
 

@@ -35,14 +35,6 @@ const CONNECTION_WINDOW_OCTETS: u32 = 1 << 20;
 const SEND_OCTETS_MAX: usize = 128 << 10;
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Requests of one account that wait for others to be done with, and how long.
-const WAITING_MAX: usize = 8;
-const WAIT: Duration = Duration::from_secs(10);
-/// Downloads of one account at once; a browser asks for many pictures together.
-const DOWNLOADS_MAX: usize = 16;
-const DOWNLOADS_WAITING_MAX: usize = 64;
-/// Event sources, and WebSockets, of one account at once.
-const STREAMS_OF_ACCOUNT_MAX: usize = 256;
 
 /// The adapter: everything that its connections share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -76,14 +68,15 @@ pub(crate) struct Busy(Arc<Exchange>);
 impl Jmap {
     pub fn new(core: Core, config: Config) -> Jmap {
         let limits = &core.limits;
-        let slots = |open: usize, waiting| Slots::new(open.max(1), waiting, WAIT);
+        let bounds = config.bounds;
+        let slots = |open: usize, waiting| Slots::new(open.max(1), waiting, bounds.wait);
         let shared = Shared {
-            requests: slots(limits.max_concurrent_requests as usize, WAITING_MAX),
-            uploads: slots(limits.max_concurrent_upload as usize, WAITING_MAX),
-            downloads: slots(DOWNLOADS_MAX, DOWNLOADS_WAITING_MAX),
-            event_sources: slots(STREAMS_OF_ACCOUNT_MAX, 0),
-            websockets: slots(STREAMS_OF_ACCOUNT_MAX, 0),
-            room: Room::new(),
+            requests: slots(limits.max_concurrent_requests as usize, bounds.waiting),
+            uploads: slots(limits.max_concurrent_upload as usize, bounds.waiting),
+            downloads: slots(bounds.downloads, bounds.downloads_waiting),
+            event_sources: slots(bounds.streams_of_account, 0),
+            websockets: slots(bounds.streams_of_account, 0),
+            room: Room::new(bounds.bodies_octets, bounds.wait),
             core,
             config,
         };

@@ -15,6 +15,7 @@ use net::{Listener, Network, Shutdown};
 mod api;
 mod auth;
 mod blob;
+mod bounds;
 mod client;
 mod connection;
 mod encode;
@@ -29,10 +30,13 @@ mod session;
 mod slots;
 mod translate;
 
+pub use bounds::Bounds;
 pub use client::Client;
-pub use connection::Jmap;
+pub use connection::{HEADER_FIELDS_MAX, HEADER_OCTETS_MAX, Jmap, STREAMS_MAX};
 pub use encode::{body::Body, problem::Problem};
 pub use methods::METHODS;
+pub use push::websocket::REQUEST_ID_OCTETS_MAX;
+pub use route::URI_OCTETS_MAX;
 
 /// What an operator decides.
 #[derive(Clone)]
@@ -51,6 +55,7 @@ pub struct Config {
     pub metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     /// Networks that may read `/metrics`.
     pub metrics_networks: Vec<Network>,
+    pub bounds: Bounds,
     /// What answers at addresses that are not JMAP's.
     pub fallback: Option<Fallback>,
 }
@@ -76,6 +81,7 @@ impl Default for Config {
             application_server_key: None,
             metrics: None,
             metrics_networks: client::loopback_networks(),
+            bounds: Bounds::default(),
             fallback: None,
         }
     }

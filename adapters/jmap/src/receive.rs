@@ -13,10 +13,6 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// Octets that all bodies being received or processed may take together.
-pub const BODIES_OCTETS_MAX: usize = 512 << 20;
-/// How long a body waits for others to be done with.
-const ROOM_WAIT: Duration = Duration::from_secs(10);
 /// What a client has to keep to.
 pub const BODY_PACE: Pace = Pace {
     stall: Duration::from_secs(30),
@@ -34,7 +30,13 @@ const UNIT: usize = 1024;
 
 /// The room for bodies.
 #[derive(Debug, Clone)]
-pub struct Room(Arc<Semaphore>);
+pub struct Room {
+    free: Arc<Semaphore>,
+    /// All that there is.
+    units: u32,
+    /// How long a body waits for others to be done with.
+    wait: Duration,
+}
 
 /// Why a body was not received.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,14 +56,19 @@ pub struct Received {
 }
 
 impl Room {
-    pub fn new() -> Room {
-        Room(Arc::new(Semaphore::new(BODIES_OCTETS_MAX / UNIT)))
+    pub fn new(octets: usize, wait: Duration) -> Room {
+        let units = u32::try_from(octets / UNIT).unwrap_or(u32::MAX).max(1);
+        Room {
+            free: Arc::new(Semaphore::new(units as usize)),
+            units,
+            wait,
+        }
     }
 
     async fn take(&self, octets: u64) -> Option<OwnedSemaphorePermit> {
-        let units = (octets / UNIT as u64 + 1).min((BODIES_OCTETS_MAX / UNIT) as u64);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let permit = timeout(ROOM_WAIT, self.0.clone().acquire_many_owned(units)).await;
+        let units = octets.div_ceil(UNIT as u64).max(1);
+        let units = u32::try_from(units).unwrap_or(u32::MAX).min(self.units);
+        let permit = timeout(self.wait, self.free.clone().acquire_many_owned(units)).await;
         permit.ok()?.ok()
     }
 }
@@ -118,4 +125,25 @@ pub async fn receive(
         octets: octets.freeze(),
         room,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_octet_past_the_room_waits_in_vain() {
+        let kib = UNIT as u64;
+        let room = Room::new(4 * UNIT, Duration::from_millis(50));
+        let three = room.take(3 * kib).await.unwrap();
+        assert!(room.take(kib + 1).await.is_none(), "one past");
+        let last = room.take(kib).await.expect("as much as there is");
+        assert!(room.take(0).await.is_none(), "what is empty takes room too");
+        drop((three, last));
+        // A body that is larger than all room has to have it for itself.
+        let all = room.take(100 * kib).await.unwrap();
+        assert!(room.take(1).await.is_none());
+        drop(all);
+        assert!(room.take(1).await.is_some());
+    }
 }

@@ -51,3 +51,32 @@ impl Pace {
 
 /// A time that can be added to any instant.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds until the next octet must be there, after so many seconds and octets.
+    fn check(pace: Pace, passed: u64, octets: u64, left: i64) {
+        let started = Instant::now();
+        let now = started + Duration::from_secs(passed);
+        let deadline = pace.deadline(started, now, octets);
+        let late = now.saturating_duration_since(deadline).as_secs() as i64;
+        let early = deadline.saturating_duration_since(now).as_secs() as i64;
+        assert_eq!(early - late, left, "{octets} octets after {passed} seconds");
+    }
+
+    #[test]
+    fn one_second_past_each_pace() {
+        let (stall, grace) = (DATA_STALL.as_secs(), DATA_GRACE.as_secs());
+        check(Pace::DATA, 0, 0, stall as i64);
+        check(Pace::DATA, grace, 0, 0);
+        check(Pace::DATA, grace + 1, MIN_DATA_RATE, 0);
+        check(Pace::DATA, grace + 1, MIN_DATA_RATE - 1, -1);
+        check(Pace::DATA, grace, MIN_DATA_RATE * 1000, stall as i64);
+        check(Pace::DATA, 0, u64::MAX, stall as i64);
+        let stall = WRITE_TIMEOUT.as_secs();
+        check(Pace::WRITE, 0, 0, stall as i64);
+        check(Pace::WRITE, grace + 1, MIN_DATA_RATE - 1, -1);
+    }
+}

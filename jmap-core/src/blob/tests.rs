@@ -2,15 +2,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jmap_types::{
-    AccountId, Arguments, BlobId, Property, Section, TransferEncoding,
+    AccountId, Arguments, BlobId, MethodCall as _, MethodErrorKind, Property, Section,
+    TransferEncoding,
     blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
     method::{CreatedIds, MethodResponse as _},
     property::NoElement,
     value::Map,
 };
-use store::engine::{Engine, MemoryEngine};
+use store::{
+    Record as _,
+    engine::{Batch, Engine, MemoryEngine},
+    keys,
+};
 
-use super::{BlobError, GRACE, methods::Selected};
+use super::{
+    BLOB_GET_OCTETS_MAX, BlobError, DATA_SOURCES_MAX, GRACE, UPLOADS_WAITING_MAX, UploadRecord,
+    methods::Selected,
+};
 use crate::{
     Caller, Limits,
     directory::tests::{PASSWORD, Server},
@@ -128,6 +136,82 @@ async fn the_oldest_uploads_make_room() {
         .unwrap();
     assert!(!core.blob_is_visible(&caller, ann, &first).await.unwrap());
     assert!(core.blob_is_visible(&caller, ann, &second).await.unwrap());
+}
+
+#[tokio::test]
+async fn one_past_the_number_of_uploads_that_wait() {
+    let (server, ann, caller) = server_with(Limits::default()).await;
+    let core = &server.core;
+    let write = async |text: &'static str| {
+        let octets = Bytes::from_static(text.as_bytes());
+        core.write_blob(&caller, ann, octets, "").await.unwrap()
+    };
+    let first = write("first").await;
+    server.pass(1);
+    // Younger ones, until there is room for one more.
+    let later = core.now_ms() + 48 * 3600 * 1000;
+    let mut batch = Batch::new();
+    for n in 2..UPLOADS_WAITING_MAX {
+        let hash = *blake3::hash(&n.to_be_bytes()).as_bytes();
+        let record = UploadRecord {
+            expires: later,
+            size: 1,
+            media_type: String::new(),
+            by: ann.number(),
+        };
+        batch.put(keys::upload(ann, &hash), record.to_bytes());
+    }
+    core.engine.commit(batch).await.unwrap();
+    let last = write("last").await;
+    assert!(core.blob_is_visible(&caller, ann, &first).await.unwrap());
+    let more = write("one more").await;
+    assert!(!core.blob_is_visible(&caller, ann, &first).await.unwrap());
+    for id in [last, more] {
+        assert!(core.blob_is_visible(&caller, ann, &id).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn one_past_the_data_sources() {
+    let (server, ann, caller) = server_with(Limits::default()).await;
+    let of = |count: usize| {
+        let sources = vec!["{\"data:asText\":\"x\"}"; count].join(",");
+        format!("\"create\":{{\"k\":{{\"data\":[{sources}]}}}}")
+    };
+    let ids = CreatedIds::default();
+    let most = call::<BlobUpload>(&server, &caller, ann, &of(DATA_SOURCES_MAX), &ids).await;
+    assert!(
+        most.contains(&format!("\"size\":{DATA_SOURCES_MAX}")),
+        "{most}"
+    );
+    let more = call::<BlobUpload>(&server, &caller, ann, &of(DATA_SOURCES_MAX + 1), &ids).await;
+    assert!(more.contains("\"type\":\"invalidProperties\""), "{more}");
+}
+
+#[tokio::test]
+async fn one_octet_past_what_a_get_may_give() {
+    let (server, ann, caller) = server_with(Limits::default()).await;
+    let half = (BLOB_GET_OCTETS_MAX / 2) as usize;
+    let mut ids = Vec::new();
+    for (letter, octets) in [(b'x', half), (b'y', half), (b'z', 1)] {
+        let octets = Bytes::from(vec![letter; octets]);
+        let id = server.core.write_blob(&caller, ann, octets, "").await;
+        ids.push(id.unwrap().to_string());
+    }
+    let get = async |ids: &[String]| {
+        let ids = ids.join("\",\"");
+        let json =
+            format!("{{\"accountId\":\"{ann}\",\"ids\":[\"{ids}\"],\"properties\":[\"size\"]}}");
+        let call = BlobGet::from_arguments(Arguments::new(map(&json))).unwrap();
+        server
+            .core
+            .call(&caller, call)
+            .await
+            .map(|got| got.list.len())
+    };
+    assert_eq!(get(&ids[..2]).await.unwrap(), 2);
+    let error = get(&ids).await.unwrap_err();
+    assert_eq!(error.kind, MethodErrorKind::RequestTooLarge);
 }
 
 #[test]

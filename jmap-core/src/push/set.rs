@@ -406,3 +406,6 @@ fn read<T: FromValue>(property: Property, value: Value) -> Result<Option<T>, Set
 fn invalid(property: impl ToString, why: impl Into<String>) -> SetError {
     SetError::invalid_property(property, why)
 }
+
+#[cfg(test)]
+mod tests;

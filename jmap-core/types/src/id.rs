@@ -403,4 +403,16 @@ mod tests {
         }
         assert_eq!(BlobId::parse("b12"), None);
     }
+
+    #[test]
+    fn one_past_the_length_of_an_id() {
+        for (octets, is_id) in [(0, false), (1, true), (ID_OCTETS_MAX, true)] {
+            assert_eq!(WireId::parse(&"x".repeat(octets)).is_some(), is_id);
+        }
+        let long = "x".repeat(ID_OCTETS_MAX + 1);
+        assert_eq!(WireId::parse(&long), None);
+        // Arguments go the same way (RFC 8620 §1.2).
+        let id = crate::value::string(long);
+        assert_eq!(<WireId as crate::FromValue>::from_value(id), None);
+    }
 }

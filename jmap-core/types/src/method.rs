@@ -747,3 +747,6 @@ pub fn condition_value<T: FromValue>(name: &str, value: Value) -> Result<T, Meth
         MethodError::invalid_arguments(format!("\"{name}\" in the filter must be {}.", T::EXPECTED))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,4 +163,20 @@ mod tests {
         check(object, r#"{"a": {}, "a/x": null}"#, Err("a/x"));
         check(object, r#"{"a~2": 1}"#, Err("a~2"));
     }
+
+    #[test]
+    fn one_past_the_depth_of_a_pointer() {
+        // A member within as many objects as a pointer may have steps before it.
+        let nested = |inner: &str, depth: usize| {
+            format!("{}{inner}{}", "{\"a\":".repeat(depth), "}".repeat(depth))
+        };
+        let path = |steps: usize| vec!["a"; steps].join("/");
+        let deepest = POINTER_DEPTH_MAX - 1;
+        let (object, deepest_path) = (nested("{}", deepest), path(POINTER_DEPTH_MAX));
+        let patched = nested("{\"a\":1}", deepest);
+        check(&object, &format!("{{\"{deepest_path}\":1}}"), Ok(&patched));
+        let object = nested("{}", deepest + 1);
+        let too_deep = path(POINTER_DEPTH_MAX + 1);
+        check(&object, &format!("{{\"{too_deep}\":1}}"), Err(&too_deep));
+    }
 }

@@ -39,7 +39,7 @@ const FORMAT_FILE: &str = "format";
 const META_FILE: &str = "meta.json";
 
 /// So many segments of one size are merged into one.
-const SEGMENTS_PER_MERGE: usize = 6;
+const SEGMENTS_PER_MERGE: usize = 10;
 /// Segments with no more documents than this count as being of one size.
 const SMALL_SEGMENT_DOCUMENTS: u32 = 48;
 /// Segments are of one size when the largest has up to this power of two more documents than the smallest.

@@ -10,6 +10,7 @@ use jmap_core::{Caller, Core};
 use jmap_types::{MethodError, MethodErrorKind, method::CreatedIds, value::Map};
 
 use crate::{
+    bounds::Bounds,
     encode::{
         problem::RequestError,
         response::{Response, weight_of_map},
@@ -18,9 +19,6 @@ use crate::{
     parse::request::{Invocation, Request},
     reference::Answers,
 };
-
-/// Octets of memory that the responses of one request may take before further calls are refused.
-pub const RESPONSES_OCTETS_MAX: usize = 256 << 20;
 
 /// What a request is checked for before anything of it is done.
 pub fn check(
@@ -44,7 +42,13 @@ pub fn check(
 }
 
 /// Makes all calls of a request that has been checked.
-pub async fn process(core: Core, who: Caller, request: Request, session_state: String) -> Response {
+pub async fn process(
+    core: Core,
+    who: Caller,
+    request: Request,
+    session_state: String,
+    bounds: &Bounds,
+) -> Response {
     let created = CreatedIds::default();
     for (creation_id, id) in request.created_ids.iter().flatten() {
         created.insert(creation_id.clone(), id.clone());
@@ -56,8 +60,9 @@ pub async fn process(core: Core, who: Caller, request: Request, session_state: S
             using: request.using.into(),
             created,
         },
-        answers: Answers::default(),
+        answers: Answers::new(bounds.reference_octets),
         octets: 0,
+        octets_max: bounds.responses_octets,
     };
     for call in request.calls {
         run.call(call).await;
@@ -77,6 +82,7 @@ struct Run {
     surroundings: Surroundings,
     answers: Answers,
     octets: usize,
+    octets_max: usize,
 }
 
 impl Run {
@@ -111,7 +117,7 @@ impl Run {
             .filter(|method| method.is_in(&self.surroundings))
             .ok_or(MethodErrorKind::UnknownMethod)?;
         let arguments = self.answers.resolve(arguments)?;
-        if self.octets > RESPONSES_OCTETS_MAX {
+        if self.octets > self.octets_max {
             return Err(MethodError::describe(
                 MethodErrorKind::RequestTooLarge,
                 "The responses to the calls before this one are too large already.",

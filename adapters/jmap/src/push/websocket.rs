@@ -502,6 +502,10 @@ mod tests {
         );
         check(r#"{"@type":"Request"}"#, "request None");
         check(r#"{"@type":"Request","id":1}"#, "notRequest");
+        let request = |octets| format!(r#"{{"@type":"Request","id":"{}"}}"#, "x".repeat(octets));
+        let longest = format!("request Some({:?})", "x".repeat(REQUEST_ID_OCTETS_MAX));
+        check(&request(REQUEST_ID_OCTETS_MAX), &longest);
+        check(&request(REQUEST_ID_OCTETS_MAX + 1), "notRequest");
         check(r#"{"@type":"WebSocketPushEnable","dataTypes":null}"#, &all);
         check(r#"{"@type":"WebSocketPushEnable"}"#, &all);
         check(

@@ -13,9 +13,6 @@ use jmap_types::{
 
 use crate::encode::response::weight;
 
-/// Octets that the references of one request may copy together.
-pub const REFERENCE_OCTETS_MAX: usize = 64 << 20;
-
 /// One response of a method call (RFC 8620 §3.2).
 #[derive(Debug)]
 pub struct Answer {
@@ -26,15 +23,25 @@ pub struct Answer {
 }
 
 /// The responses so far, in their order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Answers {
     answers: Vec<Answer>,
     /// By method call id: the first response.
     first: HashMap<Arc<str>, usize>,
-    copied: usize,
+    /// Octets that references may still copy.
+    budget: usize,
 }
 
 impl Answers {
+    /// `budget`: the octets that references may copy.
+    pub fn new(budget: usize) -> Answers {
+        Answers {
+            answers: Vec::new(),
+            first: HashMap::new(),
+            budget,
+        }
+    }
+
     pub fn push(&mut self, name: &'static str, arguments: Map, call_id: Arc<str>) {
         let at = self.answers.len();
         self.first.entry(call_id.clone()).or_insert(at);
@@ -89,7 +96,7 @@ impl Answers {
         let Some(steps) = steps(path) else {
             return Err(unresolved("the path is not a JSON Pointer"));
         };
-        let mut budget = REFERENCE_OCTETS_MAX - self.copied;
+        let mut budget = self.budget;
         let found = match steps.split_first() {
             None => copy_map(&answer.arguments, &mut budget),
             Some((step, rest)) => match answer.arguments.get(&step.key) {
@@ -97,7 +104,7 @@ impl Answers {
                 None => Err(Lost::Nothing),
             },
         };
-        self.copied = REFERENCE_OCTETS_MAX - budget;
+        self.budget = budget;
         found.map_err(|lost| match lost {
             Lost::Nothing => unresolved("the path leads to nothing"),
             Lost::TooLarge => MethodError::describe(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::parse::ijson;
+use crate::{bounds::REFERENCE_OCTETS_MAX, parse::ijson};
 
 fn map(json: &str) -> Map {
     ijson::parse(json.as_bytes())
@@ -9,7 +9,7 @@ fn map(json: &str) -> Map {
 }
 
 fn answers() -> Answers {
-    let mut answers = Answers::default();
+    let mut answers = Answers::new(REFERENCE_OCTETS_MAX);
     let thread = r#"{"list":[{"id":"t1","emailIds":["e1","e2"]},{"id":"t2","emailIds":["e3"]},{"id":"t3","emailIds":[]}],
         "deep":[[[1,2],[3]],[[4]]],"none":[],"*":"star","a/b":{"m~n":7},"":"empty","n":null,"mixed":[1,[2,[3]]]}"#;
     answers.push("Thread/get", map(thread), "t0".into());
@@ -125,7 +125,7 @@ fn a_name_is_given_once() {
 
 #[test]
 fn references_cant_double_themselves() {
-    let mut answers = Answers::default();
+    let mut answers = Answers::new(REFERENCE_OCTETS_MAX);
     answers.push(
         "Core/echo",
         map(&format!(r#"{{"x":"{}"}}"#, "x".repeat(1 << 20))),
@@ -144,4 +144,22 @@ fn references_cant_double_themselves() {
         }
     }
     panic!("no limit");
+}
+
+#[test]
+fn one_octet_past_what_references_may_copy() {
+    let list = r#"{"list":["e1","e2","e3"]}"#;
+    let octets = weight(map(list).get(&key("list")).unwrap());
+    let reference = r##"{"#ids":{"resultOf":"0","name":"Foo/query","path":"/list"}}"##;
+    // As often as the room is enough for, and in the end by one octet too little.
+    for (room, times) in [(3 * octets, 3), (3 * octets - 1, 2), (octets - 1, 0)] {
+        let mut answers = Answers::new(room);
+        answers.push("Foo/query", map(list), "0".into());
+        for n in 0..times {
+            let resolved = answers.resolve(map(reference));
+            assert!(resolved.is_ok(), "{room} octets, reference {n}");
+        }
+        let error = answers.resolve(map(reference)).unwrap_err();
+        assert_eq!(error.kind, MethodErrorKind::RequestTooLarge, "{room}");
+    }
 }

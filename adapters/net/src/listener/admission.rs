@@ -221,6 +221,42 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_of_the_readme_are_the_defaults() {
+        let limits = ConnectionLimits::default();
+        assert_eq!((limits.total, limits.per_client), (20_000, 100));
+        let admission = Admission::new(limits.clone());
+        let (now, client) = (Instant::now(), "192.0.2.1");
+        let connect = |_| connect(&admission, client, now).map_err(|why| format!("{why:?}"));
+        let kept: Result<Vec<Slot>, String> = (0..CLIENT_CONNECTIONS_MAX).map(connect).collect();
+        let kept = kept.expect("as many as one client may have");
+        assert_eq!(connect(0).unwrap_err(), "PerClient");
+        drop(kept);
+        // With the one that was refused.
+        let left = CLIENT_RATE.burst as usize - CLIENT_CONNECTIONS_MAX;
+        let came = (0..left + 2).filter(|n| connect(*n).is_ok()).count();
+        assert!((left - 1..=left).contains(&came), "{came}");
+        let all: Vec<Slot> = (0..CONNECTIONS_MAX)
+            .map(|_| admission.enter().unwrap())
+            .collect();
+        assert_eq!(admission.enter().unwrap_err(), Refusal::Total);
+        drop(all);
+    }
+
+    #[test]
+    fn one_client_past_those_that_are_remembered() {
+        let admission = Admission::new(limits(9, 9, 1));
+        let now = Instant::now();
+        let address = |n: usize| std::net::Ipv4Addr::from(n as u32).to_string();
+        for n in 0..CLIENT_RATES_MAX {
+            connect(&admission, &address(n), now).unwrap();
+        }
+        assert_eq!(admission.rates.len(), CLIENT_RATES_MAX);
+        connect(&admission, &address(0), now).expect_err("remembered");
+        connect(&admission, &address(CLIENT_RATES_MAX), now).unwrap();
+        assert_eq!(admission.rates.len(), CLIENT_RATES_MAX);
+    }
+
+    #[test]
     fn an_ipv6_client_is_its_64() {
         let one = ["2001:db8::1", "2001:db8::2"];
         check(limits(9, 1, 9), &one, Err(Refusal::PerClient));

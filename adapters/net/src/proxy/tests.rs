@@ -154,6 +154,8 @@ async fn nothing_is_read_beyond_the_header() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_proxy_is_not_waited_for() {
     let (mut reader, _kept_open) = tokio::io::duplex(64);
+    let started = tokio::time::Instant::now();
     let error = read_header(&mut reader).await.unwrap_err();
     assert!(matches!(error, ProxyError::Timeout));
+    assert_eq!(started.elapsed().as_secs(), PROXY_TIMEOUT.as_secs());
 }

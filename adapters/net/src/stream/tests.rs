@@ -102,3 +102,22 @@ async fn nonsense_is_no_handshake() {
     let error = far.upgrade_tls(&server).await.unwrap_err();
     assert!(matches!(error, UpgradeError::Handshake(_)), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_not_waited_for() {
+    let resolver = CertResolver::new(vec![identity(&["mail.example.org"])]);
+    let server = TlsServer::new(&resolver, &[]).unwrap();
+    let (near, far) = pair().await;
+    let started = tokio::time::Instant::now();
+    let error = far.upgrade_tls(&server).await.unwrap_err();
+    assert!(matches!(error, UpgradeError::Timeout), "{error}");
+    assert_eq!(started.elapsed().as_secs(), HANDSHAKE_TIMEOUT.as_secs());
+    drop(near);
+    // The other way round: a server that says nothing.
+    let (near, _far) = pair().await;
+    let started = tokio::time::Instant::now();
+    let error = near.connect_tls(client(&[], &[]), name("mail.example.org"));
+    let error = error.await.unwrap_err();
+    assert!(matches!(error, UpgradeError::Timeout), "{error}");
+    assert_eq!(started.elapsed().as_secs(), HANDSHAKE_TIMEOUT.as_secs());
+}

@@ -169,3 +169,49 @@ async fn answers_ahead_of_the_handshake_are_refused() {
     let error = near.connect_tls(client(&[], &[]), name).await.unwrap_err();
     assert!(matches!(error, UpgradeError::Injected(14)), "{error}");
 }
+
+/// Takes all and gives nothing; its end never comes.
+struct Endless;
+
+impl tokio::io::AsyncRead for Endless {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Pending
+    }
+}
+
+impl tokio::io::AsyncWrite for Endless {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        octets: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Ok(octets.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_never_comes_is_not_waited_for() {
+    let mut wire = Wire::new(Endless);
+    wire.send(b"221 Bye\r\n").await.unwrap();
+    let started = Instant::now();
+    wire.close().await;
+    assert_eq!(started.elapsed().as_secs(), CLOSE_TIMEOUT.as_secs());
+}

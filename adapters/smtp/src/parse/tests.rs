@@ -225,6 +225,13 @@ fn limits_and_one_past_each() {
     };
     assert!(mail(MAIL_OCTETS_MAX).is_ok());
     assert_eq!(mail(MAIL_OCTETS_MAX + 1).err(), Some(ParseError::TooLong));
+    let auth = |length: usize| {
+        let mut line = "AUTH PLAIN ".to_owned();
+        line.push_str(&"A".repeat(length - line.len() - 2));
+        parse(line.as_bytes())
+    };
+    assert!(auth(AUTH_OCTETS_MAX).is_ok());
+    assert_eq!(auth(AUTH_OCTETS_MAX + 1).err(), Some(ParseError::TooLong));
     let chunk = format!("BDAT 1{}", " ".repeat(COMMAND_OCTETS_MAX));
     assert_eq!(parse(chunk.as_bytes()).err(), Some(ParseError::ChunkSize));
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use net::reader::LinePace;
 use net::{Pace, Rate};
+use smtp::message::RECEIVED_FIELDS_MAX;
+use smtp::parse::{AUTH_OCTETS_MAX, COMMAND_OCTETS_MAX};
 use smtp::{Budget, Mode};
 
 use crate::fixture::start;
@@ -87,11 +89,13 @@ async fn commands() {
         config.limits.idle_commands_max = 3;
     });
     let mut client = server.hello("EHLO").await;
+    // "NOOP " and CRLF
+    let longest = COMMAND_OCTETS_MAX - 7;
     client
-        .say(&format!("NOOP {}", "x".repeat(505)), "250 ")
+        .say(&format!("NOOP {}", "x".repeat(longest)), "250 ")
         .await;
     client
-        .say(&format!("NOOP {}", "x".repeat(506)), "500 5.5.2 ")
+        .say(&format!("NOOP {}", "x".repeat(longest + 1)), "500 5.5.2 ")
         .await;
     client.say(&"x".repeat(5000), "500 5.5.2 ").await;
     client.say("WHAT", "500 5.5.1 ").await;
@@ -102,6 +106,20 @@ async fn commands() {
     client.say("RSET", "250 ").await;
     client.say("NOOP", "421 4.7.0 ").await;
     client.expect_end().await;
+}
+
+#[tokio::test]
+async fn a_login_in_one_line() {
+    let server = start(Mode::Submission, |_| {});
+    let mut client = server.hello_tls().await;
+    // Longer than a response may be, but not than a line: what is wrong is another thing.
+    let line = |octets: usize| format!("AUTH PLAIN {}", "A".repeat(octets - 13));
+    client.say(&line(AUTH_OCTETS_MAX), "500 5.5.6 ").await;
+    client.say(&line(AUTH_OCTETS_MAX + 1), "500 5.5.2 ").await;
+    // RFC 4954 §4: the longest response fits.
+    let initial = "A".repeat(net::sasl::RESPONSE_OCTETS_MAX);
+    client.say(&format!("AUTH PLAIN {initial}"), "501 ").await;
+    client.say("NOOP", "250 ").await;
 }
 
 #[tokio::test]
@@ -126,7 +144,8 @@ async fn transactions_and_rates() {
 async fn loops_end() {
     let server = start(Mode::Receive, |_| {});
     let mut client = server.hello("EHLO").await;
-    for (count, reply) in [(100, "250 2.0.0 "), (101, "554 5.4.6 ")] {
+    let most = RECEIVED_FIELDS_MAX;
+    for (count, reply) in [(most, "250 2.0.0 "), (most + 1, "554 5.4.6 ")] {
         client.envelope(&["bob@example.org"]).await;
         client.say("DATA", "354 ").await;
         client

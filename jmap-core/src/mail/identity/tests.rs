@@ -4,6 +4,9 @@ use jmap_types::{
 };
 use serde_json::{Value as Json, json};
 
+use store::log::ChangeKind;
+
+use super::{IDENTITIES_MAX, IdentityRecord, put};
 use crate::{
     Caller,
     mail::submission::tests::{ANN, Server},
@@ -138,4 +141,24 @@ async fn changes_and_the_end() {
     assert_eq!(answer["destroyed"], json!([own]), "{answer}");
     assert_eq!(answer["notDestroyed"][&default]["type"], "forbidden");
     assert_eq!(answer["notDestroyed"]["i999"]["type"], "notFound");
+}
+
+#[tokio::test]
+async fn one_past_the_number_of_identities() {
+    let server = Server::new().await;
+    let account = server.core.accounts.handle(server.ann.account);
+    let mut txn = account.writer.begin().await.unwrap();
+    for _ in 1..IDENTITIES_MAX {
+        let record = IdentityRecord {
+            email: ANN.to_owned(),
+            ..IdentityRecord::default()
+        };
+        let id = txn.new_id();
+        put(&mut txn, id, &record, ChangeKind::Created);
+    }
+    txn.commit().await.unwrap();
+    let last = create(&server, json!({"email": ANN})).await;
+    assert!(last["id"].is_string(), "{last}");
+    let more = create(&server, json!({"email": ANN})).await;
+    assert_eq!(more["type"], "overQuota", "{more}");
 }

@@ -199,7 +199,7 @@ pub fn granted(record: &MailboxRecord) -> Map {
 }
 
 /// Emails, and threads, of one answer that are looked at; with more, the answer ends earlier.
-const THREADS_MAX: usize = 10_000;
+pub(super) const THREADS_MAX: usize = 10_000;
 
 impl ChangesObject for Mailbox {
     /// `totalThreads` and `unreadThreads` of a mailbox change with emails of its threads that are elsewhere.

@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jmap_types::{
+    AccountId, DataType,
     mail::{Email, EmailId, Mailbox},
     method::{Changes, Get, Set},
 };
 use serde_json::{Value as Json, json};
 
+use store::{Change, log::ChangeKind};
+
+use super::get::THREADS_MAX;
 use crate::mail::email::tests::{Bench, OWNER, caller};
 
 /// A client that knows mailboxes as they were at some state.
@@ -167,6 +171,40 @@ async fn a_transaction_with_more_changes_than_a_client_takes_is_told_in_parts() 
         set_mailbox(&bench, gone).await;
         check("destroyed", &bench, &mut client, max, None).await;
     }
+}
+
+#[tokio::test]
+async fn a_mailbox_is_not_told_of_before_it_was_made() {
+    for max in 1..=8 {
+        let (bench, mut client, emails) = one_thread().await;
+        // The counts of m3 change with the thread; by the time that it is told, its email is in a younger mailbox.
+        let unread = format!(r#"{{"{}": {{"keywords/$seen": null}}}}"#, wire(emails[0]));
+        set_email(&bench, &unread).await;
+        let made = set_mailbox(&bench, json!({"create": {"n": {"name": "new"}}})).await;
+        let new = made["created"]["n"]["id"].as_str().unwrap();
+        let moved = format!(
+            r#"{{"{}": {{"mailboxIds": {{"{new}": true}}}}}}"#,
+            wire(emails[2])
+        );
+        set_email(&bench, &moved).await;
+        check("moved", &bench, &mut client, max, None).await;
+    }
+}
+
+#[tokio::test]
+async fn one_past_the_threads_that_are_looked_at_together() {
+    let (bench, mut client, emails) = one_thread().await;
+    // As many emails as are looked at together have changed, and are gone; then one more changes.
+    let account = bench.core.accounts.handle(AccountId::new(OWNER));
+    let mut txn = account.writer.begin().await.unwrap();
+    for n in 0..THREADS_MAX as u64 {
+        let change = Change::new(DataType::Email, 1_000_000 + n, ChangeKind::Updated);
+        txn.changed(change);
+    }
+    txn.commit().await.unwrap();
+    let unread = format!(r#"{{"{}": {{"keywords/$seen": null}}}}"#, wire(emails[0]));
+    set_email(&bench, &unread).await;
+    check("unread", &bench, &mut client, 8, None).await;
 }
 
 #[tokio::test]

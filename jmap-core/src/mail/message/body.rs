@@ -243,7 +243,8 @@ fn add_text(raw: &[u8], summary: &Summary, at: u32, body: &mut String) {
     let Some(part) = summary.parts.get(at as usize).filter(|part| part.is_text()) else {
         return;
     };
-    let left = SEARCH_TEXT_OCTETS_MAX.saturating_sub(body.len() + 1);
+    let separator = usize::from(!body.is_empty());
+    let left = SEARCH_TEXT_OCTETS_MAX.saturating_sub(body.len() + separator);
     if left == 0 {
         return;
     }

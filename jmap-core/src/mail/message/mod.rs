@@ -36,7 +36,7 @@ pub use summary::{Encoding, Part, Summary};
 
 /// Deepest nesting of multiparts that is taken apart; what is deeper stays one opaque part.
 pub const MIME_DEPTH_MAX: usize = 32;
-/// Most body parts of one message; what comes after is one opaque part.
+/// Most body parts of one message: the last of so many is one opaque part, which holds all that is left.
 pub const MIME_PARTS_MAX: usize = 1_000;
 /// Most header fields that are listed of one header section; the ones after are left out.
 pub const HEADER_COUNT_MAX: usize = 1_000;

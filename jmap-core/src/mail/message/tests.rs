@@ -4,6 +4,7 @@ mod build;
 mod corpus;
 mod headers;
 mod hostile;
+mod limits;
 mod mdn;
 mod snippet;
 mod summary;

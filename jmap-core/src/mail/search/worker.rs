@@ -19,12 +19,13 @@ use store::{
 
 use super::{Error, KIND, Search};
 
-/// The index lags behind by this much at the most when little comes in: batches cost less than mails.
-const LAG: Duration = Duration::from_millis(2500);
+/// The index lags behind by this much at the most when little comes in. A segment of the index costs some milliseconds
+/// before the first mail is in it, so it is to have many; what isn't in it yet is found all the same.
+const LAG: Duration = Duration::from_secs(10);
 /// With this many transactions waiting, a batch is written at once.
-const WAITING_MAX: u64 = 3000;
+const WAITING_MAX: u64 = 6000;
 /// Documents and octets of text that one batch has at the most.
-const BATCH_DOCUMENTS: usize = 2000;
+const BATCH_DOCUMENTS: usize = 4000;
 const BATCH_OCTETS: usize = 12 << 20;
 /// After a fault.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -335,3 +335,6 @@ fn is_bcc(line: &[u8]) -> bool {
     let name = line[..colon].trim_ascii_end();
     name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc")
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,6 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn one_account_past_those_that_are_remembered() {
+        let (rate, now) = (SendingRate::default(), Instant::now());
+        for n in 0..=SENDERS_MAX as u64 {
+            assert_eq!(rate.take(AccountId::new(n), 1, &limits(1, 1), now), Ok(()));
+        }
+        let kept = rate.0.lock().len();
+        assert!((SENDERS_MAX / 2..=SENDERS_MAX).contains(&kept), "{kept}");
+        // Each of them has sent what it may, but for those that are forgotten.
+        let last = AccountId::new(SENDERS_MAX as u64);
+        assert!(rate.take(last, 1, &limits(1, 1), now).is_err());
+    }
+
+    #[test]
     fn what_was_not_sent_is_given_back_and_no_limit_is_none() {
         let (rate, now) = (SendingRate::default(), Instant::now());
         assert_eq!(rate.take(ANN, 3, &limits(3, 0), now), Ok(()));

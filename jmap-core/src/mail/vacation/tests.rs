@@ -5,6 +5,9 @@ use jmap_types::{
 };
 use serde_json::{Value as Json, json};
 
+use store::Record as _;
+
+use super::{RepliedRecord, RepliedTo, SENDERS_MAX};
 use crate::{
     inproc::deliver::Inbound,
     mail::{
@@ -162,4 +165,34 @@ async fn only_between_the_dates() {
         arrives(&server, Some(ANN), HELLO).await;
         assert_eq!(server.inbox(&server.ann).await.len(), replies, "{dates}");
     }
+}
+
+#[tokio::test]
+async fn one_past_the_senders_that_are_remembered() {
+    let server = Server::new().await;
+    away(&server, json!({"isEnabled": true})).await;
+    arrives(&server, Some(ANN), HELLO).await;
+    let account = server.core.accounts.handle(server.bob.account);
+    let key = super::replied_key(account.id);
+    let kept = async || {
+        let bytes = server.core.engine.get(&key).await.unwrap().unwrap();
+        RepliedRecord::from_bytes(&key, &bytes).unwrap().senders
+    };
+    let first = kept().await;
+    assert_eq!(first.len(), 1);
+    // As many as there is room for, of whom ann is the first.
+    let mut replied = RepliedRecord { senders: first };
+    let at = replied.senders[0].at;
+    let others = (1..SENDERS_MAX as u64).map(|hash| RepliedTo { hash, at });
+    replied.senders.extend(others);
+    let mut txn = account.writer.begin().await.unwrap();
+    txn.put_record(key.clone(), &replied);
+    txn.commit().await.unwrap();
+    arrives(&server, Some(ANN), HELLO).await;
+    assert_eq!(kept().await, replied.senders, "ann had a reply");
+    let hello = HELLO.replace(ANN, "eve@example.net");
+    arrives(&server, Some("eve@example.net"), &hello).await;
+    let now = kept().await;
+    assert_eq!(now.len(), SENDERS_MAX);
+    assert_eq!(now[..SENDERS_MAX - 1], replied.senders[1..]);
 }

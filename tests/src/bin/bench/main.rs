@@ -9,6 +9,7 @@ mod http;
 mod imap;
 mod ingest;
 mod jmap;
+mod login;
 mod measure;
 mod options;
 mod peer;
@@ -122,6 +123,9 @@ async fn measure_all(
     }
     if options.does("push") {
         reading::waiting_clients(options, servers, report).await;
+    }
+    if options.does("login") {
+        login::storm(options, servers, report).await;
     }
 }
 

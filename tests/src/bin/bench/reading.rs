@@ -27,6 +27,8 @@ const SLOWEST: Duration = Duration::from_millis(100);
 
 /// After this the memory of what has begun is as it stays.
 const SETTLED: Duration = Duration::from_secs(3);
+/// After this a server has given back what earlier work had taken: it would hide what comes after.
+const RESTED: Duration = Duration::from_secs(25);
 
 const FIRST_PAGE: &str = "first page";
 /// Of the first page: wall time of 99 in 100, and CPU in a large mailbox beside a small one.
@@ -308,7 +310,7 @@ async fn grown(
     for user in &users {
         held.push(open(user).await?);
     }
-    sleep(SETTLED).await;
+    sleep(RESTED).await;
     let before = tree.memory();
     for n in 0..count {
         held.push(open(&users[n % users.len()]).await?);

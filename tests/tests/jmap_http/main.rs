@@ -2,18 +2,14 @@
 //!
 //! Holds: each test has a server of its own, over the memory engine, on a port of its own.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+mod limits;
+mod server;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::{SinkExt, StreamExt};
-use jmap::{Config, Jmap};
-use jmap_core::{Core, Limits, Parts, auth::Secret, clock::SystemClock, rng::SystemRng};
-use net::{Listener, ListenerConfig, Shutdown};
+use jmap::Bounds;
+use jmap_core::Limits;
 use serde_json::{Value, json};
-use store::{
-    engine::MemoryEngine,
-    search::{SearchIndex, SearchOptions},
-};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -24,153 +20,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::Role},
 };
 
-const LOGIN: &str = "ann@example.org";
-const PASSWORD: &str = "correct horse battery";
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Server {
-    address: SocketAddr,
-    shutdown: Shutdown,
-    account: String,
-    _folder: tempfile::TempDir,
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!(
-                "{error}: {}{}",
-                self.head,
-                String::from_utf8_lossy(&self.body)
-            )
-        })
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (field, value) = line.split_once(": ")?;
-            field.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-}
-
-async fn server() -> Server {
-    server_with(Limits::default()).await
-}
-
-async fn server_with(limits: Limits) -> Server {
-    let folder = tempfile::tempdir().unwrap();
-    let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
-    let core = Core::open(Parts {
-        push: Default::default(),
-        engine: MemoryEngine::new(),
-        clock: Arc::new(SystemClock),
-        rng: Arc::new(SystemRng),
-        limits,
-        hostname: "mail.example.org".into(),
-        search: Arc::new(search),
-    })
-    .await
-    .unwrap();
-    let account = core
-        .bootstrap_admin(LOGIN, Secret::from(PASSWORD))
-        .await
-        .unwrap();
-    let bind: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let listener = Listener::bind(ListenerConfig::new("jmap", bind)).unwrap();
-    let address = listener.local_address().unwrap();
-    let shutdown = Shutdown::new();
-    let config = Config {
-        metrics: Some(Arc::new(|| "posthorn_up 1\n".into())),
-        ..Config::default()
-    };
-    let jmap = Jmap::new(core, config);
-    let stop = shutdown.clone();
-    tokio::spawn(async move { jmap.serve(listener, stop).await });
-    Server {
-        address,
-        shutdown,
-        account: account.id.to_string(),
-        _folder: folder,
-    }
-}
-
-fn authorization() -> String {
-    let credentials = BASE64_STANDARD.encode(format!("{LOGIN}:{PASSWORD}"));
-    format!("Authorization: Basic {credentials}\r\n")
-}
-
-impl Server {
-    /// Sends a request head and body, and gives the connection.
-    async fn open(&self, line: &str, fields: &str, body: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let length = match body.len() {
-            0 if !line.starts_with("POST") => String::new(),
-            length => format!("Content-Length: {length}\r\n"),
-        };
-        let head = format!(
-            "{line} HTTP/1.1\r\nHost: {}\r\n{length}{fields}\r\n",
-            self.address
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // The server may have answered, and closed, before it has read everything.
-        let _ = stream.write_all(body).await;
-        stream
-    }
-
-    async fn send(&self, line: &str, fields: &str, body: &[u8]) -> Answer {
-        let fields = format!("Connection: close\r\n{fields}");
-        let mut stream = self.open(line, &fields, body).await;
-        let mut octets = Vec::new();
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut octets))
-            .await
-            .unwrap();
-        answer(octets)
-    }
-
-    /// The same with a login.
-    async fn ask(&self, line: &str, fields: &str, body: &[u8]) -> Answer {
-        self.send(line, &format!("{}{fields}", authorization()), body)
-            .await
-    }
-
-    async fn post(&self, json: &str) -> Answer {
-        self.ask(
-            "POST /jmap/api",
-            "Content-Type: application/json\r\n",
-            json.as_bytes(),
-        )
-        .await
-    }
-
-    async fn call(&self, using: &[&str], calls: Value) -> Value {
-        let using: Vec<String> = using
-            .iter()
-            .map(|name| format!("urn:ietf:params:jmap:{name}"))
-            .collect();
-        let request = json!({"using": using, "methodCalls": calls});
-        let answer = self.post(&request.to_string()).await;
-        assert_eq!(answer.status, 200, "{}", answer.head);
-        answer.json()["methodResponses"].clone()
-    }
-}
-
-fn answer(octets: Vec<u8>) -> Answer {
-    let end = octets.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&octets)));
-    let head = String::from_utf8(octets[..end].to_vec()).unwrap();
-    Answer {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head,
-        body: octets[end + 4..].to_vec(),
-    }
-}
+use server::{LOGIN, PATIENCE, Server, answer, authorization, server, server_with};
 
 #[tokio::test]
 async fn session() {
@@ -225,7 +75,7 @@ async fn request_level_errors() {
         max_size_request: 300_000,
         ..Limits::default()
     };
-    let server = server_with(limits).await;
+    let server = server_with(limits, Bounds::default()).await;
     let calls = |count: usize| {
         let calls = vec![r#"["Core/echo",{},"0"]"#; count].join(",");
         format!("{{\"using\":[\"urn:ietf:params:jmap:core\"],\"methodCalls\":[{calls}]}}")
@@ -516,7 +366,7 @@ async fn an_upload_that_is_too_large() {
         max_size_upload: 1000,
         ..Limits::default()
     };
-    let server = server_with(limits).await;
+    let server = server_with(limits, Bounds::default()).await;
     let upload = format!("POST /jmap/upload/{}", server.account);
     assert_eq!(server.ask(&upload, "", &[0; 1000]).await.status, 201);
     let refused = server.ask(&upload, "", &[0; 1001]).await;
