@@ -38,7 +38,7 @@ use crate::{
     certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{
-        Config, MailListener, PlaintextLogins, Service,
+        self, Config, MailListener, PlaintextLogins, Service,
         values::{Listen, Rate, networks},
     },
     folder::{Folder, FolderError},
@@ -104,7 +104,7 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         limits: config.limits.core(),
         hostname: config.hostname.0.clone(),
         search: Arc::new(search),
-        push: push(),
+        push: push(&config.push),
     };
     Core::open(parts)
         .await
@@ -112,8 +112,12 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
 }
 
 /// Pushes go over HTTP; a system without resolver or certificates does without.
-fn push() -> PushConfig {
-    let transport = match HttpPushTransport::new(EndpointPolicy::Public) {
+fn push(config: &config::Push) -> PushConfig {
+    let policy = match config.private_services {
+        true => EndpointPolicy::AllowInsecure,
+        false => EndpointPolicy::Public,
+    };
+    let transport = match HttpPushTransport::new(policy) {
         Ok(transport) => Some(Arc::new(transport) as Arc<dyn PushTransport>),
         Err(error) => {
             tracing::warn!(%error, "push subscriptions can't be made");
@@ -122,6 +126,7 @@ fn push() -> PushConfig {
     };
     PushConfig {
         transport,
+        policy,
         ..PushConfig::default()
     }
 }

@@ -34,6 +34,7 @@ pub struct Config {
     pub store: Store,
     pub search: Search,
     pub log: Log,
+    pub push: Push,
     pub metrics: Metrics,
 }
 
@@ -172,6 +173,13 @@ pub enum LogLevel {
     Trace,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Push {
+    /// Push subscriptions may name hosts of the local network, and plain http.
+    pub private_services: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Metrics {
@@ -267,6 +275,7 @@ impl Default for Config {
             store: Store::default(),
             search: Search::default(),
             log: Log::default(),
+            push: Push::default(),
             metrics: Metrics::default(),
         };
         config.fill();

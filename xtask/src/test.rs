@@ -9,8 +9,8 @@ use std::process::Command;
 use crate::say::Ticker;
 use crate::{cache, cargo, imports, packages, say};
 
-/// Python's JMAP client, which the end-to-end tests try the server with.
-const PYTHON_PACKAGES: &[&str] = &["jmapc==0.4.0"];
+/// What the end-to-end tests try the server with: a JMAP client, and the encryption of Web Push.
+const PYTHON_PACKAGES: &[&str] = &["jmapc==0.4.0", "http-ece==1.2.1"];
 
 pub fn test(args: &[String]) -> Result<(), String> {
     let time = Ticker::start();
@@ -47,7 +47,7 @@ pub fn test(args: &[String]) -> Result<(), String> {
     cargo::check("cargo test --workspace", &mut tests)
 }
 
-/// The folder of a Python environment with the JMAP client; made when it isn't in the cache yet.
+/// The folder of a Python environment with these packages; made when it isn't in the cache yet.
 pub fn python_venv() -> Result<PathBuf, String> {
     let base = cache::cache()?;
     let venv = base.join("python");
@@ -73,10 +73,7 @@ pub fn python_venv() -> Result<PathBuf, String> {
         .args(["-m", "pip", "install", "--quiet"])
         .args(PYTHON_PACKAGES);
     cargo::check(
-        &format!(
-            "pip install {} (a JMAP client, for the tests)",
-            PYTHON_PACKAGES.join(" ")
-        ),
+        &format!("pip install {} (for the tests)", PYTHON_PACKAGES.join(" ")),
         &mut install,
     )?;
     fs::write(&marker, want).map_err(|error| format!("{}: {error}", marker.display()))?;

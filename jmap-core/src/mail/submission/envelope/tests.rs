@@ -20,7 +20,7 @@ fn one_past_the_limits_of_an_address() {
     // Domains of labels of one letter, but for the last.
     let address = |local: usize, octets: usize| {
         let domain = octets - local - 1;
-        let last = if domain % 2 == 0 { "xx" } else { "x" };
+        let last = if domain.is_multiple_of(2) { "xx" } else { "x" };
         let domain = "x.".repeat((domain - last.len()) / 2) + last;
         json!({"email": format!("{}@{domain}", "x".repeat(local))})
     };
