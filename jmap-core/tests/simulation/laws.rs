@@ -7,7 +7,7 @@ use jmap_core::{
     mail::message::Summary,
 };
 use jmap_types::{
-    BlobId,
+    BlobId, Id,
     mail::{Email as EmailObject, Mailbox, Quota, Thread},
     method::{Get, Query},
 };
@@ -145,11 +145,11 @@ async fn look(world: &mut World) -> Observed {
     let mut views = BTreeMap::new();
     for mailbox in list.clone() {
         let id = text(&mailbox["id"]);
-        let (view, rows) = world.view(number(&id)).await;
+        let (view, rows) = world.view(number::<Mailbox>(&id)).await;
         let uids = rows.iter().map(|(row, _)| (row.uid, row.email)).collect();
         views.insert(id.clone(), MailboxView { status: view, uids });
         for (row, summary) in rows {
-            let email = format!("e{}", row.email);
+            let email = Id::<EmailObject>::new(row.email).to_string();
             if !row.is_deleted {
                 let seen = emails.get(&email);
                 let is_seen = seen.is_some_and(|seen: &Seen| seen.email.mailboxes.contains(&id));
@@ -187,7 +187,7 @@ fn of_row(row: &ViewRow, summary: &Summary) -> Seen {
             deleted: BTreeSet::new(),
             keywords: row.keywords.iter().map(|name| name.to_string()).collect(),
         },
-        thread: format!("t{}", row.thread),
+        thread: Id::<Thread>::new(row.thread).to_string(),
         blob: String::new(),
         size: u64::from(row.size),
     }

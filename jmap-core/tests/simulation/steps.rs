@@ -13,7 +13,7 @@ use jmap_core::{
     },
 };
 use jmap_types::{
-    AccountId,
+    AccountId, Id, ObjectKind,
     email::Import,
     mail::{Email as EmailObject, Mailbox},
     method::{Changes, Set},
@@ -258,10 +258,10 @@ async fn run_imap(
     id: &str,
     call: &ImapCall,
 ) -> Outcome {
-    let email = number(id);
+    let email = number::<EmailObject>(id);
     let key = |mailbox: &str| MailboxKey {
         account,
-        mailbox: number(mailbox),
+        mailbox: number::<Mailbox>(mailbox),
     };
     let result = match call {
         ImapCall::SetDeleted(mailbox, is_deleted) => {
@@ -298,9 +298,9 @@ async fn run_imap(
     }
 }
 
-/// The number of an id: what follows its letter.
-pub fn number(id: &str) -> u64 {
-    id[1..].parse().expect("no id")
+/// The number of an id.
+pub fn number<T: ObjectKind>(id: &str) -> u64 {
+    Id::<T>::parse(id).expect("no id").number()
 }
 
 fn set_of(words: &BTreeSet<String>) -> serde_json::Value {

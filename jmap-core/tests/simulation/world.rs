@@ -233,17 +233,28 @@ impl World {
         let opened = self.core.view_open(&self.who, key).await?;
         let ids: Vec<u64> = opened.messages.iter().map(|(_, email)| *email).collect();
         let rows = self.core.view_rows(&self.who, key, &ids).await?;
+        let rows = rows.into_iter().collect::<Option<Vec<_>>>();
+        let rows = rows.expect("a message is gone");
+        // Of what JMAP sees, it has told.
+        let hidden = rows.iter().filter(|row| row.is_deleted);
+        let hidden: Vec<u64> = hidden.map(|row| row.email).collect();
         let want = Want {
             summary: true,
             ..Want::default()
         };
-        let messages = self.core.view_messages(&self.who, key, &ids, want).await?;
-        let summaries = messages.into_iter().map(|message| message?.summary);
-        let both = rows.into_iter().zip(summaries);
-        let whole = both.map(|(row, summary)| Some((row?, summary?)));
-        let rows = whole
-            .collect::<Option<Vec<_>>>()
-            .expect("a message is gone");
+        let messages = self
+            .core
+            .view_messages(&self.who, key, &hidden, want)
+            .await?;
+        let mut summaries = messages.into_iter().map(|message| message?.summary);
+        let rows = rows.into_iter().map(|row| {
+            let summary = match row.is_deleted {
+                true => summaries.next().flatten().expect("no summary"),
+                false => Arc::default(),
+            };
+            (row, summary)
+        });
+        let rows = rows.collect();
         Ok((opened.status, rows))
     }
 

@@ -197,7 +197,7 @@ mod tests {
     /// `View::octets` counts on it.
     #[test]
     fn a_row_is_small() {
-        assert_eq!(size_of::<(u64, EmailRow)>(), 128);
+        assert_eq!(size_of::<(u64, EmailRow)>(), 120);
     }
 
     #[test]

@@ -259,7 +259,7 @@ async fn damage_of_mail_is_found() {
             .await;
     })
     .await;
-    damaged("UID that comes again", &["uid"], async |f| {
+    damaged("UID that comes again", &["uid", "view"], async |f| {
         f.write(|batch| {
             let _ = batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1]));
         })

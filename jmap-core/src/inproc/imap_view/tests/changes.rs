@@ -141,7 +141,8 @@ async fn step(bench: &Bench, dice: &mut SplitMix64, mailboxes: &[u64]) {
         },
         6 => {
             let mailboxes = format!(r#"{{"m{}": true, "m{}": true}}"#, from.mailbox, to.mailbox);
-            let set = format!(r#"{{"update": {{"e{first}": {{"mailboxIds": {mailboxes}}}}}}}"#);
+            let id = jmap_types::Id::<jmap_types::mail::Email>::new(first);
+            let set = format!(r#"{{"update": {{"{id}": {{"mailboxIds": {mailboxes}}}}}}}"#);
             jmap::<jmap_types::method::Set<jmap_types::mail::Email>>(bench, &set, "").await;
             Ok(())
         }

@@ -229,7 +229,7 @@ async fn without_room_nothing_is_copied() {
     // Another mailbox of the account costs nothing.
     copy(&bench, own(INBOX), &[a, b], own(ARCHIVE)).await;
     // RFC 8508: what is replaced makes room.
-    let other = message("Subject: c\r\n\r\n1234567");
+    let other = message("Subject: c\r\n\r\n12345678");
     let replaced = core
         .view_replace(&both(), key(OTHER, INBOX), 7, key(OTHER, INBOX), other)
         .await

@@ -244,6 +244,10 @@ async fn email_set_leaves_it_alone_unless_it_names_the_mailbox() {
     let bench = Bench::new().await;
     let email = bench.place("Subject: a\r\n\r\n", &[INBOX, ARCHIVE]).await;
     delete(&bench, INBOX, email).await;
+    // A patch begins with what JMAP sees.
+    let patch = r#"{"update": {"e7": {"mailboxIds/m2": true}}}"#;
+    jmap::<Set<Email>>(&bench, patch, "/updated").await;
+    assert_eq!(list(&bench, own(INBOX)).await, "1:e7\\Deleted");
     let set = |mailboxes: &str| {
         let set = format!(r#"{{"update": {{"e7": {{"mailboxIds": {mailboxes}}}}}}}"#);
         let bench = &bench;

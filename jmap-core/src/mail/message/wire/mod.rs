@@ -132,4 +132,4 @@ fn beginning(text: &str, max: usize) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
