@@ -18,9 +18,10 @@ pub fn number(out: &mut Vec<u8>, value: u32) {
     number64(out, u64::from(value));
 }
 
-pub fn number64(out: &mut Vec<u8>, mut value: u64) {
-    // u64::MAX has 20 digits.
-    let mut digits = [b'0'; 20];
+/// 63 bits (RFC 9051 §9): what is more becomes the most.
+pub fn number64(out: &mut Vec<u8>, value: u64) {
+    let mut value = value.min(i64::MAX as u64);
+    let mut digits = [b'0'; 19];
     let mut length = 0;
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;

@@ -232,17 +232,13 @@ fn command(cursor: &mut Cursor<'_>, name: &str) -> Parsed<Option<Command>> {
     if name == "GETMETADATA" {
         return cursor.get_metadata_command().map(Some);
     }
-    const WITH_ARGUMENTS: [fn(&mut Cursor<'_>, &str) -> Parsed<Option<Command>>; 3] = [
-        other_command,
-        |cursor, name| cursor.mailbox_command(name),
-        |cursor, name| cursor.access_command(name),
-    ];
-    for read in WITH_ARGUMENTS {
-        if let Some(command) = read(cursor, name)? {
-            return Ok(Some(command));
-        }
+    if let Some(command) = other_command(cursor, name)? {
+        return Ok(Some(command));
     }
-    Ok(None)
+    if let Some(command) = cursor.mailbox_command(name)? {
+        return Ok(Some(command));
+    }
+    cursor.access_command(name)
 }
 
 /// The commands that are only a word.

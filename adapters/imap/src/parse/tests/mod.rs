@@ -5,6 +5,7 @@ use expect_test::Expect;
 use super::*;
 
 mod limits;
+mod messages;
 mod rows;
 mod tables;
 
