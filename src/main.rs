@@ -2,6 +2,7 @@
 //!
 //! Holds: this is the only crate that sees both the store and the adapters.
 
+mod allocators;
 mod certificate;
 mod cli;
 mod config;

@@ -34,6 +34,7 @@ use store::{
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
+    allocators,
     certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{
@@ -197,7 +198,11 @@ impl Server {
         let signals = Signals::new().map_err(StartError::Signals)?;
         let shutdown = Shutdown::new();
         let workers = [
-            tokio::spawn(self.core.clone().run_work(self.view_octets_max)),
+            tokio::spawn(
+                self.core
+                    .clone()
+                    .run_work(self.view_octets_max, allocators::give_back),
+            ),
             tokio::spawn(measure(self.sources.clone())),
         ];
         let budget = net::Budget::new(

@@ -9,6 +9,8 @@
 
 mod blocks;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -23,15 +23,16 @@ const ROUNDS_MAX: usize = 50;
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 impl Core {
-    /// Does the background work until the future is dropped. `view_octets_max`: memory for views of mail.
-    pub fn run_work(self, view_octets_max: usize) -> BoxFuture<'static, ()> {
+    /// Does the background work until the future is dropped. `view_octets_max`: memory for views of mail;
+    /// `at_rest` is called when nobody wants anything and memory was given back to the allocator.
+    pub fn run_work(self, view_octets_max: usize, at_rest: fn()) -> BoxFuture<'static, ()> {
         let searching: BoxFuture<'static, ()> = Box::pin(search::run(self.search.clone()));
         let core = self.clone();
         let queue: BoxFuture<'static, ()> = Box::pin(async move { core.run_queue().await });
         let pushing: BoxFuture<'static, ()> = Box::pin(crate::push::run(self.clone()));
         let core = self.clone();
         let probing: BoxFuture<'static, ()> = Box::pin(async move { core.run_probe().await });
-        let resting: BoxFuture<'static, ()> = Box::pin(rest::run(self.clone()));
+        let resting: BoxFuture<'static, ()> = Box::pin(rest::run(self.clone(), at_rest));
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
             let upkeep = futures_util::future::join3(probing, resting, rounds);

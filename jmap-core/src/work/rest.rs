@@ -13,7 +13,7 @@ const QUIET: Duration = Duration::from_secs(15);
 const TOUCHES_MIN: u64 = 500;
 
 /// Works until it is dropped.
-pub(super) async fn run(core: Core) {
+pub(super) async fn run(core: Core, at_rest: fn()) {
     let mut done = core.accounts.touches();
     loop {
         core.accounts.touched().await;
@@ -28,6 +28,7 @@ pub(super) async fn run(core: Core) {
         }
         if seen - done >= TOUCHES_MIN {
             core.give_back_memory().await;
+            at_rest();
             done = seen;
         }
     }

@@ -97,6 +97,18 @@ async fn a_folder_belongs_to_one_engine() {
 }
 
 #[test]
+fn a_folder_that_is_given_up_a_moment_later_opens() {
+    let folder = TempDir::new().expect("a folder");
+    let engine = open(folder.path()).expect("opens");
+    let closing = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(engine);
+    });
+    open(folder.path()).expect("opens");
+    closing.join().expect("closed");
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("file");

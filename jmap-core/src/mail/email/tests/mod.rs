@@ -8,6 +8,7 @@ mod guests;
 mod import;
 mod limits;
 mod parse;
+mod remembered;
 mod set;
 
 use std::sync::Arc;
