@@ -168,7 +168,10 @@ impl Server {
                         socket.goodbye = smtp::goodbye()
                     }
                     Service::Imap => socket.goodbye = imap::goodbye(),
-                    Service::Submissions | Service::Imaps => socket.tls = Some(tls.clone()),
+                    Service::Pop3 => socket.goodbye = pop3::goodbye(),
+                    Service::Submissions | Service::Imaps | Service::Pop3s => {
+                        socket.tls = Some(tls.clone())
+                    }
                     Service::Https => socket.tls = Some(web_tls.clone()),
                     Service::Http => {}
                 }
@@ -211,23 +214,23 @@ impl Server {
         );
         let mail = self.mail(budget.clone());
         let imap = self.imap(budget);
+        let pop3 = self.pop3();
         let jmap = Jmap::new(self.core.clone(), self.web());
         let mut accepting: Vec<JoinHandle<()>> = Vec::new();
         for (service, listener) in self.listening {
             let address = listener.local_address().map(|address| address.to_string());
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
             let shutdown = shutdown.clone();
-            let task = match (mail(service), imap(service)) {
-                (Some(config), _) => {
-                    tokio::spawn(smtp::serve(listener, shutdown, self.core.clone(), config))
-                }
-                (None, Some(config)) => {
-                    tokio::spawn(imap::serve(listener, shutdown, self.core.clone(), config))
-                }
-                (None, None) => {
-                    let jmap = jmap.clone();
-                    tokio::spawn(async move { jmap.serve(listener, shutdown).await })
-                }
+            let core = self.core.clone();
+            let task = if let Some(config) = mail(service) {
+                tokio::spawn(smtp::serve(listener, shutdown, core, config))
+            } else if let Some(config) = imap(service) {
+                tokio::spawn(imap::serve(listener, shutdown, core, config))
+            } else if let Some(config) = pop3(service) {
+                tokio::spawn(pop3::serve(listener, shutdown, core, config))
+            } else {
+                let jmap = jmap.clone();
+                tokio::spawn(async move { jmap.serve(listener, shutdown).await })
             };
             accepting.push(task);
         }
@@ -242,7 +245,7 @@ impl Server {
             target,
             shutdown.clone(),
         )));
-        drop((mail, imap, jmap, self.sources));
+        drop((mail, imap, pop3, jmap, self.sources));
         stop(signals, shutdown, accepting, workers.into()).await;
         Ok(())
     }
@@ -284,6 +287,28 @@ impl Server {
         }
     }
 
+    /// The configuration of a POP3 listener; `None` for the others.
+    fn pop3(&self) -> impl Fn(Service) -> Option<pop3::Config> + use<> {
+        let (locks, room) = (pop3::Locks::default(), pop3::Room::default());
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        move |service| {
+            let settings = config.pop3(service)?;
+            let mut of = pop3::Config::new(&config.hostname.0, locks.clone(), room.clone());
+            of.tls = (service != Service::Pop3s).then(|| tls.clone());
+            of.plaintext_logins = match settings.plaintext_logins {
+                PlaintextLogins::Loopback => pop3::PlaintextLogins::Loopback,
+                PlaintextLogins::Anywhere => pop3::PlaintextLogins::Anywhere,
+            };
+            of.limits.bad_commands_max = settings.bad_commands;
+            of.limits.auth_failures_max = settings.auth_failures;
+            of.timeouts.command = LinePace {
+                idle: settings.idle_timeout.0,
+                ..of.timeouts.command
+            };
+            Some(of)
+        }
+    }
+
     fn web(&self) -> jmap::Config {
         let http = &self.config.http;
         let sources = self.sources.clone();
@@ -311,7 +336,12 @@ fn mode_of(service: Service) -> Option<Mode> {
         Service::Smtp => Some(Mode::Receive),
         Service::Lmtp => Some(Mode::Lmtp),
         Service::Submission | Service::Submissions => Some(Mode::Submission),
-        Service::Imap | Service::Imaps | Service::Http | Service::Https => None,
+        Service::Imap
+        | Service::Imaps
+        | Service::Pop3
+        | Service::Pop3s
+        | Service::Http
+        | Service::Https => None,
     }
 }
 
@@ -385,6 +415,24 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
         (Service::Imaps, "imaps", &config.imaps),
     ];
     for (service, name, of) in imap {
+        plans.push(Plan {
+            service,
+            name,
+            listen: of.listen.as_deref().unwrap_or_default(),
+            limits: limits(
+                of.connections,
+                of.connections_per_client,
+                of.connection_rate,
+                &of.exempt,
+            ),
+            proxies: networks(&of.proxies),
+        });
+    }
+    let pop3 = [
+        (Service::Pop3, "pop3", &config.pop3),
+        (Service::Pop3s, "pop3s", &config.pop3s),
+    ];
+    for (service, name, of) in pop3 {
         plans.push(Plan {
             service,
             name,

@@ -15,6 +15,7 @@ use store::{engine::Engine, search::SearchIndex};
 use crate::{
     access::{self, Standing},
     accounts::{AccountHandle, Accounts},
+    auth::scram,
     bus::{Bus, Subscription},
     caller::Caller,
     clock::Clock,
@@ -113,7 +114,8 @@ impl Core {
         store::format::open(&parts.engine).await?;
         let bus = Arc::new(Bus::default());
         let accounts = Accounts::new(parts.engine.clone(), bus.clone());
-        let directory = Directory::new(&parts.rng, &parts.clock);
+        let scram_key = scram::key::load(&parts.engine, &*parts.rng).await?;
+        let directory = Directory::new(&parts.rng, &parts.clock, scram_key);
         let search = Search::open(parts.search, parts.engine.clone()).await?;
         bus.watch(search.clone());
         let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;

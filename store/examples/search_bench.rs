@@ -68,7 +68,14 @@ fn run(index: &SearchIndex, mails: &[DocumentText], batch: usize) -> Result<(), 
             Ok(())
         })?;
     }
-    for text in ["linux", "the", "perl module", "spamassassin-talk@lists", "e", "xyzzy"] {
+    for text in [
+        "linux",
+        "the",
+        "perl module",
+        "spamassassin-talk@lists",
+        "e",
+        "xyzzy",
+    ] {
         let needle = Needle::new(text);
         let ask = || index.containing(ACCOUNT, KIND, &needle, Place::Anywhere);
         let found = ask()?.unwrap_or_default();

@@ -31,6 +31,20 @@ pub fn imap_command(octets: &[u8]) {
     }
 }
 
+/// A line of POP3, and a message on its way out.
+pub fn pop3_command(octets: &[u8]) {
+    let _ = pop3::parse::parse(octets);
+    let message = pop3::encode::surrogate(octets);
+    assert!(pop3::encode::top(&message, 0).is_ascii(), "no ASCII header");
+    let mut sent = Vec::new();
+    let mut stuffing = pop3::encode::Stuffing::new(&message);
+    while stuffing.next(&mut sent) {}
+    let lines = sent.split_inclusive(|&octet| octet == b'\n');
+    let ends = lines.filter(|line| *line == pop3::encode::END).count();
+    assert_eq!(ends, 1, "an end within a message");
+    assert!(sent.ends_with(pop3::encode::END));
+}
+
 /// The body of a request to the JMAP API.
 pub fn json_request(octets: &[u8]) {
     jmap::is_request(octets);
@@ -63,6 +77,8 @@ pub const SEEDS: &[&[u8]] = &[
     b"a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% {1}\r\n*) RETURN (STATUS (SIZE) METADATA (/private/a))",
     b"a NOTIFY SET STATUS (subtree (a &Jjo-) (MessageNew (UID) X)) (selected NONE)",
     b"a DELETE \"~peter/&U,BTFw-/&ZeVnLIqe-&-x\"",
+    b"TOP 1 10",
+    b"From: \xc3\xa4 <a@b>\n\n.\r\n..\n.\n",
     b"{\"using\":[\"urn:ietf:params:jmap:core\"],\"methodCalls\":[[\"Core/echo\",{\"#a\":{\"resultOf\":\"0\"}},\"\\ud83d\\ude00\"]]}",
     b"From: =?utf-8?q?=C3=A4?= <a@b>, g: c@d;\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: \
       message/rfc822\r\n\r\nSubject: x\r\n\r\ny\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAAA=\r\n--b--\r\n",

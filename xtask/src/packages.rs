@@ -57,7 +57,7 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "curl",
         need: Need::Test,
-        why: "a client the tests drive the server's HTTP with",
+        why: "a client the tests drive the server's HTTP, SMTP and POP3 with",
         found: Found::Program(&["curl"]),
     },
     Package {
@@ -65,6 +65,18 @@ const PACKAGES: &[Package] = &[
         need: Need::Test,
         why: "a client the tests drive the server's SMTP with",
         found: Found::Program(&["swaks"]),
+    },
+    Package {
+        name: "getmail6",
+        need: Need::Test,
+        why: "a client the tests drive the server's POP3 with",
+        found: Found::Program(&["getmail"]),
+    },
+    Package {
+        name: "gsasl",
+        need: Need::Test,
+        why: "a client the tests try logins by SCRAM with",
+        found: Found::Program(&["gsasl"]),
     },
     Package {
         name: "libnet-ssleay-perl",

@@ -57,7 +57,11 @@ impl Weighter<(SegmentId, u32), Arc<Vec<u8>>> for Octets {
 
 impl Default for Dictionaries {
     fn default() -> Self {
-        Self(Cache::with_weighter(DICTIONARIES, DICTIONARY_OCTETS_MAX, Octets))
+        Self(Cache::with_weighter(
+            DICTIONARIES,
+            DICTIONARY_OCTETS_MAX,
+            Octets,
+        ))
     }
 }
 
@@ -209,7 +213,11 @@ fn matching<'d>(dictionary: &'d [u8], word: &NeedleWord) -> impl Iterator<Item =
 }
 
 /// The documents of a segment with a term, in order.
-fn documents(segment: &SegmentReader, field: SchemaField, term: &[u8]) -> tantivy::Result<Vec<u32>> {
+fn documents(
+    segment: &SegmentReader,
+    field: SchemaField,
+    term: &[u8],
+) -> tantivy::Result<Vec<u32>> {
     let index = segment.inverted_index(field)?;
     let Some(info) = index.terms().get(term)? else {
         return Ok(Vec::new());

@@ -73,7 +73,10 @@ impl DocumentText {
     /// Octets of all texts.
     pub fn octets(&self) -> usize {
         let texts = self.texts.iter().map(|(_, text)| text.len());
-        let headers = self.headers.iter().map(|(name, text)| name.len() + text.len());
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, text)| name.len() + text.len());
         let rest = self.rest_body.iter().chain(&self.rest_header);
         texts.chain(headers).chain(rest.map(String::len)).sum()
     }

@@ -26,7 +26,11 @@ pub fn casemap(text: &str) -> String {
         for octet in rest[..ascii].bytes() {
             let is_space = matches!(octet, b' ' | b'\t'..=b'\r');
             if !(is_space && after_space) {
-                out.push(if is_space { ' ' } else { octet.to_ascii_uppercase() as char });
+                out.push(if is_space {
+                    ' '
+                } else {
+                    octet.to_ascii_uppercase() as char
+                });
             }
             after_space = is_space;
         }

@@ -22,6 +22,7 @@ use tantivy::{
     TantivyError, Term,
 };
 
+use super::containing::{Asked, Containing, Dictionaries};
 use super::document::{Change, Document, DocumentKey, each_text};
 use super::error::SearchError;
 use super::plan::{
@@ -30,7 +31,6 @@ use super::plan::{
 };
 use super::query::Node;
 use super::token::{HeaderTokenizer, TextTokenizer};
-use super::containing::{Asked, Containing, Dictionaries};
 use super::vocabulary::{self, VocabularyTokenizer};
 
 /// Version of the folder's layout, the schema and the tokens. Any change of them takes a new one.
@@ -394,9 +394,10 @@ fn open_index(folder: &Path) -> Result<Arc<Open>, String> {
     index
         .tokenizers()
         .register(HEADER_TOKENIZER, TextAnalyzer::from(HeaderTokenizer));
-    index
-        .tokenizers()
-        .register(VOCABULARY_TOKENIZER, TextAnalyzer::from(VocabularyTokenizer));
+    index.tokenizers().register(
+        VOCABULARY_TOKENIZER,
+        TextAnalyzer::from(VocabularyTokenizer),
+    );
     let reader = index
         .reader_builder()
         .reload_policy(ReloadPolicy::Manual)

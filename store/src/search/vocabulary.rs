@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use tantivy::tokenizer::{Token as IndexToken, TokenStream, Tokenizer};
 
 use super::document::{
-    BODY_OCTETS_MAX, DocumentText, Field, HEADER_OCTETS_MAX, IndexField, REST_OCTETS_MAX, TEXTS_MAX,
-    each_text,
+    BODY_OCTETS_MAX, DocumentText, Field, HEADER_OCTETS_MAX, IndexField, REST_OCTETS_MAX,
+    TEXTS_MAX, each_text,
 };
 use super::fold::{Kind, fold_first};
 use super::needle::WORD_OCTETS_MAX as NEEDLE_OCTETS_MAX;
@@ -40,7 +40,10 @@ pub(super) fn of(document: &DocumentText) -> Vocabulary {
         IndexField::Text(field) => words.take(text, From::Field(field)),
         IndexField::Header => {}
     });
-    let rest = [(&document.rest_body, From::Body), (&document.rest_header, From::Header)];
+    let rest = [
+        (&document.rest_body, From::Body),
+        (&document.rest_header, From::Header),
+    ];
     for (texts, from) in rest {
         let mut left = REST_OCTETS_MAX;
         for text in texts {

@@ -75,7 +75,10 @@ async fn search_all(
         return Err(No::Because(Some(Code::Limit), text));
     }
     for target in targets {
-        let selected = session.selected.as_ref().filter(|selected| selected.key == target.key);
+        let selected = session
+            .selected
+            .as_ref()
+            .filter(|selected| selected.key == target.key);
         let is_selected = selected.is_some();
         let (uid_validity, hits) = match find(session, target.key, search).await {
             Ok(found) => found,
@@ -112,9 +115,16 @@ async fn find(
 ) -> Result<(u32, Vec<Hit>), ViewError> {
     let caller = session.caller.as_ref().ok_or(ViewError::NoSuchMailbox)?;
     let core = &session.server.core;
-    let selected = session.selected.as_ref().filter(|selected| selected.key == key);
+    let selected = session
+        .selected
+        .as_ref()
+        .filter(|selected| selected.key == key);
     let (uids, emails, uid_validity): (Vec<u32>, Vec<u64>, u32) = match selected {
-        Some(selected) => (selected.uids().to_vec(), selected.emails().to_vec(), selected.uid_validity),
+        Some(selected) => (
+            selected.uids().to_vec(),
+            selected.emails().to_vec(),
+            selected.uid_validity,
+        ),
         None => {
             let opened = core.view_open(caller, key).await?;
             let (uids, emails) = opened.messages.into_iter().unzip();
@@ -139,7 +149,10 @@ async fn find(
             modseq: found.modseq,
         })
     };
-    Ok((uid_validity, uids.iter().zip(&emails).filter_map(hit).collect()))
+    Ok((
+        uid_validity,
+        uids.iter().zip(&emails).filter_map(hit).collect(),
+    ))
 }
 
 /// What the sources are, in the order of the tree.
@@ -155,16 +168,26 @@ fn targets(session: &Session, tree: &Tree, sources: &[NotifyMailboxes]) -> Vec<T
             }),
             NotifyMailboxes::Personal => add(tree, &mut wanted, |node| is_own(tree, node)),
             NotifyMailboxes::Subscribed => add(tree, &mut wanted, |node| {
-                node.mailbox.as_ref().is_some_and(|mailbox| mailbox.is_subscribed)
+                node.mailbox
+                    .as_ref()
+                    .is_some_and(|mailbox| mailbox.is_subscribed)
             }),
             NotifyMailboxes::Subtree(names) => {
-                add(tree, &mut wanted, |node| depth_below(tree, names, node).is_some());
+                add(tree, &mut wanted, |node| {
+                    depth_below(tree, names, node).is_some()
+                });
             }
             NotifyMailboxes::SubtreeOne(names) => {
-                add(tree, &mut wanted, |node| depth_below(tree, names, node).is_some_and(|d| d <= 1));
+                add(tree, &mut wanted, |node| {
+                    depth_below(tree, names, node).is_some_and(|d| d <= 1)
+                });
             }
             NotifyMailboxes::Mailboxes(names) => {
-                wanted.extend(names.iter().filter_map(|name| Some(tree.mailbox(name)?.key)));
+                wanted.extend(
+                    names
+                        .iter()
+                        .filter_map(|name| Some(tree.mailbox(name)?.key)),
+                );
             }
         }
     }
@@ -187,7 +210,10 @@ fn add(tree: &Tree, wanted: &mut HashSet<MailboxKey>, is_wanted: impl Fn(&Node) 
 }
 
 fn is_own(tree: &Tree, node: &Node) -> bool {
-    let account = node.mailbox.as_ref().and_then(|mailbox| tree.account(mailbox.key.account));
+    let account = node
+        .mailbox
+        .as_ref()
+        .and_then(|mailbox| tree.account(mailbox.key.account));
     account.is_some_and(|account| account.is_own)
 }
 

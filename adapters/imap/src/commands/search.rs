@@ -60,7 +60,15 @@ pub async fn search(session: &mut Session, out: &mut Out, tag: &str, command: Co
     match find(session, out, &search.key).await {
         Ok(searched) => {
             let hits = hits(session, searched.found.iter().copied(), uid);
-            answer(session, out, (tag, uid), &returns, &hits, searched.mentions, Plain::Search);
+            answer(
+                session,
+                out,
+                (tag, uid),
+                &returns,
+                &hits,
+                searched.mentions,
+                Plain::Search,
+            );
             session.keep_result(out, tag, uid, &returns, &search.key, &hits);
             done(session, out, tag, uid, "SEARCH done").await
         }
@@ -81,7 +89,15 @@ pub async fn sort(session: &mut Session, out: &mut Out, tag: &str, command: Comm
     match find_sorted(session, out, &search.key, &keys).await {
         Ok(searched) => {
             let hits = hits(session, searched.found.iter().copied(), uid);
-            answer(session, out, (tag, uid), &returns, &hits, searched.mentions, Plain::Sort);
+            answer(
+                session,
+                out,
+                (tag, uid),
+                &returns,
+                &hits,
+                searched.mentions,
+                Plain::Sort,
+            );
             session.save(&returns, &hits);
             // RFC 5267 §4.3.1: places in an order of their own are not followed.
             if returns.update {
@@ -147,7 +163,11 @@ pub fn refused(
 }
 
 /// The messages that a key finds, in mailbox order.
-async fn find(session: &mut Session, out: &mut Out, key: &SearchKey) -> Result<Searched, ViewError> {
+async fn find(
+    session: &mut Session,
+    out: &mut Out,
+    key: &SearchKey,
+) -> Result<Searched, ViewError> {
     let mentions = Mentions::of(key);
     if mentions.modseq {
         session.enable_condstore(out);
@@ -187,10 +207,15 @@ async fn find_sorted(
     let emails: Vec<u64> = searched.found.iter().map(|found| found.email).collect();
     let core = &session.server.core;
     let sorted = core.view_sort(caller, selected.key, &emails, keys).await?;
-    let by_email: HashMap<u64, Found> =
-        searched.found.iter().map(|found| (found.email, *found)).collect();
+    let by_email: HashMap<u64, Found> = searched
+        .found
+        .iter()
+        .map(|found| (found.email, *found))
+        .collect();
     let sorted = sorted.into_iter();
-    searched.found = sorted.filter_map(|email| by_email.get(&email).copied()).collect();
+    searched.found = sorted
+        .filter_map(|email| by_email.get(&email).copied())
+        .collect();
     Ok(searched)
 }
 
@@ -211,7 +236,9 @@ async fn find_threads(
     };
     let emails: Vec<u64> = searched.found.iter().map(|found| found.email).collect();
     let core = &session.server.core;
-    let nodes = core.view_thread(caller, selected.key, &emails, algorithm).await?;
+    let nodes = core
+        .view_thread(caller, selected.key, &emails, algorithm)
+        .await?;
     let shown: HashMap<u64, u32> = hits(session, searched.found.iter().copied(), uid)
         .into_iter()
         .zip(&emails)
@@ -237,8 +264,12 @@ impl Session {
         let (Some(selected), Some(caller)) = (&self.selected, &self.caller) else {
             return;
         };
-        let mut rows: Vec<(u32, u64)> =
-            applied.new.iter().chain(&applied.changed).map(|row| (row.uid, row.email)).collect();
+        let mut rows: Vec<(u32, u64)> = applied
+            .new
+            .iter()
+            .chain(&applied.changed)
+            .map(|row| (row.uid, row.email))
+            .collect();
         rows.sort_unstable();
         let (uids, emails): (Vec<u32>, Vec<u64>) = rows.into_iter().unzip();
         let mut matching = Vec::new();
@@ -246,15 +277,22 @@ impl Session {
         for key in selected.contexts.keys().filter(|_| !uids.is_empty()) {
             let condition = condition(self, selected, key);
             let core = &self.server.core;
-            let found = core.view_search(caller, selected.key, &emails, condition).await;
+            let found = core
+                .view_search(caller, selected.key, &emails, condition)
+                .await;
             let Ok(found) = found else {
                 is_known = false;
                 break;
             };
             let mut found = found.into_iter().peekable();
             let rows = uids.iter().zip(&emails);
-            let is_found = |(_, email): &(&u32, &u64)| found.next_if(|f| f.email == **email).is_some();
-            matching.push(rows.filter(is_found).map(|(uid, _)| *uid).collect::<Vec<u32>>());
+            let is_found =
+                |(_, email): &(&u32, &u64)| found.next_if(|f| f.email == **email).is_some();
+            matching.push(
+                rows.filter(is_found)
+                    .map(|(uid, _)| *uid)
+                    .collect::<Vec<u32>>(),
+            );
         }
         // What can't be told now would be missing for ever.
         if !is_known {
@@ -308,7 +346,14 @@ impl Session {
     }
 
     /// Keeps a search up to date from here on, or says that it isn't.
-    fn keep_up_to_date(&mut self, out: &mut Out, tag: &str, uid: bool, key: &SearchKey, hits: &[Hit]) {
+    fn keep_up_to_date(
+        &mut self,
+        out: &mut Out,
+        tag: &str,
+        uid: bool,
+        key: &SearchKey,
+        hits: &[Hit],
+    ) {
         let Some(selected) = &mut self.selected else {
             return;
         };
@@ -365,7 +410,13 @@ fn hits(session: &Session, found: impl Iterator<Item = Found>, uid: bool) -> Vec
                 }
             }
         }
-        let all = || emails.iter().enumerate().map(|(at, email)| (*email, at)).collect();
+        let all = || {
+            emails
+                .iter()
+                .enumerate()
+                .map(|(at, email)| (*email, at))
+                .collect()
+        };
         places.get_or_insert_with(all).get(&email).copied()
     };
     let hit = |found: Found| {
@@ -403,7 +454,9 @@ fn answer(
 }
 
 async fn done(session: &mut Session, out: &mut Out, tag: &str, uid: bool, text: &str) -> Handled {
-    session.end(out, tag, Expunges::of(uid), (Status::Ok, None, text)).await
+    session
+        .end(out, tag, Expunges::of(uid), (Status::Ok, None, text))
+        .await
 }
 
 async fn failed(

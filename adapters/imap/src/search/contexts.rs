@@ -82,15 +82,26 @@ impl Contexts {
         for (context, matching) in self.0.iter_mut().zip(matching) {
             let is_in = |uid: &u32| matching.binary_search(uid).is_ok();
             let known = |uid: &u32| context.found.contains(*uid);
-            let added: Vec<u32> = uids.iter().copied().filter(|u| is_in(u) && !known(u)).collect();
-            let removed: Vec<u32> = uids.iter().copied().filter(|u| !is_in(u) && known(u)).collect();
+            let added: Vec<u32> = uids
+                .iter()
+                .copied()
+                .filter(|u| is_in(u) && !known(u))
+                .collect();
+            let removed: Vec<u32> = uids
+                .iter()
+                .copied()
+                .filter(|u| !is_in(u) && known(u))
+                .collect();
             if added.is_empty() && removed.is_empty() {
                 continue;
             }
             let left = context.found.without(removed.iter().copied());
             context.found = left.iter().chain(added.iter().copied()).collect();
             let number = |uid| selected.number(uid);
-            let (added, removed) = (context.shown(&added, number), context.shown(&removed, number));
+            let (added, removed) = (
+                context.shown(&added, number),
+                context.shown(&removed, number),
+            );
             context.tell(&added, &removed, out);
         }
     }

@@ -153,9 +153,13 @@ impl Answer<'_> {
             uid: self.uid,
             min: shown.first().copied().filter(|_| returns.min),
             max: shown.last().copied().filter(|_| returns.max),
-            count: returns.count.then(|| u32::try_from(shown.len()).unwrap_or(u32::MAX)),
+            count: returns
+                .count
+                .then(|| u32::try_from(shown.len()).unwrap_or(u32::MAX)),
             all: if returns.all { &shown } else { &[] },
-            partial: partial.as_ref().map(|(range, numbers)| (*range, numbers.as_slice())),
+            partial: partial
+                .as_ref()
+                .map(|(range, numbers)| (*range, numbers.as_slice())),
             modseq,
             ..ESearch::default()
         };

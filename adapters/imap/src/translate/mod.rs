@@ -4,7 +4,7 @@
 
 pub mod errors;
 pub mod flags;
-pub mod search;
 pub mod names;
 pub mod rights;
+pub mod search;
 pub mod url;

@@ -39,7 +39,10 @@ pub struct Mentions {
 impl Mentions {
     pub fn of(key: &SearchKey) -> Mentions {
         match key {
-            SearchKey::And(keys) => keys.iter().map(Mentions::of).fold(Mentions::default(), Mentions::and),
+            SearchKey::And(keys) => keys
+                .iter()
+                .map(Mentions::of)
+                .fold(Mentions::default(), Mentions::and),
             SearchKey::Or(a, b) => Mentions::of(a).and(Mentions::of(b)),
             SearchKey::Not(key) | SearchKey::Fuzzy(key) => Mentions::of(key),
             SearchKey::Modseq(_) => Mentions {
@@ -68,7 +71,9 @@ impl Messages<'_> {
         let not = |condition| Condition::Not(Box::new(condition));
         let keyword = |name: &str| Condition::Keyword(name.to_ascii_lowercase());
         match key {
-            SearchKey::And(keys) => Condition::And(keys.iter().map(|key| self.condition(key)).collect()),
+            SearchKey::And(keys) => {
+                Condition::And(keys.iter().map(|key| self.condition(key)).collect())
+            }
             SearchKey::Or(a, b) => Condition::Or(vec![self.condition(a), self.condition(b)]),
             SearchKey::Not(key) => not(self.condition(key)),
             // RFC 6203 §3: no other messages are found than without it.
@@ -191,7 +196,11 @@ impl Messages<'_> {
         let mut emails = Vec::new();
         for place in places {
             let end = place.end.min(self.emails.len());
-            emails.extend_from_slice(self.emails.get(place.start.min(end)..end).unwrap_or_default());
+            emails.extend_from_slice(
+                self.emails
+                    .get(place.start.min(end)..end)
+                    .unwrap_or_default(),
+            );
         }
         one_of(emails)
     }

@@ -1,6 +1,7 @@
 mod golden;
 mod login;
 mod resolve;
+mod scram;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -7,6 +7,7 @@
 mod acl;
 mod copy;
 mod mailboxes;
+mod maildrop;
 mod messages;
 mod read;
 mod search;
@@ -15,10 +16,10 @@ mod turn;
 mod types;
 mod write;
 
+pub use acl::AclEntry;
 pub use copy::COPY_MESSAGES_MAX;
 pub use search::*;
 pub(crate) use structures::Structures;
-pub use acl::AclEntry;
 pub use types::*;
 
 #[cfg(test)]

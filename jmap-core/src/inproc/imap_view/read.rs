@@ -197,7 +197,7 @@ pub(super) fn readable(
 }
 
 /// UID, email and row of each message, in UID order.
-fn places(view: &View, mailbox: u64) -> impl Iterator<Item = (u32, u64, &EmailRow)> {
+pub(super) fn places(view: &View, mailbox: u64) -> impl Iterator<Item = (u32, u64, &EmailRow)> {
     let row = view.mailbox(mailbox).into_iter();
     row.flat_map(MailboxRow::by_uid)
         .filter_map(|(uid, email)| Some((uid, email, view.any_email(email)?)))

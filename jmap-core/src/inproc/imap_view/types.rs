@@ -133,6 +133,23 @@ pub struct ViewMessage {
     pub octets: Option<Bytes>,
 }
 
+/// What a POP3 session works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maildrop {
+    pub key: MailboxKey,
+    pub uid_validity: u32,
+    /// In UID order.
+    pub messages: Vec<MaildropMessage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaildropMessage {
+    pub uid: u32,
+    pub email: u64,
+    /// Octets.
+    pub size: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagChange {
     Replace,

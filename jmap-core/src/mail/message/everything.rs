@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use super::{
-    HEADER_VALUE_OCTETS_MAX, HeaderField, Part, Summary, address, body, headers,
-    summary::Encoding, words,
+    HEADER_VALUE_OCTETS_MAX, HeaderField, Part, Summary, address, body, headers, summary::Encoding,
+    words,
 };
 
 /// Messages within messages that are looked into.
@@ -45,7 +45,10 @@ pub fn mailbox_text(address: &address::EmailAddress) -> Cow<'_, str> {
 pub fn field_texts(raw: &[u8], field: &HeaderField) -> Vec<String> {
     let mut texts = vec![field_text(raw, field)];
     let name = field.name(raw);
-    if ADDRESS_FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+    if ADDRESS_FIELDS
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+    {
         let value = field.value(raw);
         let groups = address::parse(&value[..value.len().min(HEADER_VALUE_OCTETS_MAX)]);
         for group in groups {
@@ -123,7 +126,10 @@ fn parts(raw: &[u8], parts: &[Part], depth: usize, texts: &mut impl Texts) {
 }
 
 fn is_message(part: &Part) -> bool {
-    matches!(part.media_type.as_str(), "message/rfc822" | "message/global")
+    matches!(
+        part.media_type.as_str(),
+        "message/rfc822" | "message/global"
+    )
 }
 
 fn nested(raw: &[u8], part: &Part, depth: usize, texts: &mut impl Texts) {

@@ -53,11 +53,20 @@ fn every_character_has_the_same_letters_when_it_is_casemapped() {
             wrong.push((ch, letters(&text), letters(&folded)));
         }
     }
-    assert!(wrong.is_empty(), "{} characters: {:?}", wrong.len(), &wrong[..wrong.len().min(40)]);
+    assert!(
+        wrong.is_empty(),
+        "{} characters: {:?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(40)]
+    );
 }
 
 fn check(needle: &str, text: &str, is_in: bool) {
-    assert_eq!(Needle::new(needle).is_in(text), is_in, "{needle:?} in {text:?}");
+    assert_eq!(
+        Needle::new(needle).is_in(text),
+        is_in,
+        "{needle:?} in {text:?}"
+    );
 }
 
 #[test]
@@ -85,19 +94,60 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % sides.max(1)
     }
 }
 
 const PIECES: [&str; 38] = [
-    "a", "b", "ab", "ba", "A", "B", "linux", "re", "1", "2", " ", " ", " ", "\r\n", "\t", ".", "@", "-", "_", "ß", "é", "e\u{301}",
-    "\u{ad}", "\u{200b}", "ﬁ", "½", "検", "索", "が", "か\u{3099}", "한", "ﾊﾟ", "й", "Ж", "😀", "’", "İ", "٣",
+    "a",
+    "b",
+    "ab",
+    "ba",
+    "A",
+    "B",
+    "linux",
+    "re",
+    "1",
+    "2",
+    " ",
+    " ",
+    " ",
+    "\r\n",
+    "\t",
+    ".",
+    "@",
+    "-",
+    "_",
+    "ß",
+    "é",
+    "e\u{301}",
+    "\u{ad}",
+    "\u{200b}",
+    "ﬁ",
+    "½",
+    "検",
+    "索",
+    "が",
+    "か\u{3099}",
+    "한",
+    "ﾊﾟ",
+    "й",
+    "Ж",
+    "😀",
+    "’",
+    "İ",
+    "٣",
 ];
 
 fn random_text(dice: &mut Dice, pieces: usize) -> String {
     let count = dice.roll(pieces);
-    (0..count).map(|_| PIECES[dice.roll(PIECES.len())]).collect()
+    (0..count)
+        .map(|_| PIECES[dice.roll(PIECES.len())])
+        .collect()
 }
 
 fn random_document(dice: &mut Dice) -> DocumentText {
@@ -112,7 +162,9 @@ fn random_document(dice: &mut Dice) -> DocumentText {
     }
     if dice.roll(8) == 0 {
         // Longer than a token.
-        let long: String = (0..dice.roll(80)).map(|_| ["ab", "1", "й", "é"][dice.roll(4)]).collect();
+        let long: String = (0..dice.roll(80))
+            .map(|_| ["ab", "1", "й", "é"][dice.roll(4)])
+            .collect();
         document.rest_header.push(long.clone());
         document.push(Field::Body, long.repeat(2));
     }
@@ -126,7 +178,8 @@ fn texts(document: &DocumentText, place: Place) -> Vec<&str> {
         Place::Field(want) => field(want).map(|(_, text)| text.as_str()).collect(),
         Place::Body => {
             let body = field(Field::Body).map(|(_, text)| text.as_str());
-            body.chain(document.rest_body.iter().map(String::as_str)).collect()
+            body.chain(document.rest_body.iter().map(String::as_str))
+                .collect()
         }
         Place::Anywhere => {
             let all = document.texts.iter().map(|(_, text)| text);
@@ -148,7 +201,11 @@ fn random_needle(dice: &mut Dice, documents: &[DocumentText]) -> String {
     };
     let chars: Vec<char> = text.chars().collect();
     let start = dice.roll(chars.len());
-    let len = if dice.roll(6) == 0 { 60 } else { 1 + dice.roll(6) };
+    let len = if dice.roll(6) == 0 {
+        60
+    } else {
+        1 + dice.roll(6)
+    };
     let piece: String = chars.iter().skip(start).take(len).collect();
     match dice.roll(3) {
         0 => piece.to_uppercase(),
@@ -197,8 +254,13 @@ fn the_index_rules_out_nothing_that_is_there() {
             for (id, document) in documents.iter().enumerate() {
                 let id = id as u64;
                 let is_in = texts(document, place).iter().any(|text| needle.is_in(text));
-                let context = || format!("seed {seed} round {round}: {text:?} {place:?} in {document:?}");
-                assert!(!is_in || certain.contains(&id) || possible.contains(&id), "{}", context());
+                let context =
+                    || format!("seed {seed} round {round}: {text:?} {place:?} in {document:?}");
+                assert!(
+                    !is_in || certain.contains(&id) || possible.contains(&id),
+                    "{}",
+                    context()
+                );
                 assert!(is_in || !certain.contains(&id), "certain: {}", context());
                 let is_ruled_out = !certain.contains(&id) && !possible.contains(&id);
                 helped += usize::from(certain.contains(&id) || is_ruled_out);
@@ -226,7 +288,10 @@ fn the_index_rules_out_nothing_of_the_corpus() {
         .step_by(9)
         .map(|file| {
             let mail = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
-            let (header, body) = mail.split_once("\r\n\r\n").or(mail.split_once("\n\n")).unwrap_or(("", &mail));
+            let (header, body) = mail
+                .split_once("\r\n\r\n")
+                .or(mail.split_once("\n\n"))
+                .unwrap_or(("", &mail));
             let mut document = DocumentText::default();
             document.push(Field::Body, body);
             document.rest_header = header.lines().map(str::to_owned).collect();
@@ -244,7 +309,12 @@ fn the_index_rules_out_nothing_of_the_corpus() {
     apply(&index, 1, upserts.collect());
     let folded: Vec<Vec<String>> = documents
         .iter()
-        .map(|document| texts(document, Place::Anywhere).into_iter().map(casemap).collect())
+        .map(|document| {
+            texts(document, Place::Anywhere)
+                .into_iter()
+                .map(casemap)
+                .collect()
+        })
         .collect();
     for _ in 0..400 {
         let text = random_needle(&mut dice, &documents);
@@ -256,8 +326,16 @@ fn the_index_rules_out_nothing_of_the_corpus() {
             let is_in = texts.iter().any(|text| needle.is_in_folded(text));
             let is_certain = found.certain.binary_search(&(id as u64)).is_ok();
             let is_possible = found.possible.binary_search(&(id as u64)).is_ok();
-            assert!(!is_in || is_certain || is_possible, "{text:?} in {}", files[id * 9].display());
-            assert!(is_in || !is_certain, "certain: {text:?} in {}", files[id * 9].display());
+            assert!(
+                !is_in || is_certain || is_possible,
+                "{text:?} in {}",
+                files[id * 9].display()
+            );
+            assert!(
+                is_in || !is_certain,
+                "certain: {text:?} in {}",
+                files[id * 9].display()
+            );
         }
     }
 }
@@ -266,14 +344,33 @@ fn the_index_rules_out_nothing_of_the_corpus() {
 fn what_is_of_others_or_deleted_is_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let index = open(folder.path());
-    apply(&index, 1, vec![upsert(1, 1, &[(Field::Body, "linux")]), upsert(1, 2, &[(Field::Body, "linux")])]);
-    let other = (2..).find(|&account| index.shard_of(account) == index.shard_of(1)).unwrap();
-    apply(&index, other, vec![upsert(other, 3, &[(Field::Body, "linux")])]);
+    apply(
+        &index,
+        1,
+        vec![
+            upsert(1, 1, &[(Field::Body, "linux")]),
+            upsert(1, 2, &[(Field::Body, "linux")]),
+        ],
+    );
+    let other = (2..)
+        .find(|&account| index.shard_of(account) == index.shard_of(1))
+        .unwrap();
+    apply(
+        &index,
+        other,
+        vec![upsert(other, 3, &[(Field::Body, "linux")])],
+    );
     apply(&index, 1, vec![Change::Delete(key(1, 1))]);
     let needle = Needle::new("inu");
-    let found = index.containing(1, KIND, &needle, Place::Body).unwrap().unwrap();
+    let found = index
+        .containing(1, KIND, &needle, Place::Body)
+        .unwrap()
+        .unwrap();
     assert_eq!((found.certain, found.possible), (vec![2], vec![]));
-    let found = index.containing(1, KIND, &needle, Place::Field(Field::From)).unwrap().unwrap();
+    let found = index
+        .containing(1, KIND, &needle, Place::Field(Field::From))
+        .unwrap()
+        .unwrap();
     assert_eq!((found.certain, found.possible), (vec![], vec![]));
 }
 
@@ -298,6 +395,9 @@ fn what_is_past_a_limit_makes_a_document_possible() {
     document.rest_header.clear();
     document.push(Field::Body, "x ".repeat(BODY_OCTETS_MAX / 2 + 1));
     apply(&index, 1, vec![upsert(4, &document)]);
-    let found = index.containing(1, KIND, &Needle::new("linux"), Place::Body).unwrap().unwrap();
+    let found = index
+        .containing(1, KIND, &Needle::new("linux"), Place::Body)
+        .unwrap()
+        .unwrap();
     assert_eq!((found.certain, found.possible), (vec![], vec![1, 3, 4]));
 }

@@ -93,10 +93,22 @@ fn dates_are_spans() {
     let day = 17_532;
     let (min, max) = (i64::MIN, i64::MAX);
     for (text, want) in [
-        ("BEFORE 1-Jan-2018", Condition::Received(span(min, day * DAY))),
-        ("ON 1-Jan-2018", Condition::Received(span(day * DAY, (day + 1) * DAY))),
-        ("SINCE 1-Jan-2018", Condition::Received(span(day * DAY, max))),
-        ("SAVEDON 1-Jan-2018", Condition::Saved(span(day * DAY, (day + 1) * DAY))),
+        (
+            "BEFORE 1-Jan-2018",
+            Condition::Received(span(min, day * DAY)),
+        ),
+        (
+            "ON 1-Jan-2018",
+            Condition::Received(span(day * DAY, (day + 1) * DAY)),
+        ),
+        (
+            "SINCE 1-Jan-2018",
+            Condition::Received(span(day * DAY, max)),
+        ),
+        (
+            "SAVEDON 1-Jan-2018",
+            Condition::Saved(span(day * DAY, (day + 1) * DAY)),
+        ),
         ("SENTBEFORE 1-Jan-2018", Condition::Sent(span(min, day))),
         ("SENTON 1-Jan-2018", Condition::Sent(span(day, day + 1))),
         ("SENTSINCE 1-Jan-2018", Condition::Sent(span(day, max))),
@@ -120,14 +132,32 @@ fn other_keys() {
         ("UNDELETED", not(Condition::Deleted)),
         ("KEYWORD $Forwarded", keyword("$forwarded")),
         ("OLD", not(emails(&[20]))),
-        ("NEW", Condition::And(vec![emails(&[20]), not(keyword("$seen"))])),
-        ("OR SEEN DRAFT", Condition::Or(vec![keyword("$seen"), keyword("$draft")])),
-        ("(SEEN DRAFT)", Condition::And(vec![keyword("$seen"), keyword("$draft")])),
+        (
+            "NEW",
+            Condition::And(vec![emails(&[20]), not(keyword("$seen"))]),
+        ),
+        (
+            "OR SEEN DRAFT",
+            Condition::Or(vec![keyword("$seen"), keyword("$draft")]),
+        ),
+        (
+            "(SEEN DRAFT)",
+            Condition::And(vec![keyword("$seen"), keyword("$draft")]),
+        ),
         ("FUZZY SUBJECT x", Condition::Subject("x".to_owned())),
-        ("MODSEQ \"/flags/\\\\draft\" all 620162338", Condition::ChangedSince(620_162_338)),
+        (
+            "MODSEQ \"/flags/\\\\draft\" all 620162338",
+            Condition::ChangedSince(620_162_338),
+        ),
         (&format!("EMAILID {}", EmailId::new(33)), emails(&[33])),
-        (&format!("EMAILID {account}-{}", EmailId::new(33)), emails(&[33])),
-        (&format!("THREADID {}", ThreadId::new(33)), Condition::Thread(33)),
+        (
+            &format!("EMAILID {account}-{}", EmailId::new(33)),
+            emails(&[33]),
+        ),
+        (
+            &format!("THREADID {}", ThreadId::new(33)),
+            Condition::Thread(33),
+        ),
         ("EMAILID unheard", emails(&[])),
         ("THREADID unheard", emails(&[])),
         ("SAVEDATESUPPORTED", Condition::And(vec![])),

@@ -8,7 +8,7 @@ use store::search::{Field, Needle, Place};
 use crate::mail::{
     message::{
         EmailAddressGroup, Summary,
-        everything::{mailbox_text, field_texts},
+        everything::{field_texts, mailbox_text},
     },
     view::{EmailRow, View},
 };
@@ -278,9 +278,12 @@ impl Leaf {
                 let groups = field.of(summary).iter().flatten();
                 Some(groups.into_iter().any(|group| is_in_group(needle, group)))
             }
-            Leaf::Subject(needle) => {
-                Some(summary.subject.as_ref().is_some_and(|text| needle.is_in(text)))
-            }
+            Leaf::Subject(needle) => Some(
+                summary
+                    .subject
+                    .as_ref()
+                    .is_some_and(|text| needle.is_in(text)),
+            ),
             Leaf::Sent(span) => Some(summary.sent_at.is_some_and(|at| {
                 let local = at.timestamp + i64::from(at.offset_minutes) * 60;
                 span.contains(local.div_euclid(DAY))
@@ -297,14 +300,19 @@ impl Leaf {
         Some(summary.fields.iter().any(|field| {
             field.name(raw).eq_ignore_ascii_case(header.name.as_bytes())
                 && (header.text.is_empty()
-                    || field_texts(raw, field).iter().any(|text| header.text.is_in(text)))
+                    || field_texts(raw, field)
+                        .iter()
+                        .any(|text| header.text.is_in(text)))
         }))
     }
 }
 
 fn is_in_group(needle: &Needle, group: &EmailAddressGroup) -> bool {
     group.name.as_ref().is_some_and(|name| needle.is_in(name))
-        || group.addresses.iter().any(|address| needle.is_in(&mailbox_text(address)))
+        || group
+            .addresses
+            .iter()
+            .any(|address| needle.is_in(&mailbox_text(address)))
 }
 
 /// The zone is not in the view: a day to either side is open.
@@ -312,7 +320,10 @@ fn sent_by_view(span: Span, sent_at: Option<i64>) -> Known {
     let Some(at) = sent_at else {
         return Some(false);
     };
-    let (from, before) = (span.from.saturating_mul(DAY), span.before.saturating_mul(DAY));
+    let (from, before) = (
+        span.from.saturating_mul(DAY),
+        span.before.saturating_mul(DAY),
+    );
     let (earliest, latest) = (at.saturating_sub(DAY), at.saturating_add(DAY));
     if latest < from || earliest >= before {
         return Some(false);

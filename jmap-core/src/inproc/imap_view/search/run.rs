@@ -84,7 +84,12 @@ impl Core {
             let mut open = asked.ask_view(emails, &mut step).await?;
             self.ask_summaries(&search, &mut open, &mut step).await?;
             self.ask_messages(&search, open, &mut step).await?;
-            found.extend(step.into_iter().flatten().filter(|(_, is)| *is).map(|(f, _)| f));
+            found.extend(
+                step.into_iter()
+                    .flatten()
+                    .filter(|(_, is)| *is)
+                    .map(|(f, _)| f),
+            );
             tokio::task::yield_now().await;
         }
         Ok(found)
@@ -115,7 +120,8 @@ impl Core {
                     next.possible.sort_unstable();
                 }
                 if let Some(former) = &answer {
-                    next.possible.retain(|id| former.possible.binary_search(id).is_ok());
+                    next.possible
+                        .retain(|id| former.possible.binary_search(id).is_ok());
                 }
                 answer = Some(next);
             }
@@ -169,13 +175,18 @@ impl Core {
             let search = search.clone();
             let work = move || {
                 let messages = summaries.into_iter().zip(octets);
-                let found = batch.into_iter().zip(messages).map(|(open, (summary, octets))| {
-                    let is = match (summary, octets) {
-                        (Some(summary), Some(octets)) => by_message(&search, &open, &summary, &octets),
-                        _ => false,
-                    };
-                    (open.at, is)
-                });
+                let found = batch
+                    .into_iter()
+                    .zip(messages)
+                    .map(|(open, (summary, octets))| {
+                        let is = match (summary, octets) {
+                            (Some(summary), Some(octets)) => {
+                                by_message(&search, &open, &summary, &octets)
+                            }
+                            _ => false,
+                        };
+                        (open.at, is)
+                    });
                 found.collect::<Vec<_>>()
             };
             // Many messages are much work: the network's threads are left alone.
@@ -253,7 +264,11 @@ impl Asked<'_> {
             if of.trusts_index() && answer.certain.binary_search(&seen.email).is_ok() {
                 return Some(true);
             }
-            answer.possible.binary_search(&seen.email).is_err().then_some(false)
+            answer
+                .possible
+                .binary_search(&seen.email)
+                .is_err()
+                .then_some(false)
         })
     }
 }
@@ -261,7 +276,9 @@ impl Asked<'_> {
 /// Notes what became known, and keeps what is open still.
 fn settle(search: &Search, open: &mut Vec<Open>, step: &mut [Option<(Found, bool)>]) {
     open.retain(|open| {
-        let value = search.tree.value(&mut |at| open.known.get(at).copied().flatten());
+        let value = search
+            .tree
+            .value(&mut |at| open.known.get(at).copied().flatten());
         if let Some(is) = value
             && let Some(Some((_, outcome))) = step.get_mut(open.at)
         {
@@ -282,7 +299,9 @@ fn by_message(search: &Search, open: &Open, summary: &Summary, octets: &Bytes) -
     each_text(octets, summary, &mut texts);
     // What was not found in any text isn't there.
     let known = texts.known;
-    let value = search.tree.value(&mut |at| Some(known.get(at).copied().flatten() == Some(true)));
+    let value = search
+        .tree
+        .value(&mut |at| Some(known.get(at).copied().flatten() == Some(true)));
     value == Some(true)
 }
 
@@ -322,7 +341,9 @@ impl Texts for Reading<'_> {
         let mut open = self.known.iter().zip(&self.search.leaves);
         let is_text = |leaf: &Leaf| matches!(leaf, Leaf::Text(_));
         let is_any = |leaf: &Leaf| matches!(leaf, Leaf::Text(_) | Leaf::Body(_));
-        let header = open.clone().any(|(known, leaf)| known.is_none() && is_text(leaf));
+        let header = open
+            .clone()
+            .any(|(known, leaf)| known.is_none() && is_text(leaf));
         let body = open.any(|(known, leaf)| known.is_none() && is_any(leaf));
         (header, body)
     }

@@ -52,7 +52,11 @@ impl Core {
         keys: &[SortKey],
     ) -> Result<Vec<u64>, ViewError> {
         let messages = self.view_sortable(who, key, emails).await?;
-        let by_text: Vec<SortBy> = keys.iter().map(|k| k.by).filter(|by| by.is_text()).collect();
+        let by_text: Vec<SortBy> = keys
+            .iter()
+            .map(|k| k.by)
+            .filter(|by| by.is_text())
+            .collect();
         let texts: Vec<Vec<String>> = match by_text.is_empty() {
             true => Vec::new(),
             false => {
@@ -130,9 +134,15 @@ fn first_mailbox(groups: &Option<Vec<EmailAddressGroup>>) -> String {
     if let Some(name) = &group.name {
         return name.clone();
     }
-    let email = group.addresses.first().map(|address| address.email.as_str());
+    let email = group
+        .addresses
+        .first()
+        .map(|address| address.email.as_str());
     let email = email.unwrap_or_default();
-    email.rsplit_once('@').map_or(email, |(mailbox, _)| mailbox).to_owned()
+    email
+        .rsplit_once('@')
+        .map_or(email, |(mailbox, _)| mailbox)
+        .to_owned()
 }
 
 /// RFC 5957 §3.

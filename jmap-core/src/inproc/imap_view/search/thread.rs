@@ -67,16 +67,19 @@ impl Core {
             ThreadAlgorithm::OrderedSubject => by_subject(&items),
             ThreadAlgorithm::References => by_references(&items),
         };
-        tokio::task::spawn_blocking(thread).await.map_err(|_| ViewError::Unavailable)
+        tokio::task::spawn_blocking(thread)
+            .await
+            .map_err(|_| ViewError::Unavailable)
     }
 }
 
 fn item(summary: &Summary) -> Item {
-    let (base, is_reply) =
-        subject::base_and_reply(summary.subject.as_deref().unwrap_or_default());
+    let (base, is_reply) = subject::base_and_reply(summary.subject.as_deref().unwrap_or_default());
     let ids = |list: &Option<Vec<String>>| -> Vec<String> {
         let list = list.iter().flatten();
-        list.filter(|id| id.contains('@')).map(|id| normal_id(id)).collect()
+        list.filter(|id| id.contains('@'))
+            .map(|id| normal_id(id))
+            .collect()
     };
     let mut references = ids(&summary.references);
     if references.is_empty() {
@@ -98,7 +101,9 @@ fn normal_id(id: &str) -> String {
     let Some((left, right)) = id.rsplit_once('@') else {
         return id.to_owned();
     };
-    let inner = left.strip_prefix('"').and_then(|left| left.strip_suffix('"'));
+    let inner = left
+        .strip_prefix('"')
+        .and_then(|left| left.strip_suffix('"'));
     match inner {
         Some(inner) => {
             let mut plain = String::with_capacity(id.len());
@@ -127,10 +132,13 @@ pub(super) fn by_subject(items: &[Item]) -> Vec<ThreadNode> {
     }
     // Threads came in the order of their first messages.
     let nodes = threads.into_iter().flat_map(|thread| {
-        thread.into_iter().enumerate().map(|(place, at)| ThreadNode {
-            depth: u32::from(place > 0),
-            email: Some(items[at].email),
-        })
+        thread
+            .into_iter()
+            .enumerate()
+            .map(|(place, at)| ThreadNode {
+                depth: u32::from(place > 0),
+                email: Some(items[at].email),
+            })
     });
     nodes.collect()
 }

@@ -102,7 +102,10 @@ async fn texts_are_found_anywhere() {
         (body("\u{691c}"), "3"),
         (body("/"), "1"),
         (body("zebra"), ""),
-        (body("the quarterly report is attached; see gnu/linux.zebra"), ""),
+        (
+            body("the quarterly report is attached; see gnu/linux.zebra"),
+            "",
+        ),
     ];
     for (condition, want) in rows {
         inbox.check(condition, want).await;
@@ -124,7 +127,10 @@ async fn header_fields_are_decoded() {
         (address(Cc, "y.exam"), "1"),
         (address(Bcc, "hidden@"), "2"),
         (address(Bcc, ""), "2"),
-        (Condition::Subject("gr\u{fc}\u{df}e from linux".to_owned()), "1"),
+        (
+            Condition::Subject("gr\u{fc}\u{df}e from linux".to_owned()),
+            "1",
+        ),
         (Condition::Subject("la".to_owned()), "2"),
         (Condition::Subject(String::new()), "1 2 3"),
         (header("subject", ""), "1 2 3"),
@@ -157,7 +163,10 @@ async fn what_the_view_knows() {
     let rows = [
         (Condition::And(vec![]), "1 2 3"),
         (Condition::Or(vec![]), ""),
-        (Condition::Not(Box::new(Condition::OneOf(vec![emails[1]]))), "1 3"),
+        (
+            Condition::Not(Box::new(Condition::OneOf(vec![emails[1]]))),
+            "1 3",
+        ),
         (Condition::OneOf(vec![emails[0], emails[2]]), "1 3"),
         (Condition::Keyword("$seen".to_owned()), ""),
         (Condition::Deleted, ""),
@@ -189,10 +198,22 @@ async fn conditions_are_combined() {
     let rows = [
         (not(text("linux")), "2 3"),
         (not(not(text("linux"))), "1"),
-        (Condition::And(vec![text("example"), not(body("nested"))]), "1 3"),
-        (Condition::Or(vec![text("linux"), address(AddressField::From, "carol")]), "1 3"),
-        (Condition::And(vec![Condition::Subject("re".to_owned()), body("au lait")]), "2"),
-        (Condition::Or(vec![Condition::ChangedSince(0), body("zebra")]), "1 2 3"),
+        (
+            Condition::And(vec![text("example"), not(body("nested"))]),
+            "1 3",
+        ),
+        (
+            Condition::Or(vec![text("linux"), address(AddressField::From, "carol")]),
+            "1 3",
+        ),
+        (
+            Condition::And(vec![Condition::Subject("re".to_owned()), body("au lait")]),
+            "2",
+        ),
+        (
+            Condition::Or(vec![Condition::ChangedSince(0), body("zebra")]),
+            "1 2 3",
+        ),
     ];
     for (condition, want) in rows {
         inbox.check(condition, want).await;
@@ -204,7 +225,9 @@ async fn others_find_nothing() {
     let inbox_of = mailbox().await;
     let who = caller(crate::mail::email::tests::OTHER, &[]);
     let core = &inbox_of.bench.core;
-    let found = core.view_search(&who, inbox(), &inbox_of.emails, text("linux")).await;
+    let found = core
+        .view_search(&who, inbox(), &inbox_of.emails, text("linux"))
+        .await;
     assert!(found.is_err(), "{found:?}");
     let sorted = core.view_sort(&who, inbox(), &inbox_of.emails, &[]).await;
     assert!(sorted.is_err(), "{sorted:?}");

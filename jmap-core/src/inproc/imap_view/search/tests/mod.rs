@@ -48,14 +48,25 @@ impl Inbox {
     async fn search(&self, condition: Condition) -> String {
         let who = caller(OWNER, &[]);
         let core = &self.bench.core;
-        let found = core.view_search(&who, inbox(), &self.emails, condition).await.unwrap();
+        let found = core
+            .view_search(&who, inbox(), &self.emails, condition)
+            .await
+            .unwrap();
         self.numbers(found.into_iter().map(|found| found.email))
     }
 
     /// Before it is indexed and after.
     async fn check(&self, condition: Condition, want: &str) {
-        assert_eq!(self.search(condition.clone()).await, want, "not indexed: {condition:?}");
+        assert_eq!(
+            self.search(condition.clone()).await,
+            want,
+            "not indexed: {condition:?}"
+        );
         self.bench.core.search.index_pending().await.unwrap();
-        assert_eq!(self.search(condition.clone()).await, want, "indexed: {condition:?}");
+        assert_eq!(
+            self.search(condition.clone()).await,
+            want,
+            "indexed: {condition:?}"
+        );
     }
 }

@@ -36,7 +36,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % sides.max(1)
     }
 }
@@ -97,7 +100,10 @@ async fn a_search_finds_what_reading_everything_finds() {
             true => Condition::Body(needle.clone()),
             false => Condition::Text(needle.clone()),
         };
-        let found = core.view_search(&who, key, &emails, condition).await.unwrap();
+        let found = core
+            .view_search(&who, key, &emails, condition)
+            .await
+            .unwrap();
         let found: Vec<u64> = found.into_iter().map(|found| found.email).collect();
         let folded = Needle::new(&needle);
         let is_in = |all: &All| {

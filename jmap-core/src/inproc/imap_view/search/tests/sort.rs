@@ -38,7 +38,10 @@ async fn every_key_sorts() {
             .collect();
         let who = caller(OWNER, &[]);
         let core = &inbox_of.bench.core;
-        let sorted = core.view_sort(&who, inbox(), &inbox_of.emails, &keys).await.unwrap();
+        let sorted = core
+            .view_sort(&who, inbox(), &inbox_of.emails, &keys)
+            .await
+            .unwrap();
         assert_eq!(inbox_of.numbers(sorted), want, "{keys:?}");
     }
 }
