@@ -15,8 +15,6 @@ use std::{
     io::{self, BufReader, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    thread::sleep,
-    time::Duration,
 };
 
 use super::error::open_error;
@@ -31,23 +29,6 @@ const MARK_OCTETS: usize = 32;
 pub(super) struct Fence {
     folder: PathBuf,
     file: File,
-}
-
-/// Tries to lock a folder that is taken, and the wait between two of them: the process before this one may be closing,
-/// and a child that somebody has just started holds what its parent does until it runs its own program.
-const LOCK_TRIES: u32 = 10;
-const LOCK_WAIT: Duration = Duration::from_millis(50);
-
-fn lock(file: &File, folder: &Path) -> Result<(), EngineError> {
-    for left in (0..LOCK_TRIES).rev() {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if left > 0 => sleep(LOCK_WAIT),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(open_error(folder, &error.to_string())),
-        }
-    }
-    Err(EngineError::Locked(folder.display().to_string().into()))
 }
 
 /// In the logs from number `first` and before `end`, whatever comes after `sequence` was
@@ -71,7 +52,13 @@ impl Fence {
             .truncate(false)
             .open(path)
             .map_err(failed)?;
-        lock(&file, folder)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(EngineError::Locked(folder.display().to_string().into()));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
         let fence = Self {
             folder: folder.to_owned(),
             file,

@@ -20,7 +20,8 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::JoinHandle,
+    thread::{JoinHandle, sleep},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -55,6 +56,11 @@ pub struct RocksEngine {
     committer: Option<JoinHandle<()>>,
 }
 
+/// How often a folder that is locked is tried, and the wait between: the process before this one may be closing, and a
+/// child that somebody has just started holds what its parent does until it runs its own program.
+const LOCK_TRIES: u32 = 10;
+const LOCK_WAIT: Duration = Duration::from_millis(50);
+
 impl RocksEngine {
     /// Opens the database in the folder `path`, which is made when it isn't there.
     ///
@@ -67,6 +73,12 @@ impl RocksEngine {
         path: impl AsRef<Path>,
         options: &RocksOptions,
     ) -> Result<Arc<dyn Engine>, EngineError> {
+        for _ in 1..LOCK_TRIES {
+            match Self::open_engine(path.as_ref(), options) {
+                Err(EngineError::Locked(_)) => sleep(LOCK_WAIT),
+                opened => return Ok(Arc::new(opened?)),
+            }
+        }
         Ok(Arc::new(Self::open_engine(path.as_ref(), options)?))
     }
 
