@@ -11,6 +11,8 @@ use net::reader::LinePace;
 use net::tls::TlsServer;
 use net::{Budget, Pace};
 
+pub use crate::selected::Recents;
+
 /// How a listener behaves.
 #[derive(Clone)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     /// Memory of messages on their way in: shared by all listeners, so that they have one limit together.
     pub budget: Budget,
     pub clock: Arc<dyn Clock>,
+    /// Which messages sessions were told of: shared by all listeners, as a message is recent once.
+    pub recents: Recents,
 }
 
 /// Where a login over a connection that isn't encrypted is taken from.
@@ -119,6 +123,7 @@ impl Config {
             timeouts: Timeouts::default(),
             budget,
             clock,
+            recents: Recents::default(),
         }
     }
 }

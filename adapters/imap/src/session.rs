@@ -12,6 +12,7 @@ use std::sync::Arc;
 use jmap_core::inproc::imap_view::{MailboxKey, ViewStatus};
 use jmap_core::{Caller, Core};
 use net::reader::{LinePace, ReadError};
+use net::sasl::Channel;
 use net::{Connection, Peer, Shutdown, Stream, TlsInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -23,13 +24,12 @@ use crate::encode::{Code, Status};
 use crate::out::Out;
 use crate::parse::{self, ErrorKind, Mode};
 use crate::read::{Assembly, Input};
-use crate::selected::{Recents, Selected};
+use crate::selected::Selected;
 
 /// What all sessions of a listener share.
 pub struct Server {
     pub core: Core,
     pub config: Config,
-    pub recents: Recents,
     /// Connections that may still be compressed.
     compressions: Arc<Semaphore>,
 }
@@ -40,7 +40,6 @@ impl Server {
         Server {
             core,
             config,
-            recents: Recents::default(),
             compressions: Arc::new(Semaphore::new(permits)),
         }
     }
@@ -93,6 +92,8 @@ pub struct Session {
     pub server: Arc<Server>,
     pub peer: Peer,
     pub tls: Option<TlsInfo>,
+    /// What of the TLS connection a login can be bound to.
+    pub channel: Channel,
     /// Whether the connection can be turned into TLS.
     pub can_start_tls: bool,
     compression: Option<OwnedSemaphorePermit>,
@@ -115,6 +116,7 @@ pub async fn run(server: Arc<Server>, connection: Connection) {
     let mut session = Session {
         peer,
         tls: stream.tls_info(),
+        channel: Channel::of(&stream),
         can_start_tls: config.tls.is_some() && matches!(stream, Stream::Tcp(_)),
         compression: None,
         shutdown,
@@ -187,7 +189,7 @@ impl Session {
 
     /// Messages that no session was told of yet (RFC 3501 §2.3.2); by their UIDs, of which some may be gone.
     pub fn recent(&self, key: MailboxKey, status: &ViewStatus) -> u32 {
-        let first = self.server.recents.peek(key, status.uid_next);
+        let first = self.server.config.recents.peek(key, status.uid_next);
         status.uid_next.saturating_sub(first).min(status.messages)
     }
 
@@ -408,6 +410,7 @@ impl Session {
         match Box::pin(out.start_tls(tls)).await {
             Ok(out) => {
                 self.tls = out.stream().tls_info();
+                self.channel = Channel::of(out.stream());
                 self.can_start_tls = false;
                 self.reset();
                 Some(out)

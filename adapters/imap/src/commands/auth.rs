@@ -1,4 +1,4 @@
-//! STARTTLS, LOGIN, AUTHENTICATE, UNAUTHENTICATE (RFC 9051 §6.2, RFC 4959, RFC 8437).
+//! STARTTLS, LOGIN, AUTHENTICATE, UNAUTHENTICATE (RFC 9051 §6.2, RFC 4959, RFC 7677, RFC 8437).
 //!
 //! Holds: no password is taken over a connection that others can read, unless that is configured; how often a login may fail is for the core
 //! to say, for all protocols together, and here for one connection.
@@ -31,17 +31,26 @@ pub fn login_capabilities(session: &Session) -> &'static [&'static str] {
 }
 
 pub fn capabilities(session: &Session) -> &'static [&'static str] {
-    match session.caller.is_none() && session.may_log_in() {
-        true => &[
-            "AUTH=PLAIN",
-            "AUTH=LOGIN",
-            "AUTH=OAUTHBEARER",
-            "AUTH=XOAUTH2",
-            "SASL-IR",
-        ],
-        false => &[],
+    if session.caller.is_some() || !session.may_log_in() {
+        return &[];
+    }
+    // RFC 5802 §6: with PLUS where there is something to bind to.
+    match session.channel.can_bind() {
+        true => MECHANISMS,
+        false => MECHANISMS.get(1..).unwrap_or_default(),
     }
 }
+
+/// As `Mechanism::offered` has them.
+const MECHANISMS: &[&str] = &[
+    "AUTH=SCRAM-SHA-256-PLUS",
+    "AUTH=SCRAM-SHA-256",
+    "AUTH=PLAIN",
+    "AUTH=LOGIN",
+    "AUTH=OAUTHBEARER",
+    "AUTH=XOAUTH2",
+    "SASL-IR",
+];
 
 pub async fn start_tls(session: &mut Session, out: &mut Out, tag: &str, _: Command) -> Handled {
     if session.tls.is_some() {
@@ -85,14 +94,19 @@ pub async fn login(session: &mut Session, out: &mut Out, tag: &str, command: Com
 }
 
 async fn check(session: &Session, credentials: Credentials) -> Result<Caller, AuthError> {
-    let origin = Origin {
+    let core = &session.server.core;
+    core.login(credentials, origin(session)).await
+}
+
+/// A process of this machine counts as its loopback address.
+fn origin(session: &Session) -> Origin {
+    Origin {
         ip: session
             .peer_ip()
             .unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
         protocol: Protocol::Imap,
         tls: session.tls.is_some(),
-    };
-    session.server.core.login(credentials, origin).await
+    }
 }
 
 fn welcome(session: &mut Session, out: &mut Out, tag: &str, caller: Caller) -> Handled {
@@ -138,7 +152,8 @@ pub async fn authenticate(
             .no(out, tag, Some(Code::Cannot), "There is no such mechanism")
             .await;
     };
-    if mechanism.needs_tls() && !session.may_log_in() {
+    // What follows the login is no less secret than the password.
+    if !session.may_log_in() {
         return answer(session, out, tag, Err(privacy_required()), "").await;
     }
     let initial = initial.as_ref().map(|initial| initial.expose().as_slice());
@@ -156,7 +171,8 @@ async fn exchange(
     mechanism: Mechanism,
     initial: Option<&[u8]>,
 ) -> Result<Outcome, ReadError> {
-    let (mut exchange, mut step) = match Exchange::start(mechanism, initial) {
+    let started = Exchange::start_over(mechanism, initial, session.channel.clone());
+    let (mut exchange, mut step) = match started {
         Ok(started) => started,
         Err(error) => return Ok(sasl_error(error)),
     };
@@ -164,6 +180,15 @@ async fn exchange(
         let challenge = match step {
             Step::Done(credentials) => break credentials,
             Step::Challenge(challenge) => challenge,
+            Step::Identify { authzid, login } => {
+                if !is_same(authzid.as_deref(), &login) {
+                    return Ok(sasl_error(SaslError::Refused));
+                }
+                return match prove(session, out, &mut exchange, &login).await? {
+                    Ok(caller) => Ok(Outcome::In(caller)),
+                    Err(outcome) => Ok(outcome),
+                };
+            }
             // A step that only other mechanisms have.
             _ => return Ok(sasl_error(SaslError::Over)),
         };
@@ -185,8 +210,52 @@ async fn exchange(
     {
         let _ = respond(session, out, &mut exchange, &challenge).await?;
     }
-    let (code, text) = errors::auth_error(&error);
-    Ok(Outcome::No(No::Because(Some(code), text)))
+    Ok(auth_error(&error))
+}
+
+/// The rest of SCRAM: terms, proof, signature.
+async fn prove(
+    session: &Session,
+    out: &mut Out,
+    exchange: &mut Exchange,
+    login: &str,
+) -> Result<Result<Caller, Outcome>, ReadError> {
+    let core = &session.server.core;
+    let attempt = match core.scram_begin(login, origin(session)).await {
+        Ok(attempt) => attempt,
+        Err(error) => return Ok(Err(auth_error(&error))),
+    };
+    let step = exchange.identified(attempt.salt(), attempt.iterations(), attempt.nonce());
+    let proof = match answered(session, out, exchange, step).await? {
+        Ok(Step::Prove(proof)) => proof,
+        Ok(_) => return Ok(Err(sasl_error(SaslError::Over))),
+        Err(error) => return Ok(Err(sasl_error(error))),
+    };
+    let finished = core.scram_finish(attempt, &proof.signed, &proof.proof);
+    let (caller, signature) = match finished.await {
+        Ok(finished) => finished,
+        Err(error) => return Ok(Err(auth_error(&error))),
+    };
+    let step = exchange.proved(&signature);
+    match answered(session, out, exchange, step).await? {
+        Ok(Step::Proved) => Ok(Ok(caller)),
+        Ok(_) => Ok(Err(sasl_error(SaslError::Over))),
+        Err(error) => Ok(Err(sasl_error(error))),
+    }
+}
+
+/// Sends the challenge of a step, and reads the response.
+async fn answered(
+    session: &Session,
+    out: &mut Out,
+    exchange: &mut Exchange,
+    step: Result<Step, SaslError>,
+) -> Result<Result<Step, SaslError>, ReadError> {
+    match step {
+        Ok(Step::Challenge(challenge)) => respond(session, out, exchange, &challenge).await,
+        Ok(_) => Ok(Err(SaslError::Over)),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 /// Sends a challenge, and reads the response.
@@ -220,11 +289,18 @@ fn sasl_error(error: SaslError) -> Outcome {
         SaslError::Base64 => Outcome::Bad("The response is not base64"),
         SaslError::TooLong => Outcome::Bad("The response is too long"),
         SaslError::Malformed => Outcome::Bad("The response is not what the mechanism asks for"),
-        SaslError::Refused | SaslError::Over => {
-            let (code, text) = errors::auth_error(&AuthError::Invalid);
-            Outcome::No(No::Because(Some(code), text))
-        }
+        SaslError::Refused | SaslError::Over => auth_error(&AuthError::Invalid),
     }
+}
+
+fn auth_error(error: &AuthError) -> Outcome {
+    let (code, text) = errors::auth_error(error);
+    Outcome::No(No::Because(Some(code), text))
+}
+
+/// Nobody may act as somebody else.
+fn is_same(authzid: Option<&str>, login: &str) -> bool {
+    authzid.is_none_or(|authzid| authzid.eq_ignore_ascii_case(login))
 }
 
 /// `None`: somebody wants to act as somebody else, which nobody may.
@@ -235,7 +311,7 @@ fn credentials_of(credentials: sasl::Credentials) -> Option<Credentials> {
             authcid,
             password,
         } => {
-            if authzid.is_some_and(|authzid| !authzid.eq_ignore_ascii_case(&authcid)) {
+            if !is_same(authzid.as_deref(), &authcid) {
                 return None;
             }
             Some(Credentials::Password {
@@ -266,5 +342,27 @@ pub fn unauthenticate_capabilities(session: &Session) -> &'static [&'static str]
     match session.caller {
         Some(_) => &["UNAUTHENTICATE"],
         None => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use net::sasl::Channel;
+
+    use super::*;
+
+    #[test]
+    fn all_mechanisms_are_announced() {
+        let bound = Channel {
+            tls_exporter: Some([0; 32]),
+            tls_server_end_point: None,
+        };
+        for (channel, from) in [(bound, 0), (Channel::default(), 1)] {
+            let offered = Mechanism::offered(&channel).into_iter();
+            let mut names: Vec<String> =
+                offered.map(|one| format!("AUTH={}", one.name())).collect();
+            names.push("SASL-IR".to_owned());
+            assert_eq!(names, &MECHANISMS[from..]);
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Session {
         {
             Ok(delta) => {
                 let may_expunge = expunges == Expunges::Told;
-                let recents = &self.server.recents;
+                let recents = &self.server.config.recents;
                 let before = match selected.contexts.is_empty() {
                     true => None,
                     false => Some((selected.uids().to_vec(), out.buffer().len())),

@@ -36,7 +36,7 @@ pub fn search_capabilities(session: &Session) -> &'static [&'static str] {
 }
 
 pub fn sort_capabilities(session: &Session) -> &'static [&'static str] {
-    after_login(session, &["SORT", "SORT=DISPLAY", "ESORT", "CONTEXT=SORT"])
+    after_login(session, &["SORT", "SORT=DISPLAY", "ESORT"])
 }
 
 pub fn thread_capabilities(session: &Session) -> &'static [&'static str] {

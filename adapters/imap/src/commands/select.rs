@@ -97,7 +97,7 @@ fn begin(
     };
     let first_unseen = opened.first_unseen_uid;
     let is_read_only = asked_read_only || !can_change(opened.rights);
-    let recents = &session.server.recents;
+    let recents = &session.server.config.recents;
     let recent_from = match is_read_only {
         true => recents.peek(key, status.uid_next),
         false => recents.claim(key, status.uid_next),

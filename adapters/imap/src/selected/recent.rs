@@ -4,6 +4,7 @@
 //! server's start isn't recent.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jmap_core::inproc::imap_view::MailboxKey;
 use parking_lot::Mutex;
@@ -12,8 +13,8 @@ use parking_lot::Mutex;
 pub const RECENT_MAILBOXES_MAX: usize = 100_000;
 
 /// Up to where a session was told, by mailbox; of the whole server.
-#[derive(Debug, Default)]
-pub struct Recents(Mutex<HashMap<MailboxKey, u32>>);
+#[derive(Clone, Debug, Default)]
+pub struct Recents(Arc<Mutex<HashMap<MailboxKey, u32>>>);
 
 impl Recents {
     /// The first UID that no session has been told of: from there up to `uid_next` all is recent in the session that asks.
