@@ -57,7 +57,7 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "curl",
         need: Need::Test,
-        why: "a client the tests drive the server's HTTP, SMTP and POP3 with",
+        why: "a client the tests drive the server's HTTP, SMTP, IMAP and POP3 with",
         found: Found::Program(&["curl"]),
     },
     Package {
@@ -69,8 +69,20 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "getmail6",
         need: Need::Test,
-        why: "a client the tests drive the server's POP3 with",
+        why: "a client the tests drive the server's POP3 and IMAP with",
         found: Found::Program(&["getmail"]),
+    },
+    Package {
+        name: "isync",
+        need: Need::Test,
+        why: "a client (mbsync) that keeps a folder and an IMAP account the same in the tests",
+        found: Found::Program(&["mbsync"]),
+    },
+    Package {
+        name: "offlineimap3",
+        need: Need::Test,
+        why: "another client that does so, in its own way",
+        found: Found::Program(&["offlineimap"]),
     },
     Package {
         name: "gsasl",

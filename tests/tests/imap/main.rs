@@ -10,3 +10,4 @@ mod list;
 mod mailboxes;
 mod selected;
 mod session;
+mod sync;
