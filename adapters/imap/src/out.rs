@@ -35,10 +35,6 @@ impl Out {
         &mut self.buffer
     }
 
-    pub fn push(&mut self, octets: &[u8]) {
-        self.buffer.extend_from_slice(octets);
-    }
-
     pub fn tagged(&mut self, tag: &str, status: Status, code: Option<&Code>, text: &str) {
         encode::tagged(&mut self.buffer, tag, status, code, text);
     }

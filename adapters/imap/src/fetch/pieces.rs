@@ -26,10 +26,6 @@ impl Pieces {
         self.octets + self.text.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Adds octets of a literal; NUL is replaced (see [`crate::encode::text::NUL_STAND_IN`]).
     pub fn literal_octets(&mut self, of: &Bytes, range: Range<usize>) {
         let Some(octets) = of.get(range.clone()) else {

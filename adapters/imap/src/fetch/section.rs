@@ -52,10 +52,6 @@ impl Message {
         }
     }
 
-    pub fn octets(&self) -> &Bytes {
-        &self.octets
-    }
-
     pub fn section(&mut self, section: &Section) -> Option<Octets> {
         if section.part.is_empty() && section.text.is_none() {
             return Some(Octets::Range(0..self.octets.len()));

@@ -22,7 +22,7 @@ mod recent;
 mod tests;
 
 pub use self::ranges::Ranges;
-pub use self::recent::{RECENT_MAILBOXES_MAX, Recents};
+pub use self::recent::Recents;
 
 /// Keywords that FLAGS lists. More can be in use; they are only not listed.
 pub const KEYWORDS_LISTED_MAX: usize = 1_000;
@@ -120,10 +120,6 @@ impl Selected {
         self.uids.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.uids.is_empty()
-    }
-
     pub fn exists(&self) -> u32 {
         u32::try_from(self.uids.len()).unwrap_or(u32::MAX)
     }
@@ -174,16 +170,6 @@ impl Selected {
         };
         let count: usize = self.recent.ranges().iter().map(within).sum();
         u32::try_from(count).unwrap_or(u32::MAX)
-    }
-
-    /// Keywords beyond the system flags, as FLAGS lists them.
-    pub fn keywords(&self) -> &[Arc<str>] {
-        &self.keywords
-    }
-
-    /// Whether there are messages that are gone and still have their numbers.
-    pub fn has_gone(&self) -> bool {
-        !self.gone.is_empty()
     }
 
     /// The client has been told of this change, or has asked not to be.

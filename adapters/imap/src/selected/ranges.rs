@@ -74,10 +74,6 @@ impl Ranges {
         }
         Ranges(left)
     }
-
-    pub fn shrink_to_fit(&mut self) {
-        self.0.shrink_to_fit();
-    }
 }
 
 impl FromIterator<u32> for Ranges {

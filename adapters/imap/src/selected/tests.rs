@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use jmap_core::inproc::imap_view::ViewStatus;
 use jmap_types::AccountId;
 
+use super::recent::RECENT_MAILBOXES_MAX;
 use super::*;
 
 /// Dice that are the same in every run.
@@ -414,7 +415,7 @@ fn flags_lists_at_most_so_many_keywords() {
         &Recents::default(),
         &mut sent,
     );
-    assert_eq!(selected.keywords().len(), KEYWORDS_LISTED_MAX);
+    assert_eq!(selected.keywords.len(), KEYWORDS_LISTED_MAX);
 }
 
 fn selected_row(keywords: Arc<[Arc<str>]>) -> ViewRow {

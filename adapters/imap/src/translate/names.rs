@@ -120,12 +120,6 @@ impl Tree {
         self.get(name)?.mailbox.as_ref()
     }
 
-    /// The name of a mailbox.
-    pub fn name_of(&self, key: MailboxKey) -> Option<&str> {
-        let is_it = |node: &&Node| node.mailbox.as_ref().is_some_and(|m| m.key == key);
-        self.nodes.iter().find(is_it).map(|node| node.name.as_str())
-    }
-
     pub fn account(&self, id: AccountId) -> Option<&ViewAccount> {
         self.accounts.iter().find(|account| account.id == id)
     }
