@@ -120,7 +120,7 @@ impl Home {
     pub fn config(&self) -> String {
         let open = "exempt = [\"127.0.0.0/8\"]";
         let many = "message-rate = \"1000000/1s\"\nmessages-per-connection = 1000000";
-        let places: [(&str, Vec<String>); 10] = [
+        let places: [(&str, Vec<String>); 12] = [
             ("", vec!["hostname = \"mail.example.org\"".to_owned()]),
             (
                 "smtp",
