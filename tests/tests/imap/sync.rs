@@ -219,7 +219,8 @@ fn change_folders(
                 1 => folders.set_flags(&mail, ""),
                 2 => {
                     let octets = fs::read(&mail).expect("not read");
-                    folders.add(dice.one_of(&names), &to_crlf(&octets), "S");
+                    let to: &String = dice.one_of(&names);
+                    folders.add(to, &to_crlf(&octets), "S");
                     gone(&mail);
                 }
                 3 => gone(&mail),

@@ -16,7 +16,7 @@ const EMBEDDED_KEPT_MAX: usize = 64;
 
 /// A message whose parts are asked for.
 pub struct Message {
-    octets: Bytes,
+    pub(super) octets: Bytes,
     summary: Arc<Summary>,
     /// Messages within it, by where they begin.
     embedded: Vec<(usize, Arc<Summary>)>,

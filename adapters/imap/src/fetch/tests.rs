@@ -78,7 +78,7 @@ fn message(text: &str) -> Message {
 
 fn text_of(message: &Message, octets: Octets) -> String {
     let octets = match octets {
-        Octets::Range(range) => message.octets().slice(range).to_vec(),
+        Octets::Range(range) => message.octets.slice(range).to_vec(),
         Octets::Made(octets) => octets,
     };
     String::from_utf8_lossy(&octets).into_owned()
@@ -376,7 +376,7 @@ fn of_a_damaged_message_nothing_is_said() {
     let mut pieces = Pieces::default();
     let done = renderer.message(&selected(), 1, &row(), None, false, &mut pieces);
     assert_eq!(done, Err(Trouble::Damaged));
-    assert!(pieces.is_empty());
+    assert_eq!(pieces.len(), 0);
 }
 
 #[test]

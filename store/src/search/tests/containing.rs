@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::super::fold::{Kind, fold_first};
-use super::super::token::Lexer;
 use super::*;
 
 /// The letters of a text as the index folds it, with `|` for what stands between words.
@@ -28,18 +27,6 @@ fn letters(text: &str) -> String {
         }
     }
     out
-}
-
-fn words(text: &str) -> Vec<String> {
-    let mut lexer = Lexer::new(text);
-    let mut word = String::new();
-    let mut words = Vec::new();
-    while let Some(lexeme) = lexer.next(&mut word) {
-        if lexeme.part == super::super::token::Part::Word {
-            words.push(word.clone());
-        }
-    }
-    words
 }
 
 /// What `needle` builds on: casemapping takes no letter from a word, and adds none.

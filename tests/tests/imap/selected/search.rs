@@ -89,7 +89,7 @@ async fn every_search_key() {
         ("SEARCH EMAILID nonsense", "* SEARCH"),
     ];
     check(&mut client, &rows).await;
-    server.0.core.search.index_pending().await.unwrap();
+    server.0.core.rebuild_search().await.unwrap();
     check(&mut client, &rows).await;
     assert!(
         client
