@@ -63,7 +63,8 @@ for number, (path, octets) in enumerate(mails, 1):
     for part_number, part in parts(message):
         if part.is_multipart() or part.defects:
             continue
-        payload = part.get_payload().encode("ascii", "surrogateescape")
+        # As it is in the message: get_payload() would decode what is in 8 bits.
+        payload = part._payload.encode("ascii", "surrogateescape")
         got = fetch(number, f"BODY.PEEK[{part_number}]")
         compared += 1
         if got != payload:

@@ -13,7 +13,7 @@ use crate::encode::{self, Code, Status};
 use crate::out::Out;
 use crate::parse::{self, Literal};
 
-/// Octets of literals that need no share of the budget.
+/// Octets of literals of one command that need no share of the budget.
 const UNCOUNTED_OCTETS_MAX: u64 = 64 << 10;
 /// Octets that are read for one step of a share.
 const STEP_OCTETS: u64 = 256 << 10;
@@ -57,6 +57,8 @@ pub struct Assembly<'a> {
     line_octets: usize,
     literals: usize,
     literal_octets: u64,
+    /// Octets that may be read without a share.
+    uncounted: u64,
     discarded: u64,
     refused: Option<(Status, Option<Code>, &'static str)>,
 }
@@ -95,6 +97,7 @@ impl<'a> Assembly<'a> {
             line_octets: 0,
             literals: 0,
             literal_octets: 0,
+            uncounted: UNCOUNTED_OCTETS_MAX,
             discarded: 0,
             refused: None,
         }
@@ -232,24 +235,22 @@ impl<'a> Assembly<'a> {
             out.flush().await?;
         }
         self.octets.extend_from_slice(b"\r\n");
-        self.take(out, literal.octets, total > UNCOUNTED_OCTETS_MAX)
-            .await?;
+        self.take(out, literal.octets).await?;
         Ok(None)
     }
 
     /// Reads a literal. Where the budget has no room for all of it, the rest is thrown away.
-    async fn take(
-        &mut self,
-        out: &mut Out,
-        octets: u64,
-        is_counted: bool,
-    ) -> Result<(), ReadError> {
+    async fn take(&mut self, out: &mut Out, octets: u64) -> Result<(), ReadError> {
         let pace = self.timeouts.literal;
-        let mut left = octets;
+        // Who announces much and sends nothing takes nothing from others.
+        let first = octets.min(self.uncounted);
+        self.uncounted -= first;
+        out.read_into(first, &mut self.octets, pace).await?;
+        let mut left = octets - first;
         while left > 0 {
             let step = left.min(STEP_OCTETS);
             // It is there twice while it is taken apart.
-            if is_counted && self.share.grow(step.saturating_mul(2)).await.is_err() {
+            if self.share.grow(step.saturating_mul(2)).await.is_err() {
                 self.refuse((
                     Status::No,
                     Some(Code::Unavailable),

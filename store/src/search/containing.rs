@@ -15,7 +15,7 @@ use tantivy::{BitSet, DocSet, Searcher, SegmentReader, TERMINATED};
 use super::document::{Field, IndexField};
 use super::needle::{Needle, NeedleWord};
 use super::plan::{Fields, ID, scope_octets};
-use super::vocabulary::{IS_INCOMPLETE, IS_ODD};
+use super::vocabulary::{IS_INCOMPLETE, IS_ODD, NO_WORD};
 
 /// Octets of words that are kept in memory.
 const DICTIONARY_OCTETS_MAX: u64 = 8 << 20;
@@ -75,6 +75,9 @@ impl Dictionaries {
         let mut words = vec![SEPARATOR];
         let mut stream = index.terms().stream()?;
         while stream.advance() {
+            if stream.key().starts_with(NO_WORD) {
+                continue;
+            }
             words.extend_from_slice(stream.key());
             words.push(SEPARATOR);
         }

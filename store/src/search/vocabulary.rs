@@ -18,7 +18,8 @@ use super::token::{Lexer, TOKEN_OCTETS_MAX};
 
 /// Separates the words.
 const SEPARATOR: char = '\n';
-/// Terms that stand for a property of the document. No word has such a character.
+/// What terms begin with that stand for a property of the document. No word has such a character.
+pub(super) const NO_WORD: &[u8] = b"\x01";
 pub(super) const IS_ODD: &str = "\u{1}o";
 pub(super) const IS_INCOMPLETE: &str = "\u{1}i";
 

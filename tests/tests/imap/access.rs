@@ -19,14 +19,11 @@ async fn rights_are_given_seen_and_taken() {
     // Without another login. The level above is hidden from him.
     let shared = "Shared/ann@example.org/Plans";
     let names = bob.names().await;
-    assert!(
-        names.ends_with(&[
-            "Shared".into(),
-            "Shared/ann@example.org".into(),
-            shared.into()
-        ]),
-        "{names:?}"
-    );
+    let of_others: Vec<&String> = names
+        .iter()
+        .filter(|name| name.starts_with("Shared"))
+        .collect();
+    assert_eq!(of_others, ["Shared", "Shared/ann@example.org", shared]);
     let lines = bob.ok("LIST \"\" \"Shared%\"").await;
     assert_eq!(lines, ["* LIST (\\Noselect \\HasChildren) \"/\" Shared"]);
     let lines = bob.ok(&format!("MYRIGHTS {shared}")).await;
@@ -48,10 +45,8 @@ async fn rights_are_given_seen_and_taken() {
     }
     bob.ok(&format!("STATUS {shared} (MESSAGES)")).await;
     bob.ok(&format!("SUBSCRIBE {shared}")).await;
-    assert_eq!(
-        bob.ok("LSUB \"\" \"*\"").await.last().unwrap(),
-        &format!("* LSUB () \"/\" \"{shared}\"")
-    );
+    let line = format!("* LSUB () \"/\" \"{shared}\"");
+    assert!(bob.ok("LSUB \"\" \"*\"").await.contains(&line));
     ann.ok("SETACL Team/Plans bob@example.org +kx").await;
     bob.ok(&format!("CREATE {shared}/x")).await;
     ann.ok("SETACL Team/Plans bob@example.org -l").await;

@@ -59,7 +59,7 @@ async fn fetch_answers_and_sets_seen() {
         .expect(
             "FETCH 1 (UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (SUBJECT)])",
             &[
-                "* 1 FETCH (UID 1 RFC822.SIZE 52 BODY[HEADER.FIELDS (SUBJECT)] {22}",
+                "* 1 FETCH (UID 1 RFC822.SIZE 51 BODY[HEADER.FIELDS (SUBJECT)] {22}",
                 "Subject: message 1",
                 "",
                 ")",
@@ -265,7 +265,7 @@ async fn replace_puts_a_message_in_the_place_of_another() {
     client
         .expect(
             "FETCH 2 (UID FLAGS)",
-            &["* 2 FETCH (UID 3 FLAGS (\\Draft))"],
+            &["* 2 FETCH (UID 3 FLAGS (\\Draft \\Recent))"],
         )
         .await;
     client

@@ -112,7 +112,7 @@ fn references_make_threads() {
     check(&["a < b: x @ 1", "b < a: y @ 2"], "(2 1)");
     check(
         &["a < b c a: x @ 1", "b < c a: y @ 2", "c < a b: z @ 3"],
-        "(1 3 2)",
+        "(2 3 1)",
     );
 }
 
