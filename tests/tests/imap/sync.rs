@@ -192,7 +192,7 @@ impl Account {
                 }
                 5 => {
                     let done = self.jmap.call("Email/set", json!({"destroy": [id]}));
-                    assert_eq!(strings(&done["destroyed"]), [id.clone()]);
+                    assert_eq!(strings(&done["destroyed"]), std::slice::from_ref(id));
                 }
                 _ => {}
             }

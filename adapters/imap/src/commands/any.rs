@@ -52,8 +52,11 @@ pub async fn id(session: &mut Session, out: &mut Out, tag: &str, command: Comman
     session.ok(out, tag, None, "ID done").await
 }
 
-pub fn enable_capabilities(_: &Session) -> &'static [&'static str] {
-    &["ENABLE"]
+pub fn enable_capabilities(session: &Session) -> &'static [&'static str] {
+    match session.caller {
+        Some(_) => &["ENABLE", "UIDONLY"],
+        None => &["ENABLE"],
+    }
 }
 
 /// RFC 5161 §3.1: what is not announced, or can't be enabled, is passed over.

@@ -34,6 +34,12 @@ pub async fn select(session: &mut Session, out: &mut Out, tag: &str, command: Co
     if parameters.qresync.is_some() && !session.enabled.qresync {
         return session.bad(out, tag, "ENABLE QRESYNC first");
     }
+    let known = parameters.qresync.as_ref();
+    if session.enabled.uidonly && known.is_some_and(|known| known.matching.is_some()) {
+        let text = "UIDONLY is enabled: name messages by their UIDs";
+        out.tagged(tag, Status::Bad, Some(&Code::UidRequired), text);
+        return Ok(Flow::Continue);
+    }
     if session.selected.take().is_some() {
         out.untagged(Status::Ok, Some(&Code::Closed), "Closed");
     }
@@ -107,6 +113,8 @@ fn begin(
     encode::exists(out.buffer(), selected.exists());
     if !session.enabled.rev2 {
         encode::recent(out.buffer(), selected.recent_count());
+        // It is a sequence number, which UIDONLY forbids.
+        let first_unseen = first_unseen.filter(|_| !session.enabled.uidonly);
         if let Some(number) = first_unseen.and_then(|uid| selected.number(uid)) {
             out.untagged(Status::Ok, Some(&Code::Unseen(number)), "The first unseen");
         }
@@ -219,24 +227,13 @@ pub async fn close(session: &mut Session, out: &mut Out, tag: &str, _: Command) 
         Some(selected) if may_expunge(selected) => expunge_deleted(session, None).await,
         _ => Ok(()),
     };
-    let highest = match session.enabled.qresync {
-        true => highest_modseq(session).await,
-        false => None,
-    };
     session.selected = None;
     match outcome {
-        // RFC 7162 §3.2.8
-        Ok(()) => out.tagged(tag, Status::Ok, highest.as_ref(), "Closed"),
+        // RFC 7162 §3.2.8: no HIGHESTMODSEQ, since the client was not told of all that happened before it.
+        Ok(()) => out.tagged(tag, Status::Ok, None, "Closed"),
         Err(error) => return session.fail(out, tag, Expunges::Told, &error).await,
     }
     Ok(Flow::Continue)
-}
-
-/// What it is now.
-async fn highest_modseq(session: &Session) -> Option<Code> {
-    let (selected, caller) = (session.selected.as_ref()?, session.caller.as_ref()?);
-    let status = session.server.core.view_status(caller, selected.key).await;
-    Some(Code::HighestModseq(status.ok()?.highest_modseq))
 }
 
 pub fn may_expunge(selected: &Selected) -> bool {

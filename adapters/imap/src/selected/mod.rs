@@ -75,6 +75,8 @@ pub struct Selected {
     /// The account's sequence that this is a picture of.
     sequence: u64,
     highest_modseq: u64,
+    /// Up to here the client was told everything, EXPUNGE too.
+    told_modseq: u64,
     /// No message has come with this UID or a larger one.
     uid_next: u32,
     /// Messages that are gone, and still have their numbers.
@@ -108,6 +110,7 @@ impl Selected {
             emails,
             sequence: opened.sequence,
             highest_modseq: opened.status.highest_modseq,
+            told_modseq: opened.status.highest_modseq,
             uid_next: opened.status.uid_next.max(last.saturating_add(1)),
             gone: Ranges::default(),
             told: HashMap::new(),
@@ -286,6 +289,14 @@ impl Selected {
             }
         }
         self.told = HashMap::new();
+        if self.gone.is_empty() {
+            self.told_modseq = self.highest_modseq;
+        } else if manner.vanished {
+            // RFC 7162 §3.2: the MODSEQs that were just told are beyond what is not told yet; a client that begins from
+            // them the next time would miss it.
+            let code = Code::HighestModseq(self.told_modseq);
+            encode::untagged(out, Status::Ok, Some(&code), "Some messages are gone");
+        }
         applied
     }
 

@@ -227,8 +227,10 @@ fn a_client_that_hears_what_is_sent_has_the_right_list() {
         }
         let recents = Recents::default();
         let mut selected = Selected::new(key(), mailbox.opened(), false, u32::MAX);
-        let mut client = Client::default();
-        client.messages = vec![None; selected.len()];
+        let mut client = Client {
+            messages: vec![None; selected.len()],
+            ..Client::default()
+        };
         client.look(&selected, &mailbox);
         for step in 0..40 {
             for _ in 0..dice.roll(5) {

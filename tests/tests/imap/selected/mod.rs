@@ -2,6 +2,7 @@
 
 mod idle;
 mod messages;
+mod pictures;
 mod qresync;
 mod search;
 mod sections;

@@ -153,7 +153,7 @@ pub(super) enum Leaf {
     Thread(u64),
     Address(AddressField, Needle),
     Subject(Needle),
-    Header(HeaderNeedle),
+    Header(Box<HeaderNeedle>),
     Body(Needle),
     Text(Needle),
 }
@@ -168,12 +168,12 @@ pub(super) struct HeaderNeedle {
 }
 
 impl HeaderNeedle {
-    fn new(name: &str, text: &str) -> Self {
-        Self {
+    fn new(name: &str, text: &str) -> Box<Self> {
+        Box::new(Self {
             name: name.to_owned(),
             text: Needle::new(text),
             start: Needle::new(&format!("{name}:")),
-        }
+        })
     }
 }
 
