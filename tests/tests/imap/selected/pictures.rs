@@ -67,7 +67,11 @@ impl Believer {
     }
 
     async fn say(&mut self, command: &str) -> String {
-        let answer = self.client.ok(command).await;
+        let answer = self.client.say(command).await;
+        let end = answer.lines().last().unwrap_or_default();
+        // RFC 2180 §4.2: others may have been faster.
+        let goes_well = end.starts_with(". OK") || end.starts_with(". NO [EXPUNGEISSUED]");
+        assert!(goes_well, "{command}: {answer}");
         self.hear(command, &answer);
         answer
     }
@@ -185,7 +189,7 @@ impl Believer {
                 self.say("EXPUNGE").await;
             }
             9 if there => {
-                self.say(&format!("FETCH {number} (BODY[] FLAGS)")).await;
+                self.say(&format!("FETCH {number} (FLAGS BODY[])")).await;
             }
             10 => {
                 self.say("SEARCH UNSEEN").await;
