@@ -273,12 +273,17 @@ impl Server {
         let jmap_url = config.http.base_url.as_ref();
         let jmap_url = jmap_url.map(|url| format!("{}{}", url.0, jmap::SESSION_PATH));
         let recents = imap::config::Recents::default();
+        let sending = net::Budget::new(
+            imap::config::SENDING_OCTETS_MAX,
+            net::budget::IN_FLIGHT_WAIT,
+        );
         move |service| {
             let settings = config.imap(service)?;
             let mut of = imap::Config::new(&config.hostname.0, budget.clone(), clock());
             of.tls = (service == Service::Imap).then(|| tls.clone());
             of.jmap_url = jmap_url.clone();
             of.recents = recents.clone();
+            of.sending = sending.clone();
             of.plaintext_logins = match settings.plaintext_logins {
                 PlaintextLogins::Loopback => imap::config::PlaintextLogins::Loopback,
                 PlaintextLogins::Anywhere => imap::config::PlaintextLogins::Anywhere,

@@ -13,6 +13,9 @@ use net::{Budget, Pace};
 
 pub use crate::selected::Recents;
 
+/// Octets of messages on their way out, of all sessions together.
+pub const SENDING_OCTETS_MAX: u64 = 256 << 20;
+
 /// How a listener behaves.
 #[derive(Clone)]
 pub struct Config {
@@ -27,6 +30,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Memory of messages on their way in: shared by all listeners, so that they have one limit together.
     pub budget: Budget,
+    /// The same of messages on their way out.
+    pub sending: Budget,
     pub clock: Arc<dyn Clock>,
     /// Which messages sessions were told of: shared by all listeners, as a message is recent once.
     pub recents: Recents,
@@ -122,6 +127,7 @@ impl Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             budget,
+            sending: Budget::new(SENDING_OCTETS_MAX, net::budget::IN_FLIGHT_WAIT),
             clock,
             recents: Recents::default(),
         }

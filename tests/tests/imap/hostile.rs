@@ -116,6 +116,54 @@ async fn messages_share_one_budget() {
 }
 
 #[tokio::test]
+async fn what_is_put_together_has_a_limit() {
+    let server = start_with(Limits::default(), |config| {
+        config.limits.message_octets_max = 100_000;
+        config.limits.append_octets_max = 150_000;
+    })
+    .await;
+    let mut client = server.login("ann").await;
+    let mail = format!("Subject: large\r\n\r\n{}\r\n", "m".repeat(60_000));
+    client
+        .ok(&format!("APPEND INBOX {{{}+}}\r\n{mail}", mail.len()))
+        .await;
+    let url = "URL \"/INBOX/;UID=1\"";
+    let one = format!("CATENATE ({url})");
+    client.ok(&format!("APPEND INBOX {one} {one}")).await;
+    for command in [
+        format!("APPEND INBOX CATENATE ({url} {url})"),
+        format!("APPEND INBOX {one} {one} {one}"),
+    ] {
+        let end = client.end(&command).await;
+        assert!(end.starts_with("NO [TOOBIG] "), "{end}");
+    }
+    assert_eq!(server.budget.free_octets(), 64 << 20);
+}
+
+#[tokio::test]
+async fn messages_on_their_way_out_share_one_budget() {
+    let sending = net::Budget::new(100_000, Duration::from_millis(200));
+    let of_config = sending.clone();
+    let server = start_with(Limits::default(), |config| config.sending = of_config).await;
+    let mut client = server.login("ann").await;
+    let mail = format!("Subject: large\r\n\r\n{}\r\n", "m".repeat(80_000));
+    client
+        .ok(&format!("APPEND INBOX {{{}+}}\r\n{mail}", mail.len()))
+        .await;
+    client.ok("SELECT INBOX").await;
+    client.ok("FETCH 1 BODY.PEEK[]").await;
+    assert_eq!(sending.free_octets(), 97 * 1024);
+    // Another session has it.
+    let mut share = sending.share();
+    share.grow(50_000).await.unwrap();
+    let end = client.end("FETCH 1 BODY.PEEK[]").await;
+    assert!(end.starts_with("NO [UNAVAILABLE] "), "{end}");
+    client.ok("FETCH 1 (ENVELOPE BODYSTRUCTURE)").await;
+    drop(share);
+    client.ok("FETCH 1 BODY.PEEK[]").await;
+}
+
+#[tokio::test]
 async fn strangers_have_few_commands() {
     let server = start_with(Limits::default(), |config| {
         config.limits.stranger_commands_max = 5;

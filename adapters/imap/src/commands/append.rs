@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use jmap_core::inproc::imap_view::{Appended, MailboxKey, NewMessage, ViewError};
+use net::budget::Share;
 
 use super::No;
 use super::catenate;
@@ -98,13 +99,27 @@ async fn file(
     };
     let to = find_to_file(session, name).await?.key;
     let mut made = Vec::with_capacity(messages.len());
+    let mut share = session.server.config.budget.share();
+    let mut octets = 0u64;
     for message in messages {
-        made.push(new_message(session, message).await?);
+        let message = new_message(session, message, &mut share).await?;
+        octets = octets.saturating_add(message.octets.len() as u64);
+        if octets > session.server.config.limits.append_octets_max {
+            return Err(Refusal::no(
+                Code::TooBig,
+                "The messages are too large together",
+            ));
+        }
+        made.push(message);
     }
     Ok(session.server.core.view_append(caller, to, made).await?)
 }
 
-async fn new_message(session: &Session, message: AppendMessage) -> Result<NewMessage, Refusal> {
+async fn new_message(
+    session: &Session,
+    message: AppendMessage,
+    share: &mut Share,
+) -> Result<NewMessage, Refusal> {
     let asked = match flags::asked(&message.flags) {
         Ok(asked) => asked,
         Err(error) => return Err(Refusal::no(Code::Cannot, &error.to_string())),
@@ -139,7 +154,7 @@ async fn new_message(session: &Session, message: AppendMessage) -> Result<NewMes
             }
             octets
         }
-        AppendSource::Catenate(parts) => catenate::join(session, parts).await?,
+        AppendSource::Catenate(parts) => catenate::join(session, parts, share).await?,
     };
     if octets.is_empty() {
         return Err(Refusal::no(Code::Cannot, "An empty message is none"));
@@ -225,7 +240,8 @@ async fn exchange(
         return Err(ViewError::NoSuchMailbox.into());
     };
     let to = find_to_file(session, name).await?.key;
-    let message = new_message(session, message).await?;
+    let mut share = session.server.config.budget.share();
+    let message = new_message(session, message, &mut share).await?;
     let core = &session.server.core;
     Ok(core.view_replace(caller, from, email, to, message).await?)
 }

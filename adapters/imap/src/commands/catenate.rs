@@ -1,10 +1,11 @@
 //! CATENATE (RFC 4469): a message of texts, and of parts of messages that are here already.
 //!
-//! Holds: a message that becomes too large is refused before it is put together; only what the caller may read is read.
+//! Holds: a message that becomes too large is refused before it is put together, and one that there is no memory for; only what the caller may read is read.
 //! Other half: `translate::url`.
 
 use bytes::Bytes;
-use jmap_core::inproc::imap_view::{MailboxKey, Want};
+use jmap_core::inproc::imap_view::{MailboxKey, ViewError, Want};
+use net::budget::Share;
 
 use super::No;
 use super::append::Refusal;
@@ -17,7 +18,12 @@ use crate::translate::url::{self, MessageUrl};
 /// A mailbox that URLs point into, opened once for those that follow each other.
 type Opened = Option<(String, MailboxKey, u32, Vec<(u32, u64)>)>;
 
-pub async fn join(session: &Session, parts: Vec<CatenatePart>) -> Result<Vec<u8>, Refusal> {
+/// `share`: of the memory of messages on their way in. Texts have one already, as they came in literals.
+pub async fn join(
+    session: &Session,
+    parts: Vec<CatenatePart>,
+    share: &mut Share,
+) -> Result<Vec<u8>, Refusal> {
     let octets_max = session.server.config.limits.message_octets_max;
     let mut octets = Vec::new();
     let mut opened: Opened = None;
@@ -32,6 +38,9 @@ pub async fn join(session: &Session, parts: Vec<CatenatePart>) -> Result<Vec<u8>
         if octets.len() as u64 + part.len() as u64 > octets_max {
             return Err(Refusal::no(Code::TooBig, "The message becomes too large"));
         }
+        // It is there twice while it is taken apart.
+        let grown = share.grow(part.len() as u64 * 2).await;
+        grown.map_err(|_| ViewError::Unavailable)?;
         octets.extend_from_slice(&part);
     }
     Ok(octets)

@@ -9,11 +9,13 @@ use std::ops::Range;
 use jmap_core::Caller;
 use jmap_core::access::MailboxRights;
 use jmap_core::inproc::imap_view::{FlagChange, StoreFlags, ViewError, ViewMessage, ViewRow};
+use net::budget::Share;
 use net::reader::ReadError;
 
 use super::changes::Expunges;
 use super::select::{vanished, write_vanished};
 use crate::command::{Command, Fetch};
+use crate::config::SENDING_OCTETS_MAX;
 use crate::encode::{Code, Status};
 use crate::fetch::pieces::Pieces;
 use crate::fetch::plan::Plan;
@@ -32,6 +34,8 @@ const BODIES_MAX: usize = 64;
 const BODY_OCTETS_MAX: usize = 1 << 20;
 /// What is written before it is sent.
 const PIECES_OCTETS_MAX: usize = 64 << 10;
+/// What is read at once without a share of the memory for what is on its way out.
+const UNCOUNTED_OCTETS_MAX: u64 = 64 << 10;
 
 /// How the messages of a FETCH went.
 #[derive(Default)]
@@ -169,6 +173,8 @@ async fn answer(
             rendered: Rendered::default(),
         },
         pieces: Pieces::default(),
+        share: server.config.sending.share(),
+        is_counted: false,
     };
     for place in places {
         for start in place.clone().step_by(ROWS_MAX) {
@@ -190,6 +196,9 @@ struct Work<'a> {
     sets_seen: bool,
     renderer: Renderer<'a>,
     pieces: Pieces,
+    /// Of the messages that are read.
+    share: Share,
+    is_counted: bool,
 }
 
 /// A message that is to be answered.
@@ -266,6 +275,9 @@ impl Work<'_> {
         out: &mut Out,
         outcome: &mut Outcome,
     ) -> Result<Result<(), ViewError>, ReadError> {
+        if let Err(error) = self.make_room(asked).await {
+            return Ok(Err(error));
+        }
         let mut messages = match self.read(selected, asked).await {
             Ok(messages) => messages.into_iter(),
             Err(error) => return Ok(Err(error)),
@@ -297,7 +309,23 @@ impl Work<'_> {
                 self.send(out).await?;
             }
         }
+        if self.is_counted {
+            self.send(out).await?;
+            self.share.clear();
+        }
         Ok(Ok(()))
+    }
+
+    /// Waits until what is read next has room beside what other sessions read: a client may be slow to take it.
+    async fn make_room(&mut self, asked: &[Asked]) -> Result<(), ViewError> {
+        let octets: u64 = asked.iter().map(|asked| u64::from(asked.row.size)).sum();
+        self.is_counted = self.plan.want.octets && octets > UNCOUNTED_OCTETS_MAX;
+        if !self.is_counted {
+            return Ok(());
+        }
+        // A message that is larger than all room has it alone.
+        let grown = self.share.grow(octets.min(SENDING_OCTETS_MAX)).await;
+        grown.map_err(|_| ViewError::Unavailable)
     }
 
     async fn read(

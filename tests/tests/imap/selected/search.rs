@@ -91,6 +91,17 @@ async fn every_search_key() {
     check(&mut client, &rows).await;
     server.0.core.rebuild_search().await.unwrap();
     check(&mut client, &rows).await;
+    // What has `\Deleted` isn't there for JMAP, nor in the index.
+    client.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    let rows = [
+        ("SEARCH DELETED TEXT linux", "* SEARCH 1"),
+        ("SEARCH UNDELETED TEXT linux", "* SEARCH 4"),
+        ("SEARCH TEXT linux", "* SEARCH 1 4"),
+        ("SEARCH SUBJECT plan DELETED", "* SEARCH 1"),
+    ];
+    check(&mut client, &rows).await;
+    server.0.core.rebuild_search().await.unwrap();
+    check(&mut client, &rows).await;
     assert!(
         client
             .say("SEARCH CHARSET KOI8-R ALL")
