@@ -218,6 +218,33 @@ fn a_message_that_was_moved_is_neither_sent_nor_removed() {
 }
 
 #[test]
+fn what_imap_has_marked_is_there_until_it_is_expunged() {
+    let server = Server::start();
+    deliver(&server, "one", "text");
+    deliver(&server, "two", "text");
+    let mut imap = Connection::open(server.home.imap).expect("no connection");
+    let mut say = |command: String| {
+        imap.write(format!("a {command}\r\n").as_bytes())
+            .expect("not sent");
+        while !imap.line().expect("no answer").starts_with("a OK") {}
+    };
+    say(format!("LOGIN {ALICE} \"{PASSWORD}\""));
+    say("SELECT INBOX".to_owned());
+    say("STORE 1 +FLAGS (\\Deleted)".to_owned());
+    // JMAP doesn't see it any more (RFC 8621 §4.1.1).
+    assert_eq!(server.jmap("alice").query_all(json!(null)).len(), 1);
+    let mut session = Pop3::login(&server);
+    assert_eq!(session.list("LIST").len(), 2);
+    session.list("RETR 1");
+    session.ok("DELE 1");
+    session.ok("QUIT");
+    assert_eq!(Pop3::login(&server).list("LIST").len(), 1);
+    say("EXPUNGE".to_owned());
+    assert_eq!(Pop3::login(&server).list("LIST").len(), 1);
+    server.home.check();
+}
+
+#[test]
 fn limits_can_be_configured() {
     let home = Home::with_people()
         .set("pop3", "idle-timeout = \"1s\"")

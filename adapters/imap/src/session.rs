@@ -326,9 +326,7 @@ impl Session {
         if !entry.states.contains(&self.state()) {
             let text = match self.state() {
                 State::NotAuthenticated => "Log in first",
-                State::Authenticated if entry.states == [State::NotAuthenticated] => {
-                    "You are logged in already"
-                }
+                _ if entry.states == [State::NotAuthenticated] => "You are logged in already",
                 State::Authenticated => "Select a mailbox first",
                 State::Selected => "Not while a mailbox is selected",
             };

@@ -4,6 +4,7 @@
 
 mod access;
 mod clients;
+mod durable;
 mod fixture;
 mod hostile;
 mod list;

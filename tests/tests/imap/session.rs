@@ -15,6 +15,29 @@ fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
 }
 
+/// Nothing is announced that `README.md` of the adapter doesn't have.
+#[tokio::test]
+async fn all_that_is_announced() {
+    let server = start().await;
+    let mut client = server.connect().await;
+    let before = client.ok("CAPABILITY").await.remove(0);
+    assert_eq!(
+        before,
+        "* CAPABILITY IMAP4rev2 IMAP4rev1 LITERAL- ID AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN AUTH=OAUTHBEARER AUTH=XOAUTH2 \
+         SASL-IR ENABLE"
+    );
+    let mut client = server.login("ann").await;
+    let after = client.ok("CAPABILITY").await.remove(0);
+    assert_eq!(
+        after,
+        "* CAPABILITY IMAP4rev2 IMAP4rev1 LITERAL+ CONDSTORE QRESYNC OBJECTID MULTIAPPEND CATENATE IDLE UNSELECT UIDPLUS BINARY \
+         PREVIEW ESEARCH SEARCHRES PARTIAL WITHIN SAVEDATE I18NLEVEL=1 CONTEXT=SEARCH MULTISEARCH SORT SORT=DISPLAY ESORT \
+         THREAD=ORDEREDSUBJECT THREAD=REFERENCES MOVE REPLACE ID UNAUTHENTICATE ENABLE UIDONLY COMPRESS=DEFLATE NAMESPACE \
+         LIST-EXTENDED LIST-STATUS LIST-MYRIGHTS CHILDREN SPECIAL-USE STATUS=SIZE CREATE-SPECIAL-USE QUOTA QUOTA=RES-STORAGE ACL \
+         RIGHTS=kxte APPENDLIMIT=52428800"
+    );
+}
+
 #[tokio::test]
 async fn capabilities_are_of_the_moment() {
     let server = start().await;
