@@ -65,7 +65,8 @@ impl Imap {
 
 /// The last UID of APPENDUID or COPYUID.
 fn uid_of(lines: &[String]) -> u32 {
-    let code = lines.iter().find(|line| line.contains("UID "));
+    let mut lines_with = lines.iter().filter(|line| line.contains(" OK ["));
+    let code = lines_with.find(|line| line.contains("UID "));
     let code = code.and_then(|line| line.split_once(']'));
     let uid = code.and_then(|(code, _)| code.rsplit(' ').next());
     uid.and_then(|uid| uid.parse().ok())
