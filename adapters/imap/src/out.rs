@@ -112,6 +112,13 @@ impl Out {
         self.wire.has_buffered()
     }
 
+    /// To be said where the client may wait for an acknowledgement before it goes on.
+    pub fn acknowledge(&self) {
+        if !self.wire.has_buffered() {
+            self.wire.stream().acknowledge();
+        }
+    }
+
     pub fn stream(&self) -> &Stream {
         self.wire.stream()
     }

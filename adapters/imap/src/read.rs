@@ -236,6 +236,7 @@ impl<'a> Assembly<'a> {
         }
         self.octets.extend_from_slice(b"\r\n");
         self.take(out, literal.octets).await?;
+        out.acknowledge();
         Ok(None)
     }
 

@@ -128,6 +128,21 @@ impl Stream {
         }
     }
 
+    /// Has what was read acknowledged now. A client that sends the rest of a command by itself, and waits with it until all
+    /// before it is acknowledged (RFC 1122 §4.2.3.4), would wait for the delayed acknowledgement: 40 ms a message.
+    pub fn acknowledge(&self) {
+        let tcp = match self.bare() {
+            Stream::Tcp(tcp) => tcp,
+            Stream::Tls(session) => session.io.get_ref().0,
+            Stream::Unix(_) | Stream::Deflated(_) => return,
+        };
+        // Without it only time is lost.
+        #[cfg(target_os = "linux")]
+        let _ = tcp.set_quickack(true);
+        #[cfg(not(target_os = "linux"))]
+        let _ = tcp;
+    }
+
     pub fn tls_info(&self) -> Option<TlsInfo> {
         let Stream::Tls(session) = self.bare() else {
             return None;
