@@ -164,7 +164,7 @@ async fn resynchronize(session: &mut Session, out: &mut Out, known: &Qresync) {
     }
 }
 
-/// UIDs that are not there, from one on. It may be that they never were, or went before (RFC 7162 §3.2.10.1).
+/// UIDs that are not there, from one on. It may be that they never were, or went before (RFC 7162 §3.2.6, §5.3).
 pub fn vanished(selected: &Selected, of: &Ranges, from: u32) -> Ranges {
     let first = selected.uids().partition_point(|&uid| uid < from);
     let there = selected.uids().iter().skip(first).copied();
