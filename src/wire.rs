@@ -38,7 +38,7 @@ use crate::{
     certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{
-        self, Config, MailListener, PlaintextLogins, Service,
+        self, Config, ImapListener, MailListener, PlaintextLogins, Service,
         values::{Listen, Rate, networks},
     },
     folder::{Folder, FolderError},
@@ -172,7 +172,11 @@ impl Server {
                     Service::Smtp | Service::Submission | Service::Lmtp => {
                         socket.goodbye = smtp::goodbye()
                     }
-                    Service::Submissions => socket.tls = Some(tls.clone()),
+                    Service::Imap => socket.goodbye = imap::goodbye(),
+                    Service::Pop3 => socket.goodbye = pop3::goodbye(),
+                    Service::Submissions | Service::Imaps | Service::Pop3s => {
+                        socket.tls = Some(tls.clone())
+                    }
                     Service::Https => socket.tls = Some(web_tls.clone()),
                     Service::Http => {}
                 }
@@ -209,21 +213,29 @@ impl Server {
             ),
             tokio::spawn(measure(self.sources.clone())),
         ];
-        let mail = self.mail();
+        let budget = net::Budget::new(
+            self.config.limits.max_memory_receiving.0,
+            net::budget::IN_FLIGHT_WAIT,
+        );
+        let mail = self.mail(budget.clone());
+        let imap = self.imap(budget);
+        let pop3 = self.pop3();
         let jmap = Jmap::new(self.core.clone(), self.web());
         let mut accepting: Vec<JoinHandle<()>> = Vec::new();
         for (service, listener) in self.listening {
             let address = listener.local_address().map(|address| address.to_string());
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
             let shutdown = shutdown.clone();
-            let task = match mail(service) {
-                Some(config) => {
-                    tokio::spawn(smtp::serve(listener, shutdown, self.core.clone(), config))
-                }
-                None => {
-                    let jmap = jmap.clone();
-                    tokio::spawn(async move { jmap.serve(listener, shutdown).await })
-                }
+            let core = self.core.clone();
+            let task = if let Some(config) = mail(service) {
+                tokio::spawn(smtp::serve(listener, shutdown, core, config))
+            } else if let Some(config) = imap(service) {
+                tokio::spawn(imap::serve(listener, shutdown, core, config))
+            } else if let Some(config) = pop3(service) {
+                tokio::spawn(pop3::serve(listener, shutdown, core, config))
+            } else {
+                let jmap = jmap.clone();
+                tokio::spawn(async move { jmap.serve(listener, shutdown).await })
             };
             accepting.push(task);
         }
@@ -238,17 +250,13 @@ impl Server {
             target,
             shutdown.clone(),
         )));
-        drop((mail, jmap, self.sources));
+        drop((mail, imap, pop3, jmap, self.sources));
         stop(signals, shutdown, accepting, workers.into()).await;
         Ok(())
     }
 
     /// The configuration of a mail listener; `None` for the others.
-    fn mail(&self) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
-        let budget = smtp::Budget::new(
-            self.config.limits.max_memory_receiving.0,
-            smtp::budget::IN_FLIGHT_WAIT,
-        );
+    fn mail(&self, budget: net::Budget) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
         let (config, tls) = (self.config.clone(), self.tls.clone());
         move |service| {
             let (settings, mode) = (config.mail(service)?, mode_of(service)?);
@@ -256,6 +264,55 @@ impl Server {
                 smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
             of.tls = (service != Service::Submissions).then(|| tls.clone());
             of.limits = mail_limits(&config, settings);
+            of.timeouts.command = LinePace {
+                idle: settings.idle_timeout.0,
+                ..of.timeouts.command
+            };
+            Some(of)
+        }
+    }
+
+    /// The configuration of an IMAP listener; `None` for the others.
+    fn imap(&self, budget: net::Budget) -> impl Fn(Service) -> Option<imap::Config> + use<> {
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        let jmap_url = config.http.base_url.as_ref();
+        let jmap_url = jmap_url.map(|url| format!("{}{}", url.0, jmap::SESSION_PATH));
+        let recents = imap::config::Recents::default();
+        let sending = net::Budget::new(
+            imap::config::SENDING_OCTETS_MAX,
+            net::budget::IN_FLIGHT_WAIT,
+        );
+        move |service| {
+            let settings = config.imap(service)?;
+            let mut of = imap::Config::new(&config.hostname.0, budget.clone(), clock());
+            of.tls = (service == Service::Imap).then(|| tls.clone());
+            of.jmap_url = jmap_url.clone();
+            of.recents = recents.clone();
+            of.sending = sending.clone();
+            of.plaintext_logins = match settings.plaintext_logins {
+                PlaintextLogins::Loopback => imap::config::PlaintextLogins::Loopback,
+                PlaintextLogins::Anywhere => imap::config::PlaintextLogins::Anywhere,
+            };
+            of.limits = imap_limits(&config, settings);
+            of.timeouts.command.idle = settings.idle_timeout.0;
+            Some(of)
+        }
+    }
+
+    /// The configuration of a POP3 listener; `None` for the others.
+    fn pop3(&self) -> impl Fn(Service) -> Option<pop3::Config> + use<> {
+        let (locks, room) = (pop3::Locks::default(), pop3::Room::default());
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        move |service| {
+            let settings = config.pop3(service)?;
+            let mut of = pop3::Config::new(&config.hostname.0, locks.clone(), room.clone());
+            of.tls = (service != Service::Pop3s).then(|| tls.clone());
+            of.plaintext_logins = match settings.plaintext_logins {
+                PlaintextLogins::Loopback => pop3::PlaintextLogins::Loopback,
+                PlaintextLogins::Anywhere => pop3::PlaintextLogins::Anywhere,
+            };
+            of.limits.bad_commands_max = settings.bad_commands;
+            of.limits.auth_failures_max = settings.auth_failures;
             of.timeouts.command = LinePace {
                 idle: settings.idle_timeout.0,
                 ..of.timeouts.command
@@ -291,7 +348,25 @@ fn mode_of(service: Service) -> Option<Mode> {
         Service::Smtp => Some(Mode::Receive),
         Service::Lmtp => Some(Mode::Lmtp),
         Service::Submission | Service::Submissions => Some(Mode::Submission),
-        Service::Http | Service::Https => None,
+        Service::Imap
+        | Service::Imaps
+        | Service::Pop3
+        | Service::Pop3s
+        | Service::Http
+        | Service::Https => None,
+    }
+}
+
+fn imap_limits(config: &Config, settings: &ImapListener) -> imap::Limits {
+    let message_max = config.limits.max_size_message.0;
+    imap::Limits {
+        message_octets_max: message_max,
+        append_octets_max: message_max.saturating_mul(2),
+        discard_octets_max: message_max.saturating_mul(2),
+        bad_commands_max: settings.bad_commands,
+        auth_failures_max: settings.auth_failures,
+        compressed_max: settings.compressed_connections,
+        ..imap::Limits::default()
     }
 }
 
@@ -334,6 +409,42 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
     ];
     let mut plans: Vec<Plan<'_>> = Vec::new();
     for (service, name, of) in mail {
+        plans.push(Plan {
+            service,
+            name,
+            listen: of.listen.as_deref().unwrap_or_default(),
+            limits: limits(
+                of.connections,
+                of.connections_per_client,
+                of.connection_rate,
+                &of.exempt,
+            ),
+            proxies: networks(&of.proxies),
+        });
+    }
+    let imap = [
+        (Service::Imap, "imap", &config.imap),
+        (Service::Imaps, "imaps", &config.imaps),
+    ];
+    for (service, name, of) in imap {
+        plans.push(Plan {
+            service,
+            name,
+            listen: of.listen.as_deref().unwrap_or_default(),
+            limits: limits(
+                of.connections,
+                of.connections_per_client,
+                of.connection_rate,
+                &of.exempt,
+            ),
+            proxies: networks(&of.proxies),
+        });
+    }
+    let pop3 = [
+        (Service::Pop3, "pop3", &config.pop3),
+        (Service::Pop3s, "pop3s", &config.pop3s),
+    ];
+    for (service, name, of) in pop3 {
         plans.push(Plan {
             service,
             name,

@@ -2,7 +2,7 @@
 //! Holds: reads files only, prints microseconds a mail.
 //! Other half: `mail::message`, which it measures.
 
-use jmap_core::mail::message::{Summary, search_text};
+use jmap_core::mail::message::{Summary, WireStructure, search_text};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -35,6 +35,9 @@ fn main() {
         mails.iter().map(|raw| (Summary::parse(raw), raw)).collect();
     measure("search text", &summaries, |(summary, raw)| {
         search_text(raw, summary).body.len()
+    });
+    measure("structure", &summaries, |(summary, raw)| {
+        WireStructure::new(raw, summary).encode().len()
     });
     let records: Vec<Vec<u8>> = summaries
         .iter()

@@ -95,7 +95,7 @@ impl AccountHandle {
         };
         for transaction in committed {
             for event in transaction.events.drain(..) {
-                view.apply(event);
+                view.apply(transaction.sequence, event);
             }
             view.head = transaction.head.clone();
         }

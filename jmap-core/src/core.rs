@@ -15,11 +15,12 @@ use store::{engine::Engine, search::SearchIndex};
 use crate::{
     access::{self, Standing},
     accounts::{AccountHandle, Accounts},
+    auth::scram,
     bus::{Bus, Subscription},
     caller::Caller,
     clock::Clock,
     directory::Directory,
-    inproc::queue::Queue,
+    inproc::{imap_view::Structures, queue::Queue},
     limits::Limits,
     mail::{email::Summaries, search::Search, submission::SendingRate},
     metrics::Metrics,
@@ -55,6 +56,7 @@ pub struct Inner {
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
     pub(crate) summaries: Summaries,
+    pub(crate) structures: Structures,
     pub(crate) push: Arc<Push>,
     pub metrics: Metrics,
     pub(crate) queue: Queue,
@@ -112,7 +114,8 @@ impl Core {
         store::format::open(&parts.engine).await?;
         let bus = Arc::new(Bus::default());
         let accounts = Accounts::new(parts.engine.clone(), bus.clone());
-        let directory = Directory::new(&parts.rng, &parts.clock);
+        let scram_key = scram::key::load(&parts.engine, &*parts.rng).await?;
+        let directory = Directory::new(&parts.rng, &parts.clock, scram_key);
         let search = Search::open(parts.search, parts.engine.clone()).await?;
         bus.watch(search.clone());
         let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;
@@ -129,6 +132,7 @@ impl Core {
             directory,
             search,
             summaries: Summaries::default(),
+            structures: Structures::default(),
             push,
             metrics: Metrics::default(),
             queue,

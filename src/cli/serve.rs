@@ -76,6 +76,7 @@ pub fn what_to_try(config: &Config, folder: &Folder, password: &Secret<String>) 
     let posthorn = format!("{} --data {}", quoted(&posthorn), quoted(&data));
     let smtp = first_address(config.smtp.listen.as_deref());
     let http = first_address(config.http.listen.as_deref());
+    let imap = first_address(config.imap.listen.as_deref());
     let password = password.expose();
     format!(
         r##"What to try next, in another terminal:
@@ -108,6 +109,9 @@ curl -s -w '\n' -u 'alice@example.org:{password}' http://{http}/jmap/api/ -H 'Co
     ["Email/query", {{"accountId": "'$ID'", "sort": [{{"property": "receivedAt", "isAscending": false}}], "limit": 10}}, "0"],
     ["Email/get", {{"accountId": "'$ID'", "#ids": {{"resultOf": "0", "name": "Email/query", "path": "/ids"}},
       "properties": ["from", "subject", "receivedAt", "preview"]}}, "1"]]}}'
+
+# The same by IMAP: her mailboxes
+curl -s -u 'alice@example.org:{password}' imap://{imap}
 
 # How the server is, and whether all that it keeps is sound
 {posthorn} status

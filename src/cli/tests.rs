@@ -364,6 +364,7 @@ fn what_to_try_names_this_server() {
     for part in [
         "smtp://127.0.0.1:2525 ",
         "http://127.0.0.1:8080/jmap/api/",
+        "imap://127.0.0.1:2143",
         r"it'\''s data'",
         "s3cret-s3cret",
     ] {

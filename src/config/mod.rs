@@ -27,6 +27,10 @@ pub struct Config {
     pub submission: MailListener,
     pub submissions: MailListener,
     pub lmtp: MailListener,
+    pub imap: ImapListener,
+    pub imaps: ImapListener,
+    pub pop3: Pop3,
+    pub pop3s: Pop3,
     pub http: Http,
     pub https: Https,
     pub tls: Tls,
@@ -57,6 +61,42 @@ pub struct MailListener {
     pub refused_recipients: u32,
     pub auth_failures: u32,
     pub idle_timeout: Span,
+}
+
+/// A listener for IMAP.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ImapListener {
+    pub listen: Option<Vec<Listen>>,
+    /// Proxies that send a PROXY header.
+    pub proxies: Vec<Network>,
+    pub connections: usize,
+    pub connections_per_client: usize,
+    pub connection_rate: Rate,
+    /// Networks to which only `connections` applies.
+    pub exempt: Vec<Network>,
+    pub bad_commands: u32,
+    pub auth_failures: u32,
+    pub idle_timeout: Span,
+    pub compressed_connections: usize,
+    pub plaintext_logins: PlaintextLogins,
+}
+
+/// A listener for POP3, without TLS or with it from the first byte.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Pop3 {
+    pub listen: Option<Vec<Listen>>,
+    /// Proxies that send a PROXY header.
+    pub proxies: Vec<Network>,
+    pub connections: usize,
+    pub connections_per_client: usize,
+    pub connection_rate: Rate,
+    pub exempt: Vec<Network>,
+    pub bad_commands: u32,
+    pub auth_failures: u32,
+    pub idle_timeout: Span,
+    pub plaintext_logins: PlaintextLogins,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -194,6 +234,10 @@ pub enum Service {
     Submission,
     Submissions,
     Lmtp,
+    Imap,
+    Imaps,
+    Pop3,
+    Pop3s,
     Http,
     Https,
 }
@@ -204,6 +248,10 @@ const PLACES: &[(Service, &[&str], u16)] = &[
     (Service::Submission, &["[::]:587"], 2587),
     (Service::Submissions, &["[::]:465"], 2465),
     (Service::Lmtp, &[], 2424),
+    (Service::Imap, &["[::]:143"], 2143),
+    (Service::Imaps, &["[::]:993"], 2993),
+    (Service::Pop3, &["[::]:110"], 2110),
+    (Service::Pop3s, &["[::]:995"], 2995),
     (Service::Http, &["127.0.0.1:8080"], 8080),
     (Service::Https, &["[::]:443"], 8443),
 ];
@@ -242,6 +290,10 @@ impl Config {
             Service::Submission => &mut self.submission.listen,
             Service::Submissions => &mut self.submissions.listen,
             Service::Lmtp => &mut self.lmtp.listen,
+            Service::Imap => &mut self.imap.listen,
+            Service::Imaps => &mut self.imaps.listen,
+            Service::Pop3 => &mut self.pop3.listen,
+            Service::Pop3s => &mut self.pop3s.listen,
             Service::Http => &mut self.http.listen,
             Service::Https => &mut self.https.listen,
         }
@@ -254,7 +306,30 @@ impl Config {
             Service::Submission => Some(&self.submission),
             Service::Submissions => Some(&self.submissions),
             Service::Lmtp => Some(&self.lmtp),
-            Service::Http | Service::Https => None,
+            Service::Imap
+            | Service::Imaps
+            | Service::Pop3
+            | Service::Pop3s
+            | Service::Http
+            | Service::Https => None,
+        }
+    }
+
+    /// The settings of an IMAP listener.
+    pub fn imap(&self, service: Service) -> Option<&ImapListener> {
+        match service {
+            Service::Imap => Some(&self.imap),
+            Service::Imaps => Some(&self.imaps),
+            _ => None,
+        }
+    }
+
+    /// The settings of a POP3 listener.
+    pub fn pop3(&self, service: Service) -> Option<&Pop3> {
+        match service {
+            Service::Pop3 => Some(&self.pop3),
+            Service::Pop3s => Some(&self.pop3s),
+            _ => None,
         }
     }
 }
@@ -268,6 +343,10 @@ impl Default for Config {
             submission: MailListener::default(),
             submissions: MailListener::default(),
             lmtp: MailListener::default(),
+            imap: ImapListener::default(),
+            imaps: ImapListener::default(),
+            pop3: Pop3::default(),
+            pop3s: Pop3::default(),
             http: Http::default(),
             https: Https::default(),
             tls: Tls::default(),
@@ -304,6 +383,44 @@ impl Default for MailListener {
             refused_recipients: 100,
             auth_failures: 3,
             idle_timeout: Span::seconds(300),
+        }
+    }
+}
+
+impl Default for ImapListener {
+    fn default() -> ImapListener {
+        let limits = net::ConnectionLimits::default();
+        let of = imap::Limits::default();
+        ImapListener {
+            listen: None,
+            proxies: Vec::new(),
+            connections: limits.total,
+            connections_per_client: limits.per_client,
+            connection_rate: connection_rate(),
+            exempt: Vec::new(),
+            bad_commands: of.bad_commands_max,
+            auth_failures: of.auth_failures_max,
+            idle_timeout: Span(imap::Timeouts::default().command.idle),
+            compressed_connections: of.compressed_max,
+            plaintext_logins: PlaintextLogins::Loopback,
+        }
+    }
+}
+
+impl Default for Pop3 {
+    fn default() -> Pop3 {
+        let limits = net::ConnectionLimits::default();
+        Pop3 {
+            listen: None,
+            proxies: Vec::new(),
+            connections: limits.total,
+            connections_per_client: limits.per_client,
+            connection_rate: connection_rate(),
+            exempt: Vec::new(),
+            bad_commands: 20,
+            auth_failures: 3,
+            idle_timeout: Span::seconds(600),
+            plaintext_logins: PlaintextLogins::Loopback,
         }
     }
 }

@@ -122,6 +122,10 @@ fn listen_key(service: Service) -> &'static str {
         Service::Submission => "submission.listen",
         Service::Submissions => "submissions.listen",
         Service::Lmtp => "lmtp.listen",
+        Service::Imap => "imap.listen",
+        Service::Imaps => "imaps.listen",
+        Service::Pop3 => "pop3.listen",
+        Service::Pop3s => "pop3s.listen",
         Service::Http => "http.listen",
         Service::Https => "https.listen",
     }

@@ -5,7 +5,13 @@
 //! transaction is acknowledged and published after it is on disk, in the order of the sequence.
 //! Other half: `log` reads the rows that transactions leave.
 
-use std::{collections::HashMap, fmt, future::Future, mem, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    future::Future,
+    mem,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use jmap_types::{AccountId, DataType};
@@ -221,6 +227,7 @@ impl<E: Send + 'static> AccountWriter<E> {
                 batch: Batch::new(),
                 overlay: HashMap::new(),
                 changes: Vec::new(),
+                known: HashSet::new(),
                 events: Vec::new(),
             });
         }
@@ -347,6 +354,8 @@ pub struct Txn<E> {
     batch: Batch,
     overlay: Overlay,
     changes: Vec<Change>,
+    /// The same, once there are more than a few.
+    known: HashSet<Change>,
     events: Vec<E>,
 }
 
@@ -459,7 +468,16 @@ impl<E: Send + 'static> Txn<E> {
 
     /// An object was created, updated or destroyed.
     pub fn changed(&mut self, change: Change) {
-        if !self.changes.contains(&change) {
+        const FEW: usize = 32;
+        let is_new = if self.changes.len() < FEW {
+            !self.changes.contains(&change)
+        } else {
+            if self.known.is_empty() {
+                self.known.extend(self.changes.iter().copied());
+            }
+            self.known.insert(change)
+        };
+        if is_new {
             self.changes.push(change);
         }
     }

@@ -69,7 +69,10 @@ pub async fn collect(engine: &Arc<dyn Engine>, before_ms: u64) -> Result<usize, 
             .is_empty()
         {
             batch.assert(Assertion::RangeEmpty(refs));
-            batch.delete(keys::blob(&hash)).delete(keys::summary(&hash));
+            batch
+                .delete(keys::blob(&hash))
+                .delete(keys::summary(&hash))
+                .delete(keys::structure(&hash));
         }
         match engine.commit(batch).await.map_err(Error::from) {
             // A reference came in between: the next removal of it marks the blob again.

@@ -34,6 +34,7 @@ pub enum Subspace {
     BlobCandidate = 0x23,
     Upload = 0x24,
     UploadExpiry = 0x25,
+    Structure = 0x26,
     SearchPending = 0x30,
     SearchCursor = 0x31,
     QueueDue = 0x40,
@@ -99,6 +100,11 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         Subspace::UploadExpiry,
         "time u64, account u64, hash",
         "empty",
+    ),
+    (
+        Subspace::Structure,
+        "hash",
+        "message structure, as IMAP sends it",
     ),
     (Subspace::SearchPending, "account u64", "sequence u64"),
     (Subspace::SearchCursor, "account u64", "sequence u64"),
@@ -344,6 +350,10 @@ pub fn mailbox_uid(account: AccountId, mailbox: u64) -> Key {
         .0
 }
 
+pub fn mailbox_uids(account: AccountId) -> KeyRange {
+    prefix(Builder::new(Subspace::MailboxUid).u64(account.number()).0)
+}
+
 pub fn decode_mailbox_uid(key: &[u8]) -> Option<(AccountId, u64)> {
     let mut fields = Fields::of(Subspace::MailboxUid, key)?;
     let pair = (AccountId::new(fields.u64()?), fields.u64()?);
@@ -397,6 +407,16 @@ pub fn summary(hash: &BlobHash) -> Key {
 
 pub fn decode_summary(key: &[u8]) -> Option<BlobHash> {
     let mut fields = Fields::of(Subspace::Summary, key)?;
+    let hash = fields.hash()?;
+    fields.end().map(|()| hash)
+}
+
+pub fn structure(hash: &BlobHash) -> Key {
+    Builder::new(Subspace::Structure).bytes(hash).0
+}
+
+pub fn decode_structure(key: &[u8]) -> Option<BlobHash> {
+    let mut fields = Fields::of(Subspace::Structure, key)?;
     let hash = fields.hash()?;
     fields.end().map(|()| hash)
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What happened to one object in one transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Encode, Decode)]
 pub struct Change {
     /// Number of the `DataType`.
     #[n(0)]
@@ -26,7 +26,7 @@ pub struct Change {
     pub kind: ChangeKind,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ChangeKind {
     #[n(0)]

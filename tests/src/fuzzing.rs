@@ -12,6 +12,39 @@ pub fn smtp_command(octets: &[u8]) {
     let _ = smtp::parse::parse(octets);
 }
 
+/// A command of IMAP, and that a mailbox name in it can be sent back.
+pub fn imap_command(octets: &[u8]) {
+    imap::parse::literal(octets);
+    for utf8 in [false, true] {
+        let mode = imap::parse::Mode { utf8 };
+        let Ok(tagged) = imap::parse::parse(octets, mode) else {
+            continue;
+        };
+        if let imap::command::Command::Delete(name) = tagged.command {
+            let mut command = b"a DELETE ".to_vec();
+            imap::encode::text::mailbox_name(&mut command, &name, utf8);
+            let again = imap::parse::parse(&command, mode).map(|tagged| tagged.command);
+            let is_same =
+                matches!(again, Ok(imap::command::Command::Delete(again)) if again == name);
+            assert!(is_same, "a name that can't be read again");
+        }
+    }
+}
+
+/// A line of POP3, and a message on its way out.
+pub fn pop3_command(octets: &[u8]) {
+    let _ = pop3::parse::parse(octets);
+    let message = pop3::encode::surrogate(octets);
+    assert!(pop3::encode::top(&message, 0).is_ascii(), "no ASCII header");
+    let mut sent = Vec::new();
+    let mut stuffing = pop3::encode::Stuffing::new(&message);
+    while stuffing.next(&mut sent) {}
+    let lines = sent.split_inclusive(|&octet| octet == b'\n');
+    let ends = lines.filter(|line| *line == pop3::encode::END).count();
+    assert_eq!(ends, 1, "an end within a message");
+    assert!(sent.ends_with(pop3::encode::END));
+}
+
 /// The body of a request to the JMAP API.
 pub fn json_request(octets: &[u8]) {
     jmap::is_request(octets);
@@ -38,6 +71,14 @@ pub const SEEDS: &[&[u8]] = &[
     b"MAIL FROM:<a@example.org> SIZE=1000 BODY=8BITMIME SMTPUTF8",
     b"RCPT TO:<\"a b\"@[IPv6:2001:db8::1]> NOTIFY=NEVER",
     b"AUTH PLAIN AGEAYg==",
+    b"a SEARCH RETURN (PARTIAL -1:-5) CHARSET UTF-8 OR (FROM {1}\r\na ON \"1-Feb-1994\") NOT UID 1:*,7",
+    b"a UID FETCH 1:*,2 (BODY.PEEK[1.2.HEADER.FIELDS (A \"b\")]<0.1> BINARY[1] PREVIEW (LAZY)) (CHANGEDSINCE 1 VANISHED)",
+    b"a APPEND x (\\Seen) \"17-Jul-1996 02:44:25 -0700\" ~{3}\r\na\0b CATENATE (URL x TEXT {1}\r\na)",
+    b"a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% {1}\r\n*) RETURN (STATUS (SIZE) METADATA (/private/a))",
+    b"a NOTIFY SET STATUS (subtree (a &Jjo-) (MessageNew (UID) X)) (selected NONE)",
+    b"a DELETE \"~peter/&U,BTFw-/&ZeVnLIqe-&-x\"",
+    b"TOP 1 10",
+    b"From: \xc3\xa4 <a@b>\n\n.\r\n..\n.\n",
     b"{\"using\":[\"urn:ietf:params:jmap:core\"],\"methodCalls\":[[\"Core/echo\",{\"#a\":{\"resultOf\":\"0\"}},\"\\ud83d\\ude00\"]]}",
     b"From: =?utf-8?q?=C3=A4?= <a@b>, g: c@d;\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: \
       message/rfc822\r\n\r\nSubject: x\r\n\r\ny\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAAA=\r\n--b--\r\n",

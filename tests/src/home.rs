@@ -29,6 +29,10 @@ pub struct Home {
     pub smtp: u16,
     pub submission: u16,
     pub lmtp: u16,
+    pub imap: u16,
+    pub imaps: u16,
+    pub pop3: u16,
+    pub pop3s: u16,
     pub http: u16,
     pub https: u16,
     /// Added to every table of the configuration, by table name ("" is the top).
@@ -53,6 +57,10 @@ impl Home {
             smtp: free_port(),
             submission: free_port(),
             lmtp: free_port(),
+            imap: free_port(),
+            imaps: free_port(),
+            pop3: free_port(),
+            pop3s: free_port(),
             http: free_port(),
             https: free_port(),
             extra: Vec::new(),
@@ -112,7 +120,7 @@ impl Home {
     pub fn config(&self) -> String {
         let open = "exempt = [\"127.0.0.0/8\"]";
         let many = "message-rate = \"1000000/1s\"\nmessages-per-connection = 1000000";
-        let places: [(&str, Vec<String>); 8] = [
+        let places: [(&str, Vec<String>); 12] = [
             ("", vec!["hostname = \"mail.example.org\"".to_owned()]),
             (
                 "smtp",
@@ -127,6 +135,10 @@ impl Home {
                 "lmtp",
                 vec![listen(self.lmtp), open.to_owned(), many.to_owned()],
             ),
+            ("imap", vec![listen(self.imap), open.to_owned()]),
+            ("imaps", vec![listen(self.imaps), open.to_owned()]),
+            ("pop3", vec![listen(self.pop3), open.to_owned()]),
+            ("pop3s", vec![listen(self.pop3s), open.to_owned()]),
             ("http", vec![listen(self.http), open.to_owned()]),
             ("https", vec![listen(self.https), open.to_owned()]),
             ("limits", Vec::new()),

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use e2e::{
     Dice,
     dice::number_from_env,
-    fuzzing::{json_request, message_parse, mutated, search_query, smtp_command},
+    fuzzing::{
+        imap_command, json_request, message_parse, mutated, pop3_command, search_query,
+        smtp_command,
+    },
 };
 
 fn check(parse: fn(&[u8])) {
@@ -30,6 +33,16 @@ fn check(parse: fn(&[u8])) {
 #[test]
 fn no_line_of_smtp_panics() {
     check(smtp_command);
+}
+
+#[test]
+fn no_command_of_imap_panics() {
+    check(imap_command);
+}
+
+#[test]
+fn no_line_of_pop3_panics() {
+    check(pop3_command);
 }
 
 #[test]

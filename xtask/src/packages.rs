@@ -57,7 +57,7 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "curl",
         need: Need::Test,
-        why: "a client the tests drive the server's HTTP with",
+        why: "a client the tests drive the server's HTTP, SMTP, IMAP and POP3 with",
         found: Found::Program(&["curl"]),
     },
     Package {
@@ -65,6 +65,30 @@ const PACKAGES: &[Package] = &[
         need: Need::Test,
         why: "a client the tests drive the server's SMTP with",
         found: Found::Program(&["swaks"]),
+    },
+    Package {
+        name: "getmail6",
+        need: Need::Test,
+        why: "a client the tests drive the server's POP3 and IMAP with",
+        found: Found::Program(&["getmail"]),
+    },
+    Package {
+        name: "isync",
+        need: Need::Test,
+        why: "a client (mbsync) that keeps a folder and an IMAP account the same in the tests",
+        found: Found::Program(&["mbsync"]),
+    },
+    Package {
+        name: "offlineimap3",
+        need: Need::Test,
+        why: "another client that does so, in its own way",
+        found: Found::Program(&["offlineimap"]),
+    },
+    Package {
+        name: "gsasl",
+        need: Need::Test,
+        why: "a client the tests try logins by SCRAM with",
+        found: Found::Program(&["gsasl"]),
     },
     Package {
         name: "libnet-ssleay-perl",
@@ -95,6 +119,12 @@ const PACKAGES: &[Package] = &[
         need: Need::Bench,
         why: "the peer the benchmark's reading is measured beside (IMAP)",
         found: Found::File("/usr/lib/dovecot/imap"),
+    },
+    Package {
+        name: "dovecot-pop3d",
+        need: Need::Bench,
+        why: "the peer the benchmark's fetching of all mail is measured beside (POP3)",
+        found: Found::File("/usr/lib/dovecot/pop3"),
     },
     Package {
         name: "dovecot-lmtpd",

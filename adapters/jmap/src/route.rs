@@ -44,6 +44,9 @@ enum Route<'p> {
     Metrics,
 }
 
+/// Where the session resource is, besides `/.well-known/jmap` (RFC 8620 §2).
+pub const SESSION_PATH: &str = "/jmap/session";
+
 impl<'p> Route<'p> {
     fn find(path: &'p str) -> Option<Route<'p>> {
         match path {
@@ -272,7 +275,7 @@ mod tests {
         };
         let rows = [
             ("/.well-known/jmap", Some(Route::Session)),
-            ("/jmap/session", Some(Route::Session)),
+            (SESSION_PATH, Some(Route::Session)),
             ("/jmap/api", Some(Route::Api)),
             ("/jmap/api/", Some(Route::Api)),
             ("/jmap/upload/a1", Some(Route::Upload { account: "a1" })),

@@ -4,6 +4,7 @@
 //! plaintext sent before a TLS handshake is ever read as if it had come after it.
 //! Other half: the protocol adapters, which own the meaning of the bytes. This crate imports nothing of ours.
 
+pub mod budget;
 pub mod limits;
 pub mod listener;
 pub mod network;
@@ -18,6 +19,7 @@ pub mod tls;
 pub mod wire;
 pub mod writer;
 
+pub use budget::Budget;
 pub use limits::{Rate, RateLimiter, RetryAfter};
 pub use listener::{
     Admission, Bind, Connection, ConnectionLimits, Listener, ListenerConfig, Refusal,

@@ -6,10 +6,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jmap_core::auth::{AuthError, Credentials, Origin};
+use jmap_core::auth::{AuthError, Credentials, Origin, ScramAttempt};
 use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
 use jmap_core::inproc::submit;
 use jmap_core::{Caller, Core};
+use net::sasl::Proof;
 
 /// The core, as SMTP sees it.
 #[async_trait]
@@ -29,6 +30,22 @@ pub trait Backend: Send + Sync + 'static {
         credentials: Credentials,
         from: Origin,
     ) -> Result<Self::Caller, AuthError>;
+
+    /// A login by proof that waits for it.
+    type Attempt: Send + Sync + 'static;
+
+    /// Begins a login by proof of the password (SCRAM-SHA-256).
+    async fn scram_begin(&self, login: &str, from: Origin) -> Result<Self::Attempt, AuthError>;
+
+    /// The salt, the iterations, and the server's part of the nonce.
+    fn scram_terms<'a>(&self, attempt: &'a Self::Attempt) -> (&'a [u8], u32, &'a str);
+
+    /// Ends it; with the caller comes the signature that the client is answered with.
+    async fn scram_finish(
+        &self,
+        attempt: Self::Attempt,
+        proof: &Proof,
+    ) -> Result<(Self::Caller, [u8; 32]), AuthError>;
 
     /// Keeps the message in the queue, for all recipients or for none. Without a queue nothing can be sent.
     async fn submit(
@@ -92,6 +109,24 @@ impl Backend for Core {
 
     async fn login(&self, credentials: Credentials, from: Origin) -> Result<Caller, AuthError> {
         Core::login(self, credentials, from).await
+    }
+
+    type Attempt = ScramAttempt;
+
+    async fn scram_begin(&self, login: &str, from: Origin) -> Result<ScramAttempt, AuthError> {
+        Core::scram_begin(self, login, from).await
+    }
+
+    fn scram_terms<'a>(&self, attempt: &'a ScramAttempt) -> (&'a [u8], u32, &'a str) {
+        (attempt.salt(), attempt.iterations(), attempt.nonce())
+    }
+
+    async fn scram_finish(
+        &self,
+        attempt: ScramAttempt,
+        proof: &Proof,
+    ) -> Result<(Caller, [u8; 32]), AuthError> {
+        Core::scram_finish(self, attempt, &proof.signed, &proof.proof).await
     }
 
     async fn submit(&self, who: &Caller, submission: Submission) -> Result<(), SubmitError> {

@@ -7,14 +7,13 @@
 use std::sync::Arc;
 
 use net::listener::Goodbye;
+pub use net::{Budget, budget};
 use net::{Listener, Shutdown};
 
 pub use self::backend::{Backend, Submission, SubmitError};
-pub use self::budget::Budget;
 pub use self::config::{Config, Limits, Mode, Timeouts};
 
 pub mod backend;
-pub mod budget;
 mod commands;
 pub mod config;
 pub mod encode;

@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// An account that somebody wants to log in as.
-struct Candidate {
-    id: AccountId,
-    record: Arc<AccountRecord>,
+pub(super) struct Candidate {
+    pub(super) id: AccountId,
+    pub(super) record: Arc<AccountRecord>,
 }
 
 impl Core {
@@ -61,10 +61,8 @@ impl Core {
     ) -> Result<Caller, AuthError> {
         // A name that is too long is nobody's: what is counted and logged of it is its beginning.
         let login = stored_form(login);
-        let delay = self.directory.rate.check(origin, Some(&login)).map_err(|RetryAfter(retry_after)| {
-            tracing::warn!(login = ?login, ip = %origin.ip, protocol = %origin.protocol, "too many failed logins");
-            AuthError::TooManyAttempts { retry_after }
-        })?;
+        let checked = self.directory.rate.check(origin, Some(&login));
+        let delay = checked.map_err(|retry_after| too_many(&login, origin, retry_after))?;
         // Before anything is read: a change that comes in between makes what is remembered void.
         let generation = self.directory.generation();
         let candidate = self.candidate(&login).await.map_err(unavailable)?;
@@ -141,7 +139,7 @@ impl Core {
     }
 
     /// The secret was right.
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         candidate: Candidate,
         credential: u64,
@@ -158,7 +156,7 @@ impl Core {
             .map_err(unavailable)
     }
 
-    async fn candidate(&self, login: &str) -> Result<Option<Candidate>, store::Error> {
+    pub(super) async fn candidate(&self, login: &str) -> Result<Option<Candidate>, store::Error> {
         let Some(id) = self.account_of_login(login).await? else {
             return Ok(None);
         };
@@ -231,8 +229,8 @@ impl Core {
             Verdict::Wrong => return Ok(None),
             Verdict::Right { outdated } => outdated,
         };
-        if let (true, Some(record)) = (outdated, record) {
-            self.strengthen(id, record, password).await;
+        if let Some(record) = record.filter(|record| outdated || record.scram.is_none()) {
+            self.strengthen(id, record, password, outdated).await;
         }
         Ok(Some(Verified {
             credential: PASSWORD,
@@ -255,30 +253,51 @@ impl Core {
         }
     }
 
-    /// The one moment at which the password is known: what is stored of it becomes as strong as of today.
+    /// The one moment at which the password is known: what is stored of it becomes as strong, and as much, as of today.
     async fn strengthen(
         &self,
         id: AccountId,
         record: &CredentialRecord,
         password: &Secret<String>,
+        outdated: bool,
     ) {
-        let Ok(hash) = self.directory.hasher.hash(password).await else {
-            return;
-        };
-        if let Err(error) = self.replace_password_hash(id, record, &hash).await {
-            tracing::warn!(account = %id, %error, "an outdated password hash stays for now");
+        let hasher = &self.directory.hasher;
+        let mut new = record.clone();
+        if outdated {
+            let Ok(hash) = hasher.hash(password).await else {
+                return;
+            };
+            new.password_hash = Some(hash);
+        }
+        if new.scram.is_none() {
+            let Ok(verifier) = hasher.scram(password).await else {
+                return;
+            };
+            new.scram = Some(verifier);
+        }
+        if let Err(error) = self.replace_password_record(id, record, &new).await {
+            tracing::warn!(account = %id, %error, "an outdated password record stays for now");
         }
     }
 }
 
-async fn wait(delay: Duration) {
+pub(super) fn too_many(
+    login: &str,
+    origin: &Origin,
+    RetryAfter(retry_after): RetryAfter,
+) -> AuthError {
+    tracing::warn!(login = ?login, ip = %origin.ip, protocol = %origin.protocol, "too many failed logins");
+    AuthError::TooManyAttempts { retry_after }
+}
+
+pub(super) async fn wait(delay: Duration) {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
 }
 
 /// The form that names are looked up by; what is no name stays what it is, without case.
-fn stored_form(login: &str) -> String {
+pub(super) fn stored_form(login: &str) -> String {
     let mut end = login.len().min(LOGIN_OCTETS_MAX);
     while !login.is_char_boundary(end) {
         end -= 1;
@@ -289,7 +308,7 @@ fn stored_form(login: &str) -> String {
     }
 }
 
-fn unavailable(error: store::Error) -> AuthError {
+pub(super) fn unavailable(error: store::Error) -> AuthError {
     tracing::error!(%error, "a login could not be checked");
     AuthError::Unavailable
 }

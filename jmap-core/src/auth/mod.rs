@@ -9,6 +9,7 @@ pub mod credentials;
 mod login;
 pub mod password;
 pub mod rate;
+pub mod scram;
 pub mod secret;
 pub mod token;
 
@@ -16,4 +17,5 @@ pub use cache::VerifiedCache;
 pub use credentials::{AuthError, Credentials, Origin, Protocol};
 pub use password::{PasswordHasher, Verdict};
 pub use rate::{LoginLimits, LoginRate, RetryAfter};
+pub use scram::ScramAttempt;
 pub use secret::Secret;

@@ -417,7 +417,7 @@ async fn matched(
         let view = account.view().await.map_err(method_error)?;
         for id in emails(&refs) {
             let Some(row) = view.email(id) else { continue };
-            let places = row.mailboxes.iter().map(|place| place.mailbox);
+            let places = row.places().map(|place| place.mailbox);
             let readable: Vec<u64> = places
                 .filter(|&mailbox| {
                     view.mailbox(mailbox).is_some_and(|mailbox| {

@@ -27,7 +27,7 @@ use crate::{
     access::{self, Standing},
     caller::Caller,
     error::{method_error, set_error},
-    mail::{access::is_email_visible, message::decode},
+    mail::{access::is_email_visible, message::decode, records::EmailRecord},
 };
 
 pub use methods::{BLOB_GET_OCTETS_MAX, DATA_SOURCES_MAX, DIGEST_ALGORITHMS, LOOKUP_TYPES};
@@ -249,7 +249,7 @@ impl Core {
         let standing = access::standing(who, account).map_err(BlobError::Account)?;
         let refs = self.blob_refs(account, &id.hash).await?;
         match standing {
-            Standing::Owner => Ok(!refs.is_empty()),
+            Standing::Owner => self.owner_sees(account, &refs).await,
             Standing::Guest => self.guest_sees(who, account, &id.hash, &refs).await,
         }
     }
@@ -267,6 +267,34 @@ impl Core {
             .iter()
             .filter_map(|(key, _)| keys::decode_blob_ref(key));
         Ok(refs.map(|(_, _, data_type, id)| (data_type, id)).collect())
+    }
+
+    /// RFC 8621 §4.1.1: what only emails with `\Deleted` refer to is not there for JMAP.
+    async fn owner_sees(
+        &self,
+        account: AccountId,
+        refs: &[(DataType, u64)],
+    ) -> Result<bool, BlobError> {
+        if refs.len() > emails(refs).count() {
+            return Ok(true);
+        }
+        let handle = self.accounts.handle(account);
+        if let Some(view) = handle.loaded_view() {
+            return Ok(emails(refs).any(|id| view.email(id).is_some()));
+        }
+        let keys: Vec<_> = emails(refs)
+            .map(|id| keys::object(account, DataType::Email, id))
+            .collect();
+        let rows = self
+            .engine
+            .multi_get(&keys)
+            .await
+            .map_err(store::Error::from)?;
+        let is_visible = |(key, bytes): (&store::engine::Key, Option<Bytes>)| {
+            let record = EmailRecord::from_bytes(key, &bytes?).ok()?;
+            record.is_visible().then_some(())
+        };
+        Ok(keys.iter().zip(rows).find_map(is_visible).is_some())
     }
 
     async fn guest_sees(

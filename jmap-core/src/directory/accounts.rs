@@ -18,7 +18,11 @@ use super::{
 };
 use crate::{
     Core, access,
-    auth::{Secret, password},
+    auth::{
+        Secret,
+        password::{self, PasswordError},
+        scram::ScramVerifier,
+    },
     caller::{Caller, Role},
     mail::write,
 };
@@ -79,7 +83,7 @@ impl Core {
             None => None,
         };
         let new = &new;
-        self.change_directory(|| self.try_add_account(name, new, hash.as_deref()))
+        self.change_directory(|| self.try_add_account(name, new, hash.as_ref()))
             .await
     }
 
@@ -109,12 +113,16 @@ impl Core {
         &self,
         secret: &Secret<String>,
         login: &str,
-    ) -> Result<String, DirectoryError> {
+    ) -> Result<Hashed, DirectoryError> {
         password::check_new(secret, login)?;
-        let hashed = self.directory.hasher.hash(secret).await;
-        hashed.map_err(|error| {
+        let busy = |error: PasswordError| {
             tracing::error!(%error, "a password could not be hashed");
             DirectoryError::Busy
+        };
+        let hasher = &self.directory.hasher;
+        Ok(Hashed {
+            hash: hasher.hash(secret).await.map_err(busy)?,
+            scram: hasher.scram(secret).await.map_err(busy)?,
         })
     }
 
@@ -122,7 +130,7 @@ impl Core {
         &self,
         name: &AccountName,
         new: &NewAccount,
-        hash: Option<&str>,
+        hash: Option<&Hashed>,
     ) -> Result<Account, DirectoryError> {
         let fence = self.fence().await?;
         let login = name.to_string();
@@ -504,14 +512,21 @@ impl Core {
     }
 }
 
-pub(super) fn password_record(hash: &str, created: i64) -> CredentialRecord {
+/// What is kept of a new password.
+pub(super) struct Hashed {
+    hash: String,
+    scram: ScramVerifier,
+}
+
+pub(super) fn password_record(hashed: &Hashed, created: i64) -> CredentialRecord {
     CredentialRecord {
         description: String::new(),
         kind: CredentialKind::Password,
         created,
         expires: None,
-        password_hash: Some(hash.to_owned()),
+        password_hash: Some(hashed.hash.clone()),
         lookup: Vec::new(),
         token_hash: [0; 32],
+        scram: Some(hashed.scram.clone()),
     }
 }

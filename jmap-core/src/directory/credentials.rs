@@ -9,7 +9,7 @@ use store::{Record as _, engine::Batch, keys, numbers};
 
 use super::{
     CREDENTIALS_PER_ACCOUNT_MAX, DirectoryError,
-    accounts::password_record,
+    accounts::{Hashed, password_record},
     check_description,
     records::{AccountKind, CredentialKind, CredentialRecord, PASSWORD},
 };
@@ -60,7 +60,7 @@ impl Core {
             .await
     }
 
-    async fn try_set_password(&self, id: AccountId, hash: &str) -> Result<(), DirectoryError> {
+    async fn try_set_password(&self, id: AccountId, hash: &Hashed) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
         let mut record = self.existing(id).await?;
         record.generation += 1;
@@ -72,18 +72,14 @@ impl Core {
             .map(drop)
     }
 
-    /// Puts a stronger hash of the same password in place of `old`, unless it was changed meanwhile.
-    pub(crate) async fn replace_password_hash(
+    /// Puts what is kept of the same password by now in place of `old`, unless it was changed meanwhile.
+    pub(crate) async fn replace_password_record(
         &self,
         id: AccountId,
         old: &CredentialRecord,
-        hash: &str,
+        new: &CredentialRecord,
     ) -> Result<(), store::Error> {
         let key = keys::credential(id, PASSWORD);
-        let new = CredentialRecord {
-            password_hash: Some(hash.to_owned()),
-            ..old.clone()
-        };
         let mut batch = Batch::new();
         batch.assert(store::engine::Assertion::Equals(
             key.clone(),
@@ -165,6 +161,7 @@ impl Core {
             password_hash: None,
             lookup: lookup.to_vec(),
             token_hash: *hash.octets(),
+            scram: None,
         })
     }
 

@@ -41,8 +41,8 @@ pub use records::{AccountKind, AccountRecord, CredentialKind};
 use crate::{
     Core,
     auth::{
-        LoginLimits, LoginRate, PasswordHasher, VerifiedCache, password::PolicyError,
-        token::TokenId,
+        LoginLimits, LoginRate, PasswordHasher, Secret, VerifiedCache, password::PolicyError,
+        scram::KEY_OCTETS, token::TokenId,
     },
     caller::Caller,
     clock::Clock,
@@ -103,6 +103,8 @@ pub struct Directory {
     generation: AtomicU64,
     /// Changes of this process wait for each other here, so that they don't run into conflicts.
     turn: tokio::sync::Mutex<()>,
+    /// Salts of accounts that don't exist come from it.
+    pub(crate) scram_key: Secret<[u8; KEY_OCTETS]>,
     pub(crate) hasher: PasswordHasher,
     pub(crate) rate: LoginRate,
     pub(crate) verified: VerifiedCache<Verified>,
@@ -122,10 +124,15 @@ pub struct Verified {
 }
 
 impl Directory {
-    pub(crate) fn new(rng: &Arc<dyn Rng>, clock: &Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        rng: &Arc<dyn Rng>,
+        clock: &Arc<dyn Clock>,
+        scram_key: Secret<[u8; KEY_OCTETS]>,
+    ) -> Self {
         Self {
             generation: AtomicU64::new(0),
             turn: tokio::sync::Mutex::new(()),
+            scram_key,
             hasher: PasswordHasher::new(rng.clone()),
             rate: LoginRate::new(LoginLimits::default(), clock.clone()),
             verified: VerifiedCache::new(&**rng, clock.clone()),

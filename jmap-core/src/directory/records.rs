@@ -7,7 +7,10 @@
 use minicbor::{Decode, Encode};
 use store::Record;
 
-use crate::{auth::token::TOKEN_HASH_OCTETS, caller::Role};
+use crate::{
+    auth::{scram::ScramVerifier, token::TOKEN_HASH_OCTETS},
+    caller::Role,
+};
 
 /// A domain whose mail is served here. Its name is in its key: lower-case A-labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -109,6 +112,9 @@ pub struct CredentialRecord {
     /// Of an app password or token.
     #[cbor(n(6), with = "minicbor::bytes")]
     pub token_hash: [u8; TOKEN_HASH_OCTETS],
+    /// Of a password: what checks a proof of it. `None` until it is set, or shown, for the first time since this is kept.
+    #[n(7)]
+    pub scram: Option<ScramVerifier>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]

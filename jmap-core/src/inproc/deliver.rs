@@ -397,6 +397,7 @@ impl Core {
             received_at: delivery.received_at,
             quota_octets,
             is_delivery: true,
+            is_deleted: false,
         };
         let handle = self.accounts.handle(account);
         let mut txn = handle.writer.begin().await?;

@@ -1,5 +1,6 @@
 //! Typed calls that exist only in-process and are never reachable through JSON.
 
 pub mod deliver;
+pub mod imap_view;
 pub mod queue;
 pub mod submit;

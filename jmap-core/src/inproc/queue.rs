@@ -498,6 +498,7 @@ impl Core {
             received_at: now.seconds(),
             quota_octets: 0,
             is_delivery: true,
+            is_deleted: false,
         };
         match write::insert_email(txn, &message, &placement, now).await {
             Ok(_) => record

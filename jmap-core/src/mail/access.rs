@@ -28,10 +28,7 @@ pub fn email_rights(
         view.mailbox(mailbox)
             .map(|m| mailbox_rights(who, standing, &m.record))
     };
-    let each = row
-        .mailboxes
-        .iter()
-        .filter_map(|place| rights(place.mailbox));
+    let each = row.places().filter_map(|place| rights(place.mailbox));
     each.fold(MailboxRights::default(), MailboxRights::union)
 }
 

@@ -1,7 +1,7 @@
 //! What the store keeps of JMAP Mail.
 //!
 //! Holds: numbers of fields are never reused; a new field is an `Option` or has a default.
-//! Other half: `golden.rs` has the bytes of every version.
+//! Other half: `tests` below has the bytes of every version.
 
 use minicbor::{Decode, Encode};
 use store::Record;
@@ -19,8 +19,9 @@ pub struct EmailRecord {
     /// Octets of the message.
     #[n(3)]
     pub size: u64,
+    /// Where it is, with `\Deleted` or without; what JMAP shows is [`EmailRecord::places`].
     #[n(4)]
-    pub mailboxes: Vec<InMailbox>,
+    pub all_places: Vec<InMailbox>,
     /// In lower case, sorted.
     #[n(5)]
     pub keywords: Vec<String>,
@@ -48,6 +49,22 @@ pub struct InMailbox {
     /// When it came in, seconds since 1970 (RFC 8514 SAVEDATE).
     #[n(2)]
     pub saved_at: i64,
+    /// IMAP's `\Deleted`, which an email has in one mailbox.
+    #[n(3)]
+    #[cbor(default)]
+    pub is_deleted: bool,
+}
+
+impl EmailRecord {
+    /// RFC 8621 §4.1.1: where the email is for JMAP, which doesn't see what has `\Deleted`.
+    pub fn places(&self) -> impl Iterator<Item = &InMailbox> {
+        self.all_places.iter().filter(|place| !place.is_deleted)
+    }
+
+    /// An email that has `\Deleted` in all its mailboxes is not there for JMAP.
+    pub fn is_visible(&self) -> bool {
+        self.places().next().is_some()
+    }
 }
 
 impl Record for EmailRecord {
@@ -94,4 +111,59 @@ pub struct Grant {
 
 impl Record for MailboxRecord {
     const KIND: &'static str = "mailbox";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn email() -> EmailRecord {
+        EmailRecord {
+            blob: [7; 32],
+            thread: 2,
+            received_at: 1_577_934_245,
+            size: 300,
+            all_places: vec![InMailbox {
+                mailbox: 1,
+                uid: 5,
+                saved_at: 1_577_934_246,
+                is_deleted: false,
+            }],
+            keywords: vec!["$seen".to_owned()],
+            created_seq: 8,
+            modseq: 9,
+            sent_at: None,
+            has_attachment: true,
+        }
+    }
+
+    fn from_hex(hex: &str) -> Vec<u8> {
+        let digits: Vec<char> = hex.chars().filter(|c| !c.is_whitespace()).collect();
+        let octet = |pair: &[char]| {
+            let text: String = pair.iter().collect();
+            u8::from_str_radix(&text, 16).unwrap()
+        };
+        digits.chunks(2).map(octet).collect()
+    }
+
+    #[test]
+    fn golden_email_of_before_deleted_was_known() {
+        let bytes = from_hex(
+            "8a 5820 0707070707070707070707070707070707070707070707070707070707070707 02 1a5e0d5da5 19012c
+             81 83 01 05 1a5e0d5da6 81 65247365656e 08 09 f6 f5",
+        );
+        assert_eq!(EmailRecord::from_bytes(b"", &bytes).unwrap(), email());
+    }
+
+    #[test]
+    fn golden_email() {
+        let mut email = email();
+        email.all_places[0].is_deleted = true;
+        let bytes = from_hex(
+            "8a 5820 0707070707070707070707070707070707070707070707070707070707070707 02 1a5e0d5da5 19012c
+             81 84 01 05 1a5e0d5da6 f5 81 65247365656e 08 09 f6 f5",
+        );
+        assert_eq!(email.to_bytes(), bytes);
+        assert_eq!(EmailRecord::from_bytes(b"", &bytes).unwrap(), email);
+    }
 }

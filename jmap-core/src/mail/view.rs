@@ -1,5 +1,8 @@
 //! An account's mail in memory: what lists, counts and most filters need.
 //!
+//! Emails with `\Deleted` in all their mailboxes are there for IMAP and POP3 alone (RFC 8621 §4.1.1): what JMAP reads is `email`,
+//! `emails`, `by_received`, `thread`, `counts` and `EmailRow::places`; what has "all" in its name, and `by_uid`, has them as well.
+//!
 //! Holds: the view is what the store has as of `head.sequence`; it is loaded by one scan and
 //! kept current by each committed transaction, so counts are always a recount.
 //! Other half: transactions emit [`ViewEvent`]s; `accounts::AccountHandle` applies them.
@@ -10,20 +13,20 @@ mod row;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
 use jmap_types::DataType;
 use store::{
-    Head, Record,
-    engine::{Engine, Page},
+    Head, Record, decode_numbers,
+    engine::{Engine, KeyRange, Page},
     keys,
 };
 
 pub use self::row::{EmailRow, KeywordSet, Places};
 use self::{blocks::Blocks, row::Keywords};
-use super::records::{EmailRecord, MailboxRecord};
+use super::records::{EmailRecord, InMailbox, MailboxRecord};
 
 /// What a transaction does to the view.
 #[derive(Debug)]
@@ -39,12 +42,20 @@ pub struct View {
     pub head: Head,
     emails: Blocks<u64, EmailRow>,
     mailboxes: BTreeMap<u64, MailboxRow>,
-    /// (thread, email)
+    /// (thread, email), of the emails that JMAP sees.
     threads: Blocks<(u64, u64), ()>,
-    /// All emails by (received, id).
+    /// The emails that JMAP sees, by (received, id).
     by_received: Vec<(i64, u64)>,
     keywords: Keywords,
     trash: Option<u64>,
+    /// The last emails that changed, with the transaction that did it.
+    recent: VecDeque<(u64, u64)>,
+    /// All that changed after this sequence is in `recent`.
+    recent_since: u64,
+    /// The transaction that is being applied.
+    applying: u64,
+    /// While an account is loaded: by mailbox.
+    uids_next: BTreeMap<u64, u32>,
     /// While an account is loaded, threads are counted once, at the end.
     is_loading: bool,
 }
@@ -52,12 +63,34 @@ pub struct View {
 #[derive(Debug)]
 pub struct MailboxRow {
     pub record: Arc<MailboxRecord>,
-    /// (received, email), in order.
+    /// (received, email), in order, without `\Deleted`.
     pub by_received: Vec<(i64, u64)>,
+    by_uid: Blocks<u32, u64>,
+    /// IMAP's UIDNEXT: what the next message gets.
+    pub uid_next: u32,
+    /// IMAP's counts.
+    pub all: PlaceCounts,
+    /// The last transaction that changed a message in it, added one or took one away; just after loading, the
+    /// last of the account. It is IMAP's HIGHESTMODSEQ (RFC 7162 §3.1.2.1).
+    pub changed_at: u64,
     /// Kept as emails change.
     unread_emails: u64,
     total_threads: u64,
     unread_threads: u64,
+}
+
+/// Of all messages of a mailbox, those with `\Deleted` among them.
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+pub struct PlaceCounts {
+    pub messages: u32,
+    /// Without `$seen`.
+    pub unseen: u32,
+    /// With `\Deleted`.
+    pub deleted: u32,
+    /// Octets of all.
+    pub size: u64,
+    /// Octets of those with `\Deleted`.
+    pub deleted_size: u64,
 }
 
 /// RFC 8621 §2 `totalEmails` and its sisters.
@@ -69,12 +102,16 @@ pub struct MailboxCounts {
     pub unread_threads: u64,
 }
 
+/// Changes of emails that a view remembers, for sessions that follow it.
+const RECENT_MAX: usize = 4096;
 /// Rows that one page of loading reads.
 const ROWS_PER_PAGE: usize = 2000;
 
 impl View {
     pub fn empty(head: Head) -> Self {
         Self {
+            recent_since: head.sequence,
+            applying: head.sequence,
             head,
             keywords: Keywords::new(),
             ..Self::default()
@@ -89,6 +126,16 @@ impl View {
     ) -> Result<Self, store::Error> {
         let mut view = Self::empty(head);
         view.is_loading = true;
+        let uids = keys::mailbox_uids(account);
+        each_row(engine, uids, |key, bytes| {
+            let (_, id) = keys::decode_mailbox_uid(key)
+                .ok_or_else(|| store::Error::bad_key("mailbox UID", key))?;
+            let [_, next] = decode_numbers(key, bytes)?;
+            view.uids_next
+                .insert(id, u32::try_from(next).unwrap_or(u32::MAX));
+            Ok(())
+        })
+        .await?;
         each(engine, account, DataType::Mailbox, |key, id, bytes| {
             let record: MailboxRecord = Record::from_bytes(key, bytes)?;
             view.put_mailbox(id, Arc::new(record));
@@ -105,6 +152,7 @@ impl View {
         })
         .await?;
         view.is_loading = false;
+        view.uids_next = BTreeMap::new();
         view.shrink_to_fit();
         view.count_all_threads();
         Ok(view)
@@ -117,10 +165,36 @@ impl View {
         self.by_received.shrink_to_fit();
         for mailbox in self.mailboxes.values_mut() {
             mailbox.by_received.shrink_to_fit();
+            mailbox.by_uid.shrink_to_fit();
         }
     }
 
-    pub fn apply(&mut self, event: ViewEvent) {
+    /// The emails that changed after `since`, each once; `None` when that is longer ago than is remembered.
+    pub fn changed_emails(&self, since: u64) -> Option<BTreeSet<u64>> {
+        if since < self.recent_since {
+            return None;
+        }
+        let changed = self.recent.iter().rev();
+        let changed = changed.take_while(|(sequence, _)| *sequence > since);
+        Some(changed.map(|(_, email)| *email).collect())
+    }
+
+    fn remember(&mut self, email: u64) {
+        self.recent.push_back((self.applying, email));
+        if self.recent.len() > RECENT_MAX
+            && let Some((oldest, _)) = self.recent.pop_front()
+        {
+            self.recent_since = oldest;
+        }
+    }
+
+    /// Does what a transaction did.
+    pub fn apply(&mut self, sequence: u64, event: ViewEvent) {
+        self.applying = sequence;
+        match &event {
+            ViewEvent::Email { id, .. } | ViewEvent::EmailGone { id } => self.remember(*id),
+            ViewEvent::Mailbox { .. } | ViewEvent::MailboxGone { .. } => {}
+        }
         match event {
             ViewEvent::Email { id, record } => self.put_email(id, &record),
             ViewEvent::EmailGone { id } => self.remove_email(id),
@@ -148,6 +222,10 @@ impl View {
                 let row = MailboxRow {
                     record,
                     by_received: Vec::new(),
+                    by_uid: Blocks::default(),
+                    uid_next: self.uids_next.get(&id).copied().unwrap_or(1),
+                    all: PlaceCounts::default(),
+                    changed_at: self.applying,
                     unread_emails: 0,
                     total_threads: 0,
                     unread_threads: 0,
@@ -171,14 +249,22 @@ impl View {
         let at = (row.received_at, id);
         let thread = row.thread;
         self.count_thread(thread, Count::Off);
-        insert_sorted(&mut self.by_received, at);
-        for place in row.mailboxes.iter() {
+        for place in row.all_places.iter() {
             if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
-                insert_sorted(&mut mailbox.by_received, at);
-                mailbox.unread_emails += u64::from(row.keywords.is_unread());
+                mailbox.changed_at = self.applying;
+                mailbox.by_uid.insert(place.uid, id);
+                mailbox.uid_next = mailbox.uid_next.max(place.uid.saturating_add(1));
+                mailbox.all.count(&row, place, Count::On);
+                if !place.is_deleted {
+                    insert_sorted(&mut mailbox.by_received, at);
+                    mailbox.unread_emails += u64::from(row.keywords.is_unread());
+                }
             }
         }
-        self.threads.insert((row.thread, id), ());
+        if row.is_visible() {
+            insert_sorted(&mut self.by_received, at);
+            self.threads.insert((row.thread, id), ());
+        }
         self.emails.insert(id, row);
         self.count_thread(thread, Count::On);
     }
@@ -188,6 +274,13 @@ impl View {
         let Some(old) = self.emails.get_mut(id) else {
             return;
         };
+        for place in row.all_places.iter() {
+            if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
+                mailbox.changed_at = self.applying;
+                mailbox.all.count(old, place, Count::Off);
+                mailbox.all.count(&row, place, Count::On);
+            }
+        }
         let is_unread = row.keywords.is_unread();
         if old.keywords.is_unread() == is_unread {
             *old = row;
@@ -195,7 +288,7 @@ impl View {
         }
         let thread = row.thread;
         self.count_thread(thread, Count::Off);
-        for place in row.mailboxes.iter() {
+        for place in row.places() {
             if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
                 match is_unread {
                     true => mailbox.unread_emails += 1,
@@ -221,26 +314,44 @@ impl View {
             return;
         };
         let at = (row.received_at, id);
-        remove_sorted(&mut self.by_received, at);
-        for place in row.mailboxes.iter() {
+        for place in row.all_places.iter() {
             if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
-                remove_sorted(&mut mailbox.by_received, at);
-                mailbox.unread_emails -= u64::from(row.keywords.is_unread());
+                mailbox.changed_at = self.applying;
+                mailbox.by_uid.remove(place.uid);
+                mailbox.all.count(&row, place, Count::Off);
+                if !place.is_deleted {
+                    remove_sorted(&mut mailbox.by_received, at);
+                    mailbox.unread_emails -= u64::from(row.keywords.is_unread());
+                }
             }
         }
-        self.threads.remove((row.thread, id));
+        if row.is_visible() {
+            remove_sorted(&mut self.by_received, at);
+            self.threads.remove((row.thread, id));
+        }
     }
 
+    /// An email that JMAP sees.
     pub fn email(&self, id: u64) -> Option<&EmailRow> {
+        self.emails.get(id).filter(|row| row.is_visible())
+    }
+
+    /// An email, with `\Deleted` or without.
+    pub fn any_email(&self, id: u64) -> Option<&EmailRow> {
         self.emails.get(id)
     }
 
-    /// All emails, by id.
-    pub fn emails(&self) -> impl ExactSizeIterator<Item = (u64, &EmailRow)> {
+    /// The emails that JMAP sees, by id.
+    pub fn emails(&self) -> impl Iterator<Item = (u64, &EmailRow)> {
+        self.emails.iter().filter(|(_, row)| row.is_visible())
+    }
+
+    /// All emails, with `\Deleted` or without, by id.
+    pub fn all_emails(&self) -> impl ExactSizeIterator<Item = (u64, &EmailRow)> {
         self.emails.iter()
     }
 
-    /// All emails by (received, id).
+    /// The emails that JMAP sees by (received, id).
     pub fn by_received(&self) -> &[(i64, u64)] {
         &self.by_received
     }
@@ -314,7 +425,7 @@ impl View {
                 continue;
             };
             let unread = row.keywords.is_unread();
-            for place in row.mailboxes.iter() {
+            for place in row.places() {
                 present.insert(place.mailbox);
                 let in_trash = Some(place.mailbox) == self.trash;
                 unread_in_trash |= unread && in_trash;
@@ -355,8 +466,8 @@ impl View {
 
     /// An estimate of the memory that the view takes.
     pub fn octets(&self) -> usize {
-        // The row, its thread, and its place in the order of all and in that of a mailbox.
-        const PER_EMAIL: usize = size_of::<(u64, EmailRow)>() + 4 * size_of::<(i64, u64)>();
+        // The row, its thread, its place in the order of all and in those of a mailbox: by date and by UID.
+        const PER_EMAIL: usize = size_of::<(u64, EmailRow)>() + 5 * size_of::<(i64, u64)>();
         const PER_MAILBOX: usize = 400;
         self.emails.len() * PER_EMAIL + self.mailboxes.len() * PER_MAILBOX + 4096
     }
@@ -364,10 +475,35 @@ impl View {
 
 /// Whether a row takes the place of another one in all lists.
 fn is_in_place(old: &EmailRow, new: &EmailRow) -> bool {
-    let (before, after) = (old.mailboxes.iter(), new.mailboxes.iter());
     old.thread == new.thread
         && old.received_at == new.received_at
-        && before.map(|p| p.mailbox).eq(after.map(|p| p.mailbox))
+        && old.all_places == new.all_places
+}
+
+impl MailboxRow {
+    /// All messages, with `\Deleted` or without: UID and email, in UID order.
+    pub fn by_uid(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
+        self.by_uid.iter().map(|(uid, email)| (uid, *email))
+    }
+}
+
+impl PlaceCounts {
+    fn count(&mut self, row: &EmailRow, place: &InMailbox, count: Count) {
+        let size = u64::from(row.size);
+        let add = |number: &mut u32, counted: bool| match count {
+            Count::On => *number += u32::from(counted),
+            Count::Off => *number = number.saturating_sub(u32::from(counted)),
+        };
+        let add_size = |number: &mut u64, counted: bool| match count {
+            Count::On => *number += size * u64::from(counted),
+            Count::Off => *number = number.saturating_sub(size * u64::from(counted)),
+        };
+        add(&mut self.messages, true);
+        add(&mut self.unseen, !row.keywords.is_seen());
+        add(&mut self.deleted, place.is_deleted);
+        add_size(&mut self.size, true);
+        add_size(&mut self.deleted_size, place.is_deleted);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -410,15 +546,25 @@ pub async fn each(
     data_type: DataType,
     mut visit: impl FnMut(&[u8], u64, &[u8]) -> Result<(), store::Error>,
 ) -> Result<(), store::Error> {
-    let mut range = keys::objects(account, data_type);
+    each_row(engine, keys::objects(account, data_type), |key, bytes| {
+        let (_, _, id) =
+            keys::decode_object(key).ok_or_else(|| store::Error::bad_key("object", key))?;
+        visit(key, id, bytes)
+    })
+    .await
+}
+
+async fn each_row(
+    engine: &Arc<dyn Engine>,
+    mut range: KeyRange,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), store::Error>,
+) -> Result<(), store::Error> {
     loop {
         let rows = engine
             .scan(Page::first(range.clone(), ROWS_PER_PAGE))
             .await?;
         for (key, bytes) in &rows {
-            let (_, _, id) =
-                keys::decode_object(key).ok_or_else(|| store::Error::bad_key("object", key))?;
-            visit(key, id, bytes)?;
+            visit(key, bytes)?;
         }
         let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE) else {
             return Ok(());

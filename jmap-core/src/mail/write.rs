@@ -4,19 +4,19 @@
 //! in one transaction; every protocol and method goes through here.
 //! Other half: `view` applies the events, `log` has the changes.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use jmap_types::{DataType, SetError, SetErrorKind};
 use store::{
     Change, ChangeKind, Txn, decode_numbers,
-    engine::Batch,
+    engine::{Assertion, Batch},
     keys::{self, BlobHash},
     numbers,
 };
 
 use super::{
-    message::Summary,
+    message::{Summary, WireStructure},
     records::{EmailRecord, InMailbox, MailboxRecord},
     view::ViewEvent,
 };
@@ -98,20 +98,27 @@ pub struct Message {
     pub octets: Bytes,
     pub summary: Arc<Summary>,
     pub encoded_summary: Bytes,
+    pub encoded_structure: Bytes,
 }
 
 impl Message {
     pub fn parse(octets: Bytes) -> Self {
         let summary = Summary::parse(&octets);
+        Self::new(store::blob::hash(&octets), octets, Arc::new(summary))
+    }
+
+    /// A message whose summary is known.
+    pub fn new(hash: BlobHash, octets: Bytes, summary: Arc<Summary>) -> Self {
         Self {
-            hash: store::blob::hash(&octets),
+            hash,
             encoded_summary: summary.encode().into(),
-            summary: Arc::new(summary),
+            encoded_structure: WireStructure::new(&octets, &summary).encode().into(),
+            summary,
             octets,
         }
     }
 
-    /// Adds the octets and the summary to `batch`, unless the store has them.
+    /// Adds the octets, the summary and the structure to `batch`, unless the store has them.
     pub async fn ensure_stored(
         &self,
         engine: &Arc<dyn store::engine::Engine>,
@@ -119,6 +126,7 @@ impl Message {
     ) -> Result<(), store::Error> {
         store::blob::ensure(engine, batch, &self.hash, &self.octets).await?;
         batch.put(keys::summary(&self.hash), self.encoded_summary.clone());
+        batch.put(keys::structure(&self.hash), self.encoded_structure.clone());
         Ok(())
     }
 }
@@ -127,6 +135,8 @@ impl Message {
 #[derive(Clone, Debug)]
 pub struct Placement {
     pub mailboxes: Vec<u64>,
+    /// With `\Deleted` in all of them.
+    pub is_deleted: bool,
     /// In lower case.
     pub keywords: Vec<String>,
     /// Seconds since 1970.
@@ -150,30 +160,60 @@ pub async fn insert_email(
     placement: &Placement,
     now: UtcMillis,
 ) -> Result<Inserted, Rejected> {
-    let size = message.octets.len() as u64;
-    let used = txn.head.used_octets.saturating_add(size);
+    let mut batch = Batch::new();
+    message.ensure_stored(txn.engine(), &mut batch).await?;
+    txn.append_unread(batch);
+    let stored = StoredMessage {
+        hash: message.hash,
+        size: message.octets.len() as u64,
+        summary: &message.summary,
+    };
+    insert(txn, stored, placement, now).await
+}
+
+/// A message that the store has.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredMessage<'s> {
+    pub hash: BlobHash,
+    pub size: u64,
+    pub summary: &'s Summary,
+}
+
+/// Adds an email whose message the store has; when it has lost it until the transaction is written, that is a conflict.
+pub async fn insert_stored(
+    txn: &mut MailTxn,
+    stored: StoredMessage<'_>,
+    placement: &Placement,
+    now: UtcMillis,
+) -> Result<Inserted, Rejected> {
+    txn.assert(Assertion::Present(keys::blob(&stored.hash)));
+    insert(txn, stored, placement, now).await
+}
+
+async fn insert(
+    txn: &mut MailTxn,
+    stored: StoredMessage<'_>,
+    placement: &Placement,
+    now: UtcMillis,
+) -> Result<Inserted, Rejected> {
+    let used = txn.head.used_octets.saturating_add(stored.size);
     if placement.quota_octets != 0 && used > placement.quota_octets {
         return Err(
             SetError::describe(SetErrorKind::OverQuota, "The account has no room for it.").into(),
         );
     }
-    let mut batch = Batch::new();
-    message.ensure_stored(txn.engine(), &mut batch).await?;
-    txn.append_unread(batch);
     let account = txn.account();
     let id = txn.new_id();
     txn.put(
-        keys::blob_ref(&message.hash, account, DataType::Email, id),
+        keys::blob_ref(&stored.hash, account, DataType::Email, id),
         Bytes::new(),
     );
-    let thread = join_thread(txn, &message.summary, id).await?;
+    let thread = find_thread(txn, stored.summary, id).await?;
     let mut mailboxes = Vec::with_capacity(placement.mailboxes.len());
     for &mailbox in &placement.mailboxes {
-        let uid = next_uid(txn, mailbox).await?;
         mailboxes.push(InMailbox {
-            mailbox,
-            uid,
-            saved_at: now.seconds(),
+            is_deleted: placement.is_deleted,
+            ..new_place(txn, mailbox, now).await?
         });
         txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
     }
@@ -181,20 +221,23 @@ pub async fn insert_email(
     keywords.sort_unstable();
     keywords.dedup();
     let record = EmailRecord {
-        blob: message.hash,
+        blob: stored.hash,
         thread,
         received_at: placement.received_at,
-        size,
-        mailboxes,
+        size: stored.size,
+        all_places: mailboxes,
         keywords,
         created_seq: txn.sequence(),
         modseq: txn.sequence(),
-        sent_at: message.summary.sent_at.map(|date| date.timestamp),
-        has_attachment: message.summary.has_attachment,
+        sent_at: stored.summary.sent_at.map(|date| date.timestamp),
+        has_attachment: stored.summary.has_attachment,
     };
     txn.head.used_octets = used;
     txn.put_record(keys::object(account, DataType::Email, id), &record);
-    txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
+    if record.is_visible() {
+        join_thread(txn, thread).await?;
+        txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
+    }
     txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
     if placement.is_delivery {
         txn.changed(Change::new(
@@ -208,6 +251,20 @@ pub async fn insert_email(
         record: Arc::new(record),
     });
     Ok(Inserted { id, thread })
+}
+
+/// A place in a mailbox for an email that comes into it: with a new UID.
+pub async fn new_place(
+    txn: &mut MailTxn,
+    mailbox: u64,
+    now: UtcMillis,
+) -> Result<InMailbox, Rejected> {
+    Ok(InMailbox {
+        mailbox,
+        uid: next_uid(txn, mailbox).await?,
+        saved_at: now.seconds(),
+        is_deleted: false,
+    })
 }
 
 /// The next UID of a mailbox.
@@ -238,8 +295,8 @@ pub(crate) fn thread_ref_hashes(summary: &Summary) -> impl Iterator<Item = u64> 
 /// Message ids of one message that count for threading.
 pub const THREAD_REFS_MAX: usize = 64;
 
-/// Finds the thread of a new email, or begins one, and counts the email in it.
-async fn join_thread(
+/// Finds the thread of a new email, or begins one.
+async fn find_thread(
     txn: &mut MailTxn,
     summary: &Summary,
     email: u64,
@@ -263,7 +320,12 @@ async fn join_thread(
         let [thread, count] = value.unwrap_or([thread, 0]);
         txn.put(key, numbers(&[thread, count + 1]));
     }
-    let key = keys::object(account, DataType::Thread, thread);
+    Ok(thread)
+}
+
+/// Counts an email that JMAP sees in its thread.
+async fn join_thread(txn: &mut MailTxn, thread: u64) -> Result<(), store::Error> {
+    let key = keys::object(txn.account(), DataType::Thread, thread);
     let count = match txn.get(&key).await? {
         Some(bytes) => decode_numbers::<1>(&key, &bytes)?[0],
         None => 0,
@@ -275,15 +337,11 @@ async fn join_thread(
         ChangeKind::Updated
     };
     txn.changed(Change::new(DataType::Thread, thread, kind));
-    Ok(thread)
+    Ok(())
 }
 
-/// Takes an email out of its thread; the thread goes with its last email.
-async fn leave_thread(
-    txn: &mut MailTxn,
-    summary: Option<&Summary>,
-    thread: u64,
-) -> Result<(), store::Error> {
+/// An email that goes is no way to its thread any more.
+async fn forget_thread(txn: &mut MailTxn, summary: Option<&Summary>) -> Result<(), store::Error> {
     let account = txn.account();
     for hash in summary.into_iter().flat_map(thread_ref_hashes) {
         let key = keys::thread_ref(account, hash);
@@ -294,7 +352,12 @@ async fn leave_thread(
             }
         }
     }
-    let key = keys::object(account, DataType::Thread, thread);
+    Ok(())
+}
+
+/// An email is not seen by JMAP any more; its thread goes with its last one.
+async fn leave_thread(txn: &mut MailTxn, thread: u64) -> Result<(), store::Error> {
+    let key = keys::object(txn.account(), DataType::Thread, thread);
     let count = match txn.get(&key).await? {
         Some(bytes) => decode_numbers::<1>(&key, &bytes)?[0],
         None => 1,
@@ -309,65 +372,109 @@ async fn leave_thread(
     Ok(())
 }
 
-/// The record of an email, as the transaction sees it.
+/// The record of an email that JMAP sees, as the transaction sees it.
 pub async fn email(txn: &MailTxn, id: u64) -> Result<Option<EmailRecord>, store::Error> {
+    let record = any_email(txn, id).await?;
+    Ok(record.filter(EmailRecord::is_visible))
+}
+
+/// The record of an email, with `\Deleted` or without, as the transaction sees it.
+pub async fn any_email(txn: &MailTxn, id: u64) -> Result<Option<EmailRecord>, store::Error> {
     txn.record(&keys::object(txn.account(), DataType::Email, id))
         .await
 }
 
-/// Gives an email other mailboxes and keywords. Where it stays, it keeps its UID.
+/// Gives an email other mailboxes and keywords, as JMAP sees them. Where it stays, it keeps its UID.
+///
+/// RFC 8621 §4.1.1: where it has `\Deleted` it stays as it is, unless the mailbox is one of these: then it is taken back.
 pub async fn change_email(
     txn: &mut MailTxn,
     id: u64,
-    mut record: EmailRecord,
+    record: EmailRecord,
     mailboxes: &[u64],
-    mut keywords: Vec<String>,
+    keywords: Vec<String>,
     now: UtcMillis,
 ) -> Result<(), Rejected> {
+    let mut places = record.all_places.clone();
+    places.retain(|place| place.is_deleted || mailboxes.contains(&place.mailbox));
+    for &mailbox in mailboxes {
+        match places.iter_mut().find(|place| place.mailbox == mailbox) {
+            Some(place) => place.is_deleted = false,
+            None => places.push(new_place(txn, mailbox, now).await?),
+        }
+    }
+    set_places(txn, id, record, places, keywords).await?;
+    Ok(())
+}
+
+/// Gives an email these places and keywords, if they are others than it has.
+pub async fn set_places(
+    txn: &mut MailTxn,
+    id: u64,
+    mut record: EmailRecord,
+    places: Vec<InMailbox>,
+    mut keywords: Vec<String>,
+) -> Result<(), store::Error> {
     keywords.sort_unstable();
     keywords.dedup();
     let keywords_changed = keywords != record.keywords;
-    let mut places = Vec::with_capacity(mailboxes.len());
-    for &mailbox in mailboxes {
-        match record
-            .mailboxes
-            .iter()
-            .find(|place| place.mailbox == mailbox)
-        {
-            Some(place) => places.push(*place),
-            None => {
-                let uid = next_uid(txn, mailbox).await?;
-                places.push(InMailbox {
-                    mailbox,
-                    uid,
-                    saved_at: now.seconds(),
-                });
-            }
-        }
-    }
-    let moved = places != record.mailboxes;
-    if !moved && !keywords_changed {
+    if places == record.all_places && !keywords_changed {
         return Ok(());
     }
-    // Unread counts of all its mailboxes may change with its keywords.
-    let touched = record
-        .mailboxes
-        .iter()
-        .chain(&places)
-        .map(|place| place.mailbox);
-    for mailbox in touched {
+    // Unread counts of all its mailboxes may change with its keywords. That those of a mailbox may have changed is also what
+    // the sessions of other protocols learn, where JMAP sees nothing else.
+    let touched = record.all_places.iter().chain(&places);
+    for mailbox in touched.map(|place| place.mailbox) {
         txn.changed(Change::new(DataType::Mailbox, mailbox, ChangeKind::Counts));
     }
-    record.mailboxes = places;
+    let before = visible_mailboxes(&record);
+    record.all_places = places;
     record.keywords = keywords;
     record.modseq = txn.sequence();
+    let after = visible_mailboxes(&record);
+    // RFC 8621 §4.1.1: without a place that JMAP sees, an email is destroyed for it; taken back, it is created.
+    let kind = match (before.is_empty(), after.is_empty()) {
+        (false, true) => {
+            leave_thread(txn, record.thread).await?;
+            Some(ChangeKind::Destroyed)
+        }
+        (true, false) => {
+            join_thread(txn, record.thread).await?;
+            Some(ChangeKind::Created)
+        }
+        (false, false) => (keywords_changed || before != after).then_some(ChangeKind::Updated),
+        (true, true) => None,
+    };
+    if let Some(kind) = kind {
+        txn.changed(Change::new(DataType::Email, id, kind));
+    }
     txn.put_record(keys::object(txn.account(), DataType::Email, id), &record);
-    txn.changed(Change::new(DataType::Email, id, ChangeKind::Updated));
     txn.emit(ViewEvent::Email {
         id,
         record: Arc::new(record),
     });
     Ok(())
+}
+
+fn visible_mailboxes(record: &EmailRecord) -> BTreeSet<u64> {
+    record.places().map(|place| place.mailbox).collect()
+}
+
+/// Takes an email out of a mailbox; it goes when that was its last place, with `\Deleted` or without.
+pub async fn leave_mailbox(
+    txn: &mut MailTxn,
+    id: u64,
+    record: EmailRecord,
+    mailbox: u64,
+    now: UtcMillis,
+) -> Result<(), store::Error> {
+    let mut places = record.all_places.clone();
+    places.retain(|place| place.mailbox != mailbox);
+    if places.is_empty() {
+        return remove_email(txn, id, &record, now).await;
+    }
+    let keywords = record.keywords.clone();
+    set_places(txn, id, record, places, keywords).await
 }
 
 /// Removes an email. Its blob goes when nothing else refers to it, after a time of grace.
@@ -383,8 +490,8 @@ pub async fn remove_email(
         Some(bytes) => Summary::decode(&bytes).ok(),
         None => None,
     };
-    leave_thread(txn, summary.as_ref(), record.thread).await?;
-    for place in &record.mailboxes {
+    forget_thread(txn, summary.as_ref()).await?;
+    for place in &record.all_places {
         txn.changed(Change::new(
             DataType::Mailbox,
             place.mailbox,
@@ -398,7 +505,10 @@ pub async fn remove_email(
         keys::blob_candidate(now.0.max(0) as u64, &record.blob),
         Bytes::new(),
     );
-    txn.changed(Change::new(DataType::Email, id, ChangeKind::Destroyed));
+    if record.is_visible() {
+        leave_thread(txn, record.thread).await?;
+        txn.changed(Change::new(DataType::Email, id, ChangeKind::Destroyed));
+    }
     txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
     txn.emit(ViewEvent::EmailGone { id });
     Ok(())

@@ -31,6 +31,7 @@ fn placement() -> Placement {
         received_at: 0,
         quota_octets: 0,
         is_delivery: true,
+        is_deleted: false,
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jmap_core::{
+    inproc::imap_view::{ViewRow, ViewStatus},
+    mail::message::Summary,
+};
 use jmap_types::{
-    BlobId,
+    BlobId, Id,
     mail::{Email as EmailObject, Mailbox, Quota, Thread},
     method::{Get, Query},
 };
@@ -11,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     model::Email,
-    steps::{EmailChanges, MailboxChanges},
+    steps::{EmailChanges, MailboxChanges, number},
     world::{World, text},
 };
 
@@ -24,8 +28,12 @@ const CHANGES_AT_ONCE_MAX: u64 = 7;
 pub struct Observed {
     email_state: String,
     mailbox_state: String,
-    /// By id.
+    /// What JMAP sees, by id.
     emails: BTreeMap<String, Seen>,
+    /// What has `\Deleted` everywhere, by id.
+    hidden: BTreeMap<String, Seen>,
+    /// By mailbox: what IMAP sees.
+    views: BTreeMap<String, MailboxView>,
     /// Names and counts by id.
     mailboxes: BTreeMap<String, Value>,
 }
@@ -39,12 +47,20 @@ struct Seen {
     size: u64,
 }
 
+#[derive(Clone, Debug)]
+struct MailboxView {
+    status: ViewStatus,
+    /// Email by UID.
+    uids: BTreeMap<u32, u64>,
+}
+
 /// Looks at everything, holds it against the laws and the model, and makes the model sure again.
 pub async fn observe(world: &mut World) {
     world.finish_deliveries().await;
     let now = look(world).await;
     check_model(world, &now);
     check_counts(&now);
+    check_views(world, &now);
     check_quota(world, &now).await;
     check_threads(world, &now).await;
     check_contents(world, &now).await;
@@ -62,6 +78,7 @@ pub fn id_of(world: &World, message_id: &str) -> Option<String> {
     let last = world.history.back()?;
     last.emails
         .iter()
+        .chain(&last.hidden)
         .find(|(_, seen)| seen.message_id == message_id)
         .map(|(id, _)| id.clone())
 }
@@ -108,6 +125,7 @@ async fn look(world: &mut World) -> Observed {
             message_id: text(&email["messageId"][0]),
             email: Email {
                 mailboxes: keys_of(&email["mailboxIds"]),
+                deleted: BTreeSet::new(),
                 keywords: keys_of(&email["keywords"]),
             },
             thread: text(&email["threadId"]),
@@ -123,7 +141,33 @@ async fn look(world: &mut World) -> Observed {
     );
     let mailboxes = world.read::<Get<Mailbox>>(json!({"ids": null})).await;
     let list = mailboxes["list"].as_array().into_iter().flatten();
+    let mut hidden = BTreeMap::new();
+    let mut views = BTreeMap::new();
+    for mailbox in list.clone() {
+        let id = text(&mailbox["id"]);
+        let (view, rows) = world.view(number::<Mailbox>(&id)).await;
+        let uids = rows.iter().map(|(row, _)| (row.uid, row.email)).collect();
+        views.insert(id.clone(), MailboxView { status: view, uids });
+        for (row, summary) in rows {
+            let email = Id::<EmailObject>::new(row.email).to_string();
+            if !row.is_deleted {
+                let seen = emails.get(&email);
+                let is_seen = seen.is_some_and(|seen: &Seen| seen.email.mailboxes.contains(&id));
+                assert!(is_seen, "{email} is in {id}, and JMAP doesn't see it there");
+                continue;
+            }
+            let seen = match emails.get_mut(&email) {
+                Some(seen) => seen,
+                None => hidden
+                    .entry(email)
+                    .or_insert_with(|| of_row(&row, &summary)),
+            };
+            seen.email.deleted.insert(id.clone());
+        }
+    }
     Observed {
+        hidden,
+        views,
         email_state: text(&got["state"]),
         mailbox_state: text(&mailboxes["state"]),
         emails,
@@ -133,11 +177,76 @@ async fn look(world: &mut World) -> Observed {
     }
 }
 
+/// Of an email that JMAP doesn't see.
+fn of_row(row: &ViewRow, summary: &Summary) -> Seen {
+    let ids = summary.message_id.clone().unwrap_or_default();
+    Seen {
+        message_id: ids.into_iter().next().unwrap_or_default(),
+        email: Email {
+            mailboxes: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            keywords: row.keywords.iter().map(|name| name.to_string()).collect(),
+        },
+        thread: Id::<Thread>::new(row.thread).to_string(),
+        blob: String::new(),
+        size: u64::from(row.size),
+    }
+}
+
+/// IMAP's mailboxes: counts are those of what is there, UIDs stay with their emails, and nothing goes back.
+fn check_views(world: &World, now: &Observed) {
+    let all: BTreeMap<&String, &Seen> = now.emails.iter().chain(&now.hidden).collect();
+    for (id, view) in &now.views {
+        let of = |places: fn(&Email) -> &BTreeSet<String>| {
+            all.values()
+                .filter(|seen| places(&seen.email).contains(id))
+                .count()
+        };
+        let (kept, deleted) = (of(|email| &email.mailboxes), of(|email| &email.deleted));
+        let status = &view.status;
+        assert_eq!(
+            view.uids.len(),
+            kept + deleted,
+            "{id}: the messages of IMAP and JMAP"
+        );
+        assert_eq!(status.messages as usize, view.uids.len(), "{id}: MESSAGES");
+        assert_eq!(status.deleted as usize, deleted, "{id}: DELETED");
+        let last = view.uids.keys().next_back().copied().unwrap_or(0);
+        assert!(
+            status.uid_next > last,
+            "{id}: UIDNEXT {} after {last}",
+            status.uid_next
+        );
+        for before in world
+            .history
+            .iter()
+            .filter_map(|before| before.views.get(id))
+        {
+            assert!(
+                status.uid_next >= before.status.uid_next,
+                "{id}: UIDNEXT goes back"
+            );
+            let modseq = before.status.highest_modseq;
+            assert!(
+                status.highest_modseq >= modseq,
+                "{id}: HIGHESTMODSEQ goes back"
+            );
+            for (uid, email) in &view.uids {
+                let is_new = *uid >= before.status.uid_next;
+                assert!(
+                    is_new || before.uids.get(uid) == Some(email),
+                    "{id}: UID {uid} was of another email"
+                );
+            }
+        }
+    }
+}
+
 /// Each thing is in a state that the model has for it; from now on it is that one.
 fn check_model(world: &mut World, now: &Observed) {
     let model = &mut world.model;
     let mut there = BTreeMap::new();
-    for (id, seen) in &now.emails {
+    for (id, seen) in now.emails.iter().chain(&now.hidden) {
         let other = there.insert(seen.message_id.clone(), seen.email.clone());
         assert!(
             other.is_none(),
@@ -209,7 +318,13 @@ async fn check_quota(world: &mut World, now: &Observed) {
     let used = response["list"][0]["used"].as_u64();
     assert_eq!(
         used,
-        Some(now.emails.values().map(|seen| seen.size).sum()),
+        Some(
+            now.emails
+                .values()
+                .chain(now.hidden.values())
+                .map(|seen| seen.size)
+                .sum()
+        ),
         "the quota and the sum of sizes"
     );
 }
@@ -271,9 +386,19 @@ async fn check_contents(world: &mut World, now: &Observed) {
 
 /// RFC 8620 §5.2: the old ids and what has changed give the new ids.
 async fn check_changes(world: &mut World, before: &Observed, now: &Observed) {
-    let (created, updated, destroyed) =
+    let (mut created, mut updated, destroyed) =
         changes::<EmailChanges>(world, &before.email_state, &now.email_state).await;
     let old: BTreeSet<&String> = before.emails.keys().collect();
+    // RFC 8621 §4.1.1: destroyed by `\Deleted` and taken back, it is there as before.
+    let again: Vec<String> = created
+        .iter()
+        .filter(|id| old.contains(id))
+        .cloned()
+        .collect();
+    for id in again {
+        created.remove(&id);
+        updated.insert(id);
+    }
     check_ids(
         "Email",
         &old,
@@ -284,7 +409,7 @@ async fn check_changes(world: &mut World, before: &Observed, now: &Observed) {
         let is_changed = before
             .emails
             .get(id)
-            .is_some_and(|before| before.email != seen.email);
+            .is_some_and(|before| !before.email.is_as(&seen.email));
         assert!(
             !is_changed || updated.contains(id),
             "Email {id} has changed, and Email/changes doesn't say so"
@@ -359,6 +484,8 @@ async fn changes<C: jmap_core::Handle>(
             "more than maxChanges: {response}"
         );
         for id in texts(&response["created"]) {
+            // What was destroyed by IMAP's `\Deleted` may be taken back.
+            destroyed.remove(&id);
             created.insert(id);
         }
         updated.extend(texts(&response["updated"]));

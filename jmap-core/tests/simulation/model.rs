@@ -7,8 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An email as far as the model goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Email {
+    /// Where JMAP sees it.
     pub mailboxes: BTreeSet<String>,
+    /// Where it has `\Deleted`.
+    pub deleted: BTreeSet<String>,
     pub keywords: BTreeSet<String>,
+}
+
+impl Email {
+    /// Whether JMAP sees the same.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.mailboxes == other.mailboxes && self.keywords == other.keywords
+    }
+
+    /// Without a place there is no email.
+    pub fn if_somewhere(self) -> Option<Self> {
+        let is_somewhere = !self.mailboxes.is_empty() || !self.deleted.is_empty();
+        is_somewhere.then_some(self)
+    }
 }
 
 /// The states that something may be in; `None`: it isn't there.

@@ -2,10 +2,18 @@
 //!
 //! Holds: calls at the same time are about different objects, so that each has one answer to be held to.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
-use jmap_core::{Caller, Core, inproc::deliver::Inbound};
+use jmap_core::{
+    Caller, Core,
+    inproc::{
+        deliver::Inbound,
+        imap_view::{FlagChange, MailboxKey, StoreFlags, ViewError},
+    },
+};
 use jmap_types::{
-    AccountId,
+    AccountId, Id, ObjectKind,
     email::Import,
     mail::{Email as EmailObject, Mailbox},
     method::{Changes, Set},
@@ -40,6 +48,21 @@ enum Step {
         from: Email,
         to: Option<Email>,
     },
+    Imap {
+        message_id: String,
+        id: String,
+        call: ImapCall,
+        to: Option<Email>,
+    },
+}
+
+/// What only IMAP can do, in a mailbox.
+#[derive(Clone, Debug)]
+enum ImapCall {
+    SetDeleted(String, bool),
+    Expunge(String),
+    Copy(String, String),
+    Move(String, String),
 }
 
 /// Some calls, and a look at everything when it isn't clear what they did, or now and then.
@@ -59,14 +82,18 @@ async fn email_steps(world: &mut World) -> bool {
     let mut steps = Vec::new();
     let mut emails = world.model.known_emails();
     for _ in 0..=world.dice.below(AT_ONCE_MAX) {
-        steps.push(match world.dice.below(10) {
+        steps.push(match world.dice.below(13) {
             0..4 => new_delivery(world),
             4 => new_import(world),
             _ if emails.is_empty() => new_delivery(world),
-            _ => {
+            choice => {
                 let (message_id, email) =
                     emails.swap_remove(world.dice.below(emails.len() as u64) as usize);
-                change(world, message_id, email)
+                // JMAP doesn't see what has `\Deleted` everywhere.
+                match choice < 10 && !email.mailboxes.is_empty() {
+                    true => change(world, message_id, email),
+                    false => imap_change(world, message_id, email),
+                }
             }
         });
     }
@@ -135,6 +162,7 @@ fn random_email(world: &mut World) -> Email {
         .collect();
     Email {
         mailboxes: in_mailboxes,
+        deleted: [].into(),
         keywords,
     }
 }
@@ -154,6 +182,11 @@ fn change(world: &mut World, message_id: String, from: Email) -> Step {
             ..from.clone()
         }),
     };
+    let to = to.map(|mut to| {
+        // What JMAP names is taken back; else it stays as it is.
+        to.deleted = from.deleted.difference(&to.mailboxes).cloned().collect();
+        to
+    });
     match id {
         Some(id) => Step::Change {
             message_id,
@@ -166,7 +199,111 @@ fn change(world: &mut World, message_id: String, from: Email) -> Step {
     }
 }
 
-fn set_of(words: &std::collections::BTreeSet<String>) -> serde_json::Value {
+fn imap_change(world: &mut World, message_id: String, from: Email) -> Step {
+    let Some(id) = laws::id_of(world, &message_id) else {
+        return new_delivery(world);
+    };
+    let pick = |world: &mut World, set: &BTreeSet<String>| {
+        let at = world.dice.below(set.len() as u64) as usize;
+        set.iter().nth(at).cloned().expect("an empty set")
+    };
+    let all: BTreeSet<String> = from.mailboxes.union(&from.deleted).cloned().collect();
+    let mut to = from.clone();
+    let mailbox = pick(world, &all);
+    let random = random_email(world).mailboxes;
+    let target = pick(world, &random);
+    let call = match world.dice.below(6) {
+        0 if !all.contains(&target) => {
+            match to.deleted.contains(&mailbox) {
+                true => to.deleted.insert(target.clone()),
+                false => to.mailboxes.insert(target.clone()),
+            };
+            ImapCall::Copy(mailbox, target)
+        }
+        1 if !all.contains(&target) || target == mailbox => {
+            for set in [&mut to.deleted, &mut to.mailboxes] {
+                if set.remove(&mailbox) {
+                    set.insert(target.clone());
+                }
+            }
+            ImapCall::Move(mailbox, target)
+        }
+        2 | 3 => {
+            to.deleted.remove(&mailbox);
+            ImapCall::Expunge(mailbox)
+        }
+        choice => {
+            let is_deleted = choice != 4;
+            to.deleted.remove(&mailbox);
+            to.mailboxes.remove(&mailbox);
+            match is_deleted {
+                true => to.deleted.insert(mailbox.clone()),
+                false => to.mailboxes.insert(mailbox.clone()),
+            };
+            ImapCall::SetDeleted(mailbox, is_deleted)
+        }
+    };
+    Step::Imap {
+        message_id,
+        id,
+        call,
+        to: to.if_somewhere(),
+    }
+}
+
+async fn run_imap(
+    core: &Core,
+    who: &Caller,
+    account: AccountId,
+    id: &str,
+    call: &ImapCall,
+) -> Outcome {
+    let email = number::<EmailObject>(id);
+    let key = |mailbox: &str| MailboxKey {
+        account,
+        mailbox: number::<Mailbox>(mailbox),
+    };
+    let result = match call {
+        ImapCall::SetDeleted(mailbox, is_deleted) => {
+            let store = StoreFlags {
+                mailbox: key(mailbox),
+                emails: vec![email],
+                change: match is_deleted {
+                    true => FlagChange::Add,
+                    false => FlagChange::Remove,
+                },
+                keywords: Vec::new(),
+                deleted: true,
+                unchanged_since: None,
+            };
+            core.view_store(who, store).await.map(drop)
+        }
+        ImapCall::Expunge(mailbox) => {
+            let expunged = core.view_expunge(who, key(mailbox), &[email]).await;
+            expunged.map(drop)
+        }
+        ImapCall::Copy(from, to) => {
+            let copied = core.view_copy(who, key(from), &[email], key(to)).await;
+            copied.map(drop)
+        }
+        ImapCall::Move(from, to) => {
+            let moved = core.view_move(who, key(from), &[email], key(to)).await;
+            moved.map(drop)
+        }
+    };
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(ViewError::Unavailable | ViewError::Failed) => Outcome::Unknown,
+        Err(error) => Outcome::Refused(error.to_string()),
+    }
+}
+
+/// The number of an id.
+pub fn number<T: ObjectKind>(id: &str) -> u64 {
+    Id::<T>::parse(id).expect("no id").number()
+}
+
+fn set_of(words: &BTreeSet<String>) -> serde_json::Value {
     words
         .iter()
         .map(|word| (word.clone(), json!(true)))
@@ -211,6 +348,7 @@ async fn run(
                 call::<Import>(core, who, account, json!({"emails": {"m": import}})).await;
             outcome(&response, "created")
         }
+        Step::Imap { id, call, .. } => run_imap(core, who, account, id, call).await,
         Step::Change { id, to: None, .. } => outcome(
             &call::<Set<EmailObject>>(core, who, account, json!({"destroy": [id]})).await,
             "destroyed",
@@ -234,6 +372,7 @@ fn note(world: &mut World, step: Step, outcome: Outcome) {
         Step::Deliver { message_id, .. } => {
             let email = Email {
                 mailboxes: [world.inbox.clone()].into(),
+                deleted: [].into(),
                 keywords: [].into(),
             };
             (message_id, Some(email))
@@ -241,6 +380,7 @@ fn note(world: &mut World, step: Step, outcome: Outcome) {
         Step::Import {
             message_id, email, ..
         } => (message_id, Some(email)),
+        Step::Imap { message_id, to, .. } => (message_id, to),
         Step::Change {
             message_id,
             to,
@@ -319,14 +459,14 @@ async fn destroy_mailbox(world: &mut World, id: String, name: String) -> bool {
         Outcome::Unknown => false,
         Outcome::Refused(why) => panic!("{name}: refused: {why}"),
     };
-    let mut states = std::collections::BTreeSet::from([None]);
+    let mut states = BTreeSet::from([None]);
     if !is_done {
         states.insert(Some(name));
     }
     world.model.mailboxes.insert(id.clone(), states);
     for (message_id, mut email) in world.model.known_emails() {
-        if email.mailboxes.remove(&id) {
-            let after = (!email.mailboxes.is_empty()).then_some(email);
+        if email.mailboxes.remove(&id) || email.deleted.remove(&id) {
+            let after = email.if_somewhere();
             match is_done {
                 true => world.model.email_is(&message_id, after),
                 false => world.model.email_may_be(&message_id, after),

@@ -13,7 +13,11 @@ use jmap_core::{
     auth::{Credentials, Origin, Protocol, Secret},
     clock::{TestClock, UtcMillis},
     directory::NewAccount,
-    inproc::deliver::Recipient,
+    inproc::{
+        deliver::Recipient,
+        imap_view::{MailboxKey, ViewError, ViewRow, ViewStatus, Want},
+    },
+    mail::message::Summary,
     rng::SeededRng,
 };
 use jmap_types::{AccountId, Arguments, Value, method::MethodResponse};
@@ -203,6 +207,55 @@ impl World {
             }
         }
         panic!("{} {arguments} fails each time", C::NAME);
+    }
+
+    /// What IMAP sees of a mailbox: its status, and its messages with their summaries.
+    pub async fn view(&mut self, mailbox: u64) -> (ViewStatus, Vec<(ViewRow, Arc<Summary>)>) {
+        let key = MailboxKey {
+            account: self.account,
+            mailbox,
+        };
+        for _ in 0..TRIES_MAX {
+            self.recover().await;
+            match self.try_view(key).await {
+                Ok(view) => return view,
+                Err(ViewError::Unavailable | ViewError::Failed) => {}
+                Err(error) => panic!("mailbox {mailbox}: {error}"),
+            }
+        }
+        panic!("mailbox {mailbox} can't be read");
+    }
+
+    async fn try_view(
+        &self,
+        key: MailboxKey,
+    ) -> Result<(ViewStatus, Vec<(ViewRow, Arc<Summary>)>), ViewError> {
+        let opened = self.core.view_open(&self.who, key).await?;
+        let ids: Vec<u64> = opened.messages.iter().map(|(_, email)| *email).collect();
+        let rows = self.core.view_rows(&self.who, key, &ids).await?;
+        let rows = rows.into_iter().collect::<Option<Vec<_>>>();
+        let rows = rows.expect("a message is gone");
+        // Of what JMAP sees, it has told.
+        let hidden = rows.iter().filter(|row| row.is_deleted);
+        let hidden: Vec<u64> = hidden.map(|row| row.email).collect();
+        let want = Want {
+            summary: true,
+            ..Want::default()
+        };
+        let messages = self
+            .core
+            .view_messages(&self.who, key, &hidden, want)
+            .await?;
+        let mut summaries = messages.into_iter().map(|message| message?.summary);
+        let rows = rows.into_iter().map(|row| {
+            let summary = match row.is_deleted {
+                true => summaries.next().flatten().expect("no summary"),
+                false => Arc::default(),
+            };
+            (row, summary)
+        });
+        let rows = rows.collect();
+        Ok((opened.status, rows))
     }
 
     /// What was left half-done is finished.

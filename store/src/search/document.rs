@@ -9,6 +9,8 @@ use super::token::header_name;
 pub const BODY_OCTETS_MAX: usize = 1 << 20;
 /// The same for all its other texts together.
 pub const HEADER_OCTETS_MAX: usize = 256 << 10;
+/// The same for the texts in which only pieces are looked for: of the body, and of headers.
+pub const REST_OCTETS_MAX: usize = 1 << 20;
 /// Texts of one document beyond this number are left out.
 pub const TEXTS_MAX: usize = 4096;
 
@@ -54,12 +56,29 @@ pub struct DocumentText {
     pub texts: Vec<(Field, String)>,
     /// Names and values of those header fields that can be searched by name.
     pub headers: Vec<(String, String)>,
+    /// Texts that no query finds, but `SearchIndex::containing`: what else there is of the body, ...
+    pub rest_body: Vec<String>,
+    /// ... and of headers.
+    pub rest_header: Vec<String>,
+    /// There is more text than was given: only reading it tells what is in it.
+    pub is_cut: bool,
 }
 
 impl DocumentText {
     /// Adds one text.
     pub fn push(&mut self, field: Field, text: impl Into<String>) {
         self.texts.push((field, text.into()));
+    }
+
+    /// Octets of all texts.
+    pub fn octets(&self) -> usize {
+        let texts = self.texts.iter().map(|(_, text)| text.len());
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, text)| name.len() + text.len());
+        let rest = self.rest_body.iter().chain(&self.rest_header);
+        texts.chain(headers).chain(rest.map(String::len)).sum()
     }
 
     /// Adds one header field.

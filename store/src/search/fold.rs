@@ -161,6 +161,15 @@ fn fold_lower(lower: char, out: &mut Vec<Unit>) {
         'ł' => &['l'],
         'ŧ' => &['t'],
         'ς' => &['σ'],
+        // Forms of old prints, whose capital letters are the usual ones.
+        'ᲀ' => &['в'],
+        'ᲁ' => &['д'],
+        'ᲂ' => &['о'],
+        'ᲃ' => &['с'],
+        'ᲄ' | 'ᲅ' => &['т'],
+        'ᲆ' => &['ъ'],
+        'ᲇ' => &['ѣ'],
+        'ᲈ' => &['ꙋ'],
         _ => {
             single = [digit(lower).unwrap_or(lower)];
             &single

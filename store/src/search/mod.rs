@@ -5,14 +5,17 @@
 //! Knows nothing of JMAP's objects or the engine: it can be thrown away and built again at any time.
 //! Other half: the caller follows the change log, keeps a cursor a shard, and hands over the texts.
 
+mod containing;
 mod document;
 mod error;
 mod fold;
 mod matcher;
+mod needle;
 mod plan;
 mod query;
 mod shard;
 mod token;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;
@@ -20,12 +23,14 @@ mod tests;
 use std::fs;
 use std::path::Path;
 
+pub use containing::{Containing, Place};
 pub use document::{
     BODY_OCTETS_MAX, Change, Document, DocumentKey, DocumentText, Field, HEADER_OCTETS_MAX,
-    TEXTS_MAX,
+    REST_OCTETS_MAX, TEXTS_MAX,
 };
 pub use error::SearchError;
 pub use matcher::Matcher;
+pub use needle::{Needle, casemap};
 pub use query::{
     PHRASE_TOKENS_MAX, PREFIX_CHARS_MIN, QUERY_DEPTH_MAX, QUERY_NODES_MAX, Query, Scope, TextTerm,
     parse_text,
@@ -77,6 +82,7 @@ impl SearchHits {
 pub struct SearchIndex {
     shards: Vec<Shard>,
     writer_memory_octets: usize,
+    dictionaries: containing::Dictionaries,
 }
 
 impl SearchIndex {
@@ -94,6 +100,7 @@ impl SearchIndex {
         Ok(SearchIndex {
             shards,
             writer_memory_octets,
+            dictionaries: containing::Dictionaries::default(),
         })
     }
 
@@ -151,6 +158,23 @@ impl SearchIndex {
             ids,
             truncated: surplus > 0,
         })
+    }
+
+    /// The documents of an account, of one kind, in which a needle is or may be; in all others it isn't.
+    /// `None`: the index can't tell, all documents may have it.
+    /// Errors: `NeedsRebuild`, `Failed`.
+    pub fn containing(
+        &self,
+        account: u64,
+        kind: u8,
+        needle: &Needle,
+        place: Place,
+    ) -> Result<Option<Containing>, SearchError> {
+        let Some(asked) = containing::Asked::new(account, kind, needle, place) else {
+            return Ok(None);
+        };
+        let shard = self.shard(self.shard_of(account))?;
+        shard.containing(&asked, &self.dictionaries).map(Some)
     }
 
     /// Reads all of a shard's files and compares their checksums; a damaged shard becomes `NeedsRebuild`.

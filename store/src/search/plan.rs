@@ -23,11 +23,12 @@ use super::query::{Leaf, Node};
 /// Words of the dictionary of one segment that a prefix at the end of a phrase may stand for.
 const PREFIX_EXPANSIONS_MAX: u32 = 16_384;
 
-/// Name of the column that holds the caller's id.
-const ID: &str = "id";
 /// Names under which the tokenizers are known to the index.
 pub(super) const TEXT_TOKENIZER: &str = "text";
 pub(super) const HEADER_TOKENIZER: &str = "header";
+pub(super) const VOCABULARY_TOKENIZER: &str = "vocabulary";
+/// Name of the column that holds the caller's id.
+pub(super) const ID: &str = "id";
 
 type BoxQuery = Box<dyn tantivy::query::Query>;
 
@@ -39,6 +40,9 @@ pub(super) struct Fields {
     pub id: SchemaField,
     texts: [SchemaField; Field::ALL.len()],
     header: SchemaField,
+    /// Words that are in no other field: see `vocabulary`.
+    pub rest_body: SchemaField,
+    pub rest_header: SchemaField,
 }
 
 impl Fields {
@@ -47,6 +51,12 @@ impl Fields {
             IndexField::Text(field) => self.texts[field as usize],
             IndexField::Header => self.header,
         }
+    }
+
+    /// All fields with words of texts, each of them once.
+    pub fn everywhere(self) -> Vec<SchemaField> {
+        let rest = [self.rest_body, self.rest_header];
+        self.texts.into_iter().chain(rest).collect()
     }
 }
 
@@ -76,11 +86,20 @@ pub(super) fn schema() -> (Schema, Fields) {
         builder.add_text_field(name, text(TEXT_TOKENIZER))
     });
     let header = builder.add_text_field("header", text(HEADER_TOKENIZER));
+    // Words alone: where they are isn't asked.
+    let words = TextOptions::default().set_indexing_options(
+        TextFieldIndexing::default()
+            .set_tokenizer(VOCABULARY_TOKENIZER)
+            .set_fieldnorms(false)
+            .set_index_option(IndexRecordOption::Basic),
+    );
     let fields = Fields {
         key,
         id,
         texts,
         header,
+        rest_body: builder.add_text_field("rest_body", words.clone()),
+        rest_header: builder.add_text_field("rest_header", words),
     };
     (builder.build(), fields)
 }

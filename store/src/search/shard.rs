@@ -22,17 +22,19 @@ use tantivy::{
     TantivyError, Term,
 };
 
+use super::containing::{Asked, Containing, Dictionaries};
 use super::document::{Change, Document, DocumentKey, each_text};
 use super::error::SearchError;
 use super::plan::{
-    Fields, HEADER_TOKENIZER, IdCollector, Planner, TEXT_TOKENIZER, account_octets, key_octets,
-    schema,
+    Fields, HEADER_TOKENIZER, IdCollector, Planner, TEXT_TOKENIZER, VOCABULARY_TOKENIZER,
+    account_octets, key_octets, schema,
 };
 use super::query::Node;
 use super::token::{HeaderTokenizer, TextTokenizer};
+use super::vocabulary::{self, VocabularyTokenizer};
 
 /// Version of the folder's layout, the schema and the tokens. Any change of them takes a new one.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// Name of the file that holds it. It's written before the index is, and carries the number of shards.
 const FORMAT_FILE: &str = "format";
 /// tantivy's list of segments: without it there is no index.
@@ -134,6 +136,19 @@ impl Shard {
         self.guarded(|| {
             let query = Planner::new(open.fields, account, kind).plan(node);
             open.reader.searcher().search(&query, &IdCollector)
+        })
+    }
+
+    /// The documents that a needle may be in. Errors: `NeedsRebuild`, `Failed`.
+    pub fn containing(
+        &self,
+        asked: &Asked<'_>,
+        dictionaries: &Dictionaries,
+    ) -> Result<Containing, SearchError> {
+        let open = self.ready()?;
+        self.guarded(|| {
+            let searcher = open.reader.searcher();
+            asked.answer(&searcher, open.fields, dictionaries)
         })
     }
 
@@ -307,6 +322,9 @@ impl Open {
         each_text(&document.text, |field, text| {
             out.add_text(self.fields.of(field), text);
         });
+        let rest = vocabulary::of(&document.text);
+        out.add_text(self.fields.rest_body, rest.body);
+        out.add_text(self.fields.rest_header, rest.header);
         out
     }
 
@@ -376,6 +394,10 @@ fn open_index(folder: &Path) -> Result<Arc<Open>, String> {
     index
         .tokenizers()
         .register(HEADER_TOKENIZER, TextAnalyzer::from(HeaderTokenizer));
+    index.tokenizers().register(
+        VOCABULARY_TOKENIZER,
+        TextAnalyzer::from(VocabularyTokenizer),
+    );
     let reader = index
         .reader_builder()
         .reload_policy(ReloadPolicy::Manual)

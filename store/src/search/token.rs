@@ -79,6 +79,8 @@ pub(super) struct Lexer<'a> {
     in_run: bool,
     position: u32,
     left: usize,
+    /// The last word, if it is longer than a token.
+    long: String,
 }
 
 impl<'a> Lexer<'a> {
@@ -93,13 +95,25 @@ impl<'a> Lexer<'a> {
             in_run: false,
             position: 0,
             left: TOKENS_PER_TEXT_MAX,
+            long: String::new(),
         }
+    }
+
+    /// All of the last word, when it was too long for a token.
+    pub fn long_word(&self) -> Option<&str> {
+        (!self.long.is_empty()).then_some(self.long.as_str())
+    }
+
+    /// There may be more words than a text may have.
+    pub fn is_exhausted(&self) -> bool {
+        self.left == 0
     }
 
     /// Writes the next token to `word` and returns where it is.
     pub fn next(&mut self, word: &mut String) -> Option<Lexeme> {
         self.left = self.left.checked_sub(1)?;
         word.clear();
+        self.long.clear();
         if let Some((chars, lexeme)) = self.pair.take() {
             word.extend(chars);
             return Some(lexeme);
@@ -146,7 +160,12 @@ impl<'a> Lexer<'a> {
             }
             match self.peek() {
                 Some(unit) if unit.kind == Kind::Letter => {
-                    if word.len() + unit.ch.len_utf8() <= TOKEN_OCTETS_MAX {
+                    let fits = word.len() + unit.ch.len_utf8() <= TOKEN_OCTETS_MAX;
+                    self.note_long(word, !fits);
+                    if !self.long.is_empty() {
+                        self.long.push(unit.ch);
+                    }
+                    if fits {
                         word.push(unit.ch);
                     }
                     end = self.cluster.end;
@@ -221,6 +240,13 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// From here on, all of a word that doesn't fit into a token is kept.
+    fn note_long(&mut self, word: &str, is_over: bool) {
+        if is_over && self.long.is_empty() {
+            self.long.push_str(word);
+        }
+    }
+
     /// The quick way through a word; returns where the letters ended, if there were any.
     fn ascii_letters(&mut self, word: &mut String) -> Option<usize> {
         let rest = &self.text.as_bytes()[self.at..];
@@ -229,6 +255,12 @@ impl<'a> Lexer<'a> {
             .take_while(|octet| octet.is_ascii_alphanumeric())
             .count();
         let room = TOKEN_OCTETS_MAX.saturating_sub(word.len()).min(count);
+        self.note_long(word, room < count);
+        if !self.long.is_empty() {
+            let from = self.long.len();
+            self.long.push_str(&self.text[self.at..self.at + count]);
+            self.long[from..].make_ascii_lowercase();
+        }
         let from = word.len();
         word.push_str(&self.text[self.at..self.at + room]);
         word[from..].make_ascii_lowercase();

@@ -323,7 +323,7 @@ where
         let _ = match stream {
             Stream::Tcp(tcp) => SockRef::from(tcp).send(&line),
             Stream::Unix(unix) => SockRef::from(unix).send(&line),
-            Stream::Tls(_) => Ok(0),
+            Stream::Tls(_) | Stream::Deflated(_) => Ok(0),
         };
     }
 }

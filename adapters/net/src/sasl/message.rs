@@ -90,7 +90,7 @@ fn gs2_authzid(header: &[u8]) -> Result<Option<String>, SaslError> {
 }
 
 /// RFC 5801 §4: a comma is written `=2C`, an equals sign `=3D`.
-fn saslname(encoded: &[u8]) -> Result<String, SaslError> {
+pub(super) fn saslname(encoded: &[u8]) -> Result<String, SaslError> {
     let mut decoded = Vec::with_capacity(encoded.len().min(NAME_OCTETS_MAX));
     let mut rest = encoded;
     while let Some((&octet, after)) = rest.split_first() {

@@ -1,7 +1,7 @@
-//! SASL (RFC 4422), the server's side, as state machines without I/O: PLAIN, LOGIN, OAUTHBEARER and XOAUTH2.
+//! SASL (RFC 4422), the server's side, as state machines without I/O: PLAIN, LOGIN, OAUTHBEARER, XOAUTH2 and SCRAM.
 //!
-//! Nothing is verified here. An exchange ends in [`Credentials`], which the core looks at. A mechanism is one variant
-//! of `State`; one that must know a stored key half-way (SCRAM) adds a [`Step`] that asks for it.
+//! Nothing is verified here. An exchange ends in [`Credentials`], which the core looks at; one of SCRAM asks for a salt
+//! half-way ([`Step::Identify`]) and for a signature at the end ([`Step::Prove`]). A mechanism is one variant of `State`.
 //! Holds: every response has a size limit; a secret is held as a [`Secret`]; after an error or the end, an exchange
 //! answers nothing more.
 //! Other half: AUTH and AUTHENTICATE of the adapters, which carry the base64 lines.
@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 
 mod message;
+mod scram;
+
+pub use scram::{CLIENT_NONCE_OCTETS_MAX, Channel};
 
 /// Longest response, in base64 (RFC 4954 §4). A line reader needs this and two more for the CRLF.
 pub const RESPONSE_OCTETS_MAX: usize = 12_288;
@@ -34,15 +37,30 @@ pub enum Mechanism {
     OAuthBearer,
     /// What OAUTHBEARER was before it was a standard.
     XOAuth2,
+    /// RFC 7677.
+    ScramSha256,
+    /// The same, bound to the TLS connection.
+    ScramSha256Plus,
 }
 
 impl Mechanism {
+    /// Those that end in [`Step::Done`] without asking for more than responses.
     pub const ALL: [Mechanism; 4] = [
         Mechanism::Plain,
         Mechanism::Login,
         Mechanism::OAuthBearer,
         Mechanism::XOAuth2,
     ];
+
+    /// Those whose exchange has [`Step::Identify`] and [`Step::Prove`], the strongest first.
+    pub const SCRAM: [Mechanism; 2] = [Mechanism::ScramSha256Plus, Mechanism::ScramSha256];
+
+    /// All that can be used over a connection that nobody listens to, in the order of preference.
+    pub fn offered(channel: &Channel) -> Vec<Mechanism> {
+        let all = Mechanism::SCRAM.into_iter().chain(Mechanism::ALL);
+        let usable = all.filter(|mechanism| channel.can_bind() || !mechanism.needs_channel());
+        usable.collect()
+    }
 
     /// As registered with IANA, and as announced.
     pub fn name(self) -> &'static str {
@@ -51,23 +69,30 @@ impl Mechanism {
             Mechanism::Login => "LOGIN",
             Mechanism::OAuthBearer => "OAUTHBEARER",
             Mechanism::XOAuth2 => "XOAUTH2",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
         }
     }
 
-    /// Whether it shows a secret to whoever listens, so that it is for TLS only. So far all do.
+    /// Whether it shows a secret to whoever listens, so that it is for TLS only.
     pub fn needs_tls(self) -> bool {
         match self {
             Mechanism::Plain | Mechanism::Login | Mechanism::OAuthBearer | Mechanism::XOAuth2 => {
                 true
             }
+            Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => false,
         }
+    }
+
+    /// Whether there has to be something to bind to.
+    pub fn needs_channel(self) -> bool {
+        self == Mechanism::ScramSha256Plus
     }
 
     /// By name, in any letter case.
     pub fn named(name: &[u8]) -> Option<Mechanism> {
-        Mechanism::ALL
-            .into_iter()
-            .find(|mechanism| mechanism.name().as_bytes().eq_ignore_ascii_case(name))
+        let mut all = Mechanism::ALL.into_iter().chain(Mechanism::SCRAM);
+        all.find(|mechanism| mechanism.name().as_bytes().eq_ignore_ascii_case(name))
     }
 }
 
@@ -96,6 +121,24 @@ pub enum Step {
     Challenge(String),
     /// The client has said all.
     Done(Credentials),
+    /// The client wants to prove that it has the password of an account: give what is kept of it to
+    /// [`Exchange::identified`].
+    Identify {
+        /// Whom it wants to act as, when that is said.
+        authzid: Option<String>,
+        login: String,
+    },
+    /// Check the proof, and give the signature that answers it to [`Exchange::proved`].
+    Prove(Proof),
+    /// The client has seen the signature: it is logged in.
+    Proved,
+}
+
+/// What SCRAM's proof is made of (RFC 5802 §3: AuthMessage and ClientProof).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    pub signed: Vec<u8>,
+    pub proof: Vec<u8>,
 }
 
 /// Why an exchange has failed. Each is the end of it.
@@ -132,22 +175,45 @@ enum State {
     LoginPassword(String),
     OAuthBearer,
     XOAuth2,
+    ScramFirst {
+        plus: bool,
+        channel: Channel,
+    },
+    ScramIdentify(Box<scram::ClientFirst>),
+    ScramFinal(Box<scram::Started>),
+    ScramProve,
+    /// The signature is under way; the client answers with nothing.
+    ScramProved,
     /// A token was refused, and the client has been told why; its answer means nothing.
     Refused,
     Over,
 }
 
 impl Exchange {
-    /// Starts. `initial` is the initial response as it was sent, if one was: base64, or `=` for an empty one.
+    /// Starts, where there is nothing to bind to. `initial` is the initial response as it was sent, if one was: base64, or
+    /// `=` for an empty one.
     pub fn start(
         mechanism: Mechanism,
         initial: Option<&[u8]>,
+    ) -> Result<(Exchange, Step), SaslError> {
+        Exchange::start_over(mechanism, initial, Channel::default())
+    }
+
+    /// The same over a connection that a login can be bound to.
+    pub fn start_over(
+        mechanism: Mechanism,
+        initial: Option<&[u8]>,
+        channel: Channel,
     ) -> Result<(Exchange, Step), SaslError> {
         let state = match mechanism {
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginName,
             Mechanism::OAuthBearer => State::OAuthBearer,
             Mechanism::XOAuth2 => State::XOAuth2,
+            Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => State::ScramFirst {
+                plus: mechanism.needs_channel(),
+                channel,
+            },
         };
         let mut exchange = Exchange { mechanism, state };
         let step = match initial {
@@ -184,13 +250,45 @@ impl Exchange {
         match self.mechanism {
             Mechanism::OAuthBearer => self.state = State::Refused,
             Mechanism::XOAuth2 => self.state = State::Refused,
-            Mechanism::Plain | Mechanism::Login => return None,
+            Mechanism::Plain
+            | Mechanism::Login
+            | Mechanism::ScramSha256
+            | Mechanism::ScramSha256Plus => return None,
         }
         let status = match self.mechanism {
             Mechanism::XOAuth2 => r#"{"status":"401","schemes":"bearer"}"#,
             _ => r#"{"status":"invalid_token"}"#,
         };
         Some(STANDARD.encode(status))
+    }
+
+    /// After `Identify`: `nonce` is the server's, printable and new for each exchange.
+    pub fn identified(
+        &mut self,
+        salt: &[u8],
+        iterations: u32,
+        nonce: &str,
+    ) -> Result<Step, SaslError> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::ScramIdentify(first) => {
+                let (message, started) = first.answer(salt, iterations, nonce);
+                self.state = State::ScramFinal(Box::new(started));
+                Ok(Step::Challenge(STANDARD.encode(message)))
+            }
+            _ => Err(SaslError::Over),
+        }
+    }
+
+    /// After `Prove`, when the proof was right.
+    pub fn proved(&mut self, signature: &[u8]) -> Result<Step, SaslError> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::ScramProve => {
+                self.state = State::ScramProved;
+                let message = scram::server_final(signature);
+                Ok(Step::Challenge(STANDARD.encode(message)))
+            }
+            _ => Err(SaslError::Over),
+        }
     }
 
     /// What is sent when the client has not begun by itself.
@@ -218,8 +316,24 @@ impl Exchange {
                     password,
                 }))
             }
+            State::ScramFirst { plus, channel } => {
+                let first = scram::client_first(response, plus, &channel)?;
+                let step = Step::Identify {
+                    authzid: first.authzid.clone(),
+                    login: first.login.clone(),
+                };
+                self.state = State::ScramIdentify(Box::new(first));
+                Ok(step)
+            }
+            State::ScramFinal(started) => {
+                let (signed, proof) = started.client_final(response)?;
+                self.state = State::ScramProve;
+                Ok(Step::Prove(Proof { signed, proof }))
+            }
+            State::ScramProved if response.is_empty() => Ok(Step::Proved),
+            State::ScramProved => Err(SaslError::Malformed),
             State::Refused => Err(SaslError::Refused),
-            State::Over => Err(SaslError::Over),
+            State::ScramIdentify(_) | State::ScramProve | State::Over => Err(SaslError::Over),
         }
     }
 }

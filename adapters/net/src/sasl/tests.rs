@@ -23,6 +23,8 @@ fn run(mechanism: Mechanism, initial: &str, responses: &[&str]) -> String {
     match step {
         Step::Challenge(_) => shown + "waiting",
         Step::Done(credentials) => shown + &show(&credentials),
+        Step::Identify { authzid, login } => format!("{shown}{authzid:?} {login:?}"),
+        Step::Prove(_) | Step::Proved => shown + "a proof",
     }
 }
 
@@ -263,5 +265,186 @@ fn no_prefix_and_no_noise_panics() {
                 let _ = Exchange::start(mechanism, Some(&octets));
             }
         }
+    }
+}
+
+/// Runs an exchange of SCRAM up to where the proof is to be checked.
+fn scram(
+    mechanism: Mechanism,
+    channel: &Channel,
+    first: &str,
+    last: &str,
+) -> Result<Proof, SaslError> {
+    let first = STANDARD.encode(first);
+    let started = Exchange::start_over(mechanism, Some(first.as_bytes()), channel.clone());
+    let (mut exchange, step) = started?;
+    assert!(matches!(step, Step::Identify { .. }));
+    exchange.identified(b"salt", 4096, "server")?;
+    match exchange.respond(STANDARD.encode(last).as_bytes())? {
+        Step::Prove(proof) => Ok(proof),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// RFC 7677 §3.
+#[test]
+fn scram_has_the_messages_of_rfc_7677() {
+    let first = STANDARD.encode("n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+    let (mut exchange, step) = Exchange::start(Mechanism::ScramSha256, None).unwrap();
+    assert!(matches!(step, Step::Challenge(challenge) if challenge.is_empty()));
+    let step = exchange.respond(first.as_bytes()).unwrap();
+    assert!(matches!(step, Step::Identify { authzid: None, login } if login == "user"));
+    let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+    let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    let Step::Challenge(challenge) = exchange.identified(&salt, 4096, nonce).unwrap() else {
+        panic!("no challenge");
+    };
+    let server_first = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+                        s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+    assert_eq!(challenge, STANDARD.encode(server_first));
+    let without_proof = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    let proof = "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    let last = STANDARD.encode(format!("{without_proof},p={proof}"));
+    let Step::Prove(proved) = exchange.respond(last.as_bytes()).unwrap() else {
+        panic!("no proof");
+    };
+    let signed = format!("n=user,r=rOprNGfwEbeRWgbNEkqO,{server_first},{without_proof}");
+    assert_eq!(proved.signed, signed.as_bytes());
+    assert_eq!(STANDARD.encode(proved.proof), proof);
+    let signature = "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+    let signature = STANDARD.decode(signature).unwrap();
+    let Step::Challenge(challenge) = exchange.proved(&signature).unwrap() else {
+        panic!("no signature");
+    };
+    let server_final = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+    assert_eq!(challenge, STANDARD.encode(server_final));
+    assert!(matches!(exchange.respond(b""), Ok(Step::Proved)));
+    assert_eq!(exchange.respond(b"").err(), Some(SaslError::Over));
+}
+
+#[test]
+fn scram_refuses_what_is_not_meant_for_it() {
+    let channel = Channel {
+        tls_exporter: Some([1; 32]),
+        tls_server_end_point: None,
+    };
+    let (plain, plus) = (Mechanism::ScramSha256, Mechanism::ScramSha256Plus);
+    let none = &Channel::default();
+    let bound = [&b"p=tls-exporter,,"[..], &[1; 32]].concat();
+    let bound = format!("c={},r=aserver,p=AA==", STANDARD.encode(bound));
+    let unbound = "c=biws,r=aserver,p=AA==";
+    let y = format!("c={},r=aserver,p=AA==", STANDARD.encode("y,,"));
+    let long = format!("n,,n=u,r={}", "a".repeat(CLIENT_NONCE_OCTETS_MAX + 1));
+    let longest = format!("n,,n=u,r={}", "a".repeat(CLIENT_NONCE_OCTETS_MAX));
+    let malformed = Some(SaslError::Malformed);
+    let rows = [
+        (plain, none, "n,,n=u,r=a", unbound, None),
+        (plain, &channel, "n,,n=u,r=a", unbound, None),
+        (plain, none, "y,,n=u,r=a", &y, None),
+        (plus, &channel, "p=tls-exporter,,n=u,r=a", &bound, None),
+        // Somebody has hidden PLUS.
+        (plain, &channel, "y,,n=u,r=a", &y, malformed),
+        (
+            plain,
+            &channel,
+            "p=tls-exporter,,n=u,r=a",
+            &bound,
+            malformed,
+        ),
+        (plus, &channel, "n,,n=u,r=a", unbound, malformed),
+        (plus, &channel, "p=tls-unique,,n=u,r=a", &bound, malformed),
+        (plus, none, "p=tls-exporter,,n=u,r=a", &bound, malformed),
+        (
+            plus,
+            &channel,
+            "p=tls-exporter,,n=u,r=a",
+            unbound,
+            malformed,
+        ),
+        (plain, none, "n,,m=x,n=u,r=a", unbound, malformed),
+        (plain, none, "n,,n=,r=a", unbound, malformed),
+        (plain, none, "n,,n=u=2,r=a", unbound, malformed),
+        (plain, none, "n,,n=u,r=", unbound, malformed),
+        (plain, none, "n,,n=u", unbound, malformed),
+        (plain, none, "n,b,n=u,r=a", unbound, malformed),
+        (
+            plain,
+            none,
+            "n,,n=u,r=a",
+            "c=biws,r=other,p=AA==",
+            malformed,
+        ),
+        (plain, none, "n,,n=u,r=a", "c=biws,r=aserver,p=!", malformed),
+        (plain, none, "n,,n=u,r=a", "c=biws,r=aserver", malformed),
+        (
+            plain,
+            none,
+            "n,,n=u,r=a",
+            "r=aserver,c=biws,p=AA==",
+            malformed,
+        ),
+        (plain, none, &long, unbound, Some(SaslError::TooLong)),
+        (plain, none, &longest, unbound, malformed),
+    ];
+    for (mechanism, channel, first, last, want) in rows {
+        let got = scram(mechanism, channel, first, last);
+        assert_eq!(got.err(), want, "{mechanism:?} {first} {last}");
+    }
+}
+
+#[test]
+fn scram_decodes_names() {
+    let first = STANDARD.encode("n,a=b=2Cc,n=d=3De,r=a");
+    let (_, step) = Exchange::start(Mechanism::ScramSha256, Some(first.as_bytes())).unwrap();
+    match step {
+        Step::Identify { authzid, login } => {
+            assert_eq!((authzid.as_deref(), &*login), (Some("b,c"), "d=e"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn turns_can_not_be_taken_twice_or_early() {
+    let (mut exchange, _) = Exchange::start(Mechanism::ScramSha256, None).unwrap();
+    assert_eq!(exchange.proved(b"x").err(), Some(SaslError::Over));
+    assert_eq!(
+        exchange.identified(b"x", 1, "x").err(),
+        Some(SaslError::Over)
+    );
+    let first = STANDARD.encode("n,,n=u,r=a");
+    let started = Exchange::start(Mechanism::ScramSha256, Some(first.as_bytes()));
+    let (mut exchange, _) = started.unwrap();
+    assert_eq!(
+        exchange.respond(first.as_bytes()).err(),
+        Some(SaslError::Over)
+    );
+}
+
+#[test]
+fn what_is_offered_depends_on_the_connection() {
+    let names = |channel: &Channel| -> Vec<&str> {
+        let offered = Mechanism::offered(channel).into_iter();
+        offered.map(Mechanism::name).collect()
+    };
+    let all = [
+        "SCRAM-SHA-256-PLUS",
+        "SCRAM-SHA-256",
+        "PLAIN",
+        "LOGIN",
+        "OAUTHBEARER",
+        "XOAUTH2",
+    ];
+    let channel = Channel {
+        tls_exporter: Some([1; 32]),
+        tls_server_end_point: None,
+    };
+    assert_eq!(names(&channel), all);
+    assert_eq!(names(&Channel::default()), all[1..]);
+    for name in all {
+        assert!(
+            Mechanism::named(name.to_lowercase().as_bytes()).is_some(),
+            "{name}"
+        );
     }
 }

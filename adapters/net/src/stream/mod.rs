@@ -17,6 +17,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::tls::TlsServer;
 
+pub use self::deflate::Deflated;
+
+mod deflate;
+
 /// Longest time for a TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -26,6 +30,8 @@ pub enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsSession>),
     Unix(UnixStream),
+    /// One of the others, compressed.
+    Deflated(Box<Deflated>),
 }
 
 /// TLS over TCP.
@@ -111,11 +117,34 @@ impl Stream {
     }
 
     pub fn is_tls(&self) -> bool {
-        matches!(self, Stream::Tls(_))
+        matches!(self.bare(), Stream::Tls(_))
+    }
+
+    /// Without compression.
+    fn bare(&self) -> &Stream {
+        match self {
+            Stream::Deflated(deflated) => deflated.inner(),
+            bare => bare,
+        }
+    }
+
+    /// Has what was read acknowledged now. A client that sends the rest of a command by itself, and waits with it until all
+    /// before it is acknowledged (RFC 1122 §4.2.3.4), would wait for the delayed acknowledgement: 40 ms a message.
+    pub fn acknowledge(&self) {
+        let tcp = match self.bare() {
+            Stream::Tcp(tcp) => tcp,
+            Stream::Tls(session) => session.io.get_ref().0,
+            Stream::Unix(_) | Stream::Deflated(_) => return,
+        };
+        // Without it only time is lost.
+        #[cfg(target_os = "linux")]
+        let _ = tcp.set_quickack(true);
+        #[cfg(not(target_os = "linux"))]
+        let _ = tcp;
     }
 
     pub fn tls_info(&self) -> Option<TlsInfo> {
-        let Stream::Tls(session) = self else {
+        let Stream::Tls(session) = self.bare() else {
             return None;
         };
         let (_, common) = session.io.get_ref();
@@ -135,7 +164,7 @@ impl Stream {
     /// Channel binding tls-exporter (RFC 9266 §2). None before TLS 1.3, where it is safe only under conditions.
     pub fn tls_exporter(&self) -> Option<[u8; 32]> {
         const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
-        let Stream::Tls(session) = self else {
+        let Stream::Tls(session) = self.bare() else {
             return None;
         };
         if session.io.get_ref().1.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
@@ -156,9 +185,9 @@ impl Stream {
 
     /// Channel binding tls-server-end-point (RFC 5929 §4), on the server's side.
     pub fn tls_server_end_point(&self) -> Option<&[u8]> {
-        match self {
+        match self.bare() {
             Stream::Tls(session) => session.end_point.as_deref(),
-            Stream::Tcp(_) | Stream::Unix(_) => None,
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Deflated(_) => None,
         }
     }
 
@@ -180,10 +209,10 @@ impl Stream {
     }
 
     fn tcp(&self) -> Option<&TcpStream> {
-        match self {
+        match self.bare() {
             Stream::Tcp(tcp) => Some(tcp),
             Stream::Tls(session) => Some(session.io.get_ref().0),
-            Stream::Unix(_) => None,
+            Stream::Unix(_) | Stream::Deflated(_) => None,
         }
     }
 }
@@ -217,6 +246,7 @@ macro_rules! inner {
             Stream::Tcp(io) => Pin::new(io).$method($($argument),*),
             Stream::Tls(session) => Pin::new(&mut session.io).$method($($argument),*),
             Stream::Unix(io) => Pin::new(io).$method($($argument),*),
+            Stream::Deflated(io) => Pin::new(&mut **io).$method($($argument),*),
         }
     };
 }
@@ -253,6 +283,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(io) => io.is_write_vectored(),
             Stream::Tls(session) => session.io.is_write_vectored(),
             Stream::Unix(io) => io.is_write_vectored(),
+            Stream::Deflated(io) => io.is_write_vectored(),
         }
     }
 

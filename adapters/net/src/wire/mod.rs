@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::pace::Pace;
 use crate::reader::{Data, DataLimits, Line, LinePace, ReadError, Reader};
-use crate::stream::{Stream, UpgradeError};
+use crate::stream::{Deflated, Stream, UpgradeError};
 use crate::tls::TlsServer;
 use crate::writer::{self, WriteError};
 
@@ -188,6 +188,15 @@ impl Wire<Stream> {
         self.flush().await.map_err(std::io::Error::other)?;
         let pace = self.pace;
         let stream = self.into_bare_stream()?.upgrade_tls(server).await?;
+        Ok(Wire::with_pace(stream, pace))
+    }
+
+    /// Sends the answers (`OK`), and compresses what follows, both ways (RFC 4978). Octets that have come since count as compressed.
+    pub async fn deflate(mut self) -> Result<Wire<Stream>, WriteError> {
+        self.flush().await?;
+        let pace = self.pace;
+        let (stream, ahead) = self.reader.into_parts();
+        let stream = Stream::Deflated(Box::new(Deflated::new(stream, ahead)));
         Ok(Wire::with_pace(stream, pace))
     }
 

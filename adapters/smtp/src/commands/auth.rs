@@ -12,13 +12,11 @@ use crate::server::session::{Flow, Handled, Session};
 use crate::translate;
 
 pub fn keywords<B: Backend>(session: &Session<B>) -> Vec<String> {
-    let tls = session.tls.is_some();
-    let usable = Mechanism::ALL.into_iter();
-    let usable = usable.filter(|mechanism| tls || !mechanism.needs_tls());
-    let names: Vec<&str> = usable.map(Mechanism::name).collect();
-    if names.is_empty() || session.caller.is_some() {
+    if session.tls.is_none() || session.caller.is_some() {
         return Vec::new();
     }
+    let offered = Mechanism::offered(&session.channel).into_iter();
+    let names: Vec<&str> = offered.map(Mechanism::name).collect();
     vec![format!("AUTH {}", names.join(" "))]
 }
 
@@ -40,7 +38,8 @@ pub async fn run<B: Backend>(
             .reply(wire, Reply::new(504, "5.5.4", "There is no such mechanism"))
             .await;
     };
-    if mechanism.needs_tls() && session.tls.is_none() {
+    // What follows the login is no less secret than the password.
+    if session.tls.is_none() {
         return session
             .reply(wire, Reply::new(538, "5.7.11", "Say STARTTLS first"))
             .await;
@@ -80,7 +79,7 @@ async fn authenticate<B: Backend>(
     initial: Option<Secret<Vec<u8>>>,
 ) -> Result<Result<B::Caller, Reply>, ReadError> {
     let initial = initial.as_ref().map(|initial| initial.expose().as_slice());
-    let started = Exchange::start(mechanism, initial);
+    let started = Exchange::start_over(mechanism, initial, session.channel.clone());
     let (mut exchange, mut step) = match started {
         Ok(started) => started,
         Err(error) => return Ok(Err(translate::sasl_error(error))),
@@ -89,6 +88,12 @@ async fn authenticate<B: Backend>(
         let challenge = match step {
             Step::Done(credentials) => break credentials,
             Step::Challenge(challenge) => challenge,
+            Step::Identify { authzid, login } => {
+                if !translate::is_same(authzid.as_deref(), &login) {
+                    return Ok(Err(translate::invalid_credentials()));
+                }
+                return prove(session, wire, &mut exchange, &login).await;
+            }
             // A step that only other mechanisms have.
             _ => return Ok(Err(translate::sasl_error(SaslError::Over))),
         };
@@ -112,6 +117,52 @@ async fn authenticate<B: Backend>(
         let _ = respond(session, wire, &mut exchange, challenge).await?;
     }
     Ok(Err(translate::auth_error(&error)))
+}
+
+/// The rest of SCRAM: terms, proof, signature.
+async fn prove<B: Backend>(
+    session: &Session<B>,
+    wire: &mut Wire<Stream>,
+    exchange: &mut Exchange,
+    login: &str,
+) -> Result<Result<B::Caller, Reply>, ReadError> {
+    let backend = &session.server.backend;
+    let origin = translate::origin(session.peer_ip(), session.tls.is_some());
+    let attempt = match backend.scram_begin(login, origin).await {
+        Ok(attempt) => attempt,
+        Err(error) => return Ok(Err(translate::auth_error(&error))),
+    };
+    let (salt, iterations, nonce) = backend.scram_terms(&attempt);
+    let step = exchange.identified(salt, iterations, nonce);
+    let proof = match answer(session, wire, exchange, step).await? {
+        Ok(Step::Prove(proof)) => proof,
+        Ok(_) => return Ok(Err(translate::sasl_error(SaslError::Over))),
+        Err(reply) => return Ok(Err(reply)),
+    };
+    let (caller, signature) = match backend.scram_finish(attempt, &proof).await {
+        Ok(finished) => finished,
+        Err(error) => return Ok(Err(translate::auth_error(&error))),
+    };
+    let step = exchange.proved(&signature);
+    match answer(session, wire, exchange, step).await? {
+        Ok(Step::Proved) => Ok(Ok(caller)),
+        Ok(_) => Ok(Err(translate::sasl_error(SaslError::Over))),
+        Err(reply) => Ok(Err(reply)),
+    }
+}
+
+/// Sends the challenge of a step, and reads the response.
+async fn answer<B: Backend>(
+    session: &Session<B>,
+    wire: &mut Wire<Stream>,
+    exchange: &mut Exchange,
+    step: Result<Step, SaslError>,
+) -> Result<Result<Step, Reply>, ReadError> {
+    match step {
+        Ok(Step::Challenge(challenge)) => respond(session, wire, exchange, challenge).await,
+        Ok(_) => Ok(Err(translate::sasl_error(SaslError::Over))),
+        Err(error) => Ok(Err(translate::sasl_error(error))),
+    }
 }
 
 /// Sends a challenge, and reads the response.

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use net::reader::{Line, ReadError};
+use net::sasl::Channel;
 use net::{Connection, Peer, Secret, Shutdown, Stream, TlsInfo, Wire};
 
 use super::Server;
@@ -68,6 +69,8 @@ pub struct Session<B: Backend> {
     pub server: Arc<Server<B>>,
     pub peer: Peer,
     pub tls: Option<TlsInfo>,
+    /// What of it a login can be bound to.
+    pub channel: Channel,
     /// Whether the connection can be turned into TLS.
     pub can_start_tls: bool,
     pub shutdown: Shutdown,
@@ -89,6 +92,7 @@ pub async fn run<B: Backend>(server: Arc<Server<B>>, connection: Connection) {
     let mut session = Session {
         peer,
         tls: stream.tls_info(),
+        channel: Channel::of(&stream),
         can_start_tls: config.tls.is_some() && matches!(stream, Stream::Tcp(_)),
         shutdown,
         hello: None,
@@ -295,6 +299,7 @@ impl<B: Backend> Session<B> {
         match Box::pin(wire.start_tls(tls)).await {
             Ok(wire) => {
                 self.tls = wire.stream().tls_info();
+                self.channel = Channel::of(wire.stream());
                 self.can_start_tls = false;
                 self.hello = None;
                 self.caller = None;

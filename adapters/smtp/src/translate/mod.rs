@@ -201,7 +201,7 @@ pub fn credentials(credentials: sasl::Credentials) -> Option<Credentials> {
             authcid,
             password,
         } => {
-            if authzid.is_some_and(|authzid| !authzid.eq_ignore_ascii_case(&authcid)) {
+            if !is_same(authzid.as_deref(), &authcid) {
                 return None;
             }
             Some(Credentials::Password {
@@ -214,6 +214,11 @@ pub fn credentials(credentials: sasl::Credentials) -> Option<Credentials> {
             token: Secret::new(token.expose().clone()),
         }),
     }
+}
+
+/// Whether nobody else is meant than who logs in.
+pub fn is_same(authzid: Option<&str>, login: &str) -> bool {
+    authzid.is_none_or(|authzid| authzid.eq_ignore_ascii_case(login))
 }
 
 /// A process of this machine counts as its loopback address.

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jmap_core::auth::{AuthError, Credentials, Origin};
+use jmap_core::auth::scram::{self, ScramVerifier};
+use jmap_core::auth::{AuthError, Credentials, Origin, Secret};
 use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
+use jmap_core::rng::SeededRng;
 use jmap_types::AccountId;
+use net::sasl::Proof;
 use parking_lot::Mutex;
 use smtp::{Backend, Submission, SubmitError};
 
@@ -92,6 +95,31 @@ impl Backend for Fake {
                 Ok("ann@example.org".to_owned())
             }
             _ => Err(AuthError::Invalid),
+        }
+    }
+
+    type Attempt = (String, ScramVerifier);
+
+    async fn scram_begin(&self, login: &str, _: Origin) -> Result<Self::Attempt, AuthError> {
+        if login == "busy@example.org" {
+            return Err(AuthError::TooBusy);
+        }
+        let verifier = scram::make(&Secret::from("secret"), &SeededRng::new(1));
+        Ok((login.to_owned(), verifier))
+    }
+
+    fn scram_terms<'a>(&self, attempt: &'a Self::Attempt) -> (&'a [u8], u32, &'a str) {
+        (&attempt.1.salt, attempt.1.iterations, "nonce")
+    }
+
+    async fn scram_finish(
+        &self,
+        (login, verifier): Self::Attempt,
+        proof: &Proof,
+    ) -> Result<(String, [u8; 32]), AuthError> {
+        match scram::check(&verifier, &proof.signed, &proof.proof) {
+            Some(signature) => Ok((login, signature)),
+            None => Err(AuthError::Invalid),
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::hash::{self, StoredHashError, Verdict};
+use crate::auth::scram::{self, ScramVerifier};
 use crate::auth::secret::Secret;
 use crate::rng::Rng;
 
@@ -67,6 +68,13 @@ impl PasswordHasher {
         let rng = Arc::clone(&self.rng);
         let password = password.clone();
         self.run(move || hash::hash(password.expose(), &*rng)).await
+    }
+
+    /// What is kept of `password` for logins by proof.
+    pub async fn scram(&self, password: &Secret<String>) -> Result<ScramVerifier, PasswordError> {
+        let rng = Arc::clone(&self.rng);
+        let password = password.clone();
+        self.run(move || Ok(scram::make(&password, &*rng))).await
     }
 
     /// Compares `password` with the stored form, or with nothing for an account that doesn't exist or has none:

@@ -5,6 +5,7 @@ use store::Record;
 
 use crate::{
     Role,
+    auth::scram::ScramVerifier,
     blob::UploadRecord,
     directory::records::{
         AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, DomainRecord,
@@ -57,6 +58,7 @@ fn version_1() {
         password_hash: None,
         lookup: vec![1, 2, 3],
         token_hash: [9; 32],
+        scram: None,
     };
     check(
         credential,
@@ -73,5 +75,30 @@ fn version_1() {
     check(
         upload,
         expect!["841b0000018bcfe56800036a746578742f706c61696e01"],
+    );
+}
+
+#[test]
+fn version_2() {
+    let credential = CredentialRecord {
+        description: String::new(),
+        kind: CredentialKind::Password,
+        created: 1_700_000_000,
+        expires: None,
+        password_hash: Some("$argon2id$".into()),
+        lookup: Vec::new(),
+        token_hash: [0; 32],
+        scram: Some(ScramVerifier {
+            salt: vec![1, 2, 3, 4],
+            iterations: 4096,
+            stored_key: [5; 32],
+            server_key: [6; 32],
+        }),
+    };
+    check(
+        credential,
+        expect![
+            "8860001a6553f100f66a246172676f6e3269642440582000000000000000000000000000000000000000000000000000000000000000008444010203041910005820050505050505050505050505050505050505050505050505050505050505050558200606060606060606060606060606060606060606060606060606060606060606"
+        ],
     );
 }

@@ -2,6 +2,7 @@ mod golden;
 mod limits;
 mod login;
 mod resolve;
+mod scram;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

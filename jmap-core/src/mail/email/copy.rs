@@ -147,18 +147,14 @@ async fn read(
     let found = find(from, &original).await?;
     let keywords = keywords.unwrap_or(found.record.keywords);
     metadata::check_limits(&context.core.limits, &mailboxes, &keywords)?;
-    let message = Message {
-        hash: found.record.blob,
-        encoded_summary: found.summary.encode().into(),
-        summary: found.summary,
-        octets: found.octets,
-    };
+    let message = Message::new(found.record.blob, found.octets, found.summary);
     let placement = Placement {
         mailboxes,
         keywords,
         received_at: received_at.map_or(found.record.received_at, |date| date.0),
         quota_octets: 0,
         is_delivery: false,
+        is_deleted: false,
     };
     Ok((original, Arrival { message, placement }))
 }

@@ -46,6 +46,7 @@ pub(super) async fn create(context: &Context, properties: Map) -> Staged<(u64, M
         received_at: received_at.map_or(now.seconds(), |date| date.0),
         quota_octets: 0,
         is_delivery: false,
+        is_deleted: false,
     };
     let (inserted, ticket) = insert(context, &message, &placement).await?;
     let mut told = described(&message, inserted);

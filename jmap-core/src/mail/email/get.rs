@@ -163,7 +163,7 @@ fn from_row(
         Property::BlobId => BlobId::whole(row.blob).to_string().into(),
         Property::ThreadId => Id::<Thread>::new(row.thread).to_string().into(),
         Property::MailboxIds => {
-            let places = row.mailboxes.iter().map(|place| place.mailbox);
+            let places = row.places().map(|place| place.mailbox);
             let visible = places.filter(|&id| is_mailbox_readable(view, who, standing, id));
             mailbox_ids(visible)
         }

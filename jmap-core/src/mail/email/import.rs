@@ -178,6 +178,7 @@ async fn read(context: &Context, email: Map) -> Result<Arrival, SetError> {
             received_at,
             quota_octets: 0,
             is_delivery: false,
+            is_deleted: false,
         },
     })
 }

@@ -11,7 +11,7 @@ mod import;
 mod metadata;
 mod parse;
 mod plan;
-pub(in crate::mail) mod read;
+pub(crate) mod read;
 mod render;
 mod set;
 mod summaries;
@@ -41,7 +41,7 @@ pub async fn update_email(context: &Context, id: u64, patch: Map) -> Staged<Opti
 
 /// Does `work` on octets: large ones in a thread of their own.
 /// `None`: the process is stopping, or the work failed.
-async fn with_octets<T: Send + 'static>(
+pub(crate) async fn with_octets<T: Send + 'static>(
     octets: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

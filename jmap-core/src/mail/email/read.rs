@@ -33,7 +33,7 @@ pub struct Original {
     pub octets: Bytes,
 }
 
-/// Reads an email with its message. `None`: there is none, or it is damaged; rights are not checked.
+/// Reads an email with its message. `None`: there is none that JMAP sees, or it is damaged; rights are not checked.
 pub async fn message_octets(
     core: &Core,
     account: &AccountHandle,
@@ -44,7 +44,8 @@ pub async fn message_octets(
         return Ok(None);
     };
     let record = match EmailRecord::from_bytes(&key, &bytes) {
-        Ok(record) => record,
+        Ok(record) if record.is_visible() => record,
+        Ok(_) => return Ok(None),
         Err(error) => {
             tracing::error!(%error, "an email is left out: its record is damaged");
             return Ok(None);
@@ -63,7 +64,7 @@ pub async fn message_octets(
 }
 
 /// How many messages of these sizes are read together; at least one.
-pub(in crate::mail) fn batch_len(sizes: impl Iterator<Item = u32>) -> usize {
+pub(crate) fn batch_len(sizes: impl Iterator<Item = u32>) -> usize {
     let mut octets = 0u64;
     let fits = sizes.take(EMAILS_PER_BATCH).take_while(|size| {
         octets += u64::from(*size);
@@ -74,7 +75,7 @@ pub(in crate::mail) fn batch_len(sizes: impl Iterator<Item = u32>) -> usize {
 
 /// The summaries of messages, in their order. One that is missing or damaged is made again from
 /// the message; `None` where the message is missing as well.
-pub(in crate::mail) async fn summaries(
+pub(crate) async fn summaries(
     core: &Core,
     hashes: &[BlobHash],
 ) -> Result<Vec<Option<Arc<Summary>>>, store::Error> {
@@ -83,7 +84,7 @@ pub(in crate::mail) async fn summaries(
 }
 
 /// The same for many messages of which each is looked at once: they take nobody's place in memory.
-pub(in crate::mail) async fn summaries_in_passing(
+pub(crate) async fn summaries_in_passing(
     core: &Core,
     hashes: &[BlobHash],
 ) -> Result<Vec<Option<Arc<Summary>>>, store::Error> {
@@ -134,7 +135,7 @@ async fn parse_again(
 }
 
 /// Messages, in the order of `hashes`; `None` for those that are missing.
-pub(in crate::mail) async fn blobs(
+pub(crate) async fn blobs(
     core: &Core,
     hashes: &[BlobHash],
 ) -> Result<Vec<Option<Bytes>>, store::Error> {

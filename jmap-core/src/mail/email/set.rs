@@ -19,7 +19,7 @@ use crate::{
     Context,
     access::{self, MailboxRights, Standing},
     mail::{
-        records::{EmailRecord, MailboxRecord},
+        records::{EmailRecord, InMailbox, MailboxRecord},
         write::{self, MailTxn},
     },
     object::{GetObject, Properties, Rejected, SetObject, Staged},
@@ -66,7 +66,7 @@ async fn changed(
     if patch.mailboxes.is_empty() && patch.keywords.is_empty() {
         return Ok((txn, None, record.keywords));
     }
-    let places = || record.mailboxes.iter().map(|place| place.mailbox);
+    let places = || record.places().map(|place| place.mailbox);
     let hidden = places().filter(|&mailbox| !rights.sees(mailbox));
     let seen = places().filter(|&mailbox| rights.sees(mailbox));
     let mut mailboxes = metadata::patched_mailboxes(&patch.mailboxes, seen)?;
@@ -98,8 +98,8 @@ pub(in crate::mail) async fn keywords_after(
 /// The caller's rights on the mailboxes of one email.
 struct Rights {
     standing: Standing,
-    /// Of a guest: mailbox and rights.
-    each: Vec<(u64, MailboxRights)>,
+    /// Of a guest: where the email is, and their rights there.
+    each: Vec<(InMailbox, MailboxRights)>,
 }
 
 /// The email's record and the rights on it; `notFound` when the caller doesn't see it.
@@ -114,11 +114,13 @@ async fn existing(
     let standing = context.standing()?;
     let mut each = Vec::new();
     if standing == Standing::Guest {
-        for place in &record.mailboxes {
+        for place in &record.all_places {
             let rights = mailbox_rights(context, txn, place.mailbox).await?;
-            each.push((place.mailbox, rights.unwrap_or_default()));
+            each.push((*place, rights.unwrap_or_default()));
         }
-        let sees = |(_, rights): &(u64, MailboxRights)| rights.contains(MailboxRights::READ_ITEMS);
+        let sees = |(place, rights): &(InMailbox, MailboxRights)| {
+            !place.is_deleted && rights.contains(MailboxRights::READ_ITEMS)
+        };
         if !each.iter().any(sees) {
             return Err(SetError::not_found().into());
         }
@@ -165,8 +167,8 @@ pub(super) async fn check_add(
 
 impl Rights {
     fn sees(&self, mailbox: u64) -> bool {
-        let of = |(id, rights): &(u64, MailboxRights)| {
-            *id == mailbox && rights.contains(MailboxRights::READ_ITEMS)
+        let of = |(place, rights): &(InMailbox, MailboxRights)| {
+            place.mailbox == mailbox && rights.contains(MailboxRights::READ_ITEMS)
         };
         self.standing == Standing::Owner || self.each.iter().any(of)
     }
@@ -188,16 +190,13 @@ impl Rights {
         if self.standing == Standing::Owner {
             return Ok(());
         }
-        let is_in = |mailbox: u64| {
-            record
-                .mailboxes
-                .iter()
-                .any(|place| place.mailbox == mailbox)
-        };
+        let is_in = |mailbox: u64| record.places().any(|place| place.mailbox == mailbox);
         let added: Vec<u64> = mailboxes.iter().copied().filter(|&id| !is_in(id)).collect();
         check_add(context, txn, &added).await?;
-        let kept = |(mailbox, rights): &(u64, MailboxRights)| {
-            mailboxes.contains(mailbox) || rights.contains(MailboxRights::REMOVE_ITEMS)
+        let kept = |(place, rights): &(InMailbox, MailboxRights)| {
+            place.is_deleted
+                || mailboxes.contains(&place.mailbox)
+                || rights.contains(MailboxRights::REMOVE_ITEMS)
         };
         if !self.each.iter().all(kept) {
             return Err(SetError::forbidden("You may not remove it from this mailbox.").into());

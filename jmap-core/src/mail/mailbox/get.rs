@@ -153,7 +153,7 @@ fn to_value(
 }
 
 /// A guest who doesn't see the parent sees the mailbox at the top.
-fn visible_parent(
+pub fn visible_parent(
     view: &View,
     who: &Caller,
     standing: Standing,
@@ -230,7 +230,7 @@ impl ChangesObject for Mailbox {
             // What has changed since names its mailboxes itself, those where it was as well: they are in what follows.
             // (And some of them may be younger than `upto`.)
             let row = view.email(id).filter(|row| row.modseq <= delta.upto);
-            let places = row.into_iter().flat_map(|row| row.mailboxes.iter());
+            let places = row.into_iter().flat_map(|row| row.places());
             touched.extend(places.map(|place| place.mailbox));
         }
         for ids in [&delta.created, &delta.updated, &delta.destroyed] {

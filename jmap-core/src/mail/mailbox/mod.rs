@@ -5,10 +5,12 @@
 mod get;
 mod query;
 
-pub use query::collate;
 mod set;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use get::{is_subscribed, is_visible, my_rights, visible_parent};
+pub use query::collate;
 
 use std::collections::HashSet;
 

@@ -262,7 +262,7 @@ async fn emails_of(context: &Context, id: u64) -> Result<Vec<u64>, Rejected> {
     let view = account.view().await?;
     Ok(view
         .mailbox(id)
-        .map(|row| row.by_received.iter().map(|(_, email)| *email).collect())
+        .map(|row| row.by_uid().map(|(_, email)| email).collect())
         .unwrap_or_default())
 }
 
@@ -276,31 +276,18 @@ async fn remove_emails(
 ) -> Result<(), Rejected> {
     let now = context.core.clock.now();
     for &id in emails {
-        let Some(record) = write::email(txn, id).await? else {
+        let Some(record) = write::any_email(txn, id).await? else {
             continue;
         };
-        if !record
-            .mailboxes
-            .iter()
-            .any(|place| place.mailbox == mailbox)
-        {
+        let mut places = record.all_places.iter();
+        let Some(place) = places.find(|place| place.mailbox == mailbox) else {
             continue;
-        }
-        if !allowed {
+        };
+        // RFC 8621 §4.1.1: JMAP doesn't see what has `\Deleted` there; it doesn't keep the mailbox, and goes with it.
+        if !allowed && !place.is_deleted {
             return Err(SetError::new(SetErrorKind::MailboxHasEmail).into());
         }
-        let rest: Vec<u64> = record
-            .mailboxes
-            .iter()
-            .map(|p| p.mailbox)
-            .filter(|&m| m != mailbox)
-            .collect();
-        if rest.is_empty() {
-            write::remove_email(txn, id, &record, now).await?;
-        } else {
-            let keywords = record.keywords.clone();
-            write::change_email(txn, id, record, &rest, keywords, now).await?;
-        }
+        write::leave_mailbox(txn, id, record, mailbox, now).await?;
     }
     Ok(())
 }

@@ -40,6 +40,17 @@ pub fn parse(raw: &[u8]) -> Vec<EmailAddressGroup> {
     parser.groups
 }
 
+/// The same with the names as they are: encoded words are not decoded.
+pub(super) fn parse_raw(raw: &[u8]) -> Vec<EmailAddressGroup> {
+    let value = unfold(raw);
+    let mut parser = Parser {
+        keeps_words: true,
+        ..Parser::default()
+    };
+    parser.run(&value);
+    parser.groups
+}
+
 /// One piece of a mailbox before it is known what it is.
 struct Word<'x> {
     /// As it is in the value, with quotes.
@@ -51,6 +62,8 @@ struct Word<'x> {
 
 #[derive(Default)]
 struct Parser<'x> {
+    /// Encoded words stay as they are.
+    keeps_words: bool,
     groups: Vec<EmailAddressGroup>,
     in_group: bool,
     words: Vec<Word<'x>>,
@@ -71,7 +84,10 @@ impl<'x> Parser<'x> {
                 }
                 '(' => {
                     let (text, len) = comment(rest);
-                    self.comment = Some(text);
+                    self.comment = Some(match self.keeps_words {
+                        true => text,
+                        false => nfc(Cow::Borrowed(decode_words(&text).trim())),
+                    });
                     len
                 }
                 '"' => {
@@ -124,7 +140,7 @@ impl<'x> Parser<'x> {
         self.in_group = true;
         self.groups.push(EmailAddressGroup {
             addresses: Vec::new(),
-            name: Some(phrase(&words).unwrap_or_default()),
+            name: Some(self.phrase(&words).unwrap_or_default()),
         });
     }
 
@@ -132,8 +148,8 @@ impl<'x> Parser<'x> {
         let words = std::mem::take(&mut self.words);
         let comment = self.comment.take();
         let Some((email, name)) = (match self.angle.take() {
-            Some(email) => Some((email, phrase(&words))),
-            None => bare(&words),
+            Some(email) => Some((email, self.phrase(&words))),
+            None => self.bare(&words),
         }) else {
             return;
         };
@@ -150,6 +166,50 @@ impl<'x> Parser<'x> {
             }),
         }
     }
+
+    /// The text of a display-name; encoded words in it are decoded if they are to be, quoted strings are not.
+    fn phrase(&self, words: &[Word<'_>]) -> Option<String> {
+        if !self.keeps_words {
+            return phrase(words);
+        }
+        let mut text = String::new();
+        for word in words {
+            if word.spaced && !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(word.quoted.as_deref().unwrap_or(word.source));
+        }
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// A mailbox without angle brackets: the addr-spec, and what stands before it as a name.
+    fn bare(&self, words: &[Word<'_>]) -> Option<(String, Option<String>)> {
+        if words.is_empty() {
+            return None;
+        }
+        let has_at = |word: &Word<'_>| word.quoted.is_none() && word.source.contains('@');
+        let Some(at) = words.iter().rposition(has_at) else {
+            let text = self.phrase(words)?;
+            return Some((text, None));
+        };
+        // RFC 5322 §4.4: white space may stand around "@" and "." in obsolete addresses.
+        let glued = |left: &Word<'_>, right: &Word<'_>| {
+            !right.spaced
+                || left.source.ends_with(['@', '.'])
+                || right.source.starts_with(['@', '.'])
+        };
+        let mut first = at;
+        while first > 0 && glued(&words[first - 1], &words[first]) {
+            first -= 1;
+        }
+        let mut last = at;
+        while last + 1 < words.len() && glued(&words[last], &words[last + 1]) {
+            last += 1;
+        }
+        let email = words[first..=last].iter().map(|word| word.source).collect();
+        Some((email, self.phrase(&words[..first])))
+    }
 }
 
 /// The text of a display-name; encoded words in it are decoded, quoted strings are not.
@@ -165,32 +225,6 @@ fn phrase(words: &[Word<'_>]) -> Option<String> {
     let text = out.finish();
     let text = text.trim();
     (!text.is_empty()).then(|| nfc(Cow::Borrowed(text)))
-}
-
-/// A mailbox without angle brackets: the addr-spec, and what stands before it as a name.
-fn bare(words: &[Word<'_>]) -> Option<(String, Option<String>)> {
-    if words.is_empty() {
-        return None;
-    }
-    let has_at = |word: &Word<'_>| word.quoted.is_none() && word.source.contains('@');
-    let Some(at) = words.iter().rposition(has_at) else {
-        let text = phrase(words)?;
-        return Some((text, None));
-    };
-    // RFC 5322 §4.4: white space may stand around "@" and "." in obsolete addresses.
-    let glued = |left: &Word<'_>, right: &Word<'_>| {
-        !right.spaced || left.source.ends_with(['@', '.']) || right.source.starts_with(['@', '.'])
-    };
-    let mut first = at;
-    while first > 0 && glued(&words[first - 1], &words[first]) {
-        first -= 1;
-    }
-    let mut last = at;
-    while last + 1 < words.len() && glued(&words[last], &words[last + 1]) {
-        last += 1;
-    }
-    let email = words[first..=last].iter().map(|word| word.source).collect();
-    Some((email, phrase(&words[..first])))
 }
 
 fn atom_len(rest: &str) -> usize {
@@ -229,7 +263,7 @@ pub(super) fn quoted(rest: &str) -> (String, usize) {
     (text, rest.len())
 }
 
-/// The text of a comment, encoded words decoded, and its length with the parentheses.
+/// The text of a comment, encoded words as they are, and its length with the parentheses.
 fn comment(rest: &str) -> (String, usize) {
     let mut text = String::new();
     let mut depth = 0usize;
@@ -253,7 +287,7 @@ fn comment(rest: &str) -> (String, usize) {
             text.push(c);
         }
     }
-    (nfc(Cow::Borrowed(decode_words(text.trim()).trim())), end)
+    (text.trim().to_owned(), end)
 }
 
 /// Length of the comment that `rest` starts with.

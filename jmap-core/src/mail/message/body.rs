@@ -5,7 +5,9 @@
 use super::address::EmailAddressGroup;
 use super::scan::slice;
 use super::summary::{Encoding, Part, Summary};
-use super::{PREVIEW_CHARS_MAX, PREVIEW_SOURCE_OCTETS_MAX, SEARCH_TEXT_OCTETS_MAX, decode, html};
+use super::{
+    PREVIEW_CHARS_MAX, PREVIEW_SOURCE_OCTETS_MAX, SEARCH_TEXT_OCTETS_MAX, decode, everything, html,
+};
 use std::borrow::Cow;
 
 /// RFC 8621 §4.1.4, EmailBodyValue.
@@ -28,6 +30,12 @@ pub struct SearchText {
     /// Plain text, at most [`SEARCH_TEXT_OCTETS_MAX`] octets.
     pub body: String,
     pub attachment_names: Vec<String>,
+    /// What else there is of bodies: of attachments, of nested messages, in another format.
+    pub rest_body: Vec<String>,
+    /// All header fields, those of parts and nested messages as well.
+    pub rest_header: Vec<String>,
+    /// There is more than is here.
+    pub is_cut: bool,
 }
 
 /// The body of a part as it is in the message.
@@ -125,7 +133,7 @@ fn cut_position(value: &str, octets_max: usize, is_html: bool) -> usize {
 }
 
 /// The plain text of a text part, from at most `source_max` encoded octets.
-fn plain_text(raw: &[u8], part: &Part, source_max: usize, text_max: usize) -> String {
+pub(super) fn plain_text(raw: &[u8], part: &Part, source_max: usize, text_max: usize) -> String {
     let encoded = encoded_octets(raw, part);
     let is_cut = encoded.len() > source_max;
     let (octets, _) = decode_octets(&encoded[..encoded.len().min(source_max)], part.encoding);
@@ -219,16 +227,18 @@ pub fn search_text(raw: &[u8], summary: &Summary) -> SearchText {
         to: mailboxes(&summary.to),
         cc: mailboxes(&summary.cc),
         bcc: mailboxes(&summary.bcc),
-        body: String::new(),
-        attachment_names: Vec::new(),
+        is_cut: summary.is_cut,
+        ..SearchText::default()
     };
+    let mut known = summary.text_body.clone();
     for &at in &summary.text_body {
-        add_text(raw, summary, at, &mut out.body);
+        add_text(raw, summary, at, &mut out);
     }
     if out.body.len() < TEXT_ALONE_OCTETS_MIN {
-        for at in &summary.html_body {
-            if !summary.text_body.contains(at) {
-                add_text(raw, summary, *at, &mut out.body);
+        for &at in &summary.html_body {
+            if !summary.text_body.contains(&at) {
+                add_text(raw, summary, at, &mut out);
+                known.push(at);
             }
         }
     }
@@ -236,24 +246,58 @@ pub fn search_text(raw: &[u8], summary: &Summary) -> SearchText {
     for part in attachments.filter_map(|&at| summary.parts.get(at as usize)) {
         out.attachment_names.extend(part.name.clone());
     }
-    out
+    let mut rest = Rest { out, known };
+    everything::each_text(raw, summary, &mut rest);
+    rest.out
 }
 
-fn add_text(raw: &[u8], summary: &Summary, at: u32, body: &mut String) {
+/// Takes what is searched of a message only as a piece of text.
+struct Rest {
+    out: SearchText,
+    known: Vec<u32>,
+}
+
+impl everything::Texts for Rest {
+    fn header(&mut self, line: &str) {
+        self.out.rest_header.push(line.to_owned());
+    }
+
+    fn body(&mut self, text: &str) {
+        // Where a text was cut isn't known here: one that is as long as it may be counts as cut.
+        self.out.is_cut |= text.len() * 2 >= SEARCH_TEXT_OCTETS_MAX;
+        self.out.rest_body.push(text.to_owned());
+    }
+
+    fn wants(&self) -> (bool, bool) {
+        (true, true)
+    }
+
+    fn body_octets_max(&self) -> usize {
+        SEARCH_TEXT_OCTETS_MAX
+    }
+
+    fn is_known(&self, part: usize) -> bool {
+        self.known.iter().any(|&known| known as usize == part)
+    }
+}
+
+fn add_text(raw: &[u8], summary: &Summary, at: u32, out: &mut SearchText) {
     let Some(part) = summary.parts.get(at as usize).filter(|part| part.is_text()) else {
         return;
     };
-    let separator = usize::from(!body.is_empty());
-    let left = SEARCH_TEXT_OCTETS_MAX.saturating_sub(body.len() + separator);
+    let separator = usize::from(!out.body.is_empty());
+    let left = SEARCH_TEXT_OCTETS_MAX.saturating_sub(out.body.len() + separator);
+    // Encoded text is at most four times as long as decoded text; markup takes its part.
+    out.is_cut |= left == 0 || encoded_octets(raw, part).len() > left;
     if left == 0 {
         return;
     }
-    // Encoded text is at most four times as long as decoded text; markup takes its part.
     let text = plain_text(raw, part, left * 4, left);
-    if !body.is_empty() {
-        body.push('\n');
+    if !out.body.is_empty() {
+        out.body.push('\n');
     }
-    body.push_str(&text[..text.floor_char_boundary(left.min(text.len()))]);
+    out.body
+        .push_str(&text[..text.floor_char_boundary(left.min(text.len()))]);
 }
 
 /// Names and addresses, one mailbox a line, groups by name.

@@ -9,6 +9,7 @@ pub mod build;
 pub mod date;
 pub mod decode;
 mod emit;
+pub mod everything;
 pub mod headers;
 pub mod html;
 pub mod mdn;
@@ -18,6 +19,7 @@ pub mod snippet;
 mod structure;
 pub mod subject;
 pub mod summary;
+pub mod wire;
 pub mod words;
 
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use headers::{Form, HeaderProperty, HeaderValue, PropertyValue};
 pub use scan::HeaderField;
 pub use snippet::{Terms, fold};
 pub use summary::{Encoding, Part, Summary};
+pub use wire::WireStructure;
 
 /// Deepest nesting of multiparts that is taken apart; what is deeper stays one opaque part.
 pub const MIME_DEPTH_MAX: usize = 32;

@@ -88,7 +88,7 @@ pub(super) fn parse(raw: &[u8]) -> Parameterized {
 }
 
 /// Name in lower case, value, and what follows; `None` at the end.
-fn parameter(rest: &str) -> Option<(String, String, &str)> {
+pub(super) fn parameter(rest: &str) -> Option<(String, String, &str)> {
     let rest = rest.trim_start_matches([' ', '\t', ';']);
     if rest.is_empty() {
         return None;

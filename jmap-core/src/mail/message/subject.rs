@@ -6,6 +6,11 @@ use super::SUBJECT_OCTETS_MAX;
 
 /// Extracts the base subject of a decoded subject.
 pub fn base_subject(subject: &str) -> String {
+    base_and_reply(subject).0
+}
+
+/// The same, and whether it is that of a reply or of something forwarded (RFC 5256 §3, REFERENCES).
+pub fn base_and_reply(subject: &str) -> (String, bool) {
     let cut = subject.floor_char_boundary(SUBJECT_OCTETS_MAX.min(subject.len()));
     // (1) Tabs and folds are spaces, and several spaces are one.
     let collapsed = subject[..cut]
@@ -13,20 +18,22 @@ pub fn base_subject(subject: &str) -> String {
         .collect::<Vec<_>>()
         .join(" ");
     let mut base = collapsed.as_str();
+    let mut is_reply = false;
     loop {
-        base = strip_trailers(base);
-        base = strip_leaders(base);
+        base = strip_trailers(base, &mut is_reply);
+        base = strip_leaders(base, &mut is_reply);
         // (6) "[fwd:" ... "]" around the rest.
         let is_wrapped = starts_with_ignore_case(base, "[fwd:") && base.ends_with(']');
         if !is_wrapped {
-            return base.to_owned();
+            return (base.to_owned(), is_reply);
         }
+        is_reply = true;
         base = &base[5..base.len() - 1];
     }
 }
 
 /// (2) Trailing "(fwd)" and white space.
-fn strip_trailers(mut text: &str) -> &str {
+fn strip_trailers<'t>(mut text: &'t str, is_reply: &mut bool) -> &'t str {
     loop {
         text = text.trim_end();
         let Some(at) = text
@@ -39,15 +46,17 @@ fn strip_trailers(mut text: &str) -> &str {
         if !text[at..].eq_ignore_ascii_case("(fwd)") {
             return text;
         }
+        *is_reply = true;
         text = &text[..at];
     }
 }
 
 /// (3) to (5): "Re:", "Fwd:" with list tags around them, and list tags before more text.
-fn strip_leaders(mut text: &str) -> &str {
+fn strip_leaders<'t>(mut text: &'t str, is_reply: &mut bool) -> &'t str {
     loop {
         text = text.trim_start();
         if let Some(rest) = strip_reply_marker(text) {
+            *is_reply = true;
             text = rest;
         } else if let Some(rest) = strip_blob(text).filter(|rest| !rest.is_empty()) {
             text = rest;

@@ -130,11 +130,8 @@ impl Node {
             Node::And(nodes) => nodes.iter().all(|node| node.matches(view, id, row)),
             Node::Or(nodes) => nodes.iter().any(|node| node.matches(view, id, row)),
             Node::Not(nodes) => !nodes.iter().any(|node| node.matches(view, id, row)),
-            Node::InMailbox(mailbox) => row.mailboxes.iter().any(|place| place.mailbox == *mailbox),
-            Node::InOtherThan(others) => row
-                .mailboxes
-                .iter()
-                .any(|place| !others.contains(&place.mailbox)),
+            Node::InMailbox(mailbox) => row.places().any(|place| place.mailbox == *mailbox),
+            Node::InOtherThan(others) => row.places().any(|place| !others.contains(&place.mailbox)),
             Node::Before(time) => row.received_at < *time,
             Node::After(time) => row.received_at >= *time,
             Node::MinSize(size) => u64::from(row.size) >= *size,

@@ -21,7 +21,9 @@ use store::{
     Head, Record, decode_numbers,
     engine::{Engine, Page},
     keys, log,
-    search::{DocumentText, Field, Matcher, Query, SearchError, SearchIndex},
+    search::{
+        Containing, DocumentText, Field, Matcher, Needle, Place, Query, SearchError, SearchIndex,
+    },
 };
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
@@ -60,11 +62,9 @@ struct TextWeight;
 
 impl quick_cache::Weighter<[u8; 32], Arc<DocumentText>> for TextWeight {
     fn weight(&self, _: &[u8; 32], text: &Arc<DocumentText>) -> u64 {
-        text.texts
-            .iter()
-            .map(|(_, text)| text.len() as u64 + 48)
-            .sum::<u64>()
-            + 64
+        const EACH: u64 = 48;
+        let texts = text.texts.len() + text.rest_body.len() + text.rest_header.len();
+        text.octets() as u64 + texts as u64 * EACH + 64
     }
 }
 
@@ -187,6 +187,49 @@ impl Search {
         Ok(found.into_iter().collect())
     }
 
+    /// The emails of an account in which a needle is or may be, as of `head` or later; in all others it isn't.
+    /// `None`: the index can't tell. It has what is not hidden from JMAP.
+    pub async fn containing(
+        self: &Arc<Self>,
+        account: AccountId,
+        needle: &Needle,
+        place: Place,
+        head: &Head,
+    ) -> Result<Option<Containing>, Error> {
+        let behind = self.pending.lock().contains_key(&account);
+        let mut tail = Vec::new();
+        if behind {
+            let mut found = self.tail_ids(account, head).await?;
+            if found.is_none() {
+                self.index_account(account).await?;
+                found = self.tail_ids(account, head).await?;
+            }
+            let Some(found) = found else {
+                return Ok(None);
+            };
+            tail = found;
+        }
+        let ask = || {
+            let index = &self.index;
+            index.containing(account.number(), KIND, needle, place)
+        };
+        let answer = match ask() {
+            Err(SearchError::NeedsRebuild { shard, reason }) => {
+                tracing::error!(shard, reason, "a search shard is rebuilt");
+                self.rebuild(shard).await?;
+                ask()?
+            }
+            answer => answer?,
+        };
+        Ok(answer.map(|mut answer| {
+            if !tail.is_empty() {
+                answer.possible.extend(tail);
+                answer.possible.sort_unstable();
+            }
+            answer
+        }))
+    }
+
     async fn search_index(
         self: &Arc<Self>,
         account: AccountId,
@@ -214,6 +257,19 @@ impl Search {
         account: AccountId,
         head: &Head,
     ) -> Result<Option<Vec<(u64, Arc<DocumentText>)>>, Error> {
+        let Some(ids) = self.tail_ids(account, head).await? else {
+            return Ok(None);
+        };
+        let mut tail = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(text) = self.text_of(account, id).await? {
+                tail.push((id, text));
+            }
+        }
+        Ok(Some(tail))
+    }
+
+    async fn tail_ids(&self, account: AccountId, head: &Head) -> Result<Option<Vec<u64>>, Error> {
         let cursor = self.cursor(account).await?;
         if cursor < head.log_trimmed {
             return Ok(None);
@@ -228,16 +284,7 @@ impl Search {
             TAIL_EMAILS_MAX,
         )
         .await?;
-        if delta.has_more {
-            return Ok(None);
-        }
-        let mut tail = Vec::with_capacity(delta.created.len());
-        for id in delta.created {
-            if let Some(text) = self.text_of(account, id).await? {
-                tail.push((id, text));
-            }
-        }
-        Ok(Some(tail))
+        Ok((!delta.has_more).then_some(delta.created))
     }
 
     /// What is searched of an email; `None` when it is gone or damaged.
@@ -251,7 +298,9 @@ impl Search {
             return Ok(None);
         };
         let record = match EmailRecord::from_bytes(&key, &bytes) {
-            Ok(record) => record,
+            Ok(record) if record.is_visible() => record,
+            // RFC 8621 §4.1.1: JMAP doesn't see it. It comes in when it is taken back.
+            Ok(_) => return Ok(None),
             Err(error) => {
                 tracing::error!(%error, "an email is not searched");
                 return Ok(None);
@@ -311,5 +360,8 @@ fn to_document(text: SearchText) -> DocumentText {
     for name in text.attachment_names {
         document.push(Field::Attachment, name);
     }
+    document.rest_body = text.rest_body;
+    document.rest_header = text.rest_header;
+    document.is_cut = text.is_cut;
     document
 }

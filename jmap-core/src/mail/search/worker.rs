@@ -351,7 +351,7 @@ fn document_key(account: AccountId, id: u64) -> DocumentKey {
 
 fn text_octets(change: &Change) -> usize {
     match change {
-        Change::Upsert(document) => document.text.texts.iter().map(|(_, text)| text.len()).sum(),
+        Change::Upsert(document) => document.text.octets(),
         Change::Delete(_) | Change::DeleteAccount(_) => 0,
     }
 }

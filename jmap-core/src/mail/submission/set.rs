@@ -254,6 +254,9 @@ impl Source {
             .map_err(store::Error::from)?
             .ok_or_else(no_email)?;
         let email = EmailRecord::from_bytes(&key, &bytes)?;
+        if !email.is_visible() {
+            return Err(no_email().into());
+        }
         let octets = store::blob::get(&core.engine, &email.blob)
             .await?
             .ok_or_else(no_email)?;

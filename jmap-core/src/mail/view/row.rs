@@ -18,7 +18,8 @@ pub struct EmailRow {
     pub size: u32,
     pub has_attachment: bool,
     pub keywords: KeywordSet,
-    pub mailboxes: Places,
+    /// Where it is, with `\Deleted` or without; what JMAP shows is [`EmailRow::places`].
+    pub all_places: Places,
     pub modseq: u64,
 }
 
@@ -34,9 +35,19 @@ impl EmailRow {
             size: u32::try_from(record.size).unwrap_or(u32::MAX),
             has_attachment: record.has_attachment,
             keywords,
-            mailboxes: Places::new(&record.mailboxes),
+            all_places: Places::new(&record.all_places),
             modseq: record.modseq,
         }
+    }
+
+    /// RFC 8621 §4.1.1: where the email is for JMAP, which doesn't see what has `\Deleted`.
+    pub fn places(&self) -> impl Iterator<Item = &InMailbox> {
+        self.all_places.iter().filter(|place| !place.is_deleted)
+    }
+
+    /// An email that has `\Deleted` in all its mailboxes is not there for JMAP.
+    pub fn is_visible(&self) -> bool {
+        self.places().next().is_some()
     }
 
     /// Seconds since 1970, by the Date field.
@@ -83,7 +94,7 @@ pub(super) struct Keywords {
 }
 
 /// The keywords of an email.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct KeywordSet {
     bits: u64,
     /// Boxed twice: few emails have one, and all have room for it.
@@ -169,6 +180,10 @@ impl KeywordSet {
         }
     }
 
+    pub fn is_seen(&self) -> bool {
+        self.contains(SEEN)
+    }
+
     /// RFC 8621 §2: neither `$seen` nor `$draft`.
     pub fn is_unread(&self) -> bool {
         !self.contains(SEEN) && !self.contains(DRAFT)
@@ -182,7 +197,7 @@ mod tests {
     /// `View::octets` counts on it.
     #[test]
     fn a_row_is_small() {
-        assert_eq!(size_of::<(u64, EmailRow)>(), 128);
+        assert_eq!(size_of::<(u64, EmailRow)>(), 120);
     }
 
     #[test]

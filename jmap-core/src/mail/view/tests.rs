@@ -19,11 +19,17 @@ fn mailbox(id: u64) -> Arc<MailboxRecord> {
     })
 }
 
-/// All that a client can see.
+/// All that a client can see, of JMAP or of IMAP.
 fn shown(view: &View) -> String {
     let emails: Vec<_> = view.emails().collect();
-    let mailboxes =
-        (1..=MAILBOXES).map(|id| (view.counts(id), &view.mailbox(id).unwrap().by_received));
+    let mailboxes = (1..=MAILBOXES).map(|id| {
+        let row = view.mailbox(id).unwrap();
+        let uids: Vec<_> = row
+            .by_uid()
+            .map(|(uid, id)| (uid, view.any_email(id)))
+            .collect();
+        (view.counts(id), row.all, &row.by_received, uids)
+    });
     let threads: Vec<_> = (1..=8).map(|thread| view.thread(thread)).collect();
     let mailboxes: Vec<_> = mailboxes.collect();
     format!(
@@ -36,7 +42,7 @@ fn fresh() -> View {
     let mut view = View::empty(Head::default());
     for id in 1..=MAILBOXES {
         let record = mailbox(id);
-        view.apply(ViewEvent::Mailbox { id, record });
+        view.apply(0, ViewEvent::Mailbox { id, record });
     }
     view
 }
@@ -54,19 +60,21 @@ fn a_changed_view_is_the_one_that_is_loaded() {
         for step in 0..400 {
             let id = 1 + roll(60);
             if roll(6) == 0 {
-                view.apply(ViewEvent::EmailGone { id });
+                view.apply(step, ViewEvent::EmailGone { id });
                 records.remove(&id);
                 continue;
             }
+            let deleted_in = roll(2 * MAILBOXES);
             let place = |mailbox| InMailbox {
                 mailbox,
                 uid: id as u32,
                 saved_at: 0,
+                is_deleted: mailbox == deleted_in,
             };
             let old = records.get(&id);
             let moves = old.is_none() || roll(3) == 0;
-            let mailboxes = match old {
-                Some(old) if !moves => old.mailboxes.clone(),
+            let all_places = match old {
+                Some(old) if !moves => old.all_places.clone(),
                 _ => {
                     let first = 1 + roll(MAILBOXES);
                     (first..=MAILBOXES.min(first + roll(3)))
@@ -82,7 +90,7 @@ fn a_changed_view_is_the_one_that_is_loaded() {
                 thread: old.map_or(1 + roll(8), |old| old.thread),
                 received_at: old.map_or(roll(20) as i64, |old| old.received_at),
                 size: 10,
-                mailboxes,
+                all_places,
                 keywords,
                 created_seq: 1,
                 modseq: step,
@@ -90,7 +98,7 @@ fn a_changed_view_is_the_one_that_is_loaded() {
                 has_attachment: false,
             };
             let event = Arc::new(record.clone());
-            view.apply(ViewEvent::Email { id, record: event });
+            view.apply(step, ViewEvent::Email { id, record: event });
             records.insert(id, record);
         }
         let mut loaded = fresh();

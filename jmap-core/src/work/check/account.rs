@@ -27,12 +27,21 @@ struct Count {
     uids: HashSet<(u64, u32)>,
     /// By email.
     modseqs: HashMap<u64, u64>,
-    emails_of: HashMap<u64, u64>,
+    emails_of: HashMap<u64, EmailsOf>,
     threads: HashMap<u64, u64>,
     thread_refs: HashMap<u64, u64>,
     octets: u64,
     /// A record or summary is missing or damaged: sums over all can't agree.
     is_partial: bool,
+}
+
+/// How many emails a mailbox has.
+#[derive(Clone, Copy, Default)]
+struct EmailsOf {
+    /// With `\Deleted` or without.
+    all: u64,
+    /// Without: what JMAP sees.
+    visible: u64,
 }
 
 impl Checker<'_> {
@@ -180,7 +189,9 @@ impl Checker<'_> {
     ) {
         count.octets += record.size;
         count.modseqs.insert(id, record.modseq);
-        *count.threads.entry(record.thread).or_default() += 1;
+        if record.is_visible() {
+            *count.threads.entry(record.thread).or_default() += 1;
+        }
         if id > head.last_id {
             self.problem(
                 ProblemKind::Email,
@@ -195,11 +206,13 @@ impl Checker<'_> {
                 "the email was changed by a transaction that hasn't happened yet",
             );
         }
-        if record.mailboxes.is_empty() {
+        if record.all_places.is_empty() {
             self.problem(ProblemKind::Email, key, "the email is in no mailbox");
         }
-        for place in &record.mailboxes {
-            *count.emails_of.entry(place.mailbox).or_default() += 1;
+        for place in &record.all_places {
+            let counted = count.emails_of.entry(place.mailbox).or_default();
+            counted.all += 1;
+            counted.visible += u64::from(!place.is_deleted);
             if !count.mailboxes.contains_key(&place.mailbox) {
                 self.problem(
                     ProblemKind::Email,
@@ -474,22 +487,29 @@ impl Checker<'_> {
             return;
         };
         let mut wrong = Vec::new();
-        if !count.is_partial && view.emails().len() != count.modseqs.len() {
+        if !count.is_partial && view.all_emails().len() != count.modseqs.len() {
             wrong.push(format!(
                 "the view has {} emails, and {} are stored",
-                view.emails().len(),
+                view.all_emails().len(),
                 count.modseqs.len()
             ));
         }
         let is_other = |(id, row): &(u64, &crate::mail::view::EmailRow)| {
             count.modseqs.get(id) != Some(&row.modseq)
         };
-        if let Some((id, _)) = view.emails().find(is_other) {
+        if let Some((id, _)) = view.all_emails().find(is_other) {
             wrong.push(format!("the view has another email {id} than is stored"));
         }
         for &id in count.mailboxes.keys() {
-            let stored = count.emails_of.get(&id).copied().unwrap_or(0);
-            if view.mailbox(id).is_none() || view.counts(id).total_emails != stored {
+            let stored = count.emails_of.get(&id).copied().unwrap_or_default();
+            let is_right = view.mailbox(id).is_some_and(|row| {
+                let next = count.uids_next.get(&id).copied();
+                row.by_uid().len() as u64 == stored.all
+                    && u64::from(row.all.messages) == stored.all
+                    && u64::from(row.all.deleted) == stored.all - stored.visible
+                    && next.is_none_or(|next| next == u64::from(row.uid_next))
+            });
+            if !is_right || view.counts(id).total_emails != stored.visible {
                 wrong.push(format!(
                     "the view counts other emails in mailbox {id} than are stored"
                 ));

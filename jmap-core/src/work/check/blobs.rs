@@ -23,6 +23,7 @@ impl Checker<'_> {
         self.check_octets(&candidates).await?;
         self.check_refs().await?;
         self.check_summaries().await?;
+        self.check_structures().await?;
         self.check_uploads().await?;
         self.check_pending().await
     }
@@ -155,6 +156,26 @@ impl Checker<'_> {
                         ProblemKind::Summary,
                         &key,
                         "there is a summary of a message that isn't there",
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_structures(&mut self) -> Result<(), CheckError> {
+        let mut rows = Rows::keys_only(keys::all(Subspace::Structure));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, _) in page {
+                let Some(hash) = keys::decode_structure(&key) else {
+                    continue;
+                };
+                // One that is missing or damaged is made again when it is asked for.
+                if !self.exists(&keys::blob(&hash)).await? {
+                    self.problem(
+                        ProblemKind::Summary,
+                        &key,
+                        "there is a structure of a message that isn't there",
                     );
                 }
             }

@@ -108,7 +108,7 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
             fields.u64()?;
         }
         Subspace::Object => return keys::decode_object(key).map(drop),
-        Subspace::Blob | Subspace::Summary => {
+        Subspace::Blob | Subspace::Summary | Subspace::Structure => {
             fields.hash()?;
         }
         Subspace::BlobRef => return keys::decode_blob_ref(key).map(drop),

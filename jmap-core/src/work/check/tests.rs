@@ -259,7 +259,7 @@ async fn damage_of_mail_is_found() {
             .await;
     })
     .await;
-    damaged("UID that comes again", &["uid"], async |f| {
+    damaged("UID that comes again", &["uid", "view"], async |f| {
         f.write(|batch| {
             let _ = batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1]));
         })
@@ -268,7 +268,7 @@ async fn damage_of_mail_is_found() {
     .await;
     damaged("one UID twice", &["uid"], async |f| {
         let (key, mut record) = f.email().await;
-        record.mailboxes[0].uid = 2;
+        record.all_places[0].uid = 2;
         f.write(|batch| {
             let _ = batch.put(key, record.to_bytes());
         })
@@ -277,7 +277,7 @@ async fn damage_of_mail_is_found() {
     .await;
     damaged("mailbox that isn't there", &["email", "view"], async |f| {
         let (key, mut record) = f.email().await;
-        record.mailboxes[0].mailbox = 99;
+        record.all_places[0].mailbox = 99;
         f.write(|batch| {
             let _ = batch.put(key, record.to_bytes());
         })

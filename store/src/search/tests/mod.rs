@@ -1,4 +1,5 @@
 mod agreement;
+mod containing;
 mod index;
 mod query;
 mod tokens;

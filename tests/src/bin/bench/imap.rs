@@ -9,8 +9,8 @@ use crate::{DOMAIN, Fail, PASSWORD};
 pub struct Imap {
     stream: BufReader<TcpStream>,
     /// Messages in the selected mailbox.
-    exists: usize,
-    octets: u64,
+    pub exists: usize,
+    pub octets: u64,
 }
 
 impl Imap {
@@ -49,11 +49,21 @@ impl Imap {
         }
     }
 
+    /// Files a message in INBOX (RFC 7888: without waiting).
+    pub async fn append(&mut self, message: &[u8]) -> Result<(), Fail> {
+        let mut command = format!("APPEND INBOX {{{}+}}\r\n", message.len()).into_bytes();
+        command.extend_from_slice(message);
+        self.say("APPEND", &command).await.map(drop)
+    }
+
     /// Sends one command and reads to its tagged OK; literals are read and dropped. Returns the untagged lines.
-    async fn command(&mut self, command: &str) -> Result<Vec<String>, Fail> {
-        self.stream
-            .write_all(format!("a {command}\r\n").as_bytes())
-            .await?;
+    pub async fn command(&mut self, command: &str) -> Result<Vec<String>, Fail> {
+        self.say(command, command.as_bytes()).await
+    }
+
+    async fn say(&mut self, name: &str, command: &[u8]) -> Result<Vec<String>, Fail> {
+        let line = [b"a ", command, b"\r\n"].concat();
+        self.stream.write_all(&line).await?;
         let mut lines = Vec::new();
         let mut bytes = Vec::new();
         loop {
@@ -75,7 +85,7 @@ impl Imap {
             }
             match line.strip_prefix("a ") {
                 Some(done) if done.starts_with("OK") => return Ok(lines),
-                Some(done) => return Err(format!("{command}: {done}").into()),
+                Some(done) => return Err(format!("{name}: {done}").into()),
                 None => lines.push(line),
             }
         }

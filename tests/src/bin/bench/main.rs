@@ -10,6 +10,7 @@ mod imap;
 mod ingest;
 mod jmap;
 mod login;
+mod mailbox;
 mod measure;
 mod options;
 mod peer;
@@ -120,6 +121,9 @@ async fn measure_all(
     }
     if options.does("read") {
         reading::measure(options, corpus, servers, report).await;
+    }
+    if options.does("imap") {
+        mailbox::measure(options, corpus, servers, report).await;
     }
     if options.does("push") {
         reading::waiting_clients(options, servers, report).await;

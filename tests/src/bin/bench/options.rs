@@ -9,7 +9,7 @@ cargo xtask bench [OPTIONS]
   --full               also a mailbox of 100,000 messages: an hour, most of which the peer needs to be filled
   --messages N         messages of each ingest measurement (default 3000; quick 300)
   --sizes A,B,...      sizes of the mailboxes read from (default 1000,10000; full 1000,10000,100000; quick 1000)
-  --only NAME          ingest, read, push or login; may be given more than once
+  --only NAME          ingest, read, imap, push or login; may be given more than once
   --waiting N          clients of `push`, that wait for changes, and of `login` (default 1000; quick 100)
   --seconds N          how long one reading measurement may take (default 10; quick 3)
   --no-peer            only our server
@@ -105,10 +105,10 @@ impl Options {
 }
 
 fn part(name: String) -> Result<String, String> {
-    match ["ingest", "read", "push", "login"].contains(&name.as_str()) {
+    match ["ingest", "read", "imap", "push", "login"].contains(&name.as_str()) {
         true => Ok(name),
         false => Err(format!(
-            "`{name}` is nothing to measure: ingest, read, push or login"
+            "`{name}` is nothing to measure: ingest, read, imap, push or login"
         )),
     }
 }

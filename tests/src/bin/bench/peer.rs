@@ -39,6 +39,7 @@ impl FromStr for Format {
 pub struct Peer {
     dovecot: Child,
     pub imap: u16,
+    pub pop3: u16,
     pub lmtp: u16,
     pub postfix: Option<Postfix>,
 }
@@ -60,7 +61,8 @@ impl Peer {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         }
         let (imap, lmtp, smtp) = (free_port()?, free_port()?, free_port()?);
-        let config = dovecot_config(folder, format, imap, lmtp)?;
+        let pop3 = free_port()?;
+        let config = dovecot_config(folder, format, imap, pop3, lmtp)?;
         let log = fs::File::create(folder.join("dovecot.out"))?;
         let dovecot = Command::new(program("dovecot"))
             .arg("-F")
@@ -74,6 +76,7 @@ impl Peer {
         let mut peer = Self {
             dovecot,
             imap,
+            pop3,
             lmtp,
             postfix: None,
         };
@@ -207,7 +210,13 @@ fn files(folder: &Path) -> usize {
         .sum()
 }
 
-fn dovecot_config(folder: &Path, format: Format, imap: u16, lmtp: u16) -> Result<PathBuf, Fail> {
+fn dovecot_config(
+    folder: &Path,
+    format: Format,
+    imap: u16,
+    pop3: u16,
+    lmtp: u16,
+) -> Result<PathBuf, Fail> {
     let (run, mail) = (folder.join("run"), folder.join("mail"));
     fs::create_dir_all(&run)?;
     fs::create_dir_all(&mail)?;
@@ -221,7 +230,7 @@ fn dovecot_config(folder: &Path, format: Format, imap: u16, lmtp: u16) -> Result
         format!(
             "default_internal_user = {user}\ndefault_internal_group = {group}\ndefault_login_user = {user}\n\
              mail_uid = {user}\nmail_gid = {group}\n\
-             service anvil {{\n  chroot =\n}}\nservice imap-login {{\n  chroot =\n}}\n"
+             service anvil {{\n  chroot =\n}}\nservice imap-login {{\n  chroot =\n}}\nservice pop3-login {{\n  chroot =\n}}\n"
         )
     };
     let format = match format {
@@ -229,13 +238,14 @@ fn dovecot_config(folder: &Path, format: Format, imap: u16, lmtp: u16) -> Result
         Format::Sdbox => "sdbox",
     };
     let text = format!(
-        "base_dir = {run}\nlog_path = {folder}/dovecot.log\nprotocols = imap lmtp\nlisten = 127.0.0.1\nssl = no\n\
+        "base_dir = {run}\nlog_path = {folder}/dovecot.log\nprotocols = imap pop3 lmtp\nlisten = 127.0.0.1\nssl = no\n\
          disable_plaintext_auth = no\nfirst_valid_uid = 1\nmail_location = {format}:~/mail\n\
          mail_max_userip_connections = 100000\ndefault_client_limit = 20000\ndefault_process_limit = 5000\n\
          default_vsz_limit = 1G\n{users}\
          passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
          userdb {{\n  driver = static\n  args = home={mail}/%n\n}}\n\
          service imap-login {{\n  inet_listener imap {{\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n\
+         service pop3-login {{\n  inet_listener pop3 {{\n    port = {pop3}\n  }}\n  inet_listener pop3s {{\n    port = 0\n  }}\n}}\n\
          service imap {{\n  process_limit = 5000\n}}\n\
          service lmtp {{\n  inet_listener lmtp {{\n    port = {lmtp}\n  }}\n}}\n",
         run = run.display(),

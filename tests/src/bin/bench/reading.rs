@@ -227,7 +227,7 @@ async fn drive<R: Reader>(
 }
 
 /// Delivers the messages by LMTP to both.
-async fn fill(size: usize, corpus: &Arc<Corpus>, servers: &Servers, report: &mut Report) {
+pub async fn fill(size: usize, corpus: &Arc<Corpus>, servers: &Servers, report: &mut Report) {
     say(&format!("read: delivering {size} messages"));
     let limit = Duration::from_secs(600) + SLOWEST * size as u32;
     let load = |port| Load {
@@ -300,7 +300,7 @@ pub async fn waiting_clients(options: &Options, servers: &Servers, report: &mut 
 }
 
 /// What so many more clients take, beside one of each account: a first login has a cost of its own.
-async fn grown(
+pub async fn grown(
     tree: &Tree,
     count: usize,
     open: impl AsyncFn(&str) -> Result<TcpStream, Fail>,

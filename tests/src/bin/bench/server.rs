@@ -24,6 +24,8 @@ pub struct Server {
     pub http: u16,
     pub smtp: u16,
     pub lmtp: u16,
+    pub imap: u16,
+    pub pop3: u16,
 }
 
 impl Server {
@@ -45,8 +47,9 @@ impl Server {
         }
         let log = fs::File::create(folder.join("log"))?;
         let (http, smtp, lmtp) = (free_port()?, free_port()?, free_port()?);
+        let (imap, pop3) = (free_port()?, free_port()?);
         let config = folder.join("posthorn.toml");
-        fs::write(&config, configuration(http, smtp, lmtp))?;
+        fs::write(&config, configuration(http, smtp, lmtp, imap, pop3))?;
         let process = Command::new(&binary)
             .arg("serve")
             .arg("--config")
@@ -63,8 +66,10 @@ impl Server {
             http,
             smtp,
             lmtp,
+            imap,
+            pop3,
         };
-        for port in [server.http, server.smtp, server.lmtp] {
+        for port in [http, smtp, lmtp, imap, pop3] {
             wait_for(port, "our server").await?;
         }
         Ok(server)
@@ -109,7 +114,7 @@ impl Drop for Server {
 }
 
 /// What a mail server has by default, without the limits on clients: one address plays them all.
-fn configuration(http: u16, smtp: u16, lmtp: u16) -> String {
+fn configuration(http: u16, smtp: u16, lmtp: u16, imap: u16, pop3: u16) -> String {
     let listener = |name: &str, port: u16| {
         format!("[{name}]\nlisten = [\"127.0.0.1:{port}\"]\nexempt = [\"127.0.0.0/8\"]\n")
     };
@@ -121,7 +126,9 @@ fn configuration(http: u16, smtp: u16, lmtp: u16) -> String {
         listener("lmtp", lmtp),
         mail.into(),
         listener("http", http),
-        "[submission]\nlisten = []\n[submissions]\nlisten = []\n[https]\nlisten = []\n".into(),
+        listener("imap", imap),
+        listener("pop3", pop3),
+        "[imaps]\nlisten = []\n[pop3s]\nlisten = []\n[submission]\nlisten = []\n[submissions]\nlisten = []\n[https]\nlisten = []\n".into(),
     ]
     .concat()
 }

@@ -127,6 +127,7 @@ impl Bench {
             received_at: NOW.seconds() - 60,
             quota_octets: 0,
             is_delivery: true,
+            is_deleted: false,
         };
         let inserted = write::insert_email(&mut txn, &message, &placement, NOW)
             .await

@@ -601,11 +601,11 @@ async fn creates_a_draft() {
                   "accountId": "a1",
                   "created": {
                     "k": {
-                      "blobId": "ba839~",
+                      "blobId": "b6eb4~",
                       "hasAttachment": false,
                       "id": "e7",
                       "messageId": [
-                        "edbafcf80f9b03b5db12a02fc5c7be58@mail.example.com"
+                        "bdb004fd46f354c300c25b2a539866da@mail.example.com"
                       ],
                       "preview": "Hallo",
                       "receivedAt": "2020-01-02T03:04:05Z",
@@ -681,7 +681,7 @@ async fn creates_a_draft() {
                     "m2": true
                   },
                   "messageId": [
-                    "edbafcf80f9b03b5db12a02fc5c7be58@mail.example.com"
+                    "bdb004fd46f354c300c25b2a539866da@mail.example.com"
                   ],
                   "receivedAt": "2020-01-02T03:04:05Z",
                   "sentAt": "2019-12-31T23:00:00+01:00",

@@ -1,5 +1,5 @@
 use super::{Dice, check_summary};
-use crate::mail::message::*;
+use crate::mail::message::{wire::tests::check_structure, *};
 use std::path::PathBuf;
 
 /// The mails of the corpus, or some that are made here when there is no corpus.
@@ -60,6 +60,7 @@ fn every_mail_parses() {
     for raw in &mails {
         let (summary, text) = Summary::parse_with_text(raw);
         check_summary(raw, &summary);
+        check_structure(&WireStructure::new(raw, &summary));
         assert!(!text.body.contains('\0') || raw.contains(&0));
         let head = &raw[..summary.header_len() as usize];
         for field in &summary.fields {

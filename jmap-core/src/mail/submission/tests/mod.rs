@@ -136,6 +136,7 @@ impl Server {
             received_at: 0,
             quota_octets: 0,
             is_delivery: false,
+            is_deleted: false,
         };
         let message = Message::parse(Bytes::from(message.replace('\n', "\r\n")));
         let inserted = write::insert_email(&mut txn, &message, &placement, self.core.clock.now())

@@ -2,7 +2,7 @@
 //!
 //! Holds: who has a [`Share`] of so many octets may keep so many octets, and gives them back by dropping it. Shares grow
 //! only as octets really arrive, so that an announced size takes nothing from others.
-//! Other half: `server::body`, which asks before every growth.
+//! Other half: the adapters' sessions, which ask before every growth.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +88,11 @@ impl Share {
         }
         self.octets = total;
         Ok(())
+    }
+
+    /// A share of nothing in the same budget.
+    pub fn sibling(&self) -> Share {
+        self.budget.share()
     }
 
     /// Gives all back.

@@ -1,0 +1,23 @@
+//! The mailbox that a command names.
+
+use jmap_core::inproc::imap_view::{ViewError, ViewMailbox};
+
+use super::No;
+use crate::encode::Code;
+use crate::session::Session;
+
+/// Finds it among those that the caller sees.
+pub async fn find(session: &Session, name: &str) -> Result<ViewMailbox, No> {
+    let tree = session.tree().await?;
+    super::existing(&tree, name).cloned()
+}
+
+/// The mailbox that messages are to be filed in. RFC 9051 §6.3.12: one that could be made is asked for.
+pub async fn find_to_file(session: &Session, name: &str) -> Result<ViewMailbox, No> {
+    let tree = session.tree().await?;
+    if tree.get(name).is_none() {
+        let text = ViewError::NoSuchMailbox.to_string();
+        return Err(No::Because(Some(Code::TryCreate), text));
+    }
+    super::existing(&tree, name).cloned()
+}

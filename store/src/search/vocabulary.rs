@@ -1,0 +1,209 @@
+//! The words of a document that its searchable fields don't have: for those who look for a text anywhere in a message.
+//!
+//! Holds: each word of a document's texts is in a field, or here. Of a word too long for a token, every piece of
+//! [`NEEDLE_OCTETS_MAX`] octets is in a token here. What is left out by a limit makes the document incomplete.
+//! Other half: `containing` looks here, and in the fields.
+
+use std::collections::HashSet;
+
+use tantivy::tokenizer::{Token as IndexToken, TokenStream, Tokenizer};
+
+use super::document::{
+    BODY_OCTETS_MAX, DocumentText, Field, HEADER_OCTETS_MAX, IndexField, REST_OCTETS_MAX,
+    TEXTS_MAX, each_text,
+};
+use super::fold::{Kind, fold_first};
+use super::needle::WORD_OCTETS_MAX as NEEDLE_OCTETS_MAX;
+use super::token::{Lexer, TOKEN_OCTETS_MAX};
+
+/// Separates the words.
+const SEPARATOR: char = '\n';
+/// What terms begin with that stand for a property of the document. No word has such a character.
+pub(super) const NO_WORD: &[u8] = b"\x01";
+pub(super) const IS_ODD: &str = "\u{1}o";
+pub(super) const IS_INCOMPLETE: &str = "\u{1}i";
+
+/// Words by where they are from, each with a line break after it.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub(super) struct Vocabulary {
+    pub body: String,
+    pub header: String,
+}
+
+/// The words that are in no field that is searched along with them.
+pub(super) fn of(document: &DocumentText) -> Vocabulary {
+    let mut words = Words {
+        is_complete: !document.is_cut && is_within_limits(document),
+        is_plain: true,
+        ..Words::default()
+    };
+    each_text(document, |field, text| match field {
+        IndexField::Text(field) => words.take(text, From::Field(field)),
+        IndexField::Header => {}
+    });
+    let rest = [
+        (&document.rest_body, From::Body),
+        (&document.rest_header, From::Header),
+    ];
+    for (texts, from) in rest {
+        let mut left = REST_OCTETS_MAX;
+        for text in texts {
+            let kept = text.floor_char_boundary(left.min(text.len()));
+            words.is_complete &= kept == text.len();
+            left -= kept;
+            words.take(&text[..kept], from);
+        }
+    }
+    if !words.is_complete {
+        push(&mut words.out.header, IS_INCOMPLETE);
+    }
+    if !words.is_plain {
+        push(&mut words.out.header, IS_ODD);
+    }
+    words.out
+}
+
+/// Whether `each_text` gives all of it.
+fn is_within_limits(document: &DocumentText) -> bool {
+    let octets = |is_body: bool| -> usize {
+        let texts = document.texts.iter();
+        let texts = texts.filter(|(field, _)| (*field == Field::Body) == is_body);
+        texts.map(|(_, text)| text.len()).sum()
+    };
+    document.texts.len() <= TEXTS_MAX
+        && octets(true) <= BODY_OCTETS_MAX
+        && octets(false) <= HEADER_OCTETS_MAX
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Field(Field),
+    Body,
+    Header,
+}
+
+impl From {
+    fn is_body(self) -> bool {
+        matches!(self, From::Field(Field::Body) | From::Body)
+    }
+}
+
+#[derive(Default)]
+struct Words {
+    out: Vocabulary,
+    /// Words of the body, and of all else.
+    body: HashSet<Box<str>>,
+    other: HashSet<Box<str>>,
+    is_complete: bool,
+    is_plain: bool,
+}
+
+impl Words {
+    fn take(&mut self, text: &str, from: From) {
+        self.is_plain &= is_plain(text);
+        let mut lexer = Lexer::new(text);
+        let mut word = String::new();
+        while lexer.next(&mut word).is_some() {
+            if let Some(long) = lexer.long_word() {
+                self.pieces(long, from);
+            }
+            self.word(&word, from);
+        }
+        self.is_complete &= !lexer.is_exhausted();
+    }
+
+    fn word(&mut self, word: &str, from: From) {
+        let is_body = from.is_body();
+        let is_known = self.body.contains(word) || !is_body && self.other.contains(word);
+        if is_known {
+            return;
+        }
+        match is_body {
+            true => self.body.insert(word.into()),
+            false => self.other.insert(word.into()),
+        };
+        match from {
+            From::Field(_) => {}
+            From::Body => push(&mut self.out.body, word),
+            From::Header => push(&mut self.out.header, word),
+        }
+    }
+
+    /// Pieces that overlap by as much as a needle can be long.
+    fn pieces(&mut self, word: &str, from: From) {
+        let out = match from.is_body() {
+            true => &mut self.out.body,
+            false => &mut self.out.header,
+        };
+        let mut start = 0;
+        loop {
+            let end = word.ceil_char_boundary((start + TOKEN_OCTETS_MAX).min(word.len()));
+            push(out, &word[start..end]);
+            if end == word.len() {
+                return;
+            }
+            start = word.floor_char_boundary(end - NEEDLE_OCTETS_MAX);
+        }
+    }
+}
+
+fn push(words: &mut String, word: &str) {
+    words.push_str(word);
+    words.push(SEPARATOR);
+}
+
+/// Whether a needle of ASCII letters is in the text exactly when it is in one of its words: nothing in it is folded to
+/// letters, or left out between them, but ASCII.
+fn is_plain(text: &str) -> bool {
+    if text.is_ascii() {
+        return true;
+    }
+    let mut units = Vec::new();
+    text.chars().filter(|ch| !ch.is_ascii()).all(|ch| {
+        units.clear();
+        fold_first(ch.encode_utf8(&mut [0; 4]), &mut units);
+        let stays_apart = |kind| matches!(kind, Kind::Break | Kind::Symbol | Kind::Gram);
+        units.iter().all(|unit| stays_apart(unit.kind))
+    })
+}
+
+/// Takes the words apart again, for the index.
+#[derive(Clone, Default)]
+pub(super) struct VocabularyTokenizer;
+
+impl Tokenizer for VocabularyTokenizer {
+    type TokenStream<'a> = Stream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> Stream<'a> {
+        Stream {
+            rest: text,
+            token: IndexToken::default(),
+        }
+    }
+}
+
+pub(super) struct Stream<'a> {
+    rest: &'a str,
+    token: IndexToken,
+}
+
+impl TokenStream for Stream<'_> {
+    fn advance(&mut self) -> bool {
+        let Some((word, rest)) = self.rest.split_once(SEPARATOR) else {
+            return false;
+        };
+        self.rest = rest;
+        self.token.text.clear();
+        self.token.text.push_str(word);
+        self.token.position = self.token.position.wrapping_add(1);
+        true
+    }
+
+    fn token(&self) -> &IndexToken {
+        &self.token
+    }
+
+    fn token_mut(&mut self) -> &mut IndexToken {
+        &mut self.token
+    }
+}
