@@ -66,6 +66,11 @@ impl Default for Dictionaries {
 }
 
 impl Dictionaries {
+    /// They are made again when they are needed.
+    pub fn forget(&self) {
+        self.0.clear();
+    }
+
     fn of(&self, segment: &SegmentReader, field: SchemaField) -> tantivy::Result<Arc<Vec<u8>>> {
         let key = (segment.segment_id(), field.field_id());
         if let Some(words) = self.0.get(&key) {

@@ -104,6 +104,11 @@ impl SearchIndex {
         })
     }
 
+    /// Forgets what is kept in memory between searches.
+    pub fn trim_memory(&self) {
+        self.dictionaries.forget();
+    }
+
     /// How many shards there are; they're numbered from 0.
     pub fn shards(&self) -> u16 {
         self.shards.len() as u16

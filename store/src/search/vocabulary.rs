@@ -4,8 +4,7 @@
 //! [`NEEDLE_OCTETS_MAX`] octets is in a token here. What is left out by a limit makes the document incomplete.
 //! Other half: `containing` looks here, and in the fields.
 
-use std::collections::HashSet;
-
+use hashbrown::HashSet;
 use tantivy::tokenizer::{Token as IndexToken, TokenStream, Tokenizer};
 
 use super::document::{
@@ -14,7 +13,7 @@ use super::document::{
 };
 use super::fold::{Kind, fold_first};
 use super::needle::WORD_OCTETS_MAX as NEEDLE_OCTETS_MAX;
-use super::token::{Lexer, TOKEN_OCTETS_MAX};
+use super::token::{Lexer, TOKEN_OCTETS_MAX, TOKENS_PER_TEXT_MAX};
 
 /// Separates the words.
 const SEPARATOR: char = '\n';
@@ -35,6 +34,7 @@ pub(super) fn of(document: &DocumentText) -> Vocabulary {
     let mut words = Words {
         is_complete: !document.is_cut && is_within_limits(document),
         is_plain: true,
+        has_rest_of_body: !document.rest_body.is_empty(),
         ..Words::default()
     };
     each_text(document, |field, text| match field {
@@ -96,11 +96,17 @@ struct Words {
     other: HashSet<Box<str>>,
     is_complete: bool,
     is_plain: bool,
+    has_rest_of_body: bool,
 }
 
 impl Words {
     fn take(&mut self, text: &str, from: From) {
         self.is_plain &= is_plain(text);
+        // Words of a field are in the index; here they only say what needn't be in it twice. The body is most of a message,
+        // and what else repeats its words is little, unless there is a rest of the body.
+        if from == From::Field(Field::Body) && !self.has_rest_of_body && all_words_fit(text) {
+            return;
+        }
         let mut lexer = Lexer::new(text);
         let mut word = String::new();
         while lexer.next(&mut word).is_some() {
@@ -150,6 +156,28 @@ impl Words {
 fn push(words: &mut String, word: &str) {
     words.push_str(word);
     words.push(SEPARATOR);
+}
+
+/// Whether each word is a token as it is, and there aren't too many; `false` where that isn't sure. Much cheaper than
+/// to cut the words.
+fn all_words_fit(text: &str) -> bool {
+    // One character may be folded to several, of a word each: U+FDFA gives 4 words of 30 octets.
+    const TOKENS_PER_OCTET_MAX: usize = 2;
+    const FOLDED_OF_TWO_OCTETS_MAX: usize = 6;
+    const FOLDED_MAX: usize = 36;
+    if text.len() * TOKENS_PER_OCTET_MAX >= TOKENS_PER_TEXT_MAX {
+        return false;
+    }
+    let mut octets = 0;
+    text.chars().all(|ch| {
+        octets = match ch {
+            _ if ch.is_ascii_alphanumeric() => octets + 1,
+            _ if ch.is_ascii() => 0,
+            _ if ch < '\u{800}' => octets + FOLDED_OF_TWO_OCTETS_MAX,
+            _ => octets + FOLDED_MAX,
+        };
+        octets <= TOKEN_OCTETS_MAX
+    })
 }
 
 /// Whether a needle of ASCII letters is in the text exactly when it is in one of its words: nothing in it is folded to
@@ -205,5 +233,47 @@ impl TokenStream for Stream<'_> {
 
     fn token_mut(&mut self) -> &mut IndexToken {
         &mut self.token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `all_words_fit` says is never more than what cutting the words finds.
+    #[test]
+    fn words_that_fit() {
+        let fits = |text: &str| {
+            let mut lexer = Lexer::new(text);
+            let mut word = String::new();
+            let mut all = true;
+            while lexer.next(&mut word).is_some() {
+                all &= lexer.long_word().is_none();
+            }
+            all && !lexer.is_exhausted()
+        };
+        let repeated = |text: &str, times: usize| text.repeat(times);
+        let rows = [
+            (repeated("x", TOKEN_OCTETS_MAX), true),
+            (repeated("x", TOKEN_OCTETS_MAX + 1), false),
+            (repeated("x-", TOKEN_OCTETS_MAX), true),
+            ("na\u{ef}ve caf\u{e9}s".to_owned(), true),
+            (repeated("\u{e9}", TOKEN_OCTETS_MAX), true),
+            (repeated("\u{e9}", TOKEN_OCTETS_MAX + 1), false),
+            (repeated("\u{df}", TOKEN_OCTETS_MAX / 2 + 1), false),
+            (repeated("\u{fb03}", TOKEN_OCTETS_MAX / 3 + 1), false),
+            (repeated("\u{bc}", TOKEN_OCTETS_MAX), true),
+            (repeated("\u{fdfa}", 40), true),
+            (repeated("x ", TOKENS_PER_TEXT_MAX), false),
+            (repeated("\u{65e5}", 1000), true),
+        ];
+        for (text, want) in rows {
+            assert_eq!(fits(&text), want, "{text:.20}");
+            assert!(!all_words_fit(&text) || want, "{text:.20}");
+        }
+        assert!(all_words_fit(
+            "na\u{ef}ve caf\u{e9}s, and words of all days"
+        ));
+        assert!(all_words_fit(&repeated("x", TOKEN_OCTETS_MAX)));
     }
 }

@@ -144,9 +144,10 @@ impl Search {
         self.pending.lock().len()
     }
 
-    /// Forgets the texts that are remembered between queries.
+    /// Forgets the texts, and the words of the index, that are remembered between queries.
     pub fn forget_texts(&self) {
         self.texts.clear();
+        self.index.trim_memory();
     }
 
     async fn cursor(&self, account: AccountId) -> Result<u64, store::Error> {
