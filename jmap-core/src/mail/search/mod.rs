@@ -216,7 +216,7 @@ impl Search {
         };
         let answer = match ask() {
             Err(SearchError::NeedsRebuild { shard, reason }) => {
-                tracing::error!(shard, reason, "a search shard is rebuilt");
+                tracing::warn!(shard, reason, "a search shard is rebuilt");
                 self.rebuild(shard).await?;
                 ask()?
             }
@@ -241,7 +241,7 @@ impl Search {
         match hits {
             Ok(hits) => Ok(hits.ids),
             Err(SearchError::NeedsRebuild { shard, reason }) => {
-                tracing::error!(shard, reason, "a search shard is rebuilt");
+                tracing::warn!(shard, reason, "a search shard is rebuilt");
                 self.rebuild(shard).await?;
                 Ok(self
                     .index

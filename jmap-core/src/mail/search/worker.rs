@@ -124,7 +124,7 @@ impl Search {
         match applied.map_err(|_| Error::Interrupted)? {
             Ok(()) => Ok(()),
             Err(SearchError::NeedsRebuild { shard, reason }) => {
-                tracing::error!(shard, reason, "a search shard is rebuilt");
+                tracing::warn!(shard, reason, "a search shard is rebuilt");
                 self.reset(shard).await?;
                 // The accounts come again, from the start.
                 Err(SearchError::Failed {

@@ -241,9 +241,10 @@ async fn fetch_all(port: u16, size: usize, tree: Tree) -> Result<Measured, Fail>
         pop.skip_lines().await?;
         samples.add(started);
     }
-    pop.command("QUIT").await?;
     let wall = watch.wall();
+    // Before QUIT: what a process has used that ends is known only once its parent has reaped it.
     let mut measured = watch.finish(wall, samples);
+    pop.command("QUIT").await?;
     measured.sent = pop.octets;
     Ok(measured)
 }
