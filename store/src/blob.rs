@@ -26,19 +26,11 @@ pub async fn ensure(
     octets: &Bytes,
 ) -> Result<(), Error> {
     let key = keys::blob(hash);
-    let page = Page::first(key.clone()..next_key(&key), 1).keys_only();
-    if engine.scan(page).await?.is_empty() {
-        batch.put(key, octets.clone());
-    } else {
-        batch.assert(Assertion::Present(key));
-    }
+    match engine.contains(&key).await? {
+        false => batch.put(key, octets.clone()),
+        true => batch.assert(Assertion::Present(key)),
+    };
     Ok(())
-}
-
-fn next_key(key: &[u8]) -> Vec<u8> {
-    let mut next = key.to_vec();
-    next.push(0);
-    next
 }
 
 pub async fn get(engine: &Arc<dyn Engine>, hash: &BlobHash) -> Result<Option<Bytes>, Error> {

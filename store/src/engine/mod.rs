@@ -43,6 +43,14 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// holding anything between calls: a caller goes on from the last key.
     async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError>;
 
+    /// Whether there is a value under `key` as of the last commit.
+    async fn contains(&self, key: &[u8]) -> Result<bool, EngineError> {
+        let mut end = key.to_vec();
+        end.push(0);
+        let page = Page::first(key.to_vec()..end, 1).keys_only();
+        Ok(!self.scan(page).await?.is_empty())
+    }
+
     /// A view of the database that later commits don't change.
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError>;
 

@@ -2,6 +2,7 @@
 //!
 //! Holds: a document that is not in the answer doesn't have the text; one that is `certain` has it. The words of a
 //! segment, which never change, are kept in memory one after the other, so that looking through all of them is one scan.
+//! A document's lines are read only where its words don't have the needle.
 //! Other half: `vocabulary` sees to it that all words are there, `needle` says which ones are looked for.
 
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use quick_cache::{Weighter, sync::Cache};
 use tantivy::index::SegmentId;
-use tantivy::schema::{Field as SchemaField, IndexRecordOption};
-use tantivy::{BitSet, DocSet, Searcher, SegmentReader, TERMINATED};
+use tantivy::schema::{Field as SchemaField, IndexRecordOption, Value};
+use tantivy::{BitSet, DocSet, Searcher, SegmentReader, TERMINATED, TantivyDocument};
 
 use super::document::{Field, IndexField};
 use super::needle::{Needle, NeedleWord};
@@ -149,6 +150,9 @@ impl<'n> Asked<'n> {
         for word in self.words {
             having.push(self.having(word, segment, fields, dictionaries)?);
         }
+        if self.place == Place::Anywhere {
+            self.read_lines(segment, fields, &here, &mut having)?;
+        }
         let ids = segment.fast_fields().u64(ID)?;
         for doc in here {
             let has_all = having.iter().all(|having| having.contains(doc));
@@ -200,6 +204,42 @@ impl<'n> Asked<'n> {
             }
         }
         Ok(having)
+    }
+}
+
+impl Asked<'_> {
+    /// Adds the documents that have words of the needle in their lines.
+    fn read_lines(
+        &self,
+        segment: &SegmentReader,
+        fields: Fields,
+        here: &[u32],
+        having: &mut [BitSet],
+    ) -> tantivy::Result<()> {
+        // Documents next to each other are in one block of the file.
+        const BLOCKS: usize = 1;
+        let store = segment.get_store_reader(BLOCKS)?;
+        let words: Vec<_> = self
+            .words
+            .iter()
+            .map(|word| Finder::new(&word.text))
+            .collect();
+        for &doc in here {
+            if having.iter().all(|having| having.contains(doc)) {
+                continue;
+            }
+            let document: TantivyDocument = store.get(doc)?;
+            let lines = document.get_first(fields.lines);
+            let Some(lines) = lines.as_ref().and_then(|lines| lines.as_str()) else {
+                continue;
+            };
+            for (word, having) in words.iter().zip(having.iter_mut()) {
+                if word.find(lines.as_bytes()).is_some() {
+                    having.insert(doc);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

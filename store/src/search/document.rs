@@ -58,8 +58,11 @@ pub struct DocumentText {
     pub headers: Vec<(String, String)>,
     /// Texts that no query finds, but `SearchIndex::containing`: what else there is of the body, ...
     pub rest_body: Vec<String>,
-    /// ... and of headers.
+    /// ... and of the headers whose values are among `texts`.
     pub rest_header: Vec<String>,
+    /// All other headers, line by line: no part of the index, but kept beside it and read through. That costs a look at
+    /// each document, for the few who ask, and spares everybody the many words that are in one message alone.
+    pub lines: Vec<String>,
     /// There is more text than was given: only reading it tells what is in it.
     pub is_cut: bool,
 }
@@ -78,6 +81,7 @@ impl DocumentText {
             .iter()
             .map(|(name, text)| name.len() + text.len());
         let rest = self.rest_body.iter().chain(&self.rest_header);
+        let rest = rest.chain(&self.lines);
         texts.chain(headers).chain(rest.map(String::len)).sum()
     }
 

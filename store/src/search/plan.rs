@@ -43,6 +43,8 @@ pub(super) struct Fields {
     /// Words that are in no other field: see `vocabulary`.
     pub rest_body: SchemaField,
     pub rest_header: SchemaField,
+    /// A text that is kept, not indexed.
+    pub lines: SchemaField,
 }
 
 impl Fields {
@@ -100,6 +102,7 @@ pub(super) fn schema() -> (Schema, Fields) {
         header,
         rest_body: builder.add_text_field("rest_body", words.clone()),
         rest_header: builder.add_text_field("rest_header", words),
+        lines: builder.add_text_field("lines", TextOptions::default().set_stored()),
     };
     (builder.build(), fields)
 }

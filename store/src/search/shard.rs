@@ -34,7 +34,7 @@ use super::token::{HeaderTokenizer, TextTokenizer};
 use super::vocabulary::{self, VocabularyTokenizer};
 
 /// Version of the folder's layout, the schema and the tokens. Any change of them takes a new one.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 /// Name of the file that holds it. It's written before the index is, and carries the number of shards.
 const FORMAT_FILE: &str = "format";
 /// tantivy's list of segments: without it there is no index.
@@ -325,6 +325,7 @@ impl Open {
         let rest = vocabulary::of(&document.text);
         out.add_text(self.fields.rest_body, rest.body);
         out.add_text(self.fields.rest_header, rest.header);
+        out.add_text(self.fields.lines, rest.lines);
         out
     }
 
@@ -373,7 +374,7 @@ fn open_index(folder: &Path) -> Result<Arc<Open>, String> {
         Index::open_in_dir(folder).map_err(|error| error.to_string())?
     } else if is_unused(folder)? {
         let settings = IndexSettings {
-            docstore_compression: Compressor::None,
+            docstore_compression: Compressor::Lz4,
             docstore_compress_dedicated_thread: false,
             ..IndexSettings::default()
         };

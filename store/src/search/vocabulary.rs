@@ -1,7 +1,8 @@
 //! The words of a document that its searchable fields don't have: for those who look for a text anywhere in a message.
 //!
 //! Holds: each word of a document's texts is in a field, or here. Of a word too long for a token, every piece of
-//! [`NEEDLE_OCTETS_MAX`] octets is in a token here. What is left out by a limit makes the document incomplete.
+//! [`NEEDLE_OCTETS_MAX`] octets is in a token here. The words of its lines are in a text that has them as they are folded.
+//! What is left out by a limit makes the document incomplete.
 //! Other half: `containing` looks here, and in the fields.
 
 use hashbrown::HashSet;
@@ -27,6 +28,8 @@ pub(super) const IS_INCOMPLETE: &str = "\u{1}i";
 pub(super) struct Vocabulary {
     pub body: String,
     pub header: String,
+    /// The words of the lines, in a text.
+    pub lines: String,
 }
 
 /// The words that are in no field that is searched along with them.
@@ -54,6 +57,7 @@ pub(super) fn of(document: &DocumentText) -> Vocabulary {
             words.take(&text[..kept], from);
         }
     }
+    words.keep(&document.lines);
     if !words.is_complete {
         push(&mut words.out.header, IS_INCOMPLETE);
     }
@@ -116,6 +120,29 @@ impl Words {
             self.word(&word, from);
         }
         self.is_complete &= !lexer.is_exhausted();
+    }
+
+    /// Lines are not cut into words where that changes nothing but the letters' case.
+    fn keep(&mut self, lines: &[String]) {
+        let out = &mut self.out.lines;
+        for line in lines {
+            let left = REST_OCTETS_MAX.saturating_sub(out.len() + SEPARATOR.len_utf8());
+            let kept = &line[..line.floor_char_boundary(left.min(line.len()))];
+            self.is_complete &= kept.len() == line.len();
+            self.is_plain &= is_plain(kept);
+            if kept.is_ascii() {
+                let from = out.len();
+                push(out, kept);
+                out[from..].make_ascii_lowercase();
+                continue;
+            }
+            let mut lexer = Lexer::new(kept);
+            let mut word = String::new();
+            while lexer.next(&mut word).is_some() {
+                push(out, lexer.long_word().unwrap_or(&word));
+            }
+            self.is_complete &= !lexer.is_exhausted();
+        }
     }
 
     fn word(&mut self, word: &str, from: From) {

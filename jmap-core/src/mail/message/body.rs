@@ -32,8 +32,10 @@ pub struct SearchText {
     pub attachment_names: Vec<String>,
     /// What else there is of bodies: of attachments, of nested messages, in another format.
     pub rest_body: Vec<String>,
-    /// All header fields, those of parts and nested messages as well.
+    /// All header fields that have a text above, those of parts and nested messages as well.
     pub rest_header: Vec<String>,
+    /// All other header fields.
+    pub lines: Vec<String>,
     /// There is more than is here.
     pub is_cut: bool,
 }
@@ -251,6 +253,9 @@ pub fn search_text(raw: &[u8], summary: &Summary) -> SearchText {
     rest.out
 }
 
+/// The header fields that have a text of their own.
+const SEARCHED_FIELDS: [&[u8]; 5] = [b"from", b"to", b"cc", b"bcc", b"subject"];
+
 /// Takes what is searched of a message only as a piece of text.
 struct Rest {
     out: SearchText,
@@ -258,8 +263,13 @@ struct Rest {
 }
 
 impl everything::Texts for Rest {
-    fn header(&mut self, line: &str) {
-        self.out.rest_header.push(line.to_owned());
+    fn header(&mut self, name: &[u8], line: &str) {
+        let mut known = SEARCHED_FIELDS.iter();
+        let out = match known.any(|known| name.eq_ignore_ascii_case(known)) {
+            true => &mut self.out.rest_header,
+            false => &mut self.out.lines,
+        };
+        out.push(line.to_owned());
     }
 
     fn body(&mut self, text: &str) {

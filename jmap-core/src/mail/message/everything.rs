@@ -61,8 +61,8 @@ pub fn field_texts(raw: &[u8], field: &HeaderField) -> Vec<String> {
 
 /// Where the texts of a message go. Each is whole by itself: nothing is found across two of them.
 pub trait Texts {
-    /// A header field of the message, of a part or of a nested message, as `Name: value`.
-    fn header(&mut self, line: &str);
+    /// A header field of the message, of a part or of a nested message, as `Name: value`, or what its value means.
+    fn header(&mut self, name: &[u8], line: &str);
     /// The text of a body part.
     fn body(&mut self, text: &str);
     /// Whether header fields, and bodies, are wanted still.
@@ -88,13 +88,14 @@ pub fn each_text(raw: &[u8], summary: &Summary, texts: &mut impl Texts) {
 
 fn fields(raw: &[u8], fields: &[HeaderField], texts: &mut impl Texts) {
     for field in fields {
-        let name = String::from_utf8_lossy(field.name(raw));
+        let name = field.name(raw);
         let mut values = field_texts(raw, field).into_iter();
         if let Some(written) = values.next() {
-            texts.header(&format!("{name}: {written}"));
+            let shown = String::from_utf8_lossy(name);
+            texts.header(name, &format!("{shown}: {written}"));
         }
         for value in values {
-            texts.header(&value);
+            texts.header(name, &value);
         }
     }
 }
@@ -112,7 +113,7 @@ fn parts(raw: &[u8], parts: &[Part], depth: usize, texts: &mut impl Texts) {
             }
             // RFC 2231: a name may be in pieces, and encoded.
             if let Some(name) = &part.name {
-                texts.header(name);
+                texts.header(b"content-disposition", name);
             }
         }
         if part.is_text() && body && !(depth == 0 && texts.is_known(at)) {

@@ -64,6 +64,7 @@ impl quick_cache::Weighter<[u8; 32], Arc<DocumentText>> for TextWeight {
     fn weight(&self, _: &[u8; 32], text: &Arc<DocumentText>) -> u64 {
         const EACH: u64 = 48;
         let texts = text.texts.len() + text.rest_body.len() + text.rest_header.len();
+        let texts = texts + text.lines.len();
         text.octets() as u64 + texts as u64 * EACH + 64
     }
 }
@@ -210,15 +211,11 @@ impl Search {
             };
             tail = found;
         }
-        let ask = || {
-            let index = &self.index;
-            index.containing(account.number(), KIND, needle, place)
-        };
-        let answer = match ask() {
+        let answer = match self.ask_containing(account, needle, place).await? {
             Err(SearchError::NeedsRebuild { shard, reason }) => {
                 tracing::warn!(shard, reason, "a search shard is rebuilt");
                 self.rebuild(shard).await?;
-                ask()?
+                self.ask_containing(account, needle, place).await??
             }
             answer => answer?,
         };
@@ -229,6 +226,27 @@ impl Search {
             }
             answer
         }))
+    }
+
+    async fn ask_containing(
+        self: &Arc<Self>,
+        account: AccountId,
+        needle: &Needle,
+        place: Place,
+    ) -> Result<Result<Option<Containing>, SearchError>, Error> {
+        if place != Place::Anywhere {
+            let index = &self.index;
+            return Ok(index.containing(account.number(), KIND, needle, place));
+        }
+        // It may read a line or two of every message: a large mailbox would keep others waiting.
+        let search = self.clone();
+        let needle = needle.clone();
+        tokio::task::spawn_blocking(move || {
+            let index = &search.index;
+            index.containing(account.number(), KIND, &needle, place)
+        })
+        .await
+        .map_err(|_| Error::Interrupted)
     }
 
     async fn search_index(
@@ -363,6 +381,7 @@ fn to_document(text: SearchText) -> DocumentText {
     }
     document.rest_body = text.rest_body;
     document.rest_header = text.rest_header;
+    document.lines = text.lines;
     document.is_cut = text.is_cut;
     document
 }

@@ -52,9 +52,11 @@ pub(super) async fn random_batches_match_a_model(engine: Arc<dyn Engine>) {
         let values = engine.multi_get(&keys).await.expect("values");
         assert_eq!(
             values,
-            keys.map(|key| model.get(&key).cloned()),
+            keys.each_ref().map(|key| model.get(key).cloned()),
             "step {step}"
         );
+        let has = engine.contains(&keys[0]).await.expect("an answer");
+        assert_eq!(has, model.contains_key(&keys[0]), "step {step}");
         if step % SNAPSHOT_STEPS == 0 {
             snapshot = (engine.snapshot().await.expect("a snapshot"), model.clone());
         }

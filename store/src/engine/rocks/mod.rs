@@ -128,6 +128,10 @@ impl Engine for RocksEngine {
         self.reader().scan(&page)
     }
 
+    async fn contains(&self, key: &[u8]) -> Result<bool, EngineError> {
+        self.reader().contains(key)
+    }
+
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
         Ok(Arc::new(RocksSnapshot::new(&self.db)))
     }

@@ -39,6 +39,16 @@ impl<'a> Reader<'a> {
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
+    /// Most keys that are asked for aren't there, which the filters say without a look at the tables.
+    pub(super) fn contains(&self, key: &[u8]) -> Result<bool, EngineError> {
+        if !self.db.key_may_exist_opt(key, &self.options()) {
+            return Ok(false);
+        }
+        let mut end = key.to_vec();
+        end.push(0);
+        Ok(!self.keys(&(key.to_vec()..end), 1)?.is_empty())
+    }
+
     pub(super) fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
         let values = self.db.multi_get_opt(keys, &self.options());
         values

@@ -146,6 +146,7 @@ fn random_document(dice: &mut Dice) -> DocumentText {
     for _ in 0..dice.roll(3) {
         document.rest_body.push(random_text(dice, 12));
         document.rest_header.push(random_text(dice, 12));
+        document.lines.push(random_text(dice, 12));
     }
     if dice.roll(8) == 0 {
         // Longer than a token.
@@ -153,6 +154,7 @@ fn random_document(dice: &mut Dice) -> DocumentText {
             .map(|_| ["ab", "1", "й", "é"][dice.roll(4)])
             .collect();
         document.rest_header.push(long.clone());
+        document.lines.push(long.repeat(3));
         document.push(Field::Body, long.repeat(2));
     }
     document.is_cut = dice.roll(10) == 0;
@@ -171,6 +173,7 @@ fn texts(document: &DocumentText, place: Place) -> Vec<&str> {
         Place::Anywhere => {
             let all = document.texts.iter().map(|(_, text)| text);
             let all = all.chain(&document.rest_body).chain(&document.rest_header);
+            let all = all.chain(&document.lines);
             all.map(String::as_str).collect()
         }
     }
@@ -281,7 +284,8 @@ fn the_index_rules_out_nothing_of_the_corpus() {
                 .unwrap_or(("", &mail));
             let mut document = DocumentText::default();
             document.push(Field::Body, body);
-            document.rest_header = header.lines().map(str::to_owned).collect();
+            let lines = header.lines().map(str::to_owned);
+            (document.rest_header, document.lines) = lines.partition(|line| line.len() % 2 == 0);
             document
         })
         .collect();
@@ -380,11 +384,16 @@ fn what_is_past_a_limit_makes_a_document_possible() {
     document.rest_header = vec!["x".repeat(REST_OCTETS_MAX + 1)];
     apply(&index, 1, vec![upsert(3, &document)]);
     document.rest_header.clear();
+    document.lines = vec!["x".repeat(REST_OCTETS_MAX - 1)];
+    apply(&index, 1, vec![upsert(5, &document)]);
+    document.lines = vec!["x".repeat(REST_OCTETS_MAX)];
+    apply(&index, 1, vec![upsert(6, &document)]);
+    document.lines.clear();
     document.push(Field::Body, "x ".repeat(BODY_OCTETS_MAX / 2 + 1));
     apply(&index, 1, vec![upsert(4, &document)]);
     let found = index
         .containing(1, KIND, &Needle::new("linux"), Place::Body)
         .unwrap()
         .unwrap();
-    assert_eq!((found.certain, found.possible), (vec![], vec![1, 3, 4]));
+    assert_eq!((found.certain, found.possible), (vec![], vec![1, 3, 4, 6]));
 }

@@ -329,7 +329,7 @@ impl Reading<'_> {
 }
 
 impl Texts for Reading<'_> {
-    fn header(&mut self, line: &str) {
+    fn header(&mut self, _name: &[u8], line: &str) {
         self.look(line, true);
     }
 

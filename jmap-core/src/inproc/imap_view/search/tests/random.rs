@@ -19,7 +19,7 @@ struct All {
 }
 
 impl Texts for All {
-    fn header(&mut self, line: &str) {
+    fn header(&mut self, _name: &[u8], line: &str) {
         self.headers.push(casemap(line));
     }
 
