@@ -209,7 +209,7 @@ impl Server {
             tokio::spawn(
                 self.core
                     .clone()
-                    .run_work(self.view_octets_max, allocators::give_back),
+                    .run_work(self.view_octets_max, Box::new(allocators::give_back)),
             ),
             tokio::spawn(measure(self.sources.clone())),
         ];

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use store::{engine::Batch, keys};
 
+use self::rest::AtRest;
 use crate::{Core, mail::search, metrics::Gauges};
 
 /// How often the work is looked at, and by how much that varies, so that nodes don't do it at the same time.
@@ -25,7 +26,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 impl Core {
     /// Does the background work until the future is dropped. `view_octets_max`: memory for views of mail;
     /// `at_rest` is called when nobody wants anything and memory was given back to the allocator.
-    pub fn run_work(self, view_octets_max: usize, at_rest: fn()) -> BoxFuture<'static, ()> {
+    pub fn run_work(self, view_octets_max: usize, at_rest: AtRest) -> BoxFuture<'static, ()> {
         let searching: BoxFuture<'static, ()> = Box::pin(search::run(self.search.clone()));
         let core = self.clone();
         let queue: BoxFuture<'static, ()> = Box::pin(async move { core.run_queue().await });

@@ -104,9 +104,10 @@ impl SearchIndex {
         })
     }
 
-    /// Forgets what is kept in memory between searches.
+    /// Forgets what is kept in memory between searches, and closes the files.
     pub fn trim_memory(&self) {
         self.dictionaries.forget();
+        self.shards.iter().for_each(Shard::close_reader);
     }
 
     /// How many shards there are; they're numbered from 0.

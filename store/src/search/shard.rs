@@ -81,7 +81,8 @@ pub(super) struct Shard {
 
 struct Open {
     index: Index,
-    reader: IndexReader,
+    /// None after `Shard::close_reader`: who reads next opens it again.
+    reader: Mutex<Option<IndexReader>>,
     fields: Fields,
     folder: PathBuf,
 }
@@ -115,7 +116,9 @@ impl Shard {
         let Ok(open) = self.ready() else {
             return ShardStats::default();
         };
-        let searcher = open.reader.searcher();
+        let Ok(searcher) = self.guarded(|| open.searcher()) else {
+            return ShardStats::default();
+        };
         ShardStats {
             documents: searcher.num_docs(),
             segments: searcher.segment_readers().len(),
@@ -135,7 +138,7 @@ impl Shard {
         let open = self.ready()?;
         self.guarded(|| {
             let query = Planner::new(open.fields, account, kind).plan(node);
-            open.reader.searcher().search(&query, &IdCollector)
+            open.searcher()?.search(&query, &IdCollector)
         })
     }
 
@@ -147,9 +150,17 @@ impl Shard {
     ) -> Result<Containing, SearchError> {
         let open = self.ready()?;
         self.guarded(|| {
-            let searcher = open.reader.searcher();
+            let searcher = open.searcher()?;
             asked.answer(&searcher, open.fields, dictionaries)
         })
+    }
+
+    /// Closes the files of the segments, once the searches that run have ended: what they have read of them is
+    /// memory of this process. The next one opens them again, which takes a millisecond.
+    pub fn close_reader(&self) {
+        if let Ok(open) = self.ready() {
+            open.reader.lock().take();
+        }
     }
 
     /// Compares all files with their checksums. Errors: `NeedsRebuild`, `Failed`.
@@ -261,8 +272,20 @@ impl Batch {
 }
 
 impl Open {
+    /// The segments as they are now, opened where they aren't.
+    fn searcher(&self) -> tantivy::Result<Searcher> {
+        let mut reader = self.reader.lock();
+        if let Some(reader) = &*reader {
+            return Ok(reader.searcher());
+        }
+        let opened = open_reader(&self.index)?;
+        let searcher = opened.searcher();
+        *reader = Some(opened);
+        Ok(searcher)
+    }
+
     fn apply(&self, batch: Batch, memory_octets: usize) -> tantivy::Result<()> {
-        let searcher = self.reader.searcher();
+        let searcher = self.searcher()?;
         let mut deletions = Vec::new();
         for account in &batch.accounts {
             let octets = account_octets(*account);
@@ -284,7 +307,11 @@ impl Open {
         self.write(deletions, documents, memory_octets)?;
         // The list of segments was renamed into place; the folder has to remember that too.
         fs::File::open(&self.folder)?.sync_all()?;
-        self.reader.reload()
+        // One that is opened later sees the new segments anyway.
+        match &*self.reader.lock() {
+            Some(reader) => reader.reload(),
+            None => Ok(()),
+        }
     }
 
     fn write(
@@ -399,18 +426,22 @@ fn open_index(folder: &Path) -> Result<Arc<Open>, String> {
         VOCABULARY_TOKENIZER,
         TextAnalyzer::from(VocabularyTokenizer),
     );
-    let reader = index
+    // Damage is found now, not by the first who searches.
+    let reader = open_reader(&index).map_err(|error| error.to_string())?;
+    Ok(Arc::new(Open {
+        index,
+        reader: Mutex::new(Some(reader)),
+        fields,
+        folder: folder.to_owned(),
+    }))
+}
+
+fn open_reader(index: &Index) -> tantivy::Result<IndexReader> {
+    index
         .reader_builder()
         .reload_policy(ReloadPolicy::Manual)
         .doc_store_cache_num_blocks(0)
         .try_into()
-        .map_err(|error| error.to_string())?;
-    Ok(Arc::new(Open {
-        index,
-        reader,
-        fields,
-        folder: folder.to_owned(),
-    }))
 }
 
 /// Whether there are no segments in the folder: it's new, or making it was interrupted.

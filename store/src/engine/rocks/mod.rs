@@ -26,7 +26,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rocksdb::{Cache, DB, FlushOptions};
+use rocksdb::{Cache, DB, ErrorKind, WaitForCompactOptions};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::options::{Compression, RocksOptions};
@@ -55,6 +55,9 @@ pub struct RocksEngine {
     queue: Option<mpsc::Sender<Request>>,
     committer: Option<JoinHandle<()>>,
 }
+
+/// So long a compaction is waited for before memory is given back to the system; it goes on by itself.
+const COMPACTION_TIME: Duration = Duration::from_secs(5);
 
 /// How often a folder that is locked is tried, and the wait between: the process before this one may be closing, and a
 /// child that somebody has just started holds what its parent does until it runs its own program.
@@ -165,16 +168,35 @@ impl Engine for RocksEngine {
     }
 
     async fn trim_memory(&self) {
-        // An empty cache, then as large as before. What is in use at this moment stays.
-        self.cache.clone().set_capacity(0);
-        self.cache
-            .clone()
-            .set_capacity(self.options.block_cache_octets);
-        let mut flush = FlushOptions::default();
-        flush.set_wait(false);
-        if let Err(error) = self.db.flush_opt(&flush) {
+        let (db, mut cache) = (self.db.clone(), self.cache.clone());
+        let cache_octets = self.options.block_cache_octets;
+        // Waiting for the disk is nothing for a worker thread.
+        let trimming = tokio::task::spawn_blocking(move || {
+            write_down(&db);
+            // An empty cache, then as large as before. What is in use at this moment stays. It comes last, since
+            // compaction reads indexes through it.
+            cache.set_capacity(0);
+            cache.set_capacity(cache_octets);
+        });
+        if trimming.await.is_err() {
+            tracing::error!("the memory of the database was not given back");
+        }
+    }
+}
+
+/// Writes what is in the write buffers to a table, and waits until that and the compaction that may follow are done:
+/// only then is their memory free.
+fn write_down(db: &DB) {
+    let written = db.flush().and_then(|()| {
+        let mut options = WaitForCompactOptions::default();
+        options.set_timeout(COMPACTION_TIME.as_micros() as u64);
+        db.wait_for_compact(&options)
+    });
+    match written {
+        Err(error) if error.kind() != ErrorKind::TimedOut => {
             tracing::warn!(error = %engine_error(error), "the write buffers stay in memory");
         }
+        _ => {}
     }
 }
 

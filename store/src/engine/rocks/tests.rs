@@ -81,6 +81,37 @@ async fn reopening_keeps_everything() {
 }
 
 #[tokio::test]
+async fn an_engine_whose_memory_was_trimmed_answers_the_same() {
+    let folder = TempDir::new().expect("a folder");
+    // Larger than what is written: nothing goes to the disk by itself.
+    let engine = RocksEngine::open_engine(folder.path(), &RocksOptions::default()).expect("opens");
+    let db = engine.db.clone();
+    let octets = |property: &str| db.property_int_value(property).expect("a property");
+    let engine: Arc<dyn Engine> = Arc::new(engine);
+    let empty = octets("rocksdb.cur-size-all-mem-tables").expect("octets");
+    for number in 0..200_u8 {
+        put(&engine, &format!("{number:03}"), vec![number; 5000]).await;
+    }
+    let want = keys(&engine).await;
+    assert!(octets("rocksdb.cur-size-all-mem-tables") > Some(empty + 500_000));
+    engine.trim_memory().await;
+    assert_eq!(octets("rocksdb.cur-size-all-mem-tables"), Some(empty));
+    assert_eq!(octets("rocksdb.num-running-flushes"), Some(0));
+    assert_eq!(octets("rocksdb.num-running-compactions"), Some(0));
+    assert_eq!(keys(&engine).await, want);
+    let value = engine.get(b"007").await.expect("a get").expect("a value");
+    assert_eq!(value, vec![7; 5000]);
+
+    // Reading has filled the cache, which is emptied but for what is pinned, and serves again.
+    let capacity = octets("rocksdb.block-cache-capacity");
+    let filled = octets("rocksdb.block-cache-usage").expect("octets");
+    engine.trim_memory().await;
+    assert!(octets("rocksdb.block-cache-usage").expect("octets") < filled);
+    assert_eq!(octets("rocksdb.block-cache-capacity"), capacity);
+    assert_eq!(keys(&engine).await, want);
+}
+
+#[tokio::test]
 async fn a_folder_belongs_to_one_engine() {
     let folder = TempDir::new().expect("a folder");
     let engine = open(folder.path()).expect("opens");

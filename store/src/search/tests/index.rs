@@ -302,3 +302,61 @@ fn another_number_of_shards_asks_for_a_rebuild() {
     ));
     assert_eq!(index.status(2).unwrap(), ShardStatus::Empty);
 }
+
+#[test]
+fn an_index_whose_memory_was_trimmed_answers_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = open(folder.path());
+    let shard = index.shard_of(1);
+    let open_files = || {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let of_index = format!("{}/", folder.path().display());
+        maps.lines().filter(|line| line.contains(&of_index)).count()
+    };
+    let needle = Needle::new("lph");
+    let containing = || index.containing(1, KIND, &needle, Place::Anywhere).unwrap();
+    apply(&index, 1, vec![upsert(1, 1, &[(Field::Body, "alpha")])]);
+    assert_eq!(find(&index, 1, Scope::Any, "alpha"), [1]);
+    let before = (containing(), index.stats(shard).unwrap());
+    assert!(cfg!(not(target_os = "linux")) || open_files() > 0);
+    index.trim_memory();
+    assert_eq!(open_files(), 0);
+    assert_eq!((containing(), index.stats(shard).unwrap()), before);
+    assert_eq!(find(&index, 1, Scope::Any, "alpha"), [1]);
+
+    // What is written while the files are closed is found, and replaces what it should.
+    index.trim_memory();
+    apply(&index, 1, vec![upsert(1, 1, &[(Field::Body, "beta")])]);
+    index.trim_memory();
+    apply(&index, 1, vec![upsert(1, 2, &[(Field::Body, "beta")])]);
+    assert_eq!(find(&index, 1, Scope::Any, "beta"), [1, 2]);
+    assert_eq!(find(&index, 1, Scope::Any, "alpha"), [0; 0]);
+    assert_eq!(index.status(shard).unwrap(), ShardStatus::Ready);
+}
+
+#[test]
+fn damage_while_the_files_are_closed_is_told_from_no_matches() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = open(folder.path());
+    let shard = index.shard_of(1);
+    apply(&index, 1, vec![upsert(1, 1, &[(Field::Body, "alpha")])]);
+    index.trim_memory();
+    let of_shard = folder.path().join(format!("shard-{shard:05}"));
+    for entry in fs::read_dir(of_shard).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "term")
+        {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let query = Query::text(Scope::Any, "alpha");
+    let found = index.search(1, KIND, &query, 9);
+    assert!(
+        matches!(found, Err(SearchError::NeedsRebuild { .. })),
+        "{found:?}"
+    );
+    index.reset(shard).unwrap();
+    assert_eq!(find(&index, 1, Scope::Any, "alpha"), [0; 0]);
+}

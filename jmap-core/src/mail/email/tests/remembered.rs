@@ -31,7 +31,7 @@ async fn a_summary_is_the_same_from_memory_and_from_the_store() {
     let first = get(&bench).await;
     assert!(bench.core.summaries.octets() > 0);
     assert_eq!(get(&bench).await, first);
-    bench.core.give_back_memory().await;
+    bench.core.give_back_memory(0).await;
     assert_eq!(bench.core.summaries.octets(), 0);
     assert_eq!(get(&bench).await, first);
 }
