@@ -9,6 +9,7 @@ mod containing;
 mod document;
 mod error;
 mod fold;
+mod folder;
 mod matcher;
 mod needle;
 mod plan;

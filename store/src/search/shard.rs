@@ -25,6 +25,7 @@ use tantivy::{
 use super::containing::{Asked, Containing, Dictionaries};
 use super::document::{Change, Document, DocumentKey, each_text};
 use super::error::SearchError;
+use super::folder::{META_FILE, ShardFolder, remove_leftovers};
 use super::plan::{
     Fields, HEADER_TOKENIZER, IdCollector, Planner, TEXT_TOKENIZER, VOCABULARY_TOKENIZER,
     account_octets, key_octets, schema,
@@ -37,8 +38,6 @@ use super::vocabulary::{self, VocabularyTokenizer};
 const FORMAT_VERSION: u32 = 3;
 /// Name of the file that holds it. It's written before the index is, and carries the number of shards.
 const FORMAT_FILE: &str = "format";
-/// tantivy's list of segments: without it there is no index.
-const META_FILE: &str = "meta.json";
 
 /// So many segments of one size are merged into one.
 const SEGMENTS_PER_MERGE: usize = 10;
@@ -307,11 +306,9 @@ impl Open {
         self.write(deletions, documents, memory_octets)?;
         // The list of segments was renamed into place; the folder has to remember that too.
         fs::File::open(&self.folder)?.sync_all()?;
-        // One that is opened later sees the new segments anyway.
-        match &*self.reader.lock() {
-            Some(reader) => reader.reload(),
-            None => Ok(()),
-        }
+        // Who searches meanwhile does so in the segments of before. A reader that is opened later sees the new ones anyway.
+        let reader = self.reader.lock().clone();
+        reader.map_or(Ok(()), |reader| reader.reload())
     }
 
     fn write(
@@ -398,7 +395,8 @@ fn open_or_create(folder: &Path, shards: u16) -> Result<Arc<Open>, String> {
 fn open_index(folder: &Path) -> Result<Arc<Open>, String> {
     let (schema, fields) = schema();
     let index = if folder.join(META_FILE).exists() {
-        Index::open_in_dir(folder).map_err(|error| error.to_string())?
+        // Without the list of segments there is no index.
+        Index::open(ShardFolder::open(folder)?).map_err(|error| error.to_string())?
     } else if is_unused(folder)? {
         let settings = IndexSettings {
             docstore_compression: Compressor::Lz4,
@@ -408,7 +406,7 @@ fn open_index(folder: &Path) -> Result<Arc<Open>, String> {
         Index::builder()
             .schema(schema.clone())
             .settings(settings)
-            .create_in_dir(folder)
+            .open_or_create(ShardFolder::open(folder)?)
             .map_err(|error| error.to_string())?
     } else {
         return Err(format!("{META_FILE} is missing"));
@@ -426,6 +424,7 @@ fn open_index(folder: &Path) -> Result<Arc<Open>, String> {
         VOCABULARY_TOKENIZER,
         TextAnalyzer::from(VocabularyTokenizer),
     );
+    remove_leftovers(folder, &index)?;
     // Damage is found now, not by the first who searches.
     let reader = open_reader(&index).map_err(|error| error.to_string())?;
     Ok(Arc::new(Open {

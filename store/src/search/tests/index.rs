@@ -360,3 +360,38 @@ fn damage_while_the_files_are_closed_is_told_from_no_matches() {
     index.reset(shard).unwrap();
     assert_eq!(find(&index, 1, Scope::Any, "alpha"), [0; 0]);
 }
+
+/// tantivy's list of files is written with each commit, and what isn't in it is found at the next start.
+#[test]
+fn what_an_interrupted_write_left_behind_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = open(folder.path());
+    apply(&index, 1, vec![upsert(1, 1, &[(Field::Body, "kept")])]);
+    let shard = folder
+        .path()
+        .join(format!("shard-{:05}", index.shard_of(1)));
+    drop(index);
+    let listed = fs::read_to_string(shard.join(".managed.json")).unwrap();
+    let files = || {
+        let entries = fs::read_dir(&shard).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    for name in before.iter().filter(|name| *name != "format") {
+        assert!(listed.contains(name.as_str()), "{name} in {listed}");
+    }
+    let segment = "0123456789abcdef0123456789abcdef";
+    for ending in ["term", "store", "idx"] {
+        fs::write(shard.join(format!("{segment}.{ending}")), "half").unwrap();
+    }
+    let index = open(folder.path());
+    assert_eq!(files(), before);
+    index.verify(index.shard_of(1)).unwrap();
+    apply(&index, 1, vec![upsert(1, 2, &[(Field::Body, "kept")])]);
+    assert_eq!(find(&index, 1, Scope::Field(Field::Body), "kept"), [1, 2]);
+}
