@@ -57,7 +57,7 @@ pub struct SearchOptions {
 impl Default for SearchOptions {
     fn default() -> SearchOptions {
         SearchOptions {
-            shards: 8,
+            shards: 4,
             writer_memory_octets: WRITER_MEMORY_OCTETS_MIN,
         }
     }

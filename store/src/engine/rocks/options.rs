@@ -35,6 +35,10 @@ pub enum Compression {
 
 pub const WRITE_BUFFERS_MAX: i32 = 3;
 
+/// So many tables of new rows are merged with the older ones at once. Each look for a row that isn't there asks their
+/// filters; each merge writes all again.
+const NEW_TABLES_MAX: i32 = 6;
+
 const MIB: u64 = 1024 * 1024;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 const BLOCK_OCTETS: usize = 8 * 1024;
@@ -49,7 +53,7 @@ impl Default for RocksOptions {
     fn default() -> Self {
         Self {
             block_cache_octets: 16 * MIB as usize,
-            write_buffer_octets: 8 * MIB as usize,
+            write_buffer_octets: 16 * MIB as usize,
             sync: true,
             blob_octets_min: 1024,
             blob_compression: Compression::Lz4,
@@ -79,6 +83,7 @@ impl RocksOptions {
     fn set_memory(&self, options: &mut Options, cache: &Cache) {
         options.set_write_buffer_size(self.write_buffer_octets);
         options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
+        options.set_level_zero_file_num_compaction_trigger(NEW_TABLES_MAX);
         options.set_max_open_files(self.open_files_max);
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(cache);
