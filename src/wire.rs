@@ -20,13 +20,14 @@ use jmap_core::{
     push::{PushConfig, PushTransport, crypto::EndpointPolicy},
     rng::{Rng, SystemRng},
 };
+use mail_auth_adapter::{Nameservers, Settings, Verifier};
 use net::{
     Admission, Bind, CertResolver, ConnectionLimits, Listener, ListenerConfig, Shutdown,
     listener::BindError,
     reader::LinePace,
     tls::{TlsError, TlsServer},
 };
-use smtp::Mode;
+use smtp::{Mode, Verification};
 use store::{
     engine::{RocksEngine, RocksOptions},
     search::{SearchIndex, SearchOptions},
@@ -38,7 +39,7 @@ use crate::{
     certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{
-        self, Config, ImapListener, MailListener, PlaintextLogins, Service,
+        self, Config, ImapListener, MailListener, OnTemporaryError, PlaintextLogins, Service,
         values::{Listen, Rate, networks},
     },
     folder::{Folder, FolderError},
@@ -174,6 +175,7 @@ impl Server {
                     }
                     Service::Imap => socket.goodbye = imap::goodbye(),
                     Service::Pop3 => socket.goodbye = pop3::goodbye(),
+                    Service::ManageSieve => socket.goodbye = managesieve::goodbye(),
                     Service::Submissions | Service::Imaps | Service::Pop3s => {
                         socket.tls = Some(tls.clone())
                     }
@@ -220,6 +222,7 @@ impl Server {
         let mail = self.mail(budget.clone());
         let imap = self.imap(budget);
         let pop3 = self.pop3();
+        let managesieve = self.managesieve();
         let jmap = Jmap::new(self.core.clone(), self.web());
         let mut accepting: Vec<JoinHandle<()>> = Vec::new();
         for (service, listener) in self.listening {
@@ -233,6 +236,9 @@ impl Server {
                 tokio::spawn(imap::serve(listener, shutdown, core, config))
             } else if let Some(config) = pop3(service) {
                 tokio::spawn(pop3::serve(listener, shutdown, core, config))
+            } else if service == Service::ManageSieve {
+                let config = managesieve.clone();
+                tokio::spawn(managesieve::serve(listener, shutdown, core, config))
             } else {
                 let jmap = jmap.clone();
                 tokio::spawn(async move { jmap.serve(listener, shutdown).await })
@@ -250,7 +256,7 @@ impl Server {
             target,
             shutdown.clone(),
         )));
-        drop((mail, imap, pop3, jmap, self.sources));
+        drop((mail, imap, pop3, managesieve, jmap, self.sources));
         stop(signals, shutdown, accepting, workers.into()).await;
         Ok(())
     }
@@ -258,12 +264,14 @@ impl Server {
     /// The configuration of a mail listener; `None` for the others.
     fn mail(&self, budget: net::Budget) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
         let (config, tls) = (self.config.clone(), self.tls.clone());
+        let verification = verification(&config.authentication).map(Arc::new);
         move |service| {
             let (settings, mode) = (config.mail(service)?, mode_of(service)?);
             let mut of =
                 smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
             of.tls = (service != Service::Submissions).then(|| tls.clone());
             of.limits = mail_limits(&config, settings);
+            of.verification = verification.clone();
             of.timeouts.command = LinePace {
                 idle: settings.idle_timeout.0,
                 ..of.timeouts.command
@@ -287,6 +295,8 @@ impl Server {
             let mut of = imap::Config::new(&config.hostname.0, budget.clone(), clock());
             of.tls = (service == Service::Imap).then(|| tls.clone());
             of.jmap_url = jmap_url.clone();
+            of.admin_uri = config.admin_contact.as_ref().map(|uri| uri.0.clone());
+            of.comment = config.comment.clone();
             of.recents = recents.clone();
             of.sending = sending.clone();
             of.plaintext_logins = match settings.plaintext_logins {
@@ -321,6 +331,23 @@ impl Server {
         }
     }
 
+    /// The configuration of the ManageSieve listeners.
+    fn managesieve(&self) -> managesieve::Config {
+        let settings = &self.config.managesieve;
+        let mut of = managesieve::Config {
+            tls: Some(self.tls.clone()),
+            plaintext_logins: match settings.plaintext_logins {
+                PlaintextLogins::Loopback => managesieve::PlaintextLogins::Loopback,
+                PlaintextLogins::Anywhere => managesieve::PlaintextLogins::Anywhere,
+            },
+            ..managesieve::Config::default()
+        };
+        of.limits.bad_commands_max = settings.bad_commands;
+        of.limits.auth_failures_max = settings.auth_failures;
+        of.timeouts.command.idle = settings.idle_timeout.0;
+        of
+    }
+
     fn web(&self) -> jmap::Config {
         let http = &self.config.http;
         let sources = self.sources.clone();
@@ -352,8 +379,43 @@ fn mode_of(service: Service) -> Option<Mode> {
         | Service::Imaps
         | Service::Pop3
         | Service::Pop3s
+        | Service::ManageSieve
         | Service::Http
         | Service::Https => None,
+    }
+}
+
+/// How mail from other servers is verified; `None`: not at all.
+fn verification(config: &config::Authentication) -> Option<Verification> {
+    if !config.verify {
+        return None;
+    }
+    let nameservers = match &config.resolvers[..] {
+        [] => Nameservers::System,
+        places => Nameservers::At(places.to_vec()),
+    };
+    let settings = Settings {
+        nameservers,
+        timeout: config.timeout.0,
+    };
+    let verifier = Verifier::new(&settings).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the origin of mail can't be verified, and all results are temporary errors");
+        Verifier::without_dns()
+    });
+    Some(Verification {
+        verifier,
+        trusted: networks(&config.trusted),
+        on_reject: treatment(config.dmarc_reject),
+        on_quarantine: treatment(config.dmarc_quarantine),
+        defers: config.temporary_error == OnTemporaryError::Defer,
+    })
+}
+
+fn treatment(configured: config::Treatment) -> smtp::Treatment {
+    match configured {
+        config::Treatment::Reject => smtp::Treatment::Reject,
+        config::Treatment::Quarantine => smtp::Treatment::Quarantine,
+        config::Treatment::Mark => smtp::Treatment::Mark,
     }
 }
 
@@ -458,6 +520,19 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
             proxies: networks(&of.proxies),
         });
     }
+    let of = &config.managesieve;
+    plans.push(Plan {
+        service: Service::ManageSieve,
+        name: "managesieve",
+        listen: of.listen.as_deref().unwrap_or_default(),
+        limits: limits(
+            of.connections,
+            of.connections_per_client,
+            of.connection_rate,
+            &of.exempt,
+        ),
+        proxies: networks(&of.proxies),
+    });
     let (http, https) = (&config.http, &config.https);
     plans.push(Plan {
         service: Service::Http,

@@ -97,6 +97,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     recipients: vec![recipient.clone()],
                     message: message.clone(),
                     peer: None,
+                    is_junk: false,
+                    answers_each: false,
                 };
                 for outcome in core.deliver(inbound).await {
                     outcome.expect("a delivery");

@@ -22,7 +22,7 @@ use crate::{
     directory::Directory,
     inproc::{imap_view::Structures, queue::Queue},
     limits::Limits,
-    mail::{email::Summaries, search::Search, submission::SendingRate},
+    mail::{email::Summaries, search::Search, sieve, submission::SendingRate},
     metrics::Metrics,
     push::{Push, PushConfig},
     rng::Rng,
@@ -61,6 +61,7 @@ pub struct Inner {
     pub metrics: Metrics,
     pub(crate) queue: Queue,
     pub(crate) sending: SendingRate,
+    pub(crate) sieve: sieve::Interpreter,
 }
 
 impl std::ops::Deref for Core {
@@ -137,6 +138,7 @@ impl Core {
             metrics: Metrics::default(),
             queue,
             sending: SendingRate::default(),
+            sieve: sieve::Interpreter::default(),
         })))
     }
 

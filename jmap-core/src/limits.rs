@@ -43,6 +43,8 @@ pub struct Limits {
     /// Hours that an upload is kept when nothing uses it.
     pub upload_hours: u64,
     pub max_push_subscriptions: u64,
+    /// Milliseconds that a Sieve script may run for one message.
+    pub max_sieve_run_ms: u64,
 }
 
 impl Default for Limits {
@@ -74,6 +76,7 @@ impl Default for Limits {
             max_upload_octets_waiting: 1 << 30,
             upload_hours: 24,
             max_push_subscriptions: 32,
+            max_sieve_run_ms: 5000,
         }
     }
 }

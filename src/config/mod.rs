@@ -13,7 +13,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use values::{BaseUrl, CorsOrigin, Hostname, Listen, Network, Octets, Rate, Span};
+use values::{BaseUrl, CorsOrigin, Hostname, Listen, Network, Octets, Rate, Span, Uri};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -21,6 +21,10 @@ use values::{BaseUrl, CorsOrigin, Hostname, Listen, Network, Octets, Rate, Span}
 pub struct Config {
     /// The name that the server goes by.
     pub hostname: Hostname,
+    /// Where users reach whoever runs the server: a URI, such as `mailto:postmaster@example.org`. IMAP clients can ask for it.
+    pub admin_contact: Option<Uri>,
+    /// What is told of the server in a few words, to IMAP clients that ask for it.
+    pub comment: Option<String>,
     /// The folder of everything that is kept.
     pub data: PathBuf,
     pub smtp: MailListener,
@@ -31,8 +35,10 @@ pub struct Config {
     pub imaps: ImapListener,
     pub pop3: Pop3,
     pub pop3s: Pop3,
+    pub managesieve: ManageSieve,
     pub http: Http,
     pub https: Https,
+    pub authentication: Authentication,
     pub tls: Tls,
     pub limits: Limits,
     pub store: Store,
@@ -99,6 +105,23 @@ pub struct Pop3 {
     pub plaintext_logins: PlaintextLogins,
 }
 
+/// A listener for ManageSieve.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ManageSieve {
+    pub listen: Option<Vec<Listen>>,
+    /// Proxies that send a PROXY header.
+    pub proxies: Vec<Network>,
+    pub connections: usize,
+    pub connections_per_client: usize,
+    pub connection_rate: Rate,
+    pub exempt: Vec<Network>,
+    pub bad_commands: u32,
+    pub auth_failures: u32,
+    pub idle_timeout: Span,
+    pub plaintext_logins: PlaintextLogins,
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Http {
@@ -122,6 +145,41 @@ pub struct Https {
     pub connections_per_client: usize,
     pub connection_rate: Rate,
     pub exempt: Vec<Network>,
+}
+
+/// How the origin of mail from other servers is verified, and what follows.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Authentication {
+    pub verify: bool,
+    /// Clients about whose mail nobody is asked.
+    pub trusted: Vec<Network>,
+    /// Name servers; none: those of the system.
+    pub resolvers: Vec<SocketAddr>,
+    /// For one message.
+    pub timeout: Span,
+    /// DMARC fails, and the domain asks for a refusal.
+    pub dmarc_reject: Treatment,
+    /// DMARC fails, and the domain asks for quarantine.
+    pub dmarc_quarantine: Treatment,
+    /// The DNS does not tell what the domain asks for.
+    pub temporary_error: OnTemporaryError,
+}
+
+/// What is done with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Treatment {
+    Reject,
+    Quarantine,
+    Mark,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnTemporaryError {
+    Deliver,
+    Defer,
 }
 
 /// Where a login over a connection that isn't encrypted is taken from.
@@ -238,6 +296,7 @@ pub enum Service {
     Imaps,
     Pop3,
     Pop3s,
+    ManageSieve,
     Http,
     Https,
 }
@@ -252,8 +311,22 @@ const PLACES: &[(Service, &[&str], u16)] = &[
     (Service::Imaps, &["[::]:993"], 2993),
     (Service::Pop3, &["[::]:110"], 2110),
     (Service::Pop3s, &["[::]:995"], 2995),
+    (Service::ManageSieve, &["[::]:4190"], 4190),
     (Service::Http, &["127.0.0.1:8080"], 8080),
     (Service::Https, &["[::]:443"], 8443),
+];
+
+/// Networks that no other server on the internet writes from (RFC 1122, 1918, 3927, 4193, 4291): what comes from them has
+/// no SPF record, and has been with others before.
+const PRIVATE_NETWORKS: &[&str] = &[
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
 ];
 
 impl Config {
@@ -294,6 +367,7 @@ impl Config {
             Service::Imaps => &mut self.imaps.listen,
             Service::Pop3 => &mut self.pop3.listen,
             Service::Pop3s => &mut self.pop3s.listen,
+            Service::ManageSieve => &mut self.managesieve.listen,
             Service::Http => &mut self.http.listen,
             Service::Https => &mut self.https.listen,
         }
@@ -310,6 +384,7 @@ impl Config {
             | Service::Imaps
             | Service::Pop3
             | Service::Pop3s
+            | Service::ManageSieve
             | Service::Http
             | Service::Https => None,
         }
@@ -338,6 +413,8 @@ impl Default for Config {
     fn default() -> Config {
         let mut config = Config {
             hostname: Hostname("localhost".to_owned()),
+            admin_contact: None,
+            comment: None,
             data: PathBuf::from("data"),
             smtp: MailListener::default(),
             submission: MailListener::default(),
@@ -347,8 +424,10 @@ impl Default for Config {
             imaps: ImapListener::default(),
             pop3: Pop3::default(),
             pop3s: Pop3::default(),
+            managesieve: ManageSieve::default(),
             http: Http::default(),
             https: Https::default(),
+            authentication: Authentication::default(),
             tls: Tls::default(),
             limits: Limits::default(),
             store: Store::default(),
@@ -425,6 +504,24 @@ impl Default for Pop3 {
     }
 }
 
+impl Default for ManageSieve {
+    fn default() -> ManageSieve {
+        let limits = net::ConnectionLimits::default();
+        ManageSieve {
+            listen: None,
+            proxies: Vec::new(),
+            connections: limits.total,
+            connections_per_client: limits.per_client,
+            connection_rate: connection_rate(),
+            exempt: Vec::new(),
+            bad_commands: 20,
+            auth_failures: 3,
+            idle_timeout: Span::seconds(1800),
+            plaintext_logins: PlaintextLogins::Loopback,
+        }
+    }
+}
+
 impl Default for Http {
     fn default() -> Http {
         let limits = net::ConnectionLimits::default();
@@ -451,6 +548,23 @@ impl Default for Https {
             connections_per_client: limits.per_client,
             connection_rate: connection_rate(),
             exempt: Vec::new(),
+        }
+    }
+}
+
+impl Default for Authentication {
+    fn default() -> Authentication {
+        Authentication {
+            verify: true,
+            trusted: PRIVATE_NETWORKS
+                .iter()
+                .filter_map(|network| network.parse().ok())
+                .collect(),
+            resolvers: Vec::new(),
+            timeout: Span::seconds(10),
+            dmarc_reject: Treatment::Reject,
+            dmarc_quarantine: Treatment::Quarantine,
+            temporary_error: OnTemporaryError::Deliver,
         }
     }
 }
@@ -518,6 +632,7 @@ impl Limits {
             max_upload_octets_waiting: self.max_uploads_waiting.0,
             upload_hours: self.upload_time.0.as_secs().div_ceil(3600),
             max_push_subscriptions: self.max_push_subscriptions,
+            max_sieve_run_ms: jmap_core::Limits::default().max_sieve_run_ms,
         }
     }
 }

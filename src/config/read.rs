@@ -112,6 +112,9 @@ impl Config {
         if self.search.shards == 0 {
             return Err(("search.shards", "there is at least one shard".into()));
         }
+        if self.authentication.timeout.0.is_zero() {
+            return Err(("authentication.timeout", "it takes some time".into()));
+        }
         Ok(())
     }
 }
@@ -126,6 +129,7 @@ fn listen_key(service: Service) -> &'static str {
         Service::Imaps => "imaps.listen",
         Service::Pop3 => "pop3.listen",
         Service::Pop3s => "pop3s.listen",
+        Service::ManageSieve => "managesieve.listen",
         Service::Http => "http.listen",
         Service::Https => "https.listen",
     }

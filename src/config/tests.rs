@@ -87,6 +87,10 @@ fn errors_name_file_line_and_key() {
             "p.toml, line 1, hostname: \"a b\" is not the name of a host",
         ),
         (
+            "admin-contact = \"postmaster\"\n",
+            "p.toml, line 1, admin-contact: \"postmaster\" is not a URI",
+        ),
+        (
             "[smtp]\nlisten = [\"25\"]\n",
             "p.toml, line 2, smtp.listen: \"25\" is not an IP address with a port",
         ),
@@ -121,6 +125,18 @@ fn errors_name_file_line_and_key() {
         (
             "[search]\nshards = 0\n",
             "p.toml, line 2, search.shards: there is at least one shard",
+        ),
+        (
+            "[authentication]\nresolvers = [\"127.0.0.1\"]\n",
+            "p.toml, line 2, authentication.resolvers: ",
+        ),
+        (
+            "[authentication]\ntimeout = \"0s\"\n",
+            "p.toml, line 2, authentication.timeout: it takes some time",
+        ),
+        (
+            "[authentication]\ndmarc-reject = \"no\"\n",
+            "p.toml, line 2, authentication.dmarc-reject: unknown variant `no`",
         ),
         ("[smtp\n", "p.toml, line 1"),
         (

@@ -254,6 +254,36 @@ impl fmt::Display for BaseUrl {
     }
 }
 
+/// Where somebody is reached: `"mailto:postmaster@example.org"` (RFC 3986 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uri(pub String);
+
+impl FromStr for Uri {
+    type Err = Why;
+
+    fn from_str(text: &str) -> Result<Uri, Why> {
+        let is_scheme = |scheme: &str| {
+            let rest = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(rest)
+        };
+        let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
+            is_scheme(scheme) && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic())
+        });
+        match is_uri {
+            true => Ok(Uri(text.to_owned())),
+            false => Err(format!(
+                "\"{text}\" is not a URI; write it like \"mailto:postmaster@example.org\""
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The origin whose pages may use the server: `"*"` or a base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorsOrigin(pub String);
@@ -323,6 +353,7 @@ texts! {
     Listen: "an address with a port such as \"[::]:25\"",
     Network: "a network such as \"192.0.2.0/24\"",
     Hostname: "the name of a host such as \"mail.example.org\"",
+    Uri: "a URI such as \"mailto:postmaster@example.org\"",
     BaseUrl: "a URL such as \"https://mail.example.org\"",
     CorsOrigin: "an origin such as \"https://mail.example.org\"",
 }

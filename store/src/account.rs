@@ -47,6 +47,9 @@ pub struct Head {
     /// EmailSubmissions that are kept; `None` until the first is made after they began to be counted.
     #[n(5)]
     pub submissions: Option<u64>,
+    /// The last UIDVALIDITY given to a mailbox; `None` until the first is made after they began to be different ones.
+    #[n(6)]
+    pub uid_validity: Option<u32>,
 }
 
 impl Record for Head {

@@ -28,6 +28,7 @@ pub enum Subspace {
     ThreadRef = 0x13,
     Delivered = 0x14,
     MailboxUid = 0x15,
+    Metadata = 0x16,
     Blob = 0x20,
     BlobRef = 0x21,
     Summary = 0x22,
@@ -86,6 +87,11 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         Subspace::MailboxUid,
         "account u64, mailbox u64",
         "UIDVALIDITY u64, UIDNEXT u64",
+    ),
+    (
+        Subspace::Metadata,
+        "account u64, mailbox u64, owner u64",
+        "annotations of IMAP METADATA; mailbox 0: of the server, owner 0: shared",
     ),
     (Subspace::Blob, "hash", "octets"),
     (
@@ -358,6 +364,31 @@ pub fn decode_mailbox_uid(key: &[u8]) -> Option<(AccountId, u64)> {
     let mut fields = Fields::of(Subspace::MailboxUid, key)?;
     let pair = (AccountId::new(fields.u64()?), fields.u64()?);
     fields.end().map(|()| pair)
+}
+
+/// Annotations of a mailbox, or with mailbox 0 of the server: those that are `owner`'s own, or with owner 0 shared ones.
+pub fn metadata(account: AccountId, mailbox: u64, owner: u64) -> Key {
+    Builder::new(Subspace::Metadata)
+        .u64(account.number())
+        .u64(mailbox)
+        .u64(owner)
+        .0
+}
+
+pub fn metadata_of(account: AccountId, mailbox: u64) -> KeyRange {
+    prefix(
+        Builder::new(Subspace::Metadata)
+            .u64(account.number())
+            .u64(mailbox)
+            .0,
+    )
+}
+
+/// (account, mailbox, owner)
+pub fn decode_metadata(key: &[u8]) -> Option<(AccountId, u64, u64)> {
+    let mut fields = Fields::of(Subspace::Metadata, key)?;
+    let triple = (AccountId::new(fields.u64()?), fields.u64()?, fields.u64()?);
+    fields.end().map(|()| triple)
 }
 
 pub fn blob(hash: &BlobHash) -> Key {

@@ -45,6 +45,14 @@ pub fn pop3_command(octets: &[u8]) {
     assert!(sent.ends_with(pop3::encode::END));
 }
 
+/// A command of ManageSieve, and a script.
+pub fn managesieve_command(octets: &[u8]) {
+    managesieve::parse::literal(octets);
+    let _ = managesieve::parse::parse(octets);
+    let _ = managesieve::parse::response(octets);
+    let _ = jmap_core::mail::sieve::check(octets);
+}
+
 /// The body of a request to the JMAP API.
 pub fn json_request(octets: &[u8]) {
     jmap::is_request(octets);

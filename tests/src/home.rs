@@ -33,6 +33,7 @@ pub struct Home {
     pub imaps: u16,
     pub pop3: u16,
     pub pop3s: u16,
+    pub managesieve: u16,
     pub http: u16,
     pub https: u16,
     /// Added to every table of the configuration, by table name ("" is the top).
@@ -61,6 +62,7 @@ impl Home {
             imaps: free_port(),
             pop3: free_port(),
             pop3s: free_port(),
+            managesieve: free_port(),
             http: free_port(),
             https: free_port(),
             extra: Vec::new(),
@@ -120,7 +122,7 @@ impl Home {
     pub fn config(&self) -> String {
         let open = "exempt = [\"127.0.0.0/8\"]";
         let many = "message-rate = \"1000000/1s\"\nmessages-per-connection = 1000000";
-        let places: [(&str, Vec<String>); 12] = [
+        let places: [(&str, Vec<String>); 13] = [
             ("", vec!["hostname = \"mail.example.org\"".to_owned()]),
             (
                 "smtp",
@@ -139,6 +141,10 @@ impl Home {
             ("imaps", vec![listen(self.imaps), open.to_owned()]),
             ("pop3", vec![listen(self.pop3), open.to_owned()]),
             ("pop3s", vec![listen(self.pop3s), open.to_owned()]),
+            (
+                "managesieve",
+                vec![listen(self.managesieve), open.to_owned()],
+            ),
             ("http", vec![listen(self.http), open.to_owned()]),
             ("https", vec![listen(self.https), open.to_owned()]),
             ("limits", Vec::new()),

@@ -16,6 +16,7 @@ const USING: &[&str] = &[
     "urn:ietf:params:jmap:blob",
     "urn:ietf:params:jmap:quota",
     "urn:ietf:params:jmap:mdn",
+    "urn:ietf:params:jmap:sieve",
 ];
 
 /// Emails asked for at a time.

@@ -42,6 +42,15 @@ impl Connection {
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
+    /// A line with its end, octet by octet.
+    pub fn raw_line(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        match self.0.read_until(b'\n', &mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line),
+        }
+    }
+
     pub fn exactly(&mut self, octets: usize) -> io::Result<Vec<u8>> {
         let mut into = vec![0; octets];
         self.0.read_exact(&mut into)?;

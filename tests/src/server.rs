@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    Home, Jmap, PASSWORD, Smtp,
+    Home, Imap, Jmap, PASSWORD, Pop3, Smtp,
     home::{DOMAIN, binary},
     http::Http,
 };
@@ -187,6 +187,16 @@ impl Server {
     /// A connection for JMAP, logged in as `name@example.org`.
     pub fn jmap(&self, name: &str) -> Jmap {
         Jmap::login(self.home.http, &format!("{name}@{DOMAIN}"), PASSWORD)
+    }
+
+    /// A connection for IMAP, logged in as `name@example.org`.
+    pub fn imap(&self, name: &str) -> Imap {
+        Imap::login(self.home.imap, &format!("{name}@{DOMAIN}"), PASSWORD)
+    }
+
+    /// A session of POP3, logged in as `name@example.org`.
+    pub fn pop3(&self, name: &str) -> Pop3 {
+        Pop3::login(self.home.pop3, &format!("{name}@{DOMAIN}"), PASSWORD)
     }
 
     /// A connection to port 25's stand-in, greeted.

@@ -6,8 +6,8 @@ use e2e::{
     Dice,
     dice::number_from_env,
     fuzzing::{
-        imap_command, json_request, message_parse, mutated, pop3_command, search_query,
-        smtp_command,
+        imap_command, json_request, managesieve_command, message_parse, mutated, pop3_command,
+        search_query, smtp_command,
     },
 };
 
@@ -43,6 +43,11 @@ fn no_command_of_imap_panics() {
 #[test]
 fn no_line_of_pop3_panics() {
     check(pop3_command);
+}
+
+#[test]
+fn no_command_of_managesieve_panics() {
+    check(managesieve_command);
 }
 
 #[test]

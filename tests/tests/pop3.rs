@@ -37,42 +37,6 @@ fn deliver(server: &Server, subject: &str, body: &str) -> Vec<u8> {
     mail
 }
 
-/// A session that was greeted, and logged in.
-struct Pop3(Connection);
-
-impl Pop3 {
-    fn login(server: &Server) -> Pop3 {
-        let mut pop3 = Pop3(Connection::open(server.home.pop3).expect("no connection"));
-        pop3.answer();
-        pop3.ok(&format!("USER {ALICE}"));
-        pop3.ok(&format!("PASS {PASSWORD}"));
-        pop3
-    }
-
-    fn answer(&mut self) -> String {
-        let line = self.0.line().expect("no answer");
-        assert!(line.starts_with("+OK"), "{line}");
-        line
-    }
-
-    fn ok(&mut self, line: &str) -> String {
-        let sent = self.0.write(format!("{line}\r\n").as_bytes());
-        sent.expect("not sent");
-        self.answer()
-    }
-
-    fn list(&mut self, line: &str) -> Vec<String> {
-        self.ok(line);
-        let mut lines = Vec::new();
-        loop {
-            match self.0.line().expect("no line") {
-                end if end == "." => return lines,
-                line => lines.push(line),
-            }
-        }
-    }
-}
-
 #[test]
 fn poplib_fetches_and_removes() {
     let server = Server::start();
@@ -147,7 +111,7 @@ fn getmail_fetches_each_message_once() {
     deliver(&server, "three", "third");
     assert_eq!(fetch("false"), 3, "a message came twice");
     assert_eq!(fetch("true"), 3);
-    assert!(Pop3::login(&server).list("LIST").is_empty());
+    assert!(server.pop3("alice").list("LIST").is_empty());
 }
 
 #[test]
@@ -156,20 +120,20 @@ fn ids_stay_and_kill_9_loses_nothing() {
     for n in 0..4 {
         deliver(&server, &format!("mail{n}"), "text");
     }
-    let mut session = Pop3::login(&server);
+    let mut session = server.pop3("alice");
     let ids = session.list("UIDL");
     session.ok("DELE 1");
     session.ok("DELE 2");
     server.kill();
     server.restart();
     // Nothing was removed, and the lock is gone with the server.
-    let mut session = Pop3::login(&server);
+    let mut session = server.pop3("alice");
     assert_eq!(session.list("UIDL"), ids);
     session.ok("DELE 2");
     session.ok("QUIT");
     server.kill();
     server.restart();
-    let mut session = Pop3::login(&server);
+    let mut session = server.pop3("alice");
     let left = session.list("UIDL");
     let id = |line: &String| line.split(' ').nth(1).map(str::to_owned);
     let expected: Vec<_> = [0, 2, 3]
@@ -188,7 +152,7 @@ fn a_message_that_was_moved_is_neither_sent_nor_removed() {
     let server = Server::start();
     deliver(&server, "moved", "text");
     deliver(&server, "stays", "text");
-    let mut session = Pop3::login(&server);
+    let mut session = server.pop3("alice");
     let mut jmap = server.jmap("alice");
     let found = jmap.call("Email/query", json!({"filter": {"subject": "moved"}}));
     let id = found["ids"][0].as_str().expect("no email").to_owned();
@@ -233,14 +197,14 @@ fn what_imap_has_marked_is_there_until_it_is_expunged() {
     say("STORE 1 +FLAGS (\\Deleted)".to_owned());
     // JMAP doesn't see it any more (RFC 8621 §4.1.1).
     assert_eq!(server.jmap("alice").query_all(json!(null)).len(), 1);
-    let mut session = Pop3::login(&server);
+    let mut session = server.pop3("alice");
     assert_eq!(session.list("LIST").len(), 2);
     session.list("RETR 1");
     session.ok("DELE 1");
     session.ok("QUIT");
-    assert_eq!(Pop3::login(&server).list("LIST").len(), 1);
+    assert_eq!(server.pop3("alice").list("LIST").len(), 1);
     say("EXPUNGE".to_owned());
-    assert_eq!(Pop3::login(&server).list("LIST").len(), 1);
+    assert_eq!(server.pop3("alice").list("LIST").len(), 1);
     server.home.check();
 }
 
@@ -250,7 +214,7 @@ fn limits_can_be_configured() {
         .set("pop3", "idle-timeout = \"1s\"")
         .set("pop3", "bad-commands = 1");
     let server = Server::start_in(home);
-    let mut session = Pop3::login(&server);
+    let mut session = server.pop3("alice");
     assert!(session.0.line().is_err(), "a silent session goes on");
     let mut connection = Connection::open(server.home.pop3).expect("no connection");
     connection.write(b"NONE\r\nNONE\r\n").expect("not sent");

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("managesieve", ADAPTER),
     ("admin", ADAPTER),
     ("dav", ADAPTER),
-    ("mail-auth-adapter", ADAPTER),
+    ("mail-auth-adapter", &["net"]),
     ("spam", ADAPTER),
     ("caldav", &["jmap-core", "jmap-types", "net", "dav"]),
     ("carddav", &["jmap-core", "jmap-types", "net", "dav"]),

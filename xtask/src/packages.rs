@@ -85,10 +85,46 @@ const PACKAGES: &[Package] = &[
         found: Found::Program(&["offlineimap"]),
     },
     Package {
+        name: "fetchmail",
+        need: Need::Test,
+        why: "a client the tests fetch mail by IMAP and POP3 with",
+        found: Found::Program(&["fetchmail"]),
+    },
+    Package {
+        name: "neomutt",
+        need: Need::Test,
+        why: "a mail program the tests read, search, flag and move mail with",
+        found: Found::Program(&["neomutt"]),
+    },
+    Package {
+        name: "aerc",
+        need: Need::Test,
+        why: "another one, with another library for IMAP",
+        found: Found::Program(&["aerc"]),
+    },
+    Package {
+        name: "tmux",
+        need: Need::Test,
+        why: "the terminal that these two are driven in",
+        found: Found::Program(&["tmux"]),
+    },
+    Package {
         name: "gsasl",
         need: Need::Test,
         why: "a client the tests try logins by SCRAM with",
         found: Found::Program(&["gsasl"]),
+    },
+    Package {
+        name: "sieve-connect",
+        need: Need::Test,
+        why: "a client the tests manage Sieve scripts with",
+        found: Found::Program(&["sieve-connect"]),
+    },
+    Package {
+        name: "knot",
+        need: Need::Test,
+        why: "the name server that the tests' senders of mail have their records at",
+        found: Found::Program(&["knotd"]),
     },
     Package {
         name: "libnet-ssleay-perl",
@@ -113,6 +149,12 @@ const PACKAGES: &[Package] = &[
         need: Need::Bench,
         why: "the peer the benchmark's SMTP is measured beside",
         found: Found::Program(&["postfix"]),
+    },
+    Package {
+        name: "openssl",
+        need: Need::Bench,
+        why: "makes the peer's certificate",
+        found: Found::Program(&["openssl"]),
     },
     Package {
         name: "dovecot-imapd",
@@ -220,9 +262,11 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 impl NoServices {
     fn new(names: &[&str]) -> Self {
-        let services = names
-            .iter()
-            .any(|name| name.starts_with("postfix") || name.starts_with("dovecot"));
+        let services = names.iter().any(|name| {
+            ["postfix", "dovecot", "knot"]
+                .iter()
+                .any(|of| name.starts_with(of))
+        });
         let mut written = false;
         if services && is_root() && !Path::new(POLICY).exists() {
             written = fs::write(POLICY, "#!/bin/sh\nexit 101\n").is_ok()

@@ -9,8 +9,14 @@ use std::process::Command;
 use crate::say::Ticker;
 use crate::{cache, cargo, imports, packages, say};
 
-/// What the end-to-end tests try the server with: a JMAP client, and the encryption of Web Push.
-const PYTHON_PACKAGES: &[&str] = &["jmapc==0.4.0", "http-ece==1.2.1"];
+/// What the end-to-end tests try the server with: a JMAP client, the encryption of Web Push, DKIM signatures,
+/// and a reader of Authentication-Results.
+const PYTHON_PACKAGES: &[&str] = &[
+    "jmapc==0.4.0",
+    "http-ece==1.2.1",
+    "dkimpy[ed25519]==1.1.8",
+    "authres==1.2.0",
+];
 
 pub fn test(args: &[String]) -> Result<(), String> {
     let time = Ticker::start();

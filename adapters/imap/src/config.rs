@@ -26,6 +26,10 @@ pub struct Config {
     pub plaintext_logins: PlaintextLogins,
     /// Where the JMAP session resource is, for GETJMAPACCESS (RFC 9698).
     pub jmap_url: Option<String>,
+    /// `/shared/admin` of the server (RFC 5464 §3.2.1.1): a URI, such as `mailto:` with an address.
+    pub admin_uri: Option<String>,
+    /// `/shared/comment` of the server.
+    pub comment: Option<String>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Memory of messages on their way in: shared by all listeners, so that they have one limit together.
@@ -97,6 +101,8 @@ pub struct Timeouts {
     pub command: LinePace,
     pub literal: Pace,
     pub write: Pace,
+    /// How often a client is told of a command that takes long (RFC 9585).
+    pub progress: Duration,
 }
 
 impl Default for Timeouts {
@@ -112,6 +118,7 @@ impl Default for Timeouts {
             },
             literal: Pace::DATA,
             write: Pace::WRITE,
+            progress: Duration::from_secs(10),
         }
     }
 }
@@ -124,6 +131,8 @@ impl Config {
             tls: None,
             plaintext_logins: PlaintextLogins::Loopback,
             jmap_url: None,
+            admin_uri: None,
+            comment: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             budget,

@@ -15,10 +15,12 @@ use net::reader::{LinePace, ReadError};
 use net::sasl::Channel;
 use net::{Connection, Peer, Shutdown, Stream, TlsInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
 
 use crate::command::Tagged;
 use crate::commands;
 use crate::commands::changes::Expunges;
+use crate::commands::notify::Watch;
 use crate::config::{Config, PlaintextLogins};
 use crate::encode::{Code, Status};
 use crate::out::Out;
@@ -101,6 +103,8 @@ pub struct Session {
     pub caller: Option<Caller>,
     pub selected: Option<Selected>,
     pub enabled: Enabled,
+    /// What the client is told of, since it has said so (RFC 5465).
+    pub watch: Option<Box<Watch>>,
     pub counts: Counts,
 }
 
@@ -123,6 +127,7 @@ pub async fn run(server: Arc<Server>, connection: Connection) {
         caller: None,
         selected: None,
         enabled: Enabled::default(),
+        watch: None,
         counts: Counts::default(),
         server: server.clone(),
     };
@@ -287,14 +292,28 @@ impl Session {
         octets_max: usize,
         pace: LinePace,
     ) -> Result<Option<net::Line>, ReadError> {
-        if !out.has_line() {
-            out.flush().await?;
-        }
         let shutdown = self.shutdown.clone();
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => Ok(None),
-            line = out.read_line(octets_max, pace) => line.map(Some),
+        if out.has_line() {
+            return tokio::select! {
+                biased;
+                () = shutdown.requested() => Ok(None),
+                line = out.read_line(octets_max, pace) => line.map(Some),
+            };
+        }
+        out.flush().await?;
+        let deadline = Instant::now() + pace.idle;
+        loop {
+            let is_watching = self.watch.is_some();
+            // All is sent, so that the wait can be given up and begun again.
+            let change = tokio::select! {
+                biased;
+                () = shutdown.requested() => return Ok(None),
+                line = out.read_line(octets_max, pace) => return line.map(Some),
+                () = sleep_until(deadline), if is_watching => return Err(ReadError::Idle),
+                change = Watch::next(self.watch.as_deref_mut()) => change,
+            };
+            self.tell_events(out, &change).await;
+            out.flush().await?;
         }
     }
 
@@ -332,7 +351,12 @@ impl Session {
             };
             return self.bad(out, &tag, text);
         }
-        (entry.run)(self, out, &tag, command).await
+        let own = self.own_names(&command);
+        let flow = (entry.run)(self, out, &tag, command).await?;
+        if !own.is_empty() {
+            self.tell_names(out, &own).await;
+        }
+        Ok(flow)
     }
 
     /// Ends a command well. All that there is to be told of the selected mailbox comes before it.
@@ -398,6 +422,7 @@ impl Session {
     pub fn reset(&mut self) {
         self.caller = None;
         self.selected = None;
+        self.watch = None;
         self.enabled = Enabled::default();
     }
 

@@ -16,6 +16,7 @@ use jmap_types::{
     method::{Changes, Copy, CreatedIds, Echo, Get, MethodResponse, Query, QueryChanges, Set},
     push::{PushSubscriptionGet, PushSubscriptionSet},
     search_snippet::SearchSnippetGet,
+    sieve::{SieveScript, SieveScriptValidate},
     value::Map,
 };
 
@@ -94,6 +95,7 @@ pub const WEBSOCKET: &str = "urn:ietf:params:jmap:websocket";
 pub const BLOB: &str = "urn:ietf:params:jmap:blob";
 pub const QUOTA: &str = "urn:ietf:params:jmap:quota";
 pub const MDN: &str = "urn:ietf:params:jmap:mdn";
+pub const SIEVE: &str = "urn:ietf:params:jmap:sieve";
 pub const WEBPUSH_VAPID: &str = "urn:ietf:params:jmap:webpush-vapid";
 
 /// All methods.
@@ -141,6 +143,10 @@ pub static METHODS: &[Method] = &[
     entry::<Changes<Quota>>(QUOTA),
     entry::<Query<Quota>>(QUOTA),
     entry::<QueryChanges<Quota>>(QUOTA),
+    entry::<Get<SieveScript>>(SIEVE),
+    entry::<Query<SieveScript>>(SIEVE),
+    entry::<Set<SieveScript>>(SIEVE),
+    entry::<SieveScriptValidate>(SIEVE),
 ];
 
 /// A capability with methods, and which ones its specification gives it.
@@ -206,6 +212,16 @@ pub static CAPABILITIES: &[Capability] = &[
     Capability {
         uri: MDN,
         methods: &["MDN/send", "MDN/parse"],
+    },
+    // RFC 9661 has no /changes and no /queryChanges.
+    Capability {
+        uri: SIEVE,
+        methods: &[
+            "SieveScript/get",
+            "SieveScript/query",
+            "SieveScript/set",
+            "SieveScript/validate",
+        ],
     },
 ];
 

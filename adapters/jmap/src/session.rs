@@ -1,5 +1,5 @@
 //! The Session object (RFC 8620 §2), with the capabilities of RFC 8621 §1.3, RFC 8887 §3.1, RFC 9404 §3.1, RFC 9425,
-//! RFC 9007 and RFC 9749.
+//! RFC 9007, RFC 9661 and RFC 9749.
 //!
 //! Holds: its `state` changes when anything else of it does.
 //! Other half: `methods`, which says what is complete enough to be offered.
@@ -10,6 +10,7 @@ use jmap_core::{
     Caller, Core, Limits,
     access::{self, Standing},
     blob,
+    mail::sieve,
 };
 use serde_json::{Map, Value, json};
 
@@ -119,7 +120,11 @@ fn capabilities(limits: &Limits, config: &Config, base: &str) -> Map<String, Val
     });
     all.insert(methods::CORE.into(), core);
     for capability in methods::CAPABILITIES.iter().filter(|c| c.is_complete()) {
-        all.insert(capability.uri.into(), json!({}));
+        let value = match capability.uri {
+            methods::SIEVE => json!({ "implementation": sieve::IMPLEMENTATION }),
+            _ => json!({}),
+        };
+        all.insert(capability.uri.into(), value);
     }
     // RFC 8887 §3.1: a wss (or ws) URL, which has to be absolute.
     if let Some(rest) = base.strip_prefix("http") {
@@ -163,6 +168,15 @@ fn account_capabilities(
             methods::SUBMISSION => json!({
                 "maxDelayedSend": limits.max_delayed_send,
                 "submissionExtensions": {},
+            }),
+            methods::SIEVE => json!({
+                "maxSizeScriptName": sieve::NAME_OCTETS_MAX,
+                "maxSizeScript": sieve::SCRIPT_OCTETS_MAX,
+                "maxNumberScripts": sieve::SCRIPTS_MAX,
+                "maxNumberRedirects": sieve::REDIRECTS_MAX,
+                "sieveExtensions": sieve::EXTENSIONS,
+                "notificationMethods": null,
+                "externalLists": null,
             }),
             _ => json!({}),
         };

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use jmap_core::clock::Clock;
 use jmap_core::rng::Rng;
+use mail_auth_adapter::Verifier;
 use net::reader::LinePace;
 use net::tls::TlsServer;
-use net::{Pace, Rate};
+use net::{Network, Pace, Rate};
 
 use crate::budget::Budget;
 
@@ -52,6 +53,31 @@ pub struct Config {
     pub budget: Budget,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
+    /// For mail from other servers (`Mode::Receive`). `None`: nothing is verified.
+    pub verification: Option<Arc<Verification>>,
+}
+
+/// How the origin of mail from other servers is looked at, and what follows.
+pub struct Verification {
+    pub verifier: Verifier,
+    /// Clients about whose mail nobody is asked.
+    pub trusted: Vec<Network>,
+    /// What is done when the author's domain asks for a refusal (DMARC `p=reject`).
+    pub on_reject: Treatment,
+    /// What is done when it asks for quarantine.
+    pub on_quarantine: Treatment,
+    /// Whether mail is put off while it isn't known what the author's domain asks for, since the DNS does not answer.
+    pub defers: bool,
+}
+
+/// What is done with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Treatment {
+    Reject,
+    /// It is delivered as junk.
+    Quarantine,
+    /// Only the Authentication-Results field says what was found.
+    Mark,
 }
 
 /// What is too much.
@@ -136,6 +162,7 @@ impl Config {
             budget,
             clock,
             rng,
+            verification: None,
         }
     }
 }

@@ -11,7 +11,7 @@ pub use net::{Budget, budget};
 use net::{Listener, Shutdown};
 
 pub use self::backend::{Backend, Submission, SubmitError};
-pub use self::config::{Config, Limits, Mode, Timeouts};
+pub use self::config::{Config, Limits, Mode, Timeouts, Treatment, Verification};
 
 pub mod backend;
 mod commands;

@@ -26,6 +26,7 @@ const OF_ACCOUNT: &[Subspace] = &[
     Subspace::ThreadRef,
     Subspace::Delivered,
     Subspace::MailboxUid,
+    Subspace::Metadata,
     Subspace::SharedWith,
     Subspace::Membership,
     Subspace::Credential,

@@ -22,8 +22,9 @@ use store::{
 use crate::{
     Core,
     mail::{
+        sieve::{self, Carried, Incoming},
         vacation,
-        write::{self, Message, Placement},
+        write::Message,
     },
     object::Rejected,
 };
@@ -66,11 +67,18 @@ pub struct Inbound {
     /// With the trace header fields that the receiving adapter put in front. CRLF line ends.
     pub message: Bytes,
     pub peer: Option<IpAddr>,
+    /// For the mailbox with the role `junk`, where there is one, and without an automatic response.
+    pub is_junk: bool,
+    /// Each recipient gets an answer of its own (LMTP).
+    pub answers_each: bool,
 }
 
-/// What became of a message for one recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a message was not kept for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeliverError {
+    /// 550 5.7.1: the recipient's script refuses it (RFC 5429). One line of ASCII.
+    #[error("the recipient refuses the message: {0}")]
+    Refused(String),
     /// 452 4.2.2
     #[error("the mailbox is full")]
     OverQuota,
@@ -103,6 +111,12 @@ pub struct PendingDelivery {
     /// `None`: the null reverse-path.
     #[n(3)]
     pub mail_from: Option<String>,
+    /// The addresses by which it came to the accounts, in their order.
+    #[n(4)]
+    pub recipients: Option<Vec<String>>,
+    /// `Some(true)`: [`Inbound::is_junk`].
+    #[n(5)]
+    pub is_junk: Option<bool>,
 }
 
 impl Record for PendingDelivery {
@@ -116,12 +130,31 @@ struct Delivery {
     received_at: i64,
     /// `None`: the null reverse-path.
     mail_from: Option<String>,
+    is_junk: bool,
     /// An account that has noted this number has the message.
     number: Option<u64>,
     /// It was accepted already: a quota refuses it no more.
     is_accepted: bool,
+    peer: Option<IpAddr>,
+    /// By which address it came to an account.
+    recipients: HashMap<AccountId, String>,
+    /// Accounts whose script may refuse it: the sender is told at once.
+    refusing: BTreeSet<AccountId>,
     /// What must be true for the delivery to count.
     fence: Option<Assertion>,
+}
+
+/// What one try comes to when the message isn't there afterwards.
+#[derive(Debug)]
+enum Undelivered {
+    Rejected(Rejected),
+    Refused(String),
+}
+
+impl<E: Into<Rejected>> From<E> for Undelivered {
+    fn from(error: E) -> Self {
+        Self::Rejected(error.into())
+    }
 }
 
 /// A delivery that is tried again until its account has noted `number`, while `fence` is true.
@@ -141,13 +174,24 @@ impl Core {
             .iter()
             .flat_map(|r| r.targets.iter().copied())
             .collect();
-        let message = parse(inbound.message.clone()).await;
+        let may_refuse = inbound.answers_each || inbound.recipients.len() == 1;
+        let delivery = Delivery {
+            message: parse(inbound.message.clone()).await,
+            received_at: self.clock.now().seconds(),
+            mail_from: inbound.mail_from.clone(),
+            is_junk: inbound.is_junk,
+            number: None,
+            is_accepted: false,
+            peer: inbound.peer,
+            refusing: match may_refuse {
+                true => refusing(&inbound.recipients),
+                false => BTreeSet::new(),
+            },
+            recipients: addresses(&inbound.recipients),
+            fence: None,
+        };
         let mut outcomes = self
-            .deliver_all(
-                &message,
-                inbound.mail_from.clone(),
-                accounts.into_iter().collect(),
-            )
+            .deliver_all(delivery, accounts.into_iter().collect())
             .await;
         let of_recipient = |recipient: &Recipient| {
             let mut worst = Ok(());
@@ -155,7 +199,7 @@ impl Core {
                 match outcomes.get_mut(account) {
                     // One copy is enough: what is there once isn't refused.
                     Some(Ok(())) => return Ok(()),
-                    Some(Err(error)) => worst = Err(*error),
+                    Some(Err(error)) => worst = Err(error.clone()),
                     None => worst = Err(DeliverError::NoSuchMailbox),
                 }
             }
@@ -176,19 +220,9 @@ impl Core {
 
     async fn deliver_all(
         &self,
-        message: &Message,
-        mail_from: Option<String>,
+        delivery: Delivery,
         accounts: Vec<AccountId>,
     ) -> HashMap<AccountId, Result<(), DeliverError>> {
-        let received_at = self.clock.now().seconds();
-        let delivery = Delivery {
-            message: message.clone(),
-            received_at,
-            mail_from,
-            number: None,
-            is_accepted: false,
-            fence: None,
-        };
         if let [account] = accounts[..] {
             let outcome = self.deliver_to(account, &delivery).await;
             return HashMap::from([(account, outcome)]);
@@ -201,6 +235,7 @@ impl Core {
         &self,
         octets: Bytes,
         mail_from: Option<String>,
+        recipients: &[Recipient],
         accounts: Vec<AccountId>,
         fenced: Fenced,
     ) -> Vec<(AccountId, Result<(), DeliverError>)> {
@@ -208,8 +243,12 @@ impl Core {
             message: parse(octets).await,
             received_at: self.clock.now().seconds(),
             mail_from,
+            is_junk: false,
             number: Some(fenced.number),
             is_accepted: false,
+            peer: None,
+            recipients: addresses(recipients),
+            refusing: refusing(recipients),
             fence: Some(fenced.fence),
         };
         let delivery = &delivery;
@@ -245,12 +284,20 @@ impl Core {
         delivery.is_accepted = true;
         if let Err(error) = self.put_pending(number, &delivery, &open).await {
             let error = temporary(error);
-            outcomes.extend(open.into_iter().map(|account| (account, Err(error))));
+            let each = open
+                .into_iter()
+                .map(|account| (account, Err(error.clone())));
+            outcomes.extend(each);
             return outcomes;
         }
         // From here on the message is safe: what fails now is tried again by background work.
         outcomes.extend(open.iter().map(|&account| (account, Ok(()))));
-        self.finish_pending(number, &delivery, &open).await;
+        for (account, result) in self.finish_pending(number, &delivery, &open).await {
+            // What a script refuses is not tried again.
+            if let Err(DeliverError::Refused(_)) = result {
+                outcomes.insert(account, result);
+            }
+        }
         outcomes
     }
 
@@ -265,6 +312,13 @@ impl Core {
             accounts: accounts.iter().map(|account| account.number()).collect(),
             received_at: delivery.received_at,
             mail_from: delivery.mail_from.clone(),
+            recipients: Some(
+                accounts
+                    .iter()
+                    .map(|account| delivery.address(*account))
+                    .collect(),
+            ),
+            is_junk: delivery.is_junk.then_some(true),
         };
         for _ in 0..TRIES {
             let mut batch = Batch::new();
@@ -287,16 +341,21 @@ impl Core {
     }
 
     /// Delivers to all, and forgets the record when all have it.
-    async fn finish_pending(&self, number: u64, delivery: &Delivery, accounts: &[AccountId]) {
-        let each =
-            stream::iter(accounts.to_vec()).map(|account| self.deliver_to(account, delivery));
+    async fn finish_pending(
+        &self,
+        number: u64,
+        delivery: &Delivery,
+        accounts: &[AccountId],
+    ) -> Vec<(AccountId, Result<(), DeliverError>)> {
+        let each = stream::iter(accounts.to_vec())
+            .map(|account| async move { (account, self.deliver_to(account, delivery).await) });
         let results: Vec<_> = each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await;
         // An account that went away, or is full by now, doesn't come back by trying.
         let open = results
             .iter()
-            .any(|r| matches!(r, Err(DeliverError::Temporary | DeliverError::NoRoom)));
+            .any(|(_, r)| matches!(r, Err(DeliverError::Temporary | DeliverError::NoRoom)));
         if open {
-            return;
+            return results;
         }
         let mut batch = Batch::new();
         batch.delete(keys::pending_delivery(number));
@@ -316,6 +375,7 @@ impl Core {
         if let Err(error) = self.engine.commit(batch).await {
             tracing::warn!(%error, "a finished delivery stays on the list");
         }
+        results
     }
 
     /// Finishes deliveries that a crash or a fault interrupted. Returns how many are still open.
@@ -338,16 +398,25 @@ impl Core {
                 continue;
             };
             let message = parse(octets).await;
+            let accounts: Vec<AccountId> =
+                record.accounts.iter().map(|&n| AccountId::new(n)).collect();
             let delivery = Delivery {
                 message,
                 received_at: record.received_at,
                 mail_from: record.mail_from,
+                is_junk: record.is_junk.unwrap_or(false),
                 number: Some(number),
                 is_accepted: true,
+                peer: None,
+                recipients: accounts
+                    .iter()
+                    .copied()
+                    .zip(record.recipients.unwrap_or_default())
+                    .collect(),
+                // The session in which it could have been refused is over.
+                refusing: BTreeSet::new(),
                 fence: None,
             };
-            let accounts: Vec<AccountId> =
-                record.accounts.iter().map(|&n| AccountId::new(n)).collect();
             self.finish_pending(number, &delivery, &accounts).await;
         }
         Ok(self
@@ -370,34 +439,43 @@ impl Core {
     ) -> Result<(), DeliverError> {
         for _ in 0..TRIES {
             match self.try_deliver(account, delivery).await {
-                Err(Rejected::Store(store::Error::Conflict)) => {}
-                Err(Rejected::Store(error)) => return Err(temporary(error)),
-                Err(Rejected::Set(error)) if error.kind == SetErrorKind::OverQuota => {
+                Err(Undelivered::Rejected(Rejected::Store(store::Error::Conflict))) => {}
+                Err(Undelivered::Rejected(Rejected::Store(error))) => return Err(temporary(error)),
+                Err(Undelivered::Rejected(Rejected::Set(error)))
+                    if error.kind == SetErrorKind::OverQuota =>
+                {
                     return Err(DeliverError::OverQuota);
                 }
-                Err(Rejected::Set(error)) => {
+                Err(Undelivered::Rejected(Rejected::Set(error))) => {
                     tracing::warn!(%account, ?error, "an inbox does not take mail");
                     return Err(DeliverError::NoSuchMailbox);
                 }
+                Err(Undelivered::Refused(reason)) => return Err(DeliverError::Refused(reason)),
                 Ok(()) => return Ok(()),
             }
         }
         Err(DeliverError::Temporary)
     }
 
-    async fn try_deliver(&self, account: AccountId, delivery: &Delivery) -> Result<(), Rejected> {
+    async fn try_deliver(
+        &self,
+        account: AccountId,
+        delivery: &Delivery,
+    ) -> Result<(), Undelivered> {
         // A message accepted for many is not refused any more.
         let quota_octets = match delivery.is_accepted {
             true => 0,
             false => self.quota_octets(account).await?,
         };
-        let placement = Placement {
-            mailboxes: vec![write::INBOX],
-            keywords: Vec::new(),
+        let incoming = Incoming {
+            message: &delivery.message,
+            mail_from: delivery.mail_from.as_deref(),
+            recipient: delivery.recipients.get(&account).map(String::as_str),
+            peer: delivery.peer,
+            is_junk: delivery.is_junk,
+            may_refuse: delivery.refusing.contains(&account),
             received_at: delivery.received_at,
             quota_octets,
-            is_delivery: true,
-            is_deleted: false,
         };
         let handle = self.accounts.handle(account);
         let mut txn = handle.writer.begin().await?;
@@ -411,18 +489,62 @@ impl Core {
         if let Some(fence) = &delivery.fence {
             txn.assert(fence.clone());
         }
-        write::insert_email(&mut txn, &delivery.message, &placement, self.clock.now()).await?;
-        // In the same transaction: it happens as often as the delivery does.
-        let has_reply = match &delivery.mail_from {
-            Some(sender) => vacation::reply(self, &mut txn, &delivery.message, sender).await?,
-            None => false,
+        let filtered = sieve::plan(self, &txn, &incoming).await?;
+        let carried = sieve::carry_out(self, &mut txn, &incoming, filtered).await?;
+        let (has_outgoing, is_open_for_reply) = match carried {
+            Carried::Done {
+                has_outgoing,
+                is_open_for_reply,
+            } => (has_outgoing, is_open_for_reply),
+            Carried::Refused(reason) => {
+                // After a crash the others of a list still get theirs, and this one isn't asked again. The queue notes refusals itself.
+                if delivery.is_accepted {
+                    txn.commit().await?;
+                }
+                return Err(Undelivered::Refused(reason));
+            }
         };
+        // In the same transaction: it happens as often as the delivery does.
+        let has_reply = is_open_for_reply && vacation::reply(self, &mut txn, &incoming).await?;
         txn.commit().await?;
-        if has_reply {
+        if has_outgoing || has_reply {
             self.queue.wake();
         }
         Ok(())
     }
+}
+
+impl Delivery {
+    fn address(&self, account: AccountId) -> String {
+        self.recipients.get(&account).cloned().unwrap_or_default()
+    }
+}
+
+/// The address by which a message comes to each account.
+fn addresses(recipients: &[Recipient]) -> HashMap<AccountId, String> {
+    let mut addresses = HashMap::new();
+    for recipient in recipients {
+        for &account in &recipient.targets {
+            let address = || recipient.address.clone();
+            addresses.entry(account).or_insert_with(address);
+        }
+    }
+    addresses
+}
+
+/// The accounts whose refusal the sender can be told: those that no recipient has together with others.
+fn refusing(recipients: &[Recipient]) -> BTreeSet<AccountId> {
+    let of_one = |recipient: &Recipient| recipient.targets.len() == 1;
+    let shared: BTreeSet<AccountId> = recipients
+        .iter()
+        .filter(|recipient| !of_one(recipient))
+        .flat_map(|recipient| recipient.targets.iter().copied())
+        .collect();
+    let alone = recipients.iter().filter(|recipient| of_one(recipient));
+    alone
+        .flat_map(|recipient| recipient.targets.iter().copied())
+        .filter(|account| !shared.contains(account))
+        .collect()
 }
 
 /// The account number under which pending deliveries hold their blobs: never given to an account.

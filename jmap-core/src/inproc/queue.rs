@@ -21,7 +21,7 @@ use store::{
 };
 use tokio::sync::Notify;
 
-use super::deliver::{DeliverError, Fenced, RecipientError};
+use super::deliver::{DeliverError, Fenced, Recipient, RecipientError};
 use crate::{
     Core,
     mail::{
@@ -526,13 +526,13 @@ impl Core {
                 continue;
             }
             match self.resolve_recipient(&recipient.address.email).await {
-                Ok(resolved) => here.push((at, resolved.targets)),
+                Ok(resolved) => here.push((at, resolved)),
                 Err(error) => outcomes.push(refused(at, error, is_late)),
             }
         }
         let mut targets: BTreeSet<AccountId> = here
             .iter()
-            .flat_map(|(_, targets)| targets)
+            .flat_map(|(_, recipient)| &recipient.targets)
             .copied()
             .collect();
         for account in &record.delivered_to {
@@ -552,14 +552,16 @@ impl Core {
                 fence: fence.clone(),
             };
             let targets = targets.into_iter().collect();
-            for (account, result) in self.deliver_fenced(octets, from, targets, fenced).await {
+            let recipients: Vec<Recipient> = here.iter().map(|(_, r)| r.clone()).collect();
+            let results = self.deliver_fenced(octets, from, &recipients, targets, fenced);
+            for (account, result) in results.await {
                 match result {
                     Ok(()) => drop(delivered.insert(account)),
                     Err(error) => drop(errors.insert(account, error)),
                 }
             }
         }
-        for (at, targets) in here {
+        for (at, Recipient { targets, .. }) in here {
             // One copy is enough, as with mail that comes in.
             if targets.iter().any(|target| delivered.contains(target)) {
                 let reply = DELIVERED.to_owned();
@@ -574,8 +576,17 @@ impl Core {
             let error = targets
                 .iter()
                 .find_map(|target| errors.get(target))
-                .copied();
+                .cloned();
             let error = match error.unwrap_or(DeliverError::NoSuchMailbox) {
+                DeliverError::Refused(reason) => {
+                    outcomes.push(Outcome {
+                        at,
+                        delivered: Delivered::No,
+                        reply: format!("550 5.7.1 {reason}"),
+                        retry: false,
+                    });
+                    continue;
+                }
                 DeliverError::OverQuota => RecipientError::OverQuota,
                 DeliverError::NoSuchMailbox => RecipientError::NoSuchMailbox,
                 DeliverError::NoRoom | DeliverError::Temporary => RecipientError::Temporary,

@@ -10,6 +10,7 @@ pub mod query;
 pub mod records;
 pub mod search;
 pub mod search_snippet;
+pub mod sieve;
 pub mod submission;
 pub mod thread;
 pub mod vacation;

@@ -113,9 +113,54 @@ impl Record for MailboxRecord {
     const KIND: &'static str = "mailbox";
 }
 
+/// Annotations of one mailbox, or of the server (RFC 5464): those that are shared, or those of one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct MetadataRecord {
+    /// By name.
+    #[n(0)]
+    pub entries: Vec<MetadataEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct MetadataEntry {
+    /// In lower case, such as `/shared/comment`.
+    #[n(0)]
+    pub name: String,
+    /// `None`: it was removed, which those who follow the changes are told.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub value: Option<Vec<u8>>,
+    /// The transaction that last changed it.
+    #[n(2)]
+    pub modseq: u64,
+}
+
+impl Record for MetadataRecord {
+    const KIND: &'static str = "annotations";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn golden_metadata() {
+        let entry = |name: &str, value: Option<&[u8]>, modseq| MetadataEntry {
+            name: name.to_owned(),
+            value: value.map(<[u8]>::to_vec),
+            modseq,
+        };
+        let record = MetadataRecord {
+            entries: vec![
+                entry("/shared/a", Some(&[0, 0xff]), 7),
+                entry("/shared/b", None, 300),
+            ],
+        };
+        let bytes = from_hex(
+            "81 82 83 69 2f7368617265642f61 42 00ff 07 83 69 2f7368617265642f62 f6 19012c",
+        );
+        assert_eq!(record.to_bytes(), bytes);
+        assert_eq!(MetadataRecord::from_bytes(b"", &bytes).unwrap(), record);
+    }
 
     fn email() -> EmailRecord {
         EmailRecord {

@@ -11,6 +11,7 @@ mod blocks;
 mod row;
 #[cfg(test)]
 mod tests;
+mod uids;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,16 +26,31 @@ use store::{
 };
 
 pub use self::row::{EmailRow, KeywordSet, Places};
+pub use self::uids::{Difference, Messages, UidList};
 use self::{blocks::Blocks, row::Keywords};
 use super::records::{EmailRecord, InMailbox, MailboxRecord};
 
 /// What a transaction does to the view.
 #[derive(Debug)]
 pub enum ViewEvent {
-    Email { id: u64, record: Arc<EmailRecord> },
-    EmailGone { id: u64 },
-    Mailbox { id: u64, record: Arc<MailboxRecord> },
-    MailboxGone { id: u64 },
+    Email {
+        id: u64,
+        record: Arc<EmailRecord>,
+    },
+    EmailGone {
+        id: u64,
+    },
+    Mailbox {
+        id: u64,
+        record: Arc<MailboxRecord>,
+    },
+    MailboxGone {
+        id: u64,
+    },
+    /// Annotations of a mailbox have changed, or with 0 those of the server.
+    Metadata {
+        mailbox: u64,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +64,8 @@ pub struct View {
     by_received: Vec<(i64, u64)>,
     keywords: Keywords,
     trash: Option<u64>,
+    /// As [`MailboxRow::metadata_at`], of the server's annotations that are the account's own.
+    pub metadata_at: u64,
     /// The last emails that changed, with the transaction that did it.
     recent: VecDeque<(u64, u64)>,
     /// All that changed after this sequence is in `recent`.
@@ -65,7 +83,11 @@ pub struct MailboxRow {
     pub record: Arc<MailboxRecord>,
     /// (received, email), in order, without `\Deleted`.
     pub by_received: Vec<(i64, u64)>,
-    by_uid: Blocks<u32, u64>,
+    by_uid: UidList,
+    /// UIDs of what is not `$seen`.
+    unseen: Blocks<u32, ()>,
+    /// Keywords by number, and how many messages have each.
+    keywords: BTreeMap<u32, u32>,
     /// IMAP's UIDNEXT: what the next message gets.
     pub uid_next: u32,
     /// IMAP's counts.
@@ -73,6 +95,8 @@ pub struct MailboxRow {
     /// The last transaction that changed a message in it, added one or took one away; just after loading, the
     /// last of the account. It is IMAP's HIGHESTMODSEQ (RFC 7162 §3.1.2.1).
     pub changed_at: u64,
+    /// No annotation of it has changed after this transaction (RFC 5464).
+    pub metadata_at: u64,
     /// Kept as emails change.
     unread_emails: u64,
     total_threads: u64,
@@ -112,6 +136,7 @@ impl View {
         Self {
             recent_since: head.sequence,
             applying: head.sequence,
+            metadata_at: head.sequence,
             head,
             keywords: Keywords::new(),
             ..Self::default()
@@ -166,6 +191,7 @@ impl View {
         for mailbox in self.mailboxes.values_mut() {
             mailbox.by_received.shrink_to_fit();
             mailbox.by_uid.shrink_to_fit();
+            mailbox.unseen.shrink_to_fit();
         }
     }
 
@@ -193,7 +219,9 @@ impl View {
         self.applying = sequence;
         match &event {
             ViewEvent::Email { id, .. } | ViewEvent::EmailGone { id } => self.remember(*id),
-            ViewEvent::Mailbox { .. } | ViewEvent::MailboxGone { .. } => {}
+            ViewEvent::Mailbox { .. }
+            | ViewEvent::MailboxGone { .. }
+            | ViewEvent::Metadata { .. } => {}
         }
         match event {
             ViewEvent::Email { id, record } => self.put_email(id, &record),
@@ -202,6 +230,12 @@ impl View {
             ViewEvent::MailboxGone { id } => {
                 self.mailboxes.remove(&id);
                 self.find_trash();
+            }
+            ViewEvent::Metadata { mailbox: 0 } => self.metadata_at = sequence,
+            ViewEvent::Metadata { mailbox } => {
+                if let Some(row) = self.mailboxes.get_mut(&mailbox) {
+                    row.metadata_at = sequence;
+                }
             }
         }
     }
@@ -222,10 +256,13 @@ impl View {
                 let row = MailboxRow {
                     record,
                     by_received: Vec::new(),
-                    by_uid: Blocks::default(),
+                    by_uid: UidList::default(),
+                    unseen: Blocks::default(),
+                    keywords: BTreeMap::new(),
                     uid_next: self.uids_next.get(&id).copied().unwrap_or(1),
                     all: PlaceCounts::default(),
                     changed_at: self.applying,
+                    metadata_at: self.applying,
                     unread_emails: 0,
                     total_threads: 0,
                     unread_threads: 0,
@@ -254,7 +291,7 @@ impl View {
                 mailbox.changed_at = self.applying;
                 mailbox.by_uid.insert(place.uid, id);
                 mailbox.uid_next = mailbox.uid_next.max(place.uid.saturating_add(1));
-                mailbox.all.count(&row, place, Count::On);
+                mailbox.count(&row, place, Count::On);
                 if !place.is_deleted {
                     insert_sorted(&mut mailbox.by_received, at);
                     mailbox.unread_emails += u64::from(row.keywords.is_unread());
@@ -277,8 +314,8 @@ impl View {
         for place in row.all_places.iter() {
             if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
                 mailbox.changed_at = self.applying;
-                mailbox.all.count(old, place, Count::Off);
-                mailbox.all.count(&row, place, Count::On);
+                mailbox.count(old, place, Count::Off);
+                mailbox.count(&row, place, Count::On);
             }
         }
         let is_unread = row.keywords.is_unread();
@@ -318,7 +355,7 @@ impl View {
             if let Some(mailbox) = self.mailboxes.get_mut(&place.mailbox) {
                 mailbox.changed_at = self.applying;
                 mailbox.by_uid.remove(place.uid);
-                mailbox.all.count(&row, place, Count::Off);
+                mailbox.count(&row, place, Count::Off);
                 if !place.is_deleted {
                     remove_sorted(&mut mailbox.by_received, at);
                     mailbox.unread_emails -= u64::from(row.keywords.is_unread());
@@ -394,8 +431,13 @@ impl View {
     }
 
     /// The keywords of an email, in no order.
-    pub fn keywords<'v>(&'v self, row: &'v EmailRow) -> impl Iterator<Item = &'v str> {
-        self.keywords.names(&row.keywords)
+    pub fn keywords<'v>(&'v self, row: &'v EmailRow) -> impl Iterator<Item = &'v Arc<str>> {
+        self.keywords.names(row.keywords.numbers())
+    }
+
+    /// The keywords that messages of a mailbox have, in no order.
+    pub fn keywords_in<'v>(&'v self, row: &'v MailboxRow) -> impl Iterator<Item = &'v Arc<str>> {
+        self.keywords.names(row.keywords.keys().copied())
     }
 
     pub fn counts(&self, id: u64) -> MailboxCounts {
@@ -482,8 +524,37 @@ fn is_in_place(old: &EmailRow, new: &EmailRow) -> bool {
 
 impl MailboxRow {
     /// All messages, with `\Deleted` or without: UID and email, in UID order.
-    pub fn by_uid(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
-        self.by_uid.iter().map(|(uid, email)| (uid, *email))
+    pub fn by_uid(&self) -> &UidList {
+        &self.by_uid
+    }
+
+    /// The first message that is not `$seen`.
+    pub fn first_unseen_uid(&self) -> Option<u32> {
+        self.unseen.iter().next().map(|(uid, ())| uid)
+    }
+
+    fn count(&mut self, row: &EmailRow, place: &InMailbox, count: Count) {
+        self.all.count(row, place, count);
+        if !row.keywords.is_seen() {
+            match count {
+                Count::On => self.unseen.insert(place.uid, ()),
+                Count::Off => self.unseen.remove(place.uid),
+            };
+        }
+        for number in row.keywords.numbers() {
+            match count {
+                Count::On => *self.keywords.entry(number).or_default() += 1,
+                Count::Off => {
+                    let left = self.keywords.get_mut(&number).map_or(1, |messages| {
+                        *messages = messages.saturating_sub(1);
+                        *messages
+                    });
+                    if left == 0 {
+                        self.keywords.remove(&number);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -43,6 +43,7 @@ pub fn provision(txn: &mut MailTxn, now: UtcMillis) {
         return;
     }
     for &(name, role, sort_order) in FIRST_MAILBOXES {
+        let uid_validity = uid_validity(txn, now);
         let record = MailboxRecord {
             name: name.to_owned(),
             parent: None,
@@ -50,15 +51,20 @@ pub fn provision(txn: &mut MailTxn, now: UtcMillis) {
             sort_order,
             is_subscribed: true,
             share_with: Vec::new(),
-            uid_validity: uid_validity(now),
+            uid_validity,
         };
         insert_mailbox(txn, record);
     }
 }
 
-/// RFC 9051 §2.3.1.1: a mailbox that takes the place of a former one must have a greater one.
-pub fn uid_validity(now: UtcMillis) -> u32 {
-    u32::try_from(now.seconds()).unwrap_or(u32::MAX).max(1)
+/// RFC 9051 §2.3.1.1: a mailbox that takes the place of a former one must have a greater one. Two that are made within a second have different
+/// ones too: by a rename, either may come to have the other's name.
+pub fn uid_validity(txn: &mut MailTxn, now: UtcMillis) -> u32 {
+    let now = u32::try_from(now.seconds()).unwrap_or(u32::MAX).max(1);
+    let last = txn.head.uid_validity;
+    let next = last.map_or(now, |last| now.max(last.saturating_add(1)));
+    txn.head.uid_validity = Some(next);
+    next
 }
 
 pub fn insert_mailbox(txn: &mut MailTxn, record: MailboxRecord) -> u64 {
@@ -82,13 +88,17 @@ pub fn put_mailbox(txn: &mut MailTxn, id: u64, record: MailboxRecord, kind: Chan
     });
 }
 
-/// Removes a mailbox that has no emails any more.
-pub fn remove_mailbox(txn: &mut MailTxn, id: u64) {
+/// Removes a mailbox that has no emails any more, and its annotations (RFC 5464 §4.1).
+pub async fn remove_mailbox(txn: &mut MailTxn, id: u64) -> Result<(), store::Error> {
     let account = txn.account();
+    for (key, _) in txn.scan(keys::metadata_of(account, id)).await? {
+        txn.delete(key.to_vec());
+    }
     txn.delete(keys::object(account, DataType::Mailbox, id));
     txn.delete(keys::mailbox_uid(account, id));
     txn.changed(Change::new(DataType::Mailbox, id, ChangeKind::Destroyed));
     txn.emit(ViewEvent::MailboxGone { id });
+    Ok(())
 }
 
 /// A message, parsed once for all the accounts that get it.

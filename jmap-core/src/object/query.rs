@@ -104,14 +104,7 @@ impl<O: QueryObject> Handle for Query<O> {
             arguments: &self.arguments,
         };
         let can_calculate_changes = O::can_calculate_changes(&search);
-        let state = State(
-            context
-                .account()?
-                .head()
-                .await
-                .map_err(method_error)?
-                .state(O::STATE),
-        );
+        let state = State(state::<O>(&context).await?);
         let (total, position, ids) = match O::search(&context, search, Some(&asked)).await? {
             Results::Part {
                 total,
@@ -140,6 +133,14 @@ impl<O: QueryObject> Handle for Query<O> {
 
 /// Objects in one answer to /queryChanges; with more, starting anew costs less.
 const QUERY_CHANGES_MAX: usize = 10_000;
+/// How often /queryChanges looks again when the objects change meanwhile.
+const QUERY_CHANGES_TRIES: usize = 20;
+
+/// The last transaction that changed such an object.
+async fn state<O: ChangesObject>(context: &Context) -> Result<u64, MethodError> {
+    let head = context.account()?.head().await.map_err(method_error)?;
+    Ok(head.state(O::STATE))
+}
 
 impl<O: QueryObject> Handle for QueryChanges<O> {
     async fn handle(self, context: Context) -> Result<QueryChangesResponse, MethodError> {
@@ -155,17 +156,30 @@ impl<O: QueryObject> Handle for QueryChanges<O> {
             .since_query_state
             .parse()
             .map_err(|()| MethodErrorKind::CannotCalculateChanges)?;
-        let since = ChangesState::Whole(since);
-        let (delta, new_state) = delta_since::<O>(&context, since, QUERY_CHANGES_MAX).await?;
-        if delta.has_more {
-            return Err(MethodErrorKind::CannotCalculateChanges.into());
-        }
-        let changed = [delta.created, delta.updated].concat();
-        let mut changed = O::affected(&context, &search(), changed).await?;
-        changed.extend(delta.destroyed);
-        let changed: HashSet<u64> = changed.into_iter().collect();
-        let Results::All(list) = O::search(&context, search(), None).await? else {
-            return Err(MethodErrorKind::ServerFail.into());
+        let mut tries = 0;
+        let (changed, list, new_state) = loop {
+            let before = state::<O>(&context).await?;
+            let since = ChangesState::Whole(since);
+            let (delta, new_state) = delta_since::<O>(&context, since, QUERY_CHANGES_MAX).await?;
+            if delta.has_more {
+                return Err(MethodErrorKind::CannotCalculateChanges.into());
+            }
+            let changed = [delta.created, delta.updated].concat();
+            let mut changed = O::affected(&context, &search(), changed).await?;
+            changed.extend(delta.destroyed);
+            let changed: HashSet<u64> = changed.into_iter().collect();
+            let Results::All(list) = O::search(&context, search(), None).await? else {
+                return Err(MethodErrorKind::ServerFail.into());
+            };
+            // What has changed between the two would be in the list, and not among the changes: the indexes would be those of another list than
+            // the client's.
+            if state::<O>(&context).await? == before {
+                break (changed, list, new_state);
+            }
+            tries += 1;
+            if tries == QUERY_CHANGES_TRIES {
+                return Err(MethodErrorKind::CannotCalculateChanges.into());
+            }
         };
         // What changed may have been anywhere in the old list: all of it is removed, and what is
         // in the new list is added where it is now.

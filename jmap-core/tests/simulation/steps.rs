@@ -327,6 +327,8 @@ async fn run(
                 recipients: recipients[..if *to_both { 2 } else { 1 }].to_vec(),
                 message: message.clone().into(),
                 peer: None,
+                is_junk: false,
+                answers_each: false,
             };
             match core.deliver(inbound).await.first() {
                 Some(Ok(())) => Outcome::Done,

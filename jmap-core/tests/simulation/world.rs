@@ -231,7 +231,7 @@ impl World {
         key: MailboxKey,
     ) -> Result<(ViewStatus, Vec<(ViewRow, Arc<Summary>)>), ViewError> {
         let opened = self.core.view_open(&self.who, key).await?;
-        let ids: Vec<u64> = opened.messages.iter().map(|(_, email)| *email).collect();
+        let ids: Vec<u64> = opened.messages.iter().map(|(_, email)| email).collect();
         let rows = self.core.view_rows(&self.who, key, &ids).await?;
         let rows = rows.into_iter().collect::<Option<Vec<_>>>();
         let rows = rows.expect("a message is gone");

@@ -37,6 +37,7 @@ data_types! {
     VacationResponse = 6,
     PushSubscription = 7,
     Quota = 8,
+    SieveScript = 9,
 }
 
 impl fmt::Display for DataType {

@@ -75,6 +75,8 @@ error_kinds! {
         ForbiddenToSend = "forbiddenToSend",
         CannotUnsend = "cannotUnsend",
         MdnAlreadySent = "mdnAlreadySent",
+        InvalidSieve = "invalidSieve",
+        SieveIsActive = "sieveIsActive",
         ServerFail = "serverFail",
     }
 }

@@ -18,6 +18,7 @@ pub mod patch;
 pub mod property;
 pub mod push;
 pub mod search_snippet;
+pub mod sieve;
 pub mod value;
 
 pub use arguments::{Arguments, FromValue};

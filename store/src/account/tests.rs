@@ -135,12 +135,22 @@ fn heads_have_golden_bytes() {
         used_octets: 4,
         log_trimmed: 5,
         submissions: None,
+        uid_validity: None,
     };
     let counted = Head {
         submissions: Some(6),
         ..head.clone()
     };
-    for (head, golden) in [(head, "8502820001030405"), (counted, "860282000103040506")] {
+    let numbered = Head {
+        uid_validity: Some(7),
+        ..counted.clone()
+    };
+    let rows = [
+        (head, "8502820001030405"),
+        (counted, "860282000103040506"),
+        (numbered, "87028200010304050607"),
+    ];
+    for (head, golden) in rows {
         let bytes = head.to_bytes();
         assert_eq!(crate::record::hex(&bytes), golden);
         assert_eq!(Head::from_bytes(b"", &bytes).unwrap(), head);

@@ -38,6 +38,9 @@ fn keys_come_apart_as_they_were_put_together() {
     );
     assert_eq!(decode_log(&log(a, 3)), Some((a, 3)));
     assert_eq!(decode_mailbox_uid(&mailbox_uid(a, 1)), Some((a, 1)));
+    assert_eq!(decode_metadata(&metadata(a, 1, 2)), Some((a, 1, 2)));
+    assert!(metadata_of(a, 1).contains(&metadata(a, 1, 0)));
+    assert!(!metadata_of(a, 1).contains(&metadata(a, 2, 0)));
     assert_eq!(decode_blob(&blob(&hash)), Some(hash));
     let reference = blob_ref(&hash, a, DataType::Email, 8);
     assert_eq!(

@@ -54,7 +54,7 @@ pub async fn id(session: &mut Session, out: &mut Out, tag: &str, command: Comman
 
 pub fn enable_capabilities(session: &Session) -> &'static [&'static str] {
     match session.caller {
-        Some(_) => &["ENABLE", "UIDONLY"],
+        Some(_) => &["ENABLE", "UIDONLY", "UTF8=ACCEPT"],
         None => &["ENABLE"],
     }
 }

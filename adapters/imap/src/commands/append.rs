@@ -70,7 +70,8 @@ pub async fn append(session: &mut Session, out: &mut Out, tag: &str, command: Co
         return session.bad(out, tag, "That is no APPEND");
     };
     match file(session, &mailbox, messages).await {
-        Ok(appended) => {
+        Ok((to, appended)) => {
+            session.has_made(to, &appended.uids);
             let code = Code::AppendUid {
                 uid_validity: appended.uid_validity,
                 uids: appended.uids,
@@ -93,7 +94,7 @@ async fn file(
     session: &Session,
     name: &str,
     messages: Vec<AppendMessage>,
-) -> Result<Appended, Refusal> {
+) -> Result<(MailboxKey, Appended), Refusal> {
     let Some(caller) = &session.caller else {
         return Err(ViewError::NoSuchMailbox.into());
     };
@@ -112,7 +113,8 @@ async fn file(
         }
         made.push(message);
     }
-    Ok(session.server.core.view_append(caller, to, made).await?)
+    let appended = session.server.core.view_append(caller, to, made).await?;
+    Ok((to, appended))
 }
 
 async fn new_message(
@@ -194,9 +196,9 @@ pub async fn replace(session: &mut Session, out: &mut Out, tag: &str, command: C
         false => selected.by_numbers(&set).unwrap_or_default(),
     };
     let at = place.first().map(|place| place.start);
-    let (from, email) = match at.and_then(|at| selected.emails().get(at)) {
-        Some(&email) => (selected.key, email),
-        // §3.3: nothing is appended then.
+    let (from, email) = match at.and_then(|at| selected.messages().get(at)) {
+        Some((_, email)) => (selected.key, email),
+        // §3.4: nothing is appended then.
         None => {
             let end = (
                 Status::No,
@@ -216,14 +218,21 @@ pub async fn replace(session: &mut Session, out: &mut Out, tag: &str, command: C
     }
     match exchange(session, from, email, &mailbox, message).await {
         Ok(appended) => {
-            // §3.5: before the EXPUNGE, so that the client knows what has become of it.
+            // §4.3: before the EXPUNGE, so that the client knows what has become of it.
             let code = Code::AppendUid {
                 uid_validity: appended.uid_validity,
                 uids: appended.uids,
             };
             out.untagged(Status::Ok, Some(&code), "Replaced");
-            let end = (Status::Ok, None, "REPLACE done");
-            session.end(out, tag, Expunges::Told, end).await
+            session.tell_all_changes(out, Expunges::Told).await;
+            // §4.5: as UID EXPUNGE does it (RFC 7162 §3.2.9).
+            let selected = session
+                .selected
+                .as_ref()
+                .filter(|_| session.enabled.qresync);
+            let code = selected.map(|selected| Code::HighestModseq(selected.highest_modseq()));
+            out.tagged(tag, Status::Ok, code.as_ref(), "REPLACE done");
+            Ok(Flow::Continue)
         }
         Err(refusal) => refuse(session, out, tag, refusal).await,
     }

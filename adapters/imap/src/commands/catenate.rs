@@ -4,7 +4,7 @@
 //! Other half: `translate::url`.
 
 use bytes::Bytes;
-use jmap_core::inproc::imap_view::{MailboxKey, ViewError, Want};
+use jmap_core::inproc::imap_view::{MailboxKey, UidList, ViewError, Want};
 use net::budget::Share;
 
 use super::No;
@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::translate::url::{self, MessageUrl};
 
 /// A mailbox that URLs point into, opened once for those that follow each other.
-type Opened = Option<(String, MailboxKey, u32, Vec<(u32, u64)>)>;
+type Opened = Option<(String, MailboxKey, u32, UidList)>;
 
 /// `share`: of the memory of messages on their way in. Texts have one already, as they came in literals.
 pub async fn join(
@@ -103,7 +103,7 @@ async fn find(
         let selected = selected.filter(|selected| is_valid(selected.uid_validity));
         return Ok(selected.and_then(|selected| {
             let at = selected.position(url.uid)?;
-            Some((selected.key, *selected.emails().get(at)?))
+            Some((selected.key, selected.messages().get(at)?.1))
         }));
     };
     let Some(caller) = &session.caller else {
@@ -124,10 +124,8 @@ async fn find(
     if !is_valid(*uid_validity) {
         return Ok(None);
     }
-    let at = messages
-        .binary_search_by_key(&url.uid, |(uid, _)| *uid)
-        .ok();
+    let at = messages.position(url.uid);
     Ok(at
         .and_then(|at| messages.get(at))
-        .map(|(_, email)| (*key, *email)))
+        .map(|(_, email)| (*key, email)))
 }

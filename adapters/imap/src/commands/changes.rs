@@ -3,12 +3,12 @@
 //! Holds: EXPUNGE and VANISHED are sent only at the end of commands that allow it.
 //! Other half: `selected`, which knows what is new.
 
-use jmap_core::inproc::imap_view::ViewError;
+use jmap_core::inproc::imap_view::{MailboxKey, ViewError};
 
 use super::No;
 use crate::encode::{Code, Status};
 use crate::out::Out;
-use crate::selected::{Applied, Manner};
+use crate::selected::{Applied, Manner, Ranges};
 use crate::session::{Flow, Handled, Session};
 
 /// Whether messages may lose their sequence numbers now. RFC 9051 §7.5.1: not while a command that names messages by them is answered.
@@ -36,11 +36,21 @@ impl Session {
             vanished: self.enabled.qresync,
             uid_only: self.enabled.uidonly,
             recent: !self.enabled.rev2,
+            no_flags: self.of_selected().is_some_and(|of| !of.flags),
         }
     }
 
     /// Tells what has happened since the last time. A mailbox that is gone, or may not be read any more, is closed.
     pub async fn tell_changes(&mut self, out: &mut Out, expunges: Expunges) -> Applied {
+        // RFC 5465 §3.1: who asks for nothing of the selected mailbox is told nothing.
+        if self.of_selected().is_some_and(|of| !of.messages) {
+            return Applied::default();
+        }
+        self.tell_all_changes(out, expunges).await
+    }
+
+    /// The same, whatever the client has asked for: what its own command has done.
+    pub async fn tell_all_changes(&mut self, out: &mut Out, expunges: Expunges) -> Applied {
         let manner = self.manner();
         let (Some(selected), Some(caller)) = (&mut self.selected, &self.caller) else {
             return Applied::default();
@@ -55,11 +65,16 @@ impl Session {
                 let recents = &self.server.config.recents;
                 let before = match selected.contexts.is_empty() {
                     true => None,
-                    false => Some((selected.uids().to_vec(), out.buffer().len())),
+                    false => Some((selected.messages().clone(), out.buffer().len())),
                 };
                 let applied = selected.apply(delta, manner, may_expunge, recents, out.buffer());
-                if let Some((uids, place)) = before {
-                    self.update_contexts(out, &applied, &uids, place).await;
+                let mut wanted = Vec::new();
+                if let Some((messages, place)) = before {
+                    wanted = self.update_contexts(out, &applied, &messages, place).await;
+                }
+                self.show_new(out, &applied, wanted).await;
+                if let Some(selected) = &mut self.selected {
+                    selected.made = Ranges::default();
                 }
                 applied
             }
@@ -72,6 +87,15 @@ impl Session {
             }
             // It will be told later.
             Err(_) => Applied::default(),
+        }
+    }
+
+    /// Messages that this session has filed: they aren't shown to it (RFC 5465 §5.2).
+    pub fn has_made(&mut self, mailbox: MailboxKey, uids: &[u32]) {
+        let watches = self.watch.is_some();
+        let selected = self.selected.as_mut();
+        if let Some(selected) = selected.filter(|selected| watches && selected.key == mailbox) {
+            uids.iter().for_each(|uid| selected.made.insert(*uid));
         }
     }
 

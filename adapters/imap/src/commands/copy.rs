@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
-use jmap_core::inproc::imap_view::{Copied, ViewError};
+use jmap_core::inproc::imap_view::{Copied, MailboxKey, ViewError};
 
 use super::No;
 use super::changes::Expunges;
+use super::progress::Progress;
 use super::select::may_expunge;
 use crate::command::{Command, SequenceSet};
 use crate::encode::{Code, Status};
@@ -26,8 +27,10 @@ pub async fn copy(session: &mut Session, out: &mut Out, tag: &str, command: Comm
     let Ok(emails) = emails(session, uid, &set) else {
         return session.bad(out, tag, "There is no message with this number");
     };
-    match transfer(session, &emails, &mailbox, false).await {
-        Ok(copied) => {
+    match transfer(session, out, tag, &emails, &mailbox, false).await {
+        Ok((to, copied)) => {
+            let made: Vec<u32> = copied.pairs.iter().map(|(_, uid)| *uid).collect();
+            session.has_made(to, &made);
             let code = copy_uid(copied);
             // RFC 9051 §7.5.1 keeps EXPUNGE from FETCH, STORE and SEARCH alone.
             session
@@ -60,13 +63,13 @@ pub async fn r#move(session: &mut Session, out: &mut Out, tag: &str, command: Co
         );
         return session.end(out, tag, Expunges::Told, end).await;
     }
-    match transfer(session, &emails, &mailbox, true).await {
-        Ok(copied) => {
+    match transfer(session, out, tag, &emails, &mailbox, true).await {
+        Ok((_, copied)) => {
             // RFC 6851 §4.3: COPYUID comes before the EXPUNGE responses.
             if let Some(code) = copy_uid(copied) {
                 out.untagged(Status::Ok, Some(&code), "Moved");
             }
-            session.tell_changes(out, Expunges::Told).await;
+            session.tell_all_changes(out, Expunges::Told).await;
             // RFC 7162 §3.2.9
             let selected = session
                 .selected
@@ -86,27 +89,31 @@ fn emails(session: &Session, uid: bool, set: &SequenceSet) -> Result<Vec<u64>, N
         true => selected.by_uids(set),
         false => selected.by_numbers(set)?,
     };
-    let emails = places
-        .into_iter()
-        .filter_map(|place| selected.emails().get(place));
-    Ok(emails.flatten().copied().collect())
+    let emails = places.into_iter().flat_map(|place| selected.emails(place));
+    Ok(emails.collect())
 }
 
 async fn transfer(
     session: &Session,
+    out: &mut Out,
+    tag: &str,
     emails: &[u64],
     name: &str,
     moves: bool,
-) -> Result<Copied, No> {
+) -> Result<(MailboxKey, Copied), No> {
     let (Some(selected), Some(caller)) = (&session.selected, &session.caller) else {
         return Err(ViewError::NoSuchMailbox.into());
     };
     let to = super::target::find_to_file(session, name).await?.key;
     let core = &session.server.core;
-    match moves {
-        true => Ok(core.view_move(caller, selected.key, emails, to).await?),
-        false => Ok(core.view_copy(caller, selected.key, emails, to).await?),
-    }
+    let work = async {
+        match moves {
+            true => core.view_move(caller, selected.key, emails, to).await,
+            false => core.view_copy(caller, selected.key, emails, to).await,
+        }
+    };
+    let copied = Progress::new(session, tag).wait(out, work).await??;
+    Ok((to, copied))
 }
 
 /// RFC 9051 §7.1: there is no COPYUID for nothing.

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use jmap_core::inproc::imap_view::ViewError;
-
+use super::No;
 use super::changes::Expunges;
+use super::progress::{Progress, count};
 use super::select::may_expunge;
 use crate::command::{Command, SequenceSet};
 use crate::encode::{Code, Status};
@@ -36,10 +36,10 @@ pub async fn expunge(session: &mut Session, out: &mut Out, tag: &str, command: C
         );
         return session.end(out, tag, Expunges::Told, end).await;
     }
-    if let Err(error) = expunge_deleted(session, uids.as_ref()).await {
-        return session.fail(out, tag, Expunges::Told, &error).await;
+    if let Err(why) = expunge_deleted(session, out, tag, uids.as_ref()).await {
+        return session.refuse_because(out, tag, Expunges::Told, why).await;
     }
-    session.tell_changes(out, Expunges::Told).await;
+    session.tell_all_changes(out, Expunges::Told).await;
     // RFC 7162 §3.2.7
     let selected = session
         .selected
@@ -53,8 +53,10 @@ pub async fn expunge(session: &mut Session, out: &mut Out, tag: &str, command: C
 /// Takes out what has `\Deleted`, of all messages or of these.
 pub async fn expunge_deleted(
     session: &Session,
+    out: &mut Out,
+    tag: &str,
     uids: Option<&SequenceSet>,
-) -> Result<(), ViewError> {
+) -> Result<(), No> {
     let (Some(selected), Some(caller)) = (&session.selected, &session.caller) else {
         return Ok(());
     };
@@ -63,14 +65,19 @@ pub async fn expunge_deleted(
         Some(set) => selected.by_uids(set),
         None => std::iter::once(0..selected.len()).collect(),
     };
+    let mut progress = Progress::new(session, tag);
+    let (mut done, all) = (0, places.iter().map(Range::len).sum());
     for place in places {
-        let emails = selected.emails().get(place).unwrap_or_default();
+        let emails = selected.emails(place);
         for emails in emails.chunks(ROWS_MAX) {
+            progress.count = Some((count(done), count(all)));
+            done += emails.len();
             let rows = core.view_rows(caller, selected.key, emails).await?;
             let deleted = rows.iter().flatten().filter(|row| row.is_deleted);
             let deleted: Vec<u64> = deleted.map(|row| row.email).collect();
             if !deleted.is_empty() {
-                core.view_expunge(caller, selected.key, &deleted).await?;
+                let expunge = core.view_expunge(caller, selected.key, &deleted);
+                progress.wait(out, expunge).await??;
             }
         }
     }

@@ -14,7 +14,7 @@ use net::reader::ReadError;
 
 use super::changes::Expunges;
 use super::select::{vanished, write_vanished};
-use crate::command::{Command, Fetch};
+use crate::command::{Command, Fetch, FetchItem};
 use crate::config::SENDING_OCTETS_MAX;
 use crate::encode::{Code, Status};
 use crate::fetch::pieces::Pieces;
@@ -143,6 +143,25 @@ fn partial(places: &[Range<usize>], (first, last): (i64, i64)) -> Vec<Range<usiz
     chosen
 }
 
+/// Shows messages without being asked (RFC 5465 §5.2): by UID, what of each. None of it sets `\Seen`. What can't be read is left out.
+pub async fn show(session: &mut Session, out: &mut Out, uid: u32, items: &[FetchItem]) {
+    let mut plan = Plan::new(items, true);
+    plan.sets_seen = false;
+    let place = session.selected.as_ref().and_then(|s| s.position(uid));
+    let Some(at) = place else {
+        return;
+    };
+    let fetch = Fetch {
+        items: Vec::new(),
+        changed_since: None,
+        vanished: false,
+        partial: None,
+    };
+    let places = std::iter::once(at..at + 1).collect::<Vec<_>>();
+    // A lost connection is noticed by what is sent next.
+    let _ = answer(session, out, &plan, &fetch, &places).await;
+}
+
 type Answered = Result<Result<Outcome, ViewError>, ReadError>;
 
 async fn answer(
@@ -218,17 +237,18 @@ impl Work<'_> {
         out: &mut Out,
         outcome: &mut Outcome,
     ) -> Result<Result<(), ViewError>, ReadError> {
-        let emails = selected.emails().get(places.clone()).unwrap_or_default();
-        let rows = match self.core.view_rows(self.caller, selected.key, emails).await {
+        let emails = selected.emails(places.clone());
+        let rows = self.core.view_rows(self.caller, selected.key, &emails);
+        let rows = match rows.await {
             Ok(rows) => rows,
             Err(error) => return Ok(Err(error)),
         };
         let mut asked = Vec::with_capacity(rows.len());
-        for (at, row) in places.zip(rows) {
-            let uid = selected.uids().get(at).copied();
+        let uids = selected.messages().range(places.clone());
+        for ((at, row), (uid, _)) in places.zip(rows).zip(uids) {
             match row {
                 // What came back under another UID is another message.
-                Some(row) if Some(row.uid) == uid => {
+                Some(row) if row.uid == uid => {
                     if self.since.is_none_or(|since| row.modseq > since) {
                         asked.push(Asked {
                             at,

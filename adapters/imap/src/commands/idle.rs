@@ -4,12 +4,13 @@
 //! there is always something to tell.
 //! Other half: `jmap_core::bus`.
 
-use jmap_core::bus::Subscription;
+use jmap_core::bus::{StateChange, Subscription};
 use jmap_types::{DataType, data_type::DataTypes};
 use net::reader::{LinePace, ReadError};
 use tokio::time::{Instant, sleep_until};
 
 use super::changes::Expunges;
+use super::notify::Watch;
 use crate::command::Command;
 use crate::encode::{self, Code, Status};
 use crate::out::Out;
@@ -21,6 +22,8 @@ const LINE_OCTETS_MAX: usize = 256;
 /// What has happened.
 enum Event {
     Changed,
+    /// After NOTIFY.
+    Watched(StateChange),
     Line(Vec<u8>),
     Stop,
     Late,
@@ -31,7 +34,11 @@ pub fn capabilities(session: &Session) -> &'static [&'static str] {
 }
 
 pub async fn idle(session: &mut Session, out: &mut Out, tag: &str, _: Command) -> Handled {
-    let mut subscription = subscribe(session);
+    // RFC 5465 §4: after NOTIFY, the same is told as without IDLE.
+    let mut subscription = match &session.watch {
+        Some(_) => None,
+        None => subscribe(session),
+    };
     encode::continuation(out.buffer(), "idling");
     let pace = session.server.config.timeouts.command;
     let deadline = Instant::now() + pace.idle;
@@ -40,6 +47,7 @@ pub async fn idle(session: &mut Session, out: &mut Out, tag: &str, _: Command) -
     loop {
         out.flush().await?;
         match next(session, out, &mut subscription, pace, deadline).await? {
+            Event::Watched(change) => session.tell_idle_events(out, &change).await,
             Event::Changed => {
                 session.tell_changes(out, Expunges::Told).await;
             }
@@ -66,12 +74,13 @@ fn subscribe(session: &Session) -> Option<Subscription> {
 
 /// Waits. Everything has been sent, so that the wait can be given up and begun again.
 async fn next(
-    session: &Session,
+    session: &mut Session,
     out: &mut Out,
     subscription: &mut Option<Subscription>,
     pace: LinePace,
     deadline: Instant,
 ) -> Result<Event, ReadError> {
+    let shutdown = session.shutdown.clone();
     let account = session
         .selected
         .as_ref()
@@ -85,9 +94,10 @@ async fn next(
         };
         let change = tokio::select! {
             biased;
-            () = session.shutdown.requested() => return Ok(Event::Stop),
+            () = shutdown.requested() => return Ok(Event::Stop),
             line = out.read_line(LINE_OCTETS_MAX, pace) => return Ok(Event::Line(line?.octets)),
             () = sleep_until(deadline) => return Ok(Event::Late),
+            change = Watch::next(session.watch.as_deref_mut()) => return Ok(Event::Watched(change)),
             change = change => change,
         };
         if change.is_empty() {

@@ -6,7 +6,7 @@
 use jmap_core::access::MailboxRights;
 
 use super::pattern::Pattern;
-use super::{No, answer, status};
+use super::{No, answer, metadata, status};
 use crate::command::{Command, List, StatusItem};
 use crate::encode::mailbox::{self, Attribute, ListData};
 use crate::encode::{Code, access};
@@ -36,7 +36,8 @@ pub fn role_of(special_use: &str) -> Option<&'static str> {
     USES.iter().find(is_it).map(|(_, role)| *role)
 }
 
-fn use_of(node: &Node) -> Option<Attribute> {
+/// The special use of a mailbox, as an attribute.
+pub fn use_of(node: &Node) -> Option<Attribute> {
     let role = node.mailbox.as_ref()?.role.as_deref()?;
     let found = USES.iter().find(|(_, of)| *of == role);
     found.map(|(attribute, _)| *attribute)
@@ -49,6 +50,7 @@ pub fn capabilities(session: &Session) -> &'static [&'static str] {
         "LIST-MYRIGHTS",
         "CHILDREN",
         "SPECIAL-USE",
+        "LIST-METADATA",
     ];
     super::after_login(session, NAMES)
 }
@@ -69,8 +71,10 @@ pub async fn run(session: &mut Session, out: &mut Out, tag: &str, command: Comma
     let Command::List(list) = command else {
         return Ok(Flow::Continue);
     };
-    if list.return_metadata.is_some() {
-        return session.bad(out, tag, "METADATA is not offered");
+    let entries = list.return_metadata.as_deref().unwrap_or_default();
+    if let Some(entry) = entries.iter().find(|entry| !metadata::is_entry(entry)) {
+        let text = format!("{entry:?} is no entry");
+        return session.bad(out, tag, &text);
     }
     // RFC 9051 §6.3.9: an empty pattern asks for the delimiter, and the root of the reference.
     if !list.extended && list.patterns.iter().all(String::is_empty) {
@@ -123,6 +127,12 @@ async fn try_list(session: &mut Session, out: &mut Out, list: &List) -> Result<O
             }
             if let Some(items) = list.return_status.as_deref() {
                 tell_status(session, out, node, items).await?;
+            }
+            // RFC 9590 §3: where it can't be told, it is left out.
+            if let Some(entries) = list.return_metadata.as_deref()
+                && is_selectable(node)
+            {
+                metadata::tell(session, out, node, entries).await?;
             }
         }
         out.settle().await?;
@@ -196,6 +206,15 @@ fn is_subscribed(node: &Node) -> bool {
 fn is_selected(list: &List, node: &Node) -> bool {
     (!list.select_subscribed || is_subscribed(node))
         && (!list.select_special_use || use_of(node).is_some())
+}
+
+/// What a client is told of a mailbox without asking (RFC 5465 §5.4, §5.5).
+pub fn told_attributes(node: &Node) -> Vec<Attribute> {
+    let list = List {
+        return_subscribed: true,
+        ..List::default()
+    };
+    attributes(&list, node)
 }
 
 fn attributes(list: &List, node: &Node) -> Vec<Attribute> {

@@ -230,7 +230,9 @@ async fn empty_inbox(
     let (core, who) = (&session.server.core, session.who()?);
     let opened = core.view_open(who, inbox.key).await?;
     let made = session.make(place, Map::new()).await?;
-    let emails: Vec<u64> = opened.messages.iter().map(|(_, email)| *email).collect();
+    core.view_copy_metadata(who, inbox.key, made.mailbox)
+        .await?;
+    let emails: Vec<u64> = opened.messages.iter().map(|(_, email)| email).collect();
     if !emails.is_empty() {
         core.view_move(who, inbox.key, &emails, made).await?;
     }

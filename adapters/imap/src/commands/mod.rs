@@ -27,8 +27,11 @@ mod fetch;
 mod idle;
 mod list;
 mod mailbox;
+mod metadata;
 mod multisearch;
+pub mod notify;
 mod pattern;
+mod progress;
 mod quota;
 mod search;
 mod select;
@@ -181,6 +184,14 @@ pub const TABLE: &[Entry] = &[
     entry!("DELETEACL", LOGGED_IN, acl::set),
     entry!("LISTRIGHTS", LOGGED_IN, acl::list_rights),
     entry!("MYRIGHTS", LOGGED_IN, acl::my_rights),
+    entry!(
+        "GETMETADATA",
+        LOGGED_IN,
+        metadata::get,
+        metadata::capabilities
+    ),
+    entry!("SETMETADATA", LOGGED_IN, metadata::set),
+    entry!("NOTIFY", LOGGED_IN, notify::notify, notify::capabilities),
 ];
 
 /// For what is announced only after login.

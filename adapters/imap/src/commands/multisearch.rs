@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use jmap_core::access::MailboxRights;
 use jmap_core::inproc::imap_view::{MailboxKey, ViewError};
 
-use super::search::refused;
+use super::progress::{Progress, count};
+use super::search::{refused, refuses_charset};
 use super::{No, after_login, answer};
 use crate::command::{Command, NotifyMailboxes, Search};
 use crate::encode::Code;
@@ -39,6 +40,9 @@ pub async fn esearch(session: &mut Session, out: &mut Out, tag: &str, command: C
     let mut returns = Returns::new(search.returns.as_deref(), true);
     returns.is_extended = true;
     if let Some(flow) = refused(session, out, tag, true, &returns, &search) {
+        return flow;
+    }
+    if let Some(flow) = refuses_charset(session, out, tag, &search) {
         return flow;
     }
     let is_selected = |source: &NotifyMailboxes| *source == NotifyMailboxes::Selected;
@@ -74,20 +78,24 @@ async fn search_all(
         let text = "These are too many mailboxes for one search".to_owned();
         return Err(No::Because(Some(Code::Limit), text));
     }
-    for target in targets {
+    let mut progress = Progress::new(session, tag);
+    let all = count(targets.len());
+    for (done, target) in targets.into_iter().enumerate() {
+        progress.count = Some((count(done), all));
         let selected = session
             .selected
             .as_ref()
             .filter(|selected| selected.key == target.key);
         let is_selected = selected.is_some();
-        let (uid_validity, hits) = match find(session, target.key, search).await {
+        let found = find(session, target.key, search);
+        let (uid_validity, hits) = match progress.wait(out, found).await? {
             Ok(found) => found,
             // It went just now, or may not be read.
             Err(ViewError::NoSuchMailbox | ViewError::Forbidden(_)) => continue,
             Err(error) => return Err(error.into()),
         };
         if is_selected {
-            session.keep_result(out, tag, true, returns, &search.key, &hits);
+            session.keep_result(out, (tag, true), returns, search, None, &hits);
         }
         // §2.1: nothing is said of a mailbox without a match.
         if hits.is_empty() {
@@ -119,77 +127,40 @@ async fn find(
         .selected
         .as_ref()
         .filter(|selected| selected.key == key);
-    let (uids, emails, uid_validity): (Vec<u32>, Vec<u64>, u32) = match selected {
-        Some(selected) => (
-            selected.uids().to_vec(),
-            selected.emails().to_vec(),
-            selected.uid_validity,
-        ),
+    let (list, uid_validity) = match selected {
+        Some(selected) => (selected.messages().clone(), selected.uid_validity),
         None => {
             let opened = core.view_open(caller, key).await?;
-            let (uids, emails) = opened.messages.into_iter().unzip();
-            (uids, emails, opened.status.uid_validity)
+            (opened.messages, opened.status.uid_validity)
         }
     };
     let messages = Messages {
         account: key.account,
-        uids: &uids,
-        emails: &emails,
+        list: &list,
         selected,
         now: session.server.config.clock.now().seconds(),
     };
     let condition = messages.condition(&search.key);
+    let emails: Vec<u64> = list.iter().map(|(_, email)| email).collect();
     let found = core.view_search(caller, key, &emails, condition).await?;
     let mut found = found.into_iter().peekable();
-    let hit = |(uid, email): (&u32, &u64)| {
-        let found = found.next_if(|found| found.email == *email)?;
+    let hit = |(uid, email): (u32, u64)| {
+        let found = found.next_if(|found| found.email == email)?;
         Some(Hit {
-            uid: *uid,
-            shown: *uid,
+            uid,
+            shown: uid,
             modseq: found.modseq,
         })
     };
-    Ok((
-        uid_validity,
-        uids.iter().zip(&emails).filter_map(hit).collect(),
-    ))
+    Ok((uid_validity, list.iter().filter_map(hit).collect()))
 }
 
 /// What the sources are, in the order of the tree.
 fn targets(session: &Session, tree: &Tree, sources: &[NotifyMailboxes]) -> Vec<Target> {
+    let selected = session.selected.as_ref().map(|selected| selected.key);
     let mut wanted: HashSet<MailboxKey> = HashSet::new();
     for source in sources {
-        match source {
-            NotifyMailboxes::Selected | NotifyMailboxes::SelectedDelayed => {
-                wanted.extend(session.selected.as_ref().map(|selected| selected.key));
-            }
-            NotifyMailboxes::Inboxes => add(tree, &mut wanted, |node| {
-                is_own(tree, node) && node.mailbox.as_ref().is_some_and(is_inbox)
-            }),
-            NotifyMailboxes::Personal => add(tree, &mut wanted, |node| is_own(tree, node)),
-            NotifyMailboxes::Subscribed => add(tree, &mut wanted, |node| {
-                node.mailbox
-                    .as_ref()
-                    .is_some_and(|mailbox| mailbox.is_subscribed)
-            }),
-            NotifyMailboxes::Subtree(names) => {
-                add(tree, &mut wanted, |node| {
-                    depth_below(tree, names, node).is_some()
-                });
-            }
-            NotifyMailboxes::SubtreeOne(names) => {
-                add(tree, &mut wanted, |node| {
-                    depth_below(tree, names, node).is_some_and(|d| d <= 1)
-                });
-            }
-            NotifyMailboxes::Mailboxes(names) => {
-                wanted.extend(
-                    names
-                        .iter()
-                        .filter_map(|name| Some(tree.mailbox(name)?.key)),
-                );
-            }
-        }
+        wanted.extend(mailboxes_of(tree, source, selected));
     }
     let nodes = tree.nodes().iter();
     let mailboxes = nodes.filter_map(|node| Some((node, node.mailbox.as_ref()?)));
@@ -202,6 +173,47 @@ fn targets(session: &Session, tree: &Tree, sources: &[NotifyMailboxes]) -> Vec<T
             name: node.name.clone(),
         })
         .collect()
+}
+
+/// The mailboxes of a source (RFC 5465 §6, RFC 7377 §2.2), whether or not they may be read.
+pub fn mailboxes_of(
+    tree: &Tree,
+    source: &NotifyMailboxes,
+    selected: Option<MailboxKey>,
+) -> HashSet<MailboxKey> {
+    let mut wanted = HashSet::new();
+    match source {
+        NotifyMailboxes::Selected | NotifyMailboxes::SelectedDelayed => {
+            wanted.extend(selected);
+        }
+        NotifyMailboxes::Inboxes => add(tree, &mut wanted, |node| {
+            is_own(tree, node) && node.mailbox.as_ref().is_some_and(is_inbox)
+        }),
+        NotifyMailboxes::Personal => add(tree, &mut wanted, |node| is_own(tree, node)),
+        NotifyMailboxes::Subscribed => add(tree, &mut wanted, |node| {
+            node.mailbox
+                .as_ref()
+                .is_some_and(|mailbox| mailbox.is_subscribed)
+        }),
+        NotifyMailboxes::Subtree(names) => {
+            add(tree, &mut wanted, |node| {
+                depth_below(tree, names, node).is_some()
+            });
+        }
+        NotifyMailboxes::SubtreeOne(names) => {
+            add(tree, &mut wanted, |node| {
+                depth_below(tree, names, node).is_some_and(|d| d <= 1)
+            });
+        }
+        NotifyMailboxes::Mailboxes(names) => {
+            wanted.extend(
+                names
+                    .iter()
+                    .filter_map(|name| Some(tree.mailbox(name)?.key)),
+            );
+        }
+    }
+    wanted
 }
 
 fn add(tree: &Tree, wanted: &mut HashSet<MailboxKey>, is_wanted: impl Fn(&Node) -> bool) {

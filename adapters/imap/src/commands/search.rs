@@ -6,15 +6,19 @@
 
 use std::collections::HashMap;
 
-use jmap_core::inproc::imap_view::{Condition, Found, SortBy, SortKey, ThreadAlgorithm, ViewError};
+use jmap_core::inproc::imap_view::{
+    Condition, Found, SortBy, SortKey, ThreadAlgorithm, UidList, ViewError,
+};
 
+use super::No;
 use super::after_login;
 use super::changes::Expunges;
-use crate::command::{self, Command, Search, SearchKey};
+use super::progress::Progress;
+use crate::command::{self, Command, FetchItem, Search, SearchKey};
 use crate::encode::thread::{self, Node};
 use crate::encode::{Code, Status};
 use crate::out::Out;
-use crate::search::contexts::Context;
+use crate::search::contexts::{Change, Context, SORTED_MESSAGES_MAX, Sorted};
 use crate::search::{Answer, Hit, Plain, Returns};
 use crate::selected::{Applied, Selected, number_at};
 use crate::session::{Flow, Handled, Session};
@@ -31,17 +35,21 @@ pub fn search_capabilities(session: &Session) -> &'static [&'static str] {
             "SAVEDATE",
             "I18NLEVEL=1",
             "CONTEXT=SEARCH",
+            "INPROGRESS",
         ],
     )
 }
 
 pub fn sort_capabilities(session: &Session) -> &'static [&'static str] {
-    after_login(session, &["SORT", "SORT=DISPLAY", "ESORT"])
+    after_login(session, &["SORT", "SORT=DISPLAY", "ESORT", "CONTEXT=SORT"])
 }
 
 pub fn thread_capabilities(session: &Session) -> &'static [&'static str] {
     after_login(session, &["THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"])
 }
+
+/// Messages that another one is compared with at once, to find its place.
+const PIVOTS: usize = 64;
 
 /// How a search went.
 struct Searched {
@@ -57,7 +65,10 @@ pub async fn search(session: &mut Session, out: &mut Out, tag: &str, command: Co
     if let Some(flow) = refused(session, out, tag, uid, &returns, &search) {
         return flow;
     }
-    match find(session, out, &search.key).await {
+    if let Some(flow) = refuses_charset(session, out, tag, &search) {
+        return flow;
+    }
+    match find(session, out, tag, &search.key).await {
         Ok(searched) => {
             let hits = hits(session, searched.found.iter().copied(), uid);
             answer(
@@ -69,10 +80,10 @@ pub async fn search(session: &mut Session, out: &mut Out, tag: &str, command: Co
                 searched.mentions,
                 Plain::Search,
             );
-            session.keep_result(out, tag, uid, &returns, &search.key, &hits);
+            session.keep_result(out, (tag, uid), &returns, &search, None, &hits);
             done(session, out, tag, uid, "SEARCH done").await
         }
-        Err(error) => failed(session, out, tag, uid, &returns, &error).await,
+        Err(why) => failed(session, out, tag, uid, &returns, why).await,
     }
 }
 
@@ -86,7 +97,7 @@ pub async fn sort(session: &mut Session, out: &mut Out, tag: &str, command: Comm
         return flow;
     }
     let keys: Vec<SortKey> = keys.iter().map(sort_key).collect();
-    match find_sorted(session, out, &search.key, &keys).await {
+    match find_sorted(session, out, tag, &search.key, &keys).await {
         Ok(searched) => {
             let hits = hits(session, searched.found.iter().copied(), uid);
             answer(
@@ -98,14 +109,11 @@ pub async fn sort(session: &mut Session, out: &mut Out, tag: &str, command: Comm
                 searched.mentions,
                 Plain::Sort,
             );
-            session.save(&returns, &hits);
-            // RFC 5267 §4.3.1: places in an order of their own are not followed.
-            if returns.update {
-                no_update(out, tag);
-            }
+            let sorted = Some(keys);
+            session.keep_result(out, (tag, uid), &returns, &search, sorted, &hits);
             done(session, out, tag, uid, "SORT done").await
         }
-        Err(error) => failed(session, out, tag, uid, &returns, &error).await,
+        Err(why) => failed(session, out, tag, uid, &returns, why).await,
     }
 }
 
@@ -122,12 +130,12 @@ pub async fn thread(session: &mut Session, out: &mut Out, tag: &str, command: Co
     if let Some(flow) = refused(session, out, tag, uid, &returns, &search) {
         return flow;
     }
-    match find_threads(session, out, &search.key, algorithm, uid).await {
+    match find_threads(session, out, (tag, uid), &search.key, algorithm).await {
         Ok(nodes) => {
             thread::thread(out.buffer(), &nodes);
             done(session, out, tag, uid, "THREAD done").await
         }
-        Err(error) => failed(session, out, tag, uid, &returns, &error).await,
+        Err(why) => failed(session, out, tag, uid, &returns, why).await,
     }
 }
 
@@ -162,32 +170,43 @@ pub fn refused(
     None
 }
 
+/// RFC 6855 §3: with UTF8=ACCEPT there is one charset alone.
+pub fn refuses_charset(
+    session: &mut Session,
+    out: &mut Out,
+    tag: &str,
+    search: &Search,
+) -> Option<Handled> {
+    let is_named = search.charset.is_some() && session.enabled.utf8;
+    is_named.then(|| session.bad(out, tag, "UTF8=ACCEPT is enabled: no charset is named"))
+}
+
 /// The messages that a key finds, in mailbox order.
 async fn find(
     session: &mut Session,
     out: &mut Out,
+    tag: &str,
     key: &SearchKey,
-) -> Result<Searched, ViewError> {
+) -> Result<Searched, No> {
     let mentions = Mentions::of(key);
     if mentions.modseq {
         session.enable_condstore(out);
     }
     let (Some(selected), Some(caller)) = (&session.selected, &session.caller) else {
-        return Err(ViewError::NoSuchMailbox);
+        return Err(ViewError::NoSuchMailbox.into());
     };
     let condition = condition(session, selected, key);
     let core = &session.server.core;
-    let found = core
-        .view_search(caller, selected.key, selected.emails(), condition)
-        .await?;
+    let emails = selected.emails(0..selected.len());
+    let search = core.view_search(caller, selected.key, &emails, condition);
+    let found = Progress::new(session, tag).wait(out, search).await??;
     Ok(Searched { found, mentions })
 }
 
 fn condition(session: &Session, selected: &Selected, key: &SearchKey) -> Condition {
     let messages = Messages {
         account: selected.key.account,
-        uids: selected.uids(),
-        emails: selected.emails(),
+        list: selected.messages(),
         selected: Some(selected),
         now: session.server.config.clock.now().seconds(),
     };
@@ -197,16 +216,18 @@ fn condition(session: &Session, selected: &Selected, key: &SearchKey) -> Conditi
 async fn find_sorted(
     session: &mut Session,
     out: &mut Out,
+    tag: &str,
     key: &SearchKey,
     keys: &[SortKey],
-) -> Result<Searched, ViewError> {
-    let mut searched = find(session, out, key).await?;
+) -> Result<Searched, No> {
+    let mut searched = find(session, out, tag, key).await?;
     let (Some(selected), Some(caller)) = (&session.selected, &session.caller) else {
-        return Err(ViewError::NoSuchMailbox);
+        return Err(ViewError::NoSuchMailbox.into());
     };
     let emails: Vec<u64> = searched.found.iter().map(|found| found.email).collect();
     let core = &session.server.core;
-    let sorted = core.view_sort(caller, selected.key, &emails, keys).await?;
+    let sort = core.view_sort(caller, selected.key, &emails, keys);
+    let sorted = Progress::new(session, tag).wait(out, sort).await??;
     let by_email: HashMap<u64, Found> = searched
         .found
         .iter()
@@ -222,13 +243,13 @@ async fn find_sorted(
 async fn find_threads(
     session: &mut Session,
     out: &mut Out,
+    (tag, uid): (&str, bool),
     key: &SearchKey,
     algorithm: command::ThreadAlgorithm,
-    uid: bool,
-) -> Result<Vec<Node>, ViewError> {
-    let searched = find(session, out, key).await?;
+) -> Result<Vec<Node>, No> {
+    let searched = find(session, out, tag, key).await?;
     let (Some(selected), Some(caller)) = (&session.selected, &session.caller) else {
-        return Err(ViewError::NoSuchMailbox);
+        return Err(ViewError::NoSuchMailbox.into());
     };
     let algorithm = match algorithm {
         command::ThreadAlgorithm::OrderedSubject => ThreadAlgorithm::OrderedSubject,
@@ -236,9 +257,8 @@ async fn find_threads(
     };
     let emails: Vec<u64> = searched.found.iter().map(|found| found.email).collect();
     let core = &session.server.core;
-    let nodes = core
-        .view_thread(caller, selected.key, &emails, algorithm)
-        .await?;
+    let thread = core.view_thread(caller, selected.key, &emails, algorithm);
+    let nodes = Progress::new(session, tag).wait(out, thread).await??;
     let shown: HashMap<u64, u32> = hits(session, searched.found.iter().copied(), uid)
         .into_iter()
         .zip(&emails)
@@ -252,70 +272,124 @@ async fn find_threads(
 }
 
 impl Session {
-    /// Tells what has come to the searches that are kept up to date, and what has gone (RFC 5267 §4.3). `before`: the UIDs
-    /// before the changes were applied; `place`: where in the buffer the client is told of them.
+    /// Tells what has come to the searches that are kept up to date, and what has gone (RFC 5267 §4.3). `before`: the messages
+    /// before the changes were applied; `place`: where in the buffer the client is told of them. Which messages, by UID, are to
+    /// be shown with what when they are new.
     pub async fn update_contexts(
         &mut self,
         out: &mut Out,
         applied: &Applied,
-        before: &[u32],
+        before: &UidList,
         place: usize,
-    ) {
-        let (Some(selected), Some(caller)) = (&self.selected, &self.caller) else {
-            return;
-        };
-        let mut rows: Vec<(u32, u64)> = applied
-            .new
-            .iter()
-            .chain(&applied.changed)
-            .map(|row| (row.uid, row.email))
-            .collect();
-        rows.sort_unstable();
-        let (uids, emails): (Vec<u32>, Vec<u64>) = rows.into_iter().unzip();
-        let mut matching = Vec::new();
-        let mut is_known = true;
-        for key in selected.contexts.keys().filter(|_| !uids.is_empty()) {
-            let condition = condition(self, selected, key);
-            let core = &self.server.core;
-            let found = core
-                .view_search(caller, selected.key, &emails, condition)
-                .await;
-            let Ok(found) = found else {
-                is_known = false;
-                break;
-            };
-            let mut found = found.into_iter().peekable();
-            let rows = uids.iter().zip(&emails);
-            let is_found =
-                |(_, email): &(&u32, &u64)| found.next_if(|f| f.email == **email).is_some();
-            matching.push(
-                rows.filter(is_found)
-                    .map(|(uid, _)| *uid)
-                    .collect::<Vec<u32>>(),
-            );
-        }
-        // What can't be told now would be missing for ever.
-        if !is_known {
-            return self.end_contexts(out);
-        }
+    ) -> Vec<(u32, Vec<FetchItem>)> {
+        let mut wanted = Vec::new();
         let Some(selected) = &mut self.selected else {
-            return;
+            return wanted;
         };
         let mut contexts = std::mem::take(&mut selected.contexts);
         let mut removed = Vec::new();
         contexts.vanished(&applied.vanished, before, &mut removed);
         out.buffer().splice(place..place, removed);
-        contexts.changed(&uids, &matching, selected, out.buffer());
-        selected.contexts = contexts;
+        let rows = applied.new.iter().chain(&applied.changed);
+        let mut rows: Vec<(u32, u64)> = rows.map(|row| (row.uid, row.email)).collect();
+        rows.sort_unstable();
+        let mut is_known = true;
+        for context in contexts.iter_mut().filter(|_| !rows.is_empty()) {
+            let Ok(change) = self.change_of(context, &rows).await else {
+                is_known = false;
+                break;
+            };
+            if !context.items.is_empty() {
+                let added = change.added.iter().map(|(_, uid)| *uid);
+                wanted.extend(added.map(|uid| (uid, context.items.clone())));
+            }
+            if let Some(selected) = &self.selected {
+                context.change(change, selected, out.buffer());
+            }
+        }
+        if !is_known {
+            // What can't be told now would be missing for ever.
+            contexts.tags().for_each(|tag| no_update(out, tag));
+        } else if let Some(selected) = &mut self.selected {
+            selected.contexts = contexts;
+        }
+        wanted
     }
 
-    fn end_contexts(&mut self, out: &mut Out) {
-        let Some(selected) = &mut self.selected else {
-            return;
+    /// What has become of a search by these messages, which are new or changed: UID and email, in UID order.
+    async fn change_of(&self, context: &Context, rows: &[(u32, u64)]) -> Result<Change, ViewError> {
+        let (Some(selected), Some(caller)) = (&self.selected, &self.caller) else {
+            return Err(ViewError::NoSuchMailbox);
         };
-        for tag in std::mem::take(&mut selected.contexts).tags() {
-            no_update(out, tag);
+        let condition = condition(self, selected, &context.key);
+        let emails: Vec<u64> = rows.iter().map(|(_, email)| *email).collect();
+        let core = &self.server.core;
+        let found = core.view_search(caller, selected.key, &emails, condition);
+        let mut found = found.await?.into_iter().peekable();
+        let mut change = Change::default();
+        for (uid, email) in rows {
+            let matches = found.next_if(|found| found.email == *email).is_some();
+            match (matches, context.found.contains(*uid)) {
+                (true, false) => change.added.push((0, *uid)),
+                (false, true) => change.removed.push(*uid),
+                _ => {}
+            }
         }
+        let Some(sorted) = &context.sorted else {
+            return Ok(change);
+        };
+        let mut uids = sorted.uids.clone();
+        uids.retain(|uid| !change.removed.contains(uid));
+        for (position, uid) in &mut change.added {
+            let at = self.place(&uids, *uid, &sorted.keys).await?;
+            uids.insert(at, *uid);
+            *position = number_at(at);
+        }
+        match uids.len() > SORTED_MESSAGES_MAX {
+            true => Err(ViewError::Limit("too many messages to keep sorted")),
+            false => Ok(change),
+        }
+    }
+
+    /// Where a message goes in a sorted list: among some of them first, then among those between two of these, and so on.
+    async fn place(&self, uids: &[u32], uid: u32, keys: &[SortKey]) -> Result<usize, ViewError> {
+        let (Some(selected), Some(caller)) = (&self.selected, &self.caller) else {
+            return Err(ViewError::NoSuchMailbox);
+        };
+        let list = selected.messages();
+        let email_of = |uid: u32| list.position(uid).and_then(|at| list.get(at));
+        let (_, email) = email_of(uid).ok_or(ViewError::NoSuchMailbox)?;
+        let (mut start, mut end) = (0, uids.len());
+        while start < end {
+            let step = (end - start).div_ceil(PIVOTS);
+            let pivots = (start..end).step_by(step);
+            let pivots: HashMap<u64, usize> = pivots
+                .filter_map(|at| Some((email_of(*uids.get(at)?)?.1, at)))
+                .collect();
+            // What is equal stays in the order of the mailbox (RFC 5256 §3).
+            let mut some: Vec<(u32, u64)> = pivots
+                .iter()
+                .filter_map(|(email, at)| Some((*uids.get(*at)?, *email)))
+                .chain([(uid, email)])
+                .collect();
+            some.sort_unstable();
+            let some: Vec<u64> = some.into_iter().map(|(_, email)| email).collect();
+            let core = &self.server.core;
+            let sorted = core.view_sort(caller, selected.key, &some, keys).await?;
+            let mine = sorted.iter().position(|other| *other == email);
+            let mine = mine.ok_or(ViewError::NoSuchMailbox)?;
+            let (before, after) = (sorted.iter().take(mine), sorted.iter().skip(mine + 1));
+            let last = before.filter_map(|email| pivots.get(email)).max();
+            let next = after.filter_map(|email| pivots.get(email)).min();
+            let former = (start, end);
+            start = last.map_or(start, |at| at + 1);
+            end = next.copied().unwrap_or(end).max(start);
+            // All that were asked about are gone, and not told of yet.
+            if (start, end) == former {
+                break;
+            }
+        }
+        Ok(start)
     }
 
     fn save(&mut self, returns: &Returns, hits: &[Hit]) {
@@ -333,15 +407,15 @@ impl Session {
     pub fn keep_result(
         &mut self,
         out: &mut Out,
-        tag: &str,
-        uid: bool,
+        (tag, uid): (&str, bool),
         returns: &Returns,
-        key: &SearchKey,
+        search: &Search,
+        sorted: Option<Vec<SortKey>>,
         hits: &[Hit],
     ) {
         self.save(returns, hits);
         if returns.update {
-            self.keep_up_to_date(out, tag, uid, key, hits);
+            self.keep_up_to_date(out, (tag, uid), search, sorted, hits);
         }
     }
 
@@ -349,22 +423,28 @@ impl Session {
     fn keep_up_to_date(
         &mut self,
         out: &mut Out,
-        tag: &str,
-        uid: bool,
-        key: &SearchKey,
+        (tag, uid): (&str, bool),
+        search: &Search,
+        sorted: Option<Vec<SortKey>>,
         hits: &[Hit],
     ) {
         let Some(selected) = &mut self.selected else {
             return;
         };
-        if selected.contexts.is_full() {
+        if !selected.contexts.has_room(sorted.is_some(), hits.len()) {
             return no_update(out, tag);
         }
+        let uids = hits.iter().map(|hit| hit.uid);
         let context = Context {
             tag: tag.to_owned(),
             uid,
-            key: frozen(key, selected),
-            found: hits.iter().map(|hit| hit.uid).collect(),
+            key: frozen(&search.key, selected),
+            found: uids.clone().collect(),
+            sorted: sorted.map(|keys| Sorted {
+                keys,
+                uids: uids.collect(),
+            }),
+            items: search.update_items.clone(),
         };
         selected.contexts.add(context);
     }
@@ -397,31 +477,26 @@ fn hits(session: &Session, found: impl Iterator<Item = Found>, uid: bool) -> Vec
     let Some(selected) = &session.selected else {
         return Vec::new();
     };
-    let (uids, emails) = (selected.uids(), selected.emails());
+    let list = selected.messages();
+    let all = || {
+        list.iter()
+            .enumerate()
+            .map(|(at, (uid, email))| (at, uid, email))
+    };
     // Where what comes in mailbox order is next; SORT has its own order.
-    let mut next = 0;
-    let mut places: Option<HashMap<u64, usize>> = None;
+    let mut next = all();
+    let mut places: Option<HashMap<u64, (usize, u32)>> = None;
     let mut place = |email: u64| {
-        if places.is_none() {
-            while let Some(other) = emails.get(next) {
-                next += 1;
-                if *other == email {
-                    return Some(next - 1);
-                }
-            }
+        if places.is_none()
+            && let Some((at, uid, _)) = next.find(|(_, _, other)| *other == email)
+        {
+            return Some((at, uid));
         }
-        let all = || {
-            emails
-                .iter()
-                .enumerate()
-                .map(|(at, email)| (*email, at))
-                .collect()
-        };
-        places.get_or_insert_with(all).get(&email).copied()
+        let by_email = || all().map(|(at, uid, email)| (email, (at, uid))).collect();
+        places.get_or_insert_with(by_email).get(&email).copied()
     };
     let hit = |found: Found| {
-        let at = place(found.email)?;
-        let own = uids.get(at).copied()?;
+        let (at, own) = place(found.email)?;
         Some(Hit {
             uid: own,
             shown: if uid { own } else { number_at(at) },
@@ -465,10 +540,11 @@ async fn failed(
     tag: &str,
     uid: bool,
     returns: &Returns,
-    error: &ViewError,
+    why: No,
 ) -> Handled {
     session.forget_saved(returns);
-    session.fail(out, tag, Expunges::of(uid), error).await
+    let expunges = Expunges::of(uid);
+    session.refuse_because(out, tag, expunges, why).await
 }
 
 fn sort_key(key: &command::SortKey) -> SortKey {

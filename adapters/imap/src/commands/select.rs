@@ -166,15 +166,15 @@ async fn resynchronize(session: &mut Session, out: &mut Out, known: &Qresync) {
 
 /// UIDs that are not there, from one on. It may be that they never were, or went before (RFC 7162 §3.2.6, §5.3).
 pub fn vanished(selected: &Selected, of: &Ranges, from: u32) -> Ranges {
-    let first = selected.uids().partition_point(|&uid| uid < from);
-    let there = selected.uids().iter().skip(first).copied();
+    let list = selected.messages();
+    let there = list.range(list.count_before(from)..list.len());
     // What is to come can't have vanished.
     let last = selected.uid_next().saturating_sub(1);
     let of = of.ranges().iter().filter_map(|&(start, end)| {
         let (start, end) = (start.max(from), end.min(last));
         (start <= end).then_some((start, end))
     });
-    Ranges::of(of).without(there)
+    Ranges::of(of).without(there.map(|(uid, _)| uid))
 }
 
 /// `* VANISHED (EARLIER) 41,43:116`
@@ -197,8 +197,8 @@ fn first_unsure(selected: &Selected, (numbers, uids): &(SequenceSet, SequenceSet
         let index = number
             .checked_sub(1)
             .and_then(|at| usize::try_from(at).ok());
-        let here = index.and_then(|at| selected.uids().get(at));
-        if here != Some(&uid) {
+        let here = index.and_then(|at| selected.messages().get(at));
+        if here.map(|(uid, _)| uid) != Some(uid) {
             break;
         }
         sure = uid;
@@ -224,14 +224,14 @@ pub async fn check(session: &mut Session, out: &mut Out, tag: &str, _: Command) 
 /// RFC 9051 §6.4.1: what has `\Deleted` goes, without EXPUNGE responses.
 pub async fn close(session: &mut Session, out: &mut Out, tag: &str, _: Command) -> Handled {
     let outcome = match &session.selected {
-        Some(selected) if may_expunge(selected) => expunge_deleted(session, None).await,
+        Some(selected) if may_expunge(selected) => expunge_deleted(session, out, tag, None).await,
         _ => Ok(()),
     };
     session.selected = None;
     match outcome {
         // RFC 7162 §3.2.8: no HIGHESTMODSEQ, since the client was not told of all that happened before it.
         Ok(()) => out.tagged(tag, Status::Ok, None, "Closed"),
-        Err(error) => return session.fail(out, tag, Expunges::Told, &error).await,
+        Err(why) => return session.refuse_because(out, tag, Expunges::Told, why).await,
     }
     Ok(Flow::Continue)
 }

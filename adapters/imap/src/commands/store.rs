@@ -9,6 +9,7 @@ use jmap_core::inproc::imap_view::{FlagChange, StoreFlags, Stored, ViewError};
 use net::reader::ReadError;
 
 use super::changes::Expunges;
+use super::progress::{Progress, count};
 use crate::command::{self, Command};
 use crate::encode::fetch;
 use crate::encode::{Code, Status};
@@ -64,7 +65,7 @@ pub async fn store(session: &mut Session, out: &mut Out, tag: &str, command: Com
         },
     };
     let work = Work { store, asked, uid };
-    let outcome = match work.run(session, out, &places).await? {
+    let outcome = match work.run(session, out, tag, &places).await? {
         Ok(outcome) => outcome,
         Err(error) => return session.fail(out, tag, expunges, &error).await,
     };
@@ -96,14 +97,20 @@ impl Work {
         &self,
         session: &mut Session,
         out: &mut Out,
+        tag: &str,
         places: &[Range<usize>],
     ) -> Result<Result<Outcome, ViewError>, ReadError> {
         let mut outcome = Outcome::default();
         let mut rendered = Rendered::default();
+        let mut progress = Progress::new(session, tag);
+        let (mut done, all) = (0, places.iter().map(Range::len).sum());
         for place in places {
             for start in place.clone().step_by(STORE_MAX) {
                 let some = start..(start + STORE_MAX).min(place.end);
-                let stored = match self.some(session, some.clone()).await {
+                progress.count = Some((count(done), count(all)));
+                done += some.len();
+                let stored = self.some(session, some.clone());
+                let stored = match progress.wait(out, stored).await? {
                     Ok(stored) => stored,
                     Err(error) => return Ok(Err(error)),
                 };
@@ -120,7 +127,7 @@ impl Work {
         };
         let store = StoreFlags {
             mailbox: selected.key,
-            emails: selected.emails().get(places).unwrap_or_default().to_vec(),
+            emails: selected.emails(places),
             change: match self.store.change {
                 command::FlagChange::Replace => FlagChange::Replace,
                 command::FlagChange::Add => FlagChange::Add,
@@ -151,8 +158,7 @@ impl Work {
         let mut rows = stored.rows.into_iter().peekable();
         let mut modified = stored.modified.into_iter().peekable();
         for at in places {
-            let (Some(&email), Some(&uid)) = (selected.emails().get(at), selected.uids().get(at))
-            else {
+            let Some((uid, email)) = selected.messages().get(at) else {
                 continue;
             };
             let row = rows

@@ -191,7 +191,7 @@ fn selected() -> Selected {
     let opened = Opened {
         status: ViewStatus::default(),
         rights: MailboxRights::ALL,
-        messages: vec![(3, 9), (7, 1)],
+        messages: [(3, 9), (7, 1)].into_iter().collect(),
         keywords: Vec::new(),
         first_unseen_uid: None,
         sequence: 1,

@@ -166,3 +166,24 @@ fn what_is_saved_depends_on_what_is_returned() {
     }
     assert!(Returns::new(Some(&[Save, Min]), true).saved(&[]).is_empty());
 }
+
+#[test]
+fn contexts_are_few_and_sorted_ones_not_too_large() {
+    use contexts::{CONTEXTS_MAX, Context, Contexts, SORTED_MESSAGES_MAX};
+    let mut contexts = Contexts::default();
+    assert!(contexts.has_room(true, SORTED_MESSAGES_MAX));
+    assert!(!contexts.has_room(true, SORTED_MESSAGES_MAX + 1));
+    assert!(contexts.has_room(false, SORTED_MESSAGES_MAX + 1));
+    for number in 0..CONTEXTS_MAX {
+        assert!(contexts.has_room(false, 0));
+        contexts.add(Context {
+            tag: number.to_string(),
+            uid: true,
+            key: crate::command::SearchKey::All,
+            found: Default::default(),
+            sorted: None,
+            items: Vec::new(),
+        });
+    }
+    assert!(!contexts.has_room(false, 0));
+}

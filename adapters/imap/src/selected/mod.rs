@@ -4,11 +4,11 @@
 //! is announced by EXISTS before anything else is said of it; what a session changed itself it isn't told again.
 //! Other half: the client, which has the same picture; the core, whose changes are applied.
 
-use std::{collections::HashMap, collections::HashSet, ops::Range, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use jmap_core::{
     access::MailboxRights,
-    inproc::imap_view::{Gone, MailboxDelta, MailboxKey, Opened, ViewRow},
+    inproc::imap_view::{MailboxDelta, MailboxKey, Opened, UidList, ViewRow},
 };
 
 use crate::command::{SequenceNumber, SequenceSet};
@@ -26,8 +26,6 @@ pub use self::recent::Recents;
 
 /// Keywords that FLAGS lists. More can be in use; they are only not listed.
 pub const KEYWORDS_LISTED_MAX: usize = 1_000;
-/// So many are found faster in a row than in a table.
-const FEW: usize = 8;
 
 /// How this client is told of changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +38,8 @@ pub struct Manner {
     pub uid_only: bool,
     /// IMAP4rev1: RECENT, `\Recent`.
     pub recent: bool,
+    /// Not told of flags that others have changed (RFC 5465).
+    pub no_flags: bool,
 }
 
 /// What has been applied, for searches that are kept up to date (RFC 5267).
@@ -69,9 +69,10 @@ pub struct Selected {
     pub saved: Ranges,
     /// Searches that the client is kept up to date about.
     pub contexts: Contexts,
-    /// In UID order; both are as long.
-    uids: Vec<u32>,
-    emails: Vec<u64>,
+    /// UIDs that this session has filed, and wasn't told of yet.
+    pub made: Ranges,
+    /// Those that have a number: as long as none of them is gone, the core's own list, which costs a session nothing.
+    messages: UidList,
     /// The account's sequence that this is a picture of.
     sequence: u64,
     highest_modseq: u64,
@@ -91,13 +92,14 @@ pub struct Selected {
 impl Selected {
     /// `recent_from`: see [`Recents`].
     pub fn new(key: MailboxKey, opened: Opened, is_read_only: bool, recent_from: u32) -> Selected {
-        let (uids, emails): (Vec<u32>, Vec<u64>) = opened.messages.into_iter().unzip();
-        let last = uids.last().copied().unwrap_or(0);
+        let messages = opened.messages;
+        let last = messages.last().map_or(0, |(uid, _)| uid);
         let mut keywords = opened.keywords;
         keywords.retain(|keyword| !flags::is_system(keyword));
         keywords.truncate(KEYWORDS_LISTED_MAX);
         keywords.shrink_to_fit();
-        let new = uids.partition_point(|&uid| uid < recent_from);
+        let new = messages.count_before(recent_from);
+        let recent = messages.range(new..messages.len());
         Selected {
             key,
             uid_validity: opened.status.uid_validity,
@@ -105,9 +107,9 @@ impl Selected {
             is_read_only,
             saved: Ranges::default(),
             contexts: Contexts::default(),
-            recent: uids.iter().skip(new).copied().collect(),
-            uids,
-            emails,
+            made: Ranges::default(),
+            recent: recent.map(|(uid, _)| uid).collect(),
+            messages,
             sequence: opened.sequence,
             highest_modseq: opened.status.highest_modseq,
             told_modseq: opened.status.highest_modseq,
@@ -120,11 +122,11 @@ impl Selected {
 
     /// What the client has been told with EXISTS, less what it has been told with EXPUNGE.
     pub fn len(&self) -> usize {
-        self.uids.len()
+        self.messages.len()
     }
 
     pub fn exists(&self) -> u32 {
-        u32::try_from(self.uids.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.messages.len()).unwrap_or(u32::MAX)
     }
 
     /// The sequence that [`jmap_core::Core::view_changes`] is to be asked from.
@@ -141,18 +143,19 @@ impl Selected {
     }
 
     /// In UID order: the n-th has the sequence number n + 1.
-    pub fn uids(&self) -> &[u32] {
-        &self.uids
+    pub fn messages(&self) -> &UidList {
+        &self.messages
     }
 
-    /// Beside [`Selected::uids`].
-    pub fn emails(&self) -> &[u64] {
-        &self.emails
+    /// The emails in some places.
+    pub fn emails(&self, places: Range<usize>) -> Vec<u64> {
+        let messages = self.messages.range(places);
+        messages.map(|(_, email)| email).collect()
     }
 
-    /// Where a UID is in the two lists: its sequence number less 1.
+    /// Where a UID is in the list: its sequence number less 1.
     pub fn position(&self, uid: u32) -> Option<usize> {
-        self.uids.binary_search(&uid).ok()
+        self.messages.position(uid)
     }
 
     /// The sequence number of a UID.
@@ -166,12 +169,8 @@ impl Selected {
 
     /// How many messages are recent.
     pub fn recent_count(&self) -> u32 {
-        let within = |&(first, last): &(u32, u32)| {
-            let start = self.uids.partition_point(|&uid| uid < first);
-            let end = self.uids.partition_point(|&uid| uid <= last);
-            end.saturating_sub(start)
-        };
-        let count: usize = self.recent.ranges().iter().map(within).sum();
+        let ranges = self.recent.ranges().iter();
+        let count: usize = ranges.map(|range| self.places_of(range).len()).sum();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
@@ -215,7 +214,7 @@ impl Selected {
         let SequenceSet::Ranges(ranges) = set else {
             return self.saved.clone();
         };
-        let last = self.uids.last().copied();
+        let last = self.messages.last().map(|(uid, _)| uid);
         let uid = |number: SequenceNumber| match number {
             SequenceNumber::Number(number) => Some(number),
             SequenceNumber::Star => last,
@@ -225,13 +224,16 @@ impl Selected {
     }
 
     fn by_uid_ranges(&self, ranges: &[(u32, u32)]) -> Vec<Range<usize>> {
-        let place = |&(first, last): &(u32, u32)| {
-            let start = self.uids.partition_point(|&uid| uid < first);
-            let end = self.uids.partition_point(|&uid| uid <= last);
-            start..end
-        };
-        let places = ranges.iter().map(place);
+        let places = ranges.iter().map(|range| self.places_of(range));
         places.filter(|place| !place.is_empty()).collect()
+    }
+
+    fn places_of(&self, &(first, last): &(u32, u32)) -> Range<usize> {
+        let end = match last.checked_add(1) {
+            Some(after) => self.messages.count_before(after),
+            None => self.messages.len(),
+        };
+        self.messages.count_before(first)..end
     }
 
     /// Makes it the picture of what is there now, and tells the client. Without `may_expunge`, messages that are gone keep their numbers until the
@@ -245,25 +247,36 @@ impl Selected {
         out: &mut Vec<u8>,
     ) -> Applied {
         let mut applied = Applied::default();
-        self.find_gone(&delta);
+        let difference = self.messages.difference(&delta.messages);
+        for (uid, _) in difference.gone {
+            self.gone.insert(uid);
+        }
+        let mut known = self.messages.len();
         if may_expunge {
             applied.vanished = self.expunge(manner, out);
+            known = known.saturating_sub(applied.vanished.len());
         }
-        let known = self.uids.len();
-        self.add_new(&delta);
+        if self.gone.is_empty() {
+            self.messages = delta.messages;
+        } else {
+            for (uid, email) in difference.new {
+                self.messages.insert(uid, email);
+            }
+        }
         let new_keywords = self.add_keywords(&delta.rows);
         let rights_changed = self.rights != delta.rights;
         self.rights = delta.rights;
-        if self.uids.len() > known {
+        if self.messages.len() > known {
             encode::exists(out, self.exists());
         }
         if !self.is_read_only && delta.uid_next > self.uid_next {
             let first = recents.claim(self.key, delta.uid_next);
-            for uid in self.uids.iter().skip(known).filter(|&&uid| uid >= first) {
-                self.recent.insert(*uid);
+            let new = self.messages.range(known..self.messages.len());
+            for (uid, _) in new.filter(|(uid, _)| *uid >= first) {
+                self.recent.insert(uid);
             }
         }
-        if self.uids.len() > known && manner.recent {
+        if self.messages.len() > known && manner.recent {
             encode::recent(out, self.recent_count());
         }
         if new_keywords {
@@ -280,7 +293,7 @@ impl Selected {
             match self.position(row.uid) {
                 Some(at) if at >= known => applied.new.push(row),
                 Some(at) => {
-                    if self.told.get(&row.email) != Some(&row.modseq) {
+                    if !manner.no_flags && self.told.get(&row.email) != Some(&row.modseq) {
                         self.write_change(at, &row, manner, &mut rendered, out);
                     }
                     applied.changed.push(row);
@@ -300,60 +313,12 @@ impl Selected {
         applied
     }
 
-    /// Finds what is not there any more, or is there under another UID.
-    fn find_gone(&mut self, delta: &MailboxDelta) {
-        let is_there = |uid: u32, email: u64| {
-            let at = delta.rows.binary_search_by_key(&uid, |row| row.uid);
-            let row = at.ok().and_then(|at| delta.rows.get(at));
-            row.is_some_and(|row| row.email == email)
-        };
-        let mut gone = Vec::new();
-        match &delta.gone {
-            Gone::Emails(emails) => {
-                let moved = delta.rows.iter().filter(|row| row.uid >= self.uid_next);
-                let mut emails = emails.clone();
-                emails.extend(moved.map(|row| row.email));
-                if emails.is_empty() {
-                    return;
-                }
-                // Few are the usual case: a large mailbox is looked through for each message that comes.
-                let many: HashSet<u64> = match emails.len() > FEW {
-                    true => emails.iter().copied().collect(),
-                    false => HashSet::new(),
-                };
-                for (&uid, &email) in self.uids.iter().zip(&self.emails) {
-                    let is_one = match many.is_empty() {
-                        true => emails.contains(&email),
-                        false => many.contains(&email),
-                    };
-                    if is_one && !is_there(uid, email) {
-                        gone.push(uid);
-                    }
-                }
-            }
-            Gone::AllBut(there) => {
-                let mut there = there.iter().peekable();
-                for (&uid, &email) in self.uids.iter().zip(&self.emails) {
-                    while there.next_if(|(other, _)| *other < uid).is_some() {}
-                    if there.peek() != Some(&&(uid, email)) {
-                        gone.push(uid);
-                    }
-                }
-            }
-        }
-        for uid in gone {
-            self.gone.insert(uid);
-        }
-    }
-
-    /// Takes the numbers away from what is gone, and says so.
+    /// Says what is gone, whose numbers go with that: the list without it is to follow.
     fn expunge(&mut self, manner: Manner, out: &mut Vec<u8>) -> Vec<u32> {
         if self.gone.is_empty() {
             return Vec::new();
         }
-        let gone = std::mem::take(&mut self.gone);
-        let there = gone.iter().filter(|&uid| self.position(uid).is_some());
-        let vanished: Vec<u32> = there.collect();
+        let vanished: Vec<u32> = std::mem::take(&mut self.gone).iter().collect();
         if manner.vanished || manner.uid_only {
             encode::vanished(out, false, vanished.iter().copied());
         } else {
@@ -362,34 +327,11 @@ impl Selected {
                 encode::expunge(out, number);
             }
         }
-        let mut keep = self.uids.iter().map(|&uid| !gone.contains(uid));
-        self.emails.retain(|_| keep.next().unwrap_or(true));
-        self.uids.retain(|&uid| !gone.contains(uid));
         // RFC 5182 §2.1: what is expunged is not in the saved result any more.
         if !self.saved.is_empty() {
             self.saved = self.saved.without(vanished.iter().copied());
         }
         vanished
-    }
-
-    fn add_new(&mut self, delta: &MailboxDelta) {
-        let first = self.uid_next;
-        let new: Vec<(u32, u64)> = match &delta.gone {
-            Gone::Emails(_) => {
-                let rows = delta.rows.iter().filter(|row| row.uid >= first);
-                rows.map(|row| (row.uid, row.email)).collect()
-            }
-            Gone::AllBut(there) => {
-                let there = there.iter().filter(|(uid, _)| *uid >= first);
-                there.copied().collect()
-            }
-        };
-        for (uid, email) in new {
-            self.uids.push(uid);
-            self.emails.push(email);
-            // A UID that was read before the message came can't be trusted to be behind it.
-            self.uid_next = self.uid_next.max(uid);
-        }
     }
 
     /// Whether there are keywords that FLAGS hasn't listed.

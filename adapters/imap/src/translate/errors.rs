@@ -45,6 +45,8 @@ pub fn view_error(error: &ViewError) -> (Option<Code>, String) {
         ViewError::OverQuota => Code::OverQuota,
         // RFC 7889 §5.1
         ViewError::TooLarge(_) => Code::TooBig,
+        ViewError::AnnotationTooLarge(max) => Code::MetadataMaxSize(*max),
+        ViewError::TooManyAnnotations => Code::MetadataTooMany,
         ViewError::Limit(_) => Code::Limit,
         ViewError::Unavailable => Code::Unavailable,
         ViewError::Failed => Code::ServerBug,
@@ -118,6 +120,8 @@ pub fn set_error(error: &SetError) -> (Option<Code>, String) {
         | SetErrorKind::ForbiddenToSend
         | SetErrorKind::CannotUnsend
         | SetErrorKind::MdnAlreadySent
+        | SetErrorKind::InvalidSieve
+        | SetErrorKind::SieveIsActive
         | SetErrorKind::ServerFail => (Code::ServerBug, "The server failed"),
     };
     let described = error.description.as_deref();

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use jmap_core::inproc::imap_view::{AddressField, Condition, Span};
+use jmap_core::inproc::imap_view::{AddressField, Condition, Span, UidList};
 use jmap_types::AccountId;
 use jmap_types::mail::{EmailId, ThreadId};
 
@@ -18,9 +18,7 @@ const DAY: i64 = 86_400;
 /// The messages that a search is of.
 pub struct Messages<'s> {
     pub account: AccountId,
-    /// In UID order, beside each other.
-    pub uids: &'s [u32],
-    pub emails: &'s [u64],
+    pub list: &'s UidList,
     /// `None`: a mailbox that isn't selected, whose messages have no numbers that the client knows.
     pub selected: Option<&'s Selected>,
     /// Seconds since 1970.
@@ -157,9 +155,9 @@ impl Messages<'_> {
         let Some(selected) = self.selected else {
             return Condition::OneOf(Vec::new());
         };
-        let messages = self.uids.iter().zip(self.emails);
-        let recent = messages.filter(|(uid, _)| selected.is_recent(**uid));
-        one_of(recent.map(|(_, email)| *email).collect())
+        let recent = self.list.iter();
+        let recent = recent.filter(|(uid, _)| selected.is_recent(*uid));
+        one_of(recent.map(|(_, email)| email).collect())
     }
 
     fn numbered(&self, set: &SequenceSet) -> Condition {
@@ -177,7 +175,7 @@ impl Messages<'_> {
         let SequenceSet::Ranges(ranges) = set else {
             return Condition::OneOf(Vec::new());
         };
-        let last = self.uids.last().copied().unwrap_or(0);
+        let last = self.list.last().map_or(0, |(uid, _)| uid);
         let uid = |number: SequenceNumber| match number {
             SequenceNumber::Number(number) => number,
             SequenceNumber::Star => last,
@@ -185,8 +183,11 @@ impl Messages<'_> {
         let places = ranges.iter().map(|&(first, last)| {
             let (first, last) = (uid(first), uid(last));
             let (first, last) = (first.min(last), first.max(last));
-            let start = self.uids.partition_point(|&uid| uid < first);
-            start..self.uids.partition_point(|&uid| uid <= last)
+            let end = match last.checked_add(1) {
+                Some(after) => self.list.count_before(after),
+                None => self.list.len(),
+            };
+            self.list.count_before(first)..end
         });
         self.at(places)
     }
@@ -195,12 +196,7 @@ impl Messages<'_> {
     fn at(&self, places: impl Iterator<Item = Range<usize>>) -> Condition {
         let mut emails = Vec::new();
         for place in places {
-            let end = place.end.min(self.emails.len());
-            emails.extend_from_slice(
-                self.emails
-                    .get(place.start.min(end)..end)
-                    .unwrap_or_default(),
-            );
+            emails.extend(self.list.range(place).map(|(_, email)| email));
         }
         one_of(emails)
     }
@@ -244,12 +240,11 @@ pub fn frozen(key: &SearchKey, selected: &Selected) -> SearchKey {
 }
 
 fn uids_of(places: impl Iterator<Item = Range<usize>>, selected: &Selected) -> SequenceSet {
-    let uids = selected.uids();
+    let list = selected.messages();
     let range = |place: Range<usize>| {
-        let end = place.end.min(uids.len());
-        let within = uids.get(place.start.min(end)..end)?;
-        let number = |uid: &u32| SequenceNumber::Number(*uid);
-        Some((number(within.first()?), number(within.last()?)))
+        let last = place.end.min(list.len()).checked_sub(1)?;
+        let uid = |at: usize| Some(SequenceNumber::Number(list.get(at)?.0));
+        (place.start <= last).then_some((uid(place.start)?, uid(last)?))
     };
     SequenceSet::Ranges(places.filter_map(range).collect())
 }

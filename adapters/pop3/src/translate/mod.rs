@@ -48,6 +48,8 @@ pub fn view_error(error: &ViewError) -> Reply {
         | ViewError::HasChildren
         | ViewError::Invalid(_)
         | ViewError::TooLarge(_)
+        | ViewError::AnnotationTooLarge(_)
+        | ViewError::TooManyAnnotations
         | ViewError::Limit(_) => Reply::coded(Code::SysPerm, "The server can't do it"),
         ViewError::OverQuota | ViewError::Unavailable | ViewError::Failed => temporary_failure(),
     }

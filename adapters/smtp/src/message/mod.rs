@@ -81,11 +81,22 @@ pub fn count(message: &[u8], name: &str) -> usize {
 
 /// Takes the fields of these names out of the message that begins at `start`.
 pub fn remove(octets: &mut Vec<u8>, start: usize, names: &[&str]) {
+    remove_if(octets, start, |name, _| {
+        let is_it = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
+        names.iter().any(is_it)
+    });
+}
+
+/// Takes fields out of the message that begins at `start`, by their name and what is behind the colon.
+pub fn remove_if(octets: &mut Vec<u8>, start: usize, doomed: impl Fn(&[u8], &[u8]) -> bool) {
     let (mut read, mut write) = (start, start);
     while let Some(end) = field_end(octets, read) {
-        let name = field_name(&octets[read..end]).unwrap_or_default();
-        let doomed = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
-        if !names.iter().any(doomed) {
+        let line = &octets[read..end];
+        let is_doomed = field_name(line).is_some_and(|name| {
+            let colon = memchr::memchr(b':', line).unwrap_or(0);
+            doomed(name, &line[colon + 1..])
+        });
+        if !is_doomed {
             if write < read {
                 octets.copy_within(read..end, write);
             }

@@ -14,8 +14,8 @@ use crate::budget::Share;
 use crate::config::Limits;
 use crate::message;
 
-/// Room for what we put in front: trace fields, Date, Message-ID.
-pub const FRONT_OCTETS: usize = 2048;
+/// Room for what we put in front: trace fields, Authentication-Results, Date, Message-ID.
+pub const FRONT_OCTETS: usize = 4096;
 /// Room for content that is taken at first.
 const FIRST_OCTETS: usize = 8 * 1024;
 
@@ -33,6 +33,8 @@ pub enum Fate {
 pub struct Body {
     /// Empty, or `FRONT_OCTETS` and the content.
     octets: Vec<u8>,
+    /// The octets while others read them.
+    lent: Option<Bytes>,
     share: Share,
     fate: Fate,
     strict: bool,
@@ -42,6 +44,7 @@ impl Body {
     pub fn new(share: Share) -> Body {
         Body {
             octets: Vec::new(),
+            lent: None,
             share,
             fate: Fate::Kept,
             strict: true,
@@ -67,6 +70,22 @@ impl Body {
         self.octets.get(FRONT_OCTETS..).unwrap_or_default()
     }
 
+    /// The content, to be shared for a while; `put_back` undoes it.
+    pub fn take_content(&mut self) -> Bytes {
+        let octets = Bytes::from(std::mem::take(&mut self.octets));
+        let start = FRONT_OCTETS.min(octets.len());
+        self.lent = Some(octets.clone());
+        octets.slice(start..)
+    }
+
+    /// After `take_content`. Copies nothing when nobody else has the content any more.
+    pub fn put_back(&mut self, content: Bytes) {
+        drop(content);
+        if let Some(octets) = self.lent.take() {
+            self.octets = Vec::from(octets);
+        }
+    }
+
     /// The memory of it, in which the content begins at `FRONT_OCTETS`.
     pub fn octets_mut(&mut self) -> &mut Vec<u8> {
         &mut self.octets
@@ -82,7 +101,7 @@ impl Body {
                 self.octets[start..FRONT_OCTETS].copy_from_slice(front);
                 start
             }
-            // Longer than anything we write; then it is copied.
+            // Longer than what we mostly write; then it is copied.
             None => {
                 let front = front.iter().copied();
                 self.octets.splice(..FRONT_OCTETS, front);

@@ -8,6 +8,7 @@ use net::{ClientKey, RateLimiter};
 use crate::backend::Backend;
 use crate::config::{CLIENT_RATES_MAX, Config};
 
+mod authentication;
 pub mod body;
 pub mod session;
 pub mod transaction;

@@ -72,7 +72,7 @@ impl<B: Backend> Session<B> {
             (_, Outcome::Each(outcomes)) => {
                 let reply = |outcome: &Result<(), DeliverError>| match outcome {
                     Ok(()) => accepted(),
-                    Err(error) => translate::deliver_error(*error),
+                    Err(error) => translate::deliver_error(error),
                 };
                 outcomes.iter().map(reply).collect()
             }
@@ -125,8 +125,17 @@ impl<B: Backend> Session<B> {
         if let Some(reply) = unacceptable(&body) {
             return Outcome::Refused(reply);
         }
+        let mut is_junk = false;
         let front = match self.mode() {
-            Mode::Receive | Mode::Lmtp => self.received_front(transaction, &body),
+            Mode::Receive => {
+                let origin = self.authenticate(transaction, &mut body).await;
+                if let Some(reply) = origin.refusal {
+                    return Outcome::Refused(reply);
+                }
+                is_junk = origin.is_junk;
+                self.received_front(transaction, &body, &origin.field)
+            }
+            Mode::Lmtp => self.received_front(transaction, &body, ""),
             Mode::Submission => self.submission_front(transaction, &mut body),
         };
         // The share lives until the core has the message.
@@ -149,6 +158,8 @@ impl<B: Backend> Session<B> {
             recipients: transaction.recipients.clone(),
             message,
             peer: self.peer_ip(),
+            is_junk,
+            answers_each: self.mode() == Mode::Lmtp,
         };
         let mut outcomes = self.server.backend.deliver(inbound).await;
         // An answer that is missing is not an Ok.
@@ -162,9 +173,10 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// RFC 5321 §4.4: at final delivery a Return-Path is first, then Received.
-    fn received_front(&self, transaction: &Transaction, body: &Body) -> String {
+    /// RFC 5321 §4.4: at final delivery a Return-Path is first. RFC 8601 §4: Authentication-Results is above Received.
+    fn received_front(&self, transaction: &Transaction, body: &Body, results: &str) -> String {
         let mut front = return_path(transaction.mail_from.as_deref());
+        front.push_str(results);
         front.push_str(&self.received(transaction));
         end_header(&mut front, body);
         front

@@ -61,8 +61,9 @@ pub fn recipient_error(error: RecipientError) -> Reply {
 }
 
 /// After the message.
-pub fn deliver_error(error: DeliverError) -> Reply {
+pub fn deliver_error(error: &DeliverError) -> Reply {
     match error {
+        DeliverError::Refused(reason) => Reply::new(550, "5.7.1", reason.clone()),
         DeliverError::OverQuota => Reply::new(452, "4.2.2", "The mailbox is full"),
         DeliverError::NoSuchMailbox => Reply::new(550, "5.1.1", "There is no such mailbox"),
         DeliverError::NoRoom => Reply::new(452, "4.3.1", "The mail system has no room"),
@@ -112,6 +113,33 @@ pub fn temporary_failure() -> Reply {
     )
 }
 
+/// DMARC fails, and the domain of the From field asks for a refusal (RFC 7489 §10.3).
+pub fn dmarc_refusal(domain: &str) -> Reply {
+    let text = format!(
+        "{} asks for mail like this to be refused: neither SPF nor DKIM passes for it (DMARC)",
+        the_domain(domain)
+    );
+    Reply::new(550, "5.7.1", text)
+}
+
+/// It isn't known what the domain of the From field asks for.
+pub fn dmarc_unknown(domain: &str) -> Reply {
+    let text = format!(
+        "The DNS does not answer about {}; try again later (DMARC)",
+        the_domain(domain)
+    );
+    Reply::new(451, "4.4.3", text)
+}
+
+/// As it can be shown.
+fn the_domain(domain: &str) -> &str {
+    let proper = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+    match domain.len() <= 255 && domain.bytes().all(proper) && !domain.is_empty() {
+        true => domain,
+        false => "The domain of the From field",
+    }
+}
+
 pub fn no_room_in_flight() -> Reply {
     Reply::new(
         451,
@@ -125,7 +153,7 @@ pub fn no_room_in_flight() -> Reply {
 ///
 /// `None`: all have it.
 pub fn one_for_all(outcomes: &[Result<(), DeliverError>]) -> Option<Reply> {
-    let errors = || outcomes.iter().filter_map(|outcome| outcome.err());
+    let errors = || outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
     let first = errors().next()?;
     let replies = || errors().map(deliver_error);
     if let Some(temporary) = replies().find(Reply::is_temporary) {

@@ -2,23 +2,24 @@
 
 use super::*;
 
-type Outcomes = &'static [Result<(), DeliverError>];
+type Outcomes = Vec<Result<(), DeliverError>>;
 
 #[test]
 fn one_answer_for_all() {
     use DeliverError::*;
-    let rows: [(Outcomes, Option<u16>); 7] = [
-        (&[Ok(()), Ok(())], None),
-        (&[Err(NoSuchMailbox)], Some(550)),
-        (&[Err(NoSuchMailbox), Err(NoSuchMailbox)], Some(550)),
-        (&[Err(NoSuchMailbox), Err(OverQuota)], Some(452)),
-        (&[Err(Temporary), Err(NoSuchMailbox)], Some(451)),
-        (&[Ok(()), Err(NoSuchMailbox)], Some(451)),
-        (&[Ok(()), Err(NoRoom)], Some(452)),
+    let rows: [(Outcomes, Option<u16>); 8] = [
+        (vec![Ok(()), Ok(())], None),
+        (vec![Err(Refused("no".to_owned()))], Some(550)),
+        (vec![Err(NoSuchMailbox)], Some(550)),
+        (vec![Err(NoSuchMailbox), Err(NoSuchMailbox)], Some(550)),
+        (vec![Err(NoSuchMailbox), Err(OverQuota)], Some(452)),
+        (vec![Err(Temporary), Err(NoSuchMailbox)], Some(451)),
+        (vec![Ok(()), Err(NoSuchMailbox)], Some(451)),
+        (vec![Ok(()), Err(NoRoom)], Some(452)),
     ];
     for (outcomes, code) in rows {
         assert_eq!(
-            one_for_all(outcomes).map(|reply| reply.code),
+            one_for_all(&outcomes).map(|reply| reply.code),
             code,
             "{outcomes:?}"
         );
@@ -45,8 +46,9 @@ fn a_code_and_its_enhanced_code_agree() {
     let replies = [
         recipient_error(RecipientError::NotLocal),
         recipient_error(RecipientError::OverQuota),
-        deliver_error(DeliverError::NoRoom),
-        deliver_error(DeliverError::Temporary),
+        deliver_error(&DeliverError::Refused("no".to_owned())),
+        deliver_error(&DeliverError::NoRoom),
+        deliver_error(&DeliverError::Temporary),
         submit_error(&SubmitError::TooManyRecipients),
         submit_error(&SubmitError::SentTooMuch { minutes: 7 }),
         submit_error(&SubmitError::TooManyWaiting),

@@ -286,3 +286,28 @@ async fn it_does_not_matter_how_the_octets_arrive() {
         );
     }
 }
+
+/// RFC 8601 §5: nobody else says in our name what was verified.
+#[tokio::test]
+async fn results_in_our_name_are_taken_out() {
+    let server = receive();
+    let mut client = server.hello("EHLO").await;
+    client.envelope(&["bob@example.org"]).await;
+    client.say("DATA", "354 ").await;
+    client
+        .send(
+            "Authentication-Results: mx.example.org; dmarc=pass\r\nSubject: hi\r\n\
+             authentication-results : (we) \"MX.example.org\"\r\n\t; dmarc=pass\r\n\
+             Authentication-Results: mx.example.net; none\r\n\r\n\
+             Authentication-Results: mx.example.org; none\r\n.\r\n",
+        )
+        .await;
+    client.expect("250 2.0.0 Accepted as ").await;
+    let message = server.only_message();
+    let (_, after) = message.split_once("+0000\r\n").unwrap();
+    assert_eq!(
+        after,
+        "Subject: hi\r\nAuthentication-Results: mx.example.net; none\r\n\r\n\
+         Authentication-Results: mx.example.org; none\r\n"
+    );
+}

@@ -9,6 +9,7 @@ mod copy;
 mod mailboxes;
 mod maildrop;
 mod messages;
+mod metadata;
 mod read;
 mod search;
 mod structures;
@@ -18,6 +19,9 @@ mod write;
 
 pub use acl::AclEntry;
 pub use copy::COPY_MESSAGES_MAX;
+pub use metadata::{
+    METADATA_ENTRIES_MAX, METADATA_NAME_OCTETS_MAX, METADATA_OCTETS_MAX, METADATA_VALUE_OCTETS_MAX,
+};
 pub use search::*;
 pub(crate) use structures::Structures;
 pub use types::*;

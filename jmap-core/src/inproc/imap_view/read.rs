@@ -1,18 +1,15 @@
 //! STATUS, SELECT and what happened since: from memory alone.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use super::{Gone, MailboxDelta, MailboxKey, Opened, ViewError, ViewRow, ViewStatus};
+use super::{MailboxDelta, MailboxKey, Opened, ViewError, ViewRow, ViewStatus};
 use crate::{
     Caller, Core,
     access::{self, MailboxRights, Standing},
     accounts::AccountHandle,
     mail::{
         mailbox,
-        view::{EmailRow, KeywordSet, MailboxRow, View},
+        view::{EmailRow, KeywordSet, View},
     },
 };
 
@@ -54,7 +51,7 @@ impl<'v> RowMaker<'v> {
         if let Some(known) = self.keywords.get(&row.keywords) {
             return known.clone();
         }
-        let mut names: Vec<Arc<str>> = self.view.keywords(row).map(Arc::from).collect();
+        let mut names: Vec<Arc<str>> = self.view.keywords(row).cloned().collect();
         names.sort_unstable();
         let names: Arc<[Arc<str>]> = names.into();
         self.keywords.insert(row.keywords.clone(), names.clone());
@@ -93,25 +90,15 @@ impl Core {
         let target = self.view_target(who, key)?;
         let view = target.account.view().await?;
         let rights = readable(&view, who, target.standing, key)?;
-        let mut messages = Vec::new();
-        let mut keywords = BTreeSet::new();
-        let mut seen_sets: HashMap<&KeywordSet, ()> = HashMap::new();
-        let mut first_unseen: Option<u32> = None;
-        for (uid, email, row) in places(&view, key.mailbox) {
-            messages.push((uid, email));
-            if !view.has_keyword(row, "$seen") {
-                first_unseen = first_unseen.or(Some(uid));
-            }
-            if seen_sets.insert(&row.keywords, ()).is_none() {
-                keywords.extend(view.keywords(row).map(Arc::from));
-            }
-        }
+        let row = view.mailbox(key.mailbox).ok_or(ViewError::NoSuchMailbox)?;
+        let mut keywords: Vec<Arc<str>> = view.keywords_in(row).cloned().collect();
+        keywords.sort_unstable();
         Ok(Opened {
             status: status(&view, key.mailbox),
             rights,
-            messages,
-            keywords: keywords.into_iter().collect(),
-            first_unseen_uid: first_unseen,
+            messages: row.by_uid().clone(),
+            keywords,
+            first_unseen_uid: row.first_unseen_uid(),
             sequence: view.head.sequence,
         })
     }
@@ -126,38 +113,23 @@ impl Core {
         let target = self.view_target(who, key)?;
         let view = target.account.view().await?;
         let rights = readable(&view, who, target.standing, key)?;
+        let mailbox = view.mailbox(key.mailbox).ok_or(ViewError::NoSuchMailbox)?;
         let mut maker = RowMaker::new(&view, key.mailbox);
-        let mut rows = Vec::new();
-        let gone = match view.changed_emails(since) {
-            Some(emails) => {
-                let mut gone = Vec::new();
-                for email in emails {
-                    match maker.row(email) {
-                        Some(row) => rows.push(row),
-                        None => gone.push(email),
-                    }
-                }
-                Gone::Emails(gone)
-            }
-            None => {
-                let mut all = Vec::new();
-                for (uid, email, row) in places(&view, key.mailbox) {
-                    all.push((uid, email));
-                    if row.modseq > since {
-                        rows.extend(maker.row(email));
-                    }
-                }
-                Gone::AllBut(all)
-            }
+        let mut rows: Vec<ViewRow> = match view.changed_emails(since) {
+            Some(emails) => emails.iter().filter_map(|id| maker.row(*id)).collect(),
+            None => places(&view, key.mailbox)
+                .filter(|(_, _, row)| row.modseq > since)
+                .filter_map(|(_, email, _)| maker.row(email))
+                .collect(),
         };
         rows.sort_unstable_by_key(|row| row.uid);
         Ok(MailboxDelta {
             sequence: view.head.sequence,
             highest_modseq: highest_modseq(&view, key.mailbox),
-            uid_next: view.mailbox(key.mailbox).map_or(1, |row| row.uid_next),
+            uid_next: mailbox.uid_next,
             rights,
             rows,
-            gone,
+            messages: mailbox.by_uid().clone(),
         })
     }
 
@@ -199,7 +171,7 @@ pub(super) fn readable(
 /// UID, email and row of each message, in UID order.
 pub(super) fn places(view: &View, mailbox: u64) -> impl Iterator<Item = (u32, u64, &EmailRow)> {
     let row = view.mailbox(mailbox).into_iter();
-    row.flat_map(MailboxRow::by_uid)
+    row.flat_map(|row| row.by_uid().iter())
         .filter_map(|(uid, email)| Some((uid, email, view.any_email(email)?)))
 }
 

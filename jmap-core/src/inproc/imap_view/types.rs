@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jmap_types::AccountId;
 
-pub use crate::mail::message::WireStructure;
+pub use crate::mail::{
+    message::WireStructure,
+    view::{Difference, UidList},
+};
 use crate::{access::MailboxRights, mail::message::Summary};
 
 /// An account whose mailboxes the caller sees.
@@ -61,8 +64,8 @@ pub struct ViewStatus {
 pub struct Opened {
     pub status: ViewStatus,
     pub rights: MailboxRights,
-    /// UID and email, in UID order.
-    pub messages: Vec<(u32, u64)>,
+    /// UID and email, in UID order; shared with all who have opened it.
+    pub messages: UidList,
     /// Keywords in use in the mailbox, sorted; `$seen` and the like among them.
     pub keywords: Vec<Arc<str>>,
     /// The first message that is not `$seen`.
@@ -81,16 +84,23 @@ pub struct MailboxDelta {
     pub rights: MailboxRights,
     /// New or changed messages, in UID order.
     pub rows: Vec<ViewRow>,
-    /// Emails that are not there any more, or have come back under another UID.
-    pub gone: Gone,
+    /// All that is there now: what was there before and isn't among it is gone.
+    pub messages: UidList,
 }
 
-#[derive(Clone, Debug)]
-pub enum Gone {
-    /// These were there at some time, and aren't now.
-    Emails(Vec<u64>),
-    /// It is too long ago: all that is there, UID and email in UID order. What isn't among them is gone.
-    AllBut(Vec<(u32, u64)>),
+/// What annotations are of (RFC 5464 §3.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataOf {
+    Server,
+    Mailbox(MailboxKey),
+}
+
+/// An annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// In lower case, such as `/private/comment`.
+    pub entry: String,
+    pub value: Bytes,
 }
 
 /// A message in a mailbox.
@@ -225,6 +235,11 @@ pub enum ViewError {
     OverQuota,
     #[error("the message is larger than {0} octets")]
     TooLarge(u64),
+    /// RFC 5464 §4.3: what an annotation may have, in octets.
+    #[error("the annotation is larger than {0} octets")]
+    AnnotationTooLarge(u64),
+    #[error("there are too many annotations")]
+    TooManyAnnotations,
     /// A limit of the server.
     #[error("{0}")]
     Limit(&'static str),

@@ -167,7 +167,7 @@ fn from_row(
             let visible = places.filter(|&id| is_mailbox_readable(view, who, standing, id));
             mailbox_ids(visible)
         }
-        Property::Keywords => keywords(view.keywords(row)),
+        Property::Keywords => keywords(view.keywords(row).map(|name| &**name)),
         Property::Size => row.size.into(),
         Property::ReceivedAt => UtcDate(row.received_at).to_string().into(),
         Property::HasAttachment => row.has_attachment.into(),

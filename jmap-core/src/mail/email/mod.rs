@@ -26,6 +26,7 @@ use crate::{
     object::{SetObject, Staged},
 };
 
+pub(in crate::mail) use metadata::keyword;
 pub(in crate::mail) use parse::{read_blob, summary_of};
 pub use read::{Original, message_octets};
 pub(in crate::mail) use set::keywords_after;

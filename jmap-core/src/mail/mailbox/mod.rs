@@ -11,6 +11,8 @@ mod tests;
 
 pub(crate) use get::{is_subscribed, is_visible, my_rights, visible_parent};
 pub use query::collate;
+pub(crate) use set::with_role;
+pub(in crate::mail) use set::{all_in, create_path};
 
 use std::collections::HashSet;
 

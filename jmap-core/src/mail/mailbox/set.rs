@@ -12,7 +12,7 @@ use store::{Change, ChangeKind, account::Ticket, keys};
 
 use super::get::{self, RIGHTS};
 use crate::{
-    Context,
+    Context, Core, Limits,
     access::{MailboxRights, Standing},
     mail::{
         message::fold,
@@ -47,6 +47,14 @@ const GRANTS_MAX: usize = 1000;
 
 /// All mailboxes as the transaction sees them.
 struct Mailboxes(Vec<(u64, MailboxRecord)>);
+
+/// The mailbox with a role, in lower case.
+pub(crate) async fn with_role(txn: &MailTxn, role: &str) -> Result<Option<u64>, store::Error> {
+    let mailboxes = Mailboxes::read(txn).await?;
+    let mut rows = mailboxes.0.iter();
+    let found = rows.find(|(_, record)| record.role.as_deref() == Some(role));
+    Ok(found.map(|(id, _)| *id))
+}
 
 impl Mailboxes {
     async fn read(txn: &MailTxn) -> Result<Self, store::Error> {
@@ -97,6 +105,76 @@ impl Mailboxes {
     }
 }
 
+/// What the inbox is called in a path, in any letter case (RFC 9051 §5.1).
+const INBOX_NAME: &str = "INBOX";
+
+/// All mailboxes: number, name with `/` between the levels, role. The inbox is `INBOX`.
+pub(in crate::mail) async fn all_in(
+    txn: &MailTxn,
+) -> Result<Vec<(u64, String, Option<String>)>, store::Error> {
+    let mailboxes = Mailboxes::read(txn).await?;
+    let level = |id: u64| {
+        let record = mailboxes.get(id)?;
+        let is_inbox = record.parent.is_none() && record.is_inbox();
+        Some(if is_inbox { INBOX_NAME } else { &record.name })
+    };
+    let path = |(id, record): &(u64, MailboxRecord)| {
+        let mut levels: Vec<&str> = mailboxes.ancestors(Some(*id)).filter_map(level).collect();
+        levels.reverse();
+        (*id, levels.join("/"), record.role.clone())
+    };
+    Ok(mailboxes.0.iter().map(path).collect())
+}
+
+/// Makes the mailbox with this name, and those above it that aren't there yet. With a role, if no other mailbox has it.
+pub(in crate::mail) async fn create_path(
+    core: &Core,
+    txn: &mut MailTxn,
+    path: &str,
+    role: Option<&str>,
+) -> Result<u64, Rejected> {
+    use unicode_normalization::UnicodeNormalization as _;
+    let levels: Vec<String> = path.split('/').map(|level| level.nfc().collect()).collect();
+    let mut parent = None;
+    for (at, level) in levels.iter().enumerate() {
+        let mailboxes = Mailboxes::read(txn).await?;
+        let is_level = |record: &MailboxRecord| {
+            record.parent == parent
+                && (record.name == *level
+                    || (parent.is_none()
+                        && record.is_inbox()
+                        && level.eq_ignore_ascii_case(INBOX_NAME)))
+        };
+        if let Some((known, _)) = mailboxes.0.iter().find(|(_, record)| is_level(record)) {
+            parent = Some(*known);
+            continue;
+        }
+        if mailboxes.0.len() as u64 >= core.limits.max_mailboxes {
+            let why = "There are too many mailboxes.";
+            return Err(SetError::describe(SetErrorKind::OverQuota, why).into());
+        }
+        let is_last = at + 1 == levels.len();
+        let is_free = |role: &&str| {
+            let has_role = |record: &MailboxRecord| record.role.as_deref() == Some(*role);
+            ROLES.contains(role) && !mailboxes.0.iter().any(|(_, record)| has_role(record))
+        };
+        let record = MailboxRecord {
+            name: level.clone(),
+            parent,
+            role: role
+                .filter(|role| is_last && is_free(role))
+                .map(str::to_owned),
+            sort_order: 0,
+            is_subscribed: true,
+            share_with: Vec::new(),
+            uid_validity: write::uid_validity(txn, core.clock.now()),
+        };
+        check_place(&core.limits, &mailboxes, None, &record)?;
+        parent = Some(write::insert_mailbox(txn, record));
+    }
+    parent.ok_or_else(|| SetError::invalid_property("name", "It is empty.").into())
+}
+
 impl SetObject for Mailbox {
     async fn create(
         context: &Context,
@@ -120,13 +198,13 @@ impl SetObject for Mailbox {
             sort_order: 0,
             is_subscribed: false,
             share_with: Vec::new(),
-            uid_validity: write::uid_validity(context.core.clock.now()),
+            uid_validity: write::uid_validity(&mut txn, context.core.clock.now()),
         };
         let given = Given::read(properties, &mut record)?;
         if !given.name {
             return Err(SetError::invalid_property("name", "A mailbox has a name.").into());
         }
-        check_place(context, &mailboxes, None, &record)?;
+        check_place(&context.core.limits, &mailboxes, None, &record)?;
         check_grants(context, &[], &record).await?;
         let rights_above = record
             .parent
@@ -198,7 +276,7 @@ impl SetObject for Mailbox {
         }
         apply_patch(&mut record, patch)?;
         check_rights(context, id, old, &record)?;
-        check_place(context, &mailboxes, Some(id), &record)?;
+        check_place(&context.core.limits, &mailboxes, Some(id), &record)?;
         check_grants(context, &old.share_with, &record).await?;
         if standing == Standing::Guest {
             subscribe_guest(context, &mut record);
@@ -246,7 +324,7 @@ impl SetObject for Mailbox {
         )
         .await?;
         let concerned = share(&mut txn, &old.share_with, &[]).await?;
-        write::remove_mailbox(&mut txn, id);
+        write::remove_mailbox(&mut txn, id).await?;
         Ok(((), hand_in(context, txn, concerned).await?))
     }
 }
@@ -262,7 +340,7 @@ async fn emails_of(context: &Context, id: u64) -> Result<Vec<u64>, Rejected> {
     let view = account.view().await?;
     Ok(view
         .mailbox(id)
-        .map(|row| row.by_uid().map(|(_, email)| email).collect())
+        .map(|row| row.by_uid().iter().map(|(_, email)| email).collect())
         .unwrap_or_default())
 }
 
@@ -525,12 +603,11 @@ async fn check_grants(
 
 /// Name, parent and role, as seen by the other mailboxes.
 fn check_place(
-    context: &Context,
+    limits: &Limits,
     mailboxes: &Mailboxes,
     id: Option<u64>,
     record: &MailboxRecord,
 ) -> Result<(), SetError> {
-    let limits = &context.core.limits;
     let name = record.name.as_str();
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(SetError::invalid_property(

@@ -8,8 +8,11 @@ use bytes::Bytes;
 use jmap_types::{DataType, SetError, SetErrorKind};
 use store::{Change, ChangeKind, Record as _, engine::Batch, keys};
 
-use super::records::SubmissionRecord;
-use crate::{clock::UtcMillis, mail::write::MailTxn, object::Rejected};
+use super::{
+    envelope::Envelope,
+    records::{SubmissionRecord, UndoStatus},
+};
+use crate::{Core, clock::UtcMillis, mail::write::MailTxn, object::Rejected};
 
 /// Old submissions that go at once when there are too many: so that not each new one looks for room.
 const ROOM: usize = 100;
@@ -73,6 +76,28 @@ pub(crate) async fn insert(
     txn.put(keys::queue_due(record.due, account, id), lease);
     put(txn, id, record, ChangeKind::Created);
     Ok(id)
+}
+
+/// Adds a message that the server itself sends for an account: it goes at once, and nobody sees it. `false`: there is no room for it.
+pub(crate) async fn automatic(
+    core: &Core,
+    txn: &mut MailTxn,
+    envelope: Envelope,
+    octets: Bytes,
+) -> Result<bool, store::Error> {
+    let mut record = super::new_record(core, envelope, &octets, None);
+    record.is_hidden = true;
+    record.undo_status = UndoStatus::Final;
+    record.due = core.queue_now();
+    let max = core.limits.max_submissions;
+    match insert(txn, &record, &octets, Bytes::new(), max).await {
+        Ok(_) => Ok(true),
+        Err(Rejected::Store(error)) => Err(error),
+        Err(Rejected::Set(error)) => {
+            tracing::warn!(account = %txn.account(), ?error, "a message of the server could not be queued");
+            Ok(false)
+        }
+    }
 }
 
 fn put(txn: &mut MailTxn, id: u64, record: &SubmissionRecord, kind: ChangeKind) {

@@ -12,7 +12,7 @@ use jmap_types::{AccountId, DataType};
 use minicbor::{Decode, Encode};
 use store::{Record, engine::Key, keys};
 
-pub(crate) use reply::reply;
+pub(crate) use reply::{as_written, is_answerable, reply};
 
 /// The one id (RFC 8621 §8).
 pub const SINGLETON: &str = "singleton";

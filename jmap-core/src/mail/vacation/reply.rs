@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jmap_types::DataType;
+use jmap_types::{AccountId, DataType};
 
 use super::{REPLY_EVERY_SECONDS, RepliedRecord, RepliedTo, SENDERS_MAX, VacationRecord};
 use crate::{
@@ -18,33 +18,34 @@ use crate::{
             BuildContext, EmailAddress, NewBodyValue, NewHeader, NewHeaderValue, NewMessage,
             NewPart, SentAt, Summary, address,
         },
+        sieve,
         submission::{self, envelope::Envelope, records::EnvelopeAddress, stage},
         write::{MailTxn, Message},
     },
-    object::Rejected,
 };
 
 /// Addresses of the header fields that are looked at for one of the account's own.
 const ADDRESSES_MAX: usize = 200;
 /// Message ids of a reply's References (RFC 5322 §3.6.4 sets no limit).
 const REFERENCES_MAX: usize = 50;
+/// Characters of a subject that a script gives.
+const SUBJECT_CHARS_MAX: usize = 300;
 /// Octets of the plain text that is made of an HTML body.
 const TEXT_OCTETS_MAX: usize = 64 << 10;
 /// What a reply says when the user has written nothing.
 const DEFAULT_BODY: &str = "I am away at the moment and will read your message later.";
 
-/// Stages the reply to a message that this transaction delivers, if one is due. `sender`: the reverse-path.
+/// Stages the reply to a message that this transaction delivers, if one is due. Whether one is.
 pub(crate) async fn reply(
     core: &Core,
     txn: &mut MailTxn,
-    message: &Message,
-    sender: &str,
+    incoming: &sieve::Incoming<'_>,
 ) -> Result<bool, store::Error> {
     // An account that never had a vacation response ends here.
-    if txn.head.state(DataType::VacationResponse) == 0 {
+    if incoming.is_junk || txn.head.state(DataType::VacationResponse) == 0 {
         return Ok(false);
     }
-    match try_reply(core, txn, message, sender).await {
+    match try_reply(core, txn, incoming).await {
         // Invariant 5: a damaged record is no reason to refuse mail.
         Err(error @ store::Error::Corrupt { .. }) => {
             tracing::error!(%error, account = %txn.account(), "a vacation response could not be read");
@@ -54,41 +55,34 @@ pub(crate) async fn reply(
     }
 }
 
+/// The response is the action `vacation` of Sieve (RFC 5230), with the user's texts, and senders that are remembered until it is
+/// enabled anew.
 async fn try_reply(
     core: &Core,
     txn: &mut MailTxn,
-    message: &Message,
-    sender: &str,
+    incoming: &sieve::Incoming<'_>,
 ) -> Result<bool, store::Error> {
     let account = txn.account();
     let now = core.clock.now().seconds();
+    let (Some(sender), message) = (incoming.mail_from, incoming.message) else {
+        return Ok(false);
+    };
     let Some(vacation) = txn.record::<VacationRecord>(&super::key(account)).await? else {
         return Ok(false);
     };
-    let is_answerable = vacation.is_active(now)
-        && submission::is_address(sender)
-        && is_person(sender)
-        && !is_automatic(&message.octets, &message.summary)
-        && !core.owns_address(account, sender).await?;
-    if !is_answerable {
+    if !vacation.is_active(now) {
         return Ok(false);
     }
-    let Some(own) = own_address(core, txn, message).await? else {
+    let Some(own) = own_address(core, account, message).await? else {
         return Ok(false);
     };
+    if !sieve::answers(core, txn, incoming, &own).await? {
+        return Ok(false);
+    }
     if !note_sender(txn, sender, now).await? {
         return Ok(false);
     }
-    let identities = identity::all(core, account).await?;
-    let canonical = identity::canonical(&own);
-    let from = identities
-        .into_iter()
-        .map(|(_, record)| record)
-        .find(|record| identity::canonical(&record.email) == canonical);
-    let from = from.unwrap_or_else(|| IdentityRecord {
-        email: own,
-        ..IdentityRecord::default()
-    });
+    let from = identity_of(core, account, own).await?;
     let Some(octets) = build(core, &vacation, &from, sender, &message.summary, now) else {
         tracing::warn!(%account, "a vacation response could not be written");
         return Ok(false);
@@ -98,19 +92,128 @@ async fn try_reply(
         mail_from: EnvelopeAddress::default(),
         recipients: vec![EnvelopeAddress::plain(sender)],
     };
-    let mut record = submission::new_record(core, envelope, &octets, None);
-    record.is_hidden = true;
-    record.undo_status = submission::records::UndoStatus::Final;
-    record.due = core.queue_now();
-    let max = core.limits.max_submissions;
-    match stage::insert(txn, &record, &octets, Bytes::new(), max).await {
-        Ok(_) => Ok(true),
-        Err(Rejected::Store(error)) => Err(error),
-        Err(Rejected::Set(error)) => {
-            tracing::warn!(%account, ?error, "a vacation response could not be queued");
-            Ok(false)
+    stage::automatic(core, txn, envelope, octets).await
+}
+
+/// The reply that a script's `vacation` wants, as our own message. `None`: it can't be written.
+pub(crate) async fn as_written(
+    core: &Core,
+    txn: &MailTxn,
+    message: &Message,
+    sender: &str,
+    written: &sieve::Vacation,
+) -> Result<Option<Bytes>, store::Error> {
+    let account = txn.account();
+    let header = [&written.header[..], b"\r\n"].concat();
+    let header = Summary::parse(&header);
+    // RFC 5230 §4.3: `:from`, if it is the account's own.
+    let given = address::flatten(header.from.as_deref().unwrap_or_default());
+    let mut from = None;
+    for address in given.into_iter().take(1) {
+        if core.owns_address(account, &address.email).await? {
+            from = Some(address);
         }
     }
+    let mut identity = match from {
+        Some(given) => {
+            let identity = identity_of(core, account, given.email).await?;
+            IdentityRecord {
+                name: given.name.unwrap_or(identity.name),
+                ..identity
+            }
+        }
+        None => match own_address(core, account, message).await? {
+            Some(own) => identity_of(core, account, own).await?,
+            None => return Ok(None),
+        },
+    };
+    if identity.name.chars().any(char::is_control) {
+        identity.name.clear();
+    }
+    const PLAIN: &[u8] = b"Content-type: text/plain; charset=utf-8\r\n\r\n";
+    let text = written.entity.strip_prefix(PLAIN);
+    let subject = header.subject.map(|subject| {
+        let line = subject.chars().filter(|c| !c.is_control());
+        line.take(SUBJECT_CHARS_MAX).collect()
+    });
+    let vacation = VacationRecord {
+        subject,
+        text_body: Some(String::from_utf8_lossy(text.unwrap_or_default()).into_owned()),
+        ..VacationRecord::default()
+    };
+    let now = core.clock.now().seconds();
+    let octets = build(core, &vacation, &identity, sender, &message.summary, now);
+    Ok(match text {
+        Some(_) => octets,
+        // RFC 5230 §4.4 `:mime`
+        None => octets.map(|octets| with_entity(&octets, &written.entity)),
+    })
+}
+
+/// The message with another MIME entity for its own.
+fn with_entity(octets: &[u8], entity: &[u8]) -> Bytes {
+    let end = memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 2);
+    let mut message = Vec::with_capacity(end + entity.len() + 32);
+    copy_fields(&octets[..end], false, &mut message);
+    message.extend_from_slice(b"MIME-Version: 1.0\r\n");
+    let end = memchr::memmem::find(entity, b"\r\n\r\n").map(|at| at + 2);
+    if let Some(end) = end {
+        copy_fields(&entity[..end], true, &mut message);
+    }
+    message.extend_from_slice(&entity[end.unwrap_or(0)..]);
+    message.into()
+}
+
+/// Copies the header fields that say what the body is, or all others.
+fn copy_fields(header: &[u8], of_body: bool, to: &mut Vec<u8>) {
+    let mut is_copied = false;
+    for line in header.split_inclusive(|octet| *octet == b'\n') {
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let starts = |name: &[u8]| {
+                line.get(..name.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(name))
+            };
+            let is_content = starts(b"content-");
+            is_copied = match of_body {
+                true => is_content,
+                false => !is_content && !starts(b"mime-version:"),
+            };
+        }
+        if is_copied {
+            to.extend_from_slice(line);
+        }
+    }
+}
+
+/// The account's identity of this address, or one that is as good.
+async fn identity_of(
+    core: &Core,
+    account: AccountId,
+    own: String,
+) -> Result<IdentityRecord, store::Error> {
+    let identities = identity::all(core, account).await?;
+    let canonical = identity::canonical(&own);
+    let known = identities
+        .into_iter()
+        .map(|(_, record)| record)
+        .find(|record| identity::canonical(&record.email) == canonical);
+    Ok(known.unwrap_or_else(|| IdentityRecord {
+        email: own,
+        ..IdentityRecord::default()
+    }))
+}
+
+/// Whether an automatic reply to the sender of the message is allowed at all (RFC 3834 §2, RFC 5230 §4.6).
+pub(crate) async fn is_answerable(
+    core: &Core,
+    account: AccountId,
+    message: &Message,
+    sender: &str,
+) -> Result<bool, store::Error> {
+    Ok(submission::is_address(sender)
+        && is_person(sender)
+        && !is_automatic(&message.octets, &message.summary)
+        && !core.owns_address(account, sender).await?)
 }
 
 /// RFC 3834 §2, §3.1.1: addresses behind which there is a machine.
@@ -162,7 +265,7 @@ fn is_automatic(octets: &[u8], summary: &Summary) -> bool {
 /// RFC 3834 §2: the account's address that the message names; `None`: it is not addressed to the account.
 async fn own_address(
     core: &Core,
-    txn: &MailTxn,
+    account: AccountId,
     message: &Message,
 ) -> Result<Option<String>, store::Error> {
     const FIELDS: &[&str] = &["to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc"];
@@ -180,7 +283,7 @@ async fn own_address(
         address::flatten(&address::parse(value))
     });
     for address in addresses.take(ADDRESSES_MAX).collect::<Vec<_>>() {
-        if core.owns_address(txn.account(), &address.email).await? {
+        if core.owns_address(account, &address.email).await? {
             return Ok(Some(address.email));
         }
     }

@@ -31,6 +31,8 @@ async fn arrives(server: &Server, mail_from: Option<&str>, message: &str) {
         recipients: vec![recipient],
         message: Bytes::from(message.replace('\n', "\r\n")),
         peer: None,
+        is_junk: false,
+        answers_each: false,
     };
     assert_eq!(server.core.deliver(inbound).await, [Ok(())]);
     server.core.send_due().await.unwrap();

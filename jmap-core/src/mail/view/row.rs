@@ -1,6 +1,6 @@
 //! One email in a view, as small as it can be: an account has a hundred thousand of them.
 
-use std::{collections::HashMap, ops::Deref};
+use std::{collections::HashMap, ops::Deref, sync::Arc};
 
 use store::keys::BlobHash;
 
@@ -89,8 +89,8 @@ impl Deref for Places {
 /// Keywords by number: the first 64 of an account are bits, the others a list.
 #[derive(Debug, Default)]
 pub(super) struct Keywords {
-    names: Vec<Box<str>>,
-    numbers: HashMap<Box<str>, u32>,
+    names: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32>,
 }
 
 /// The keywords of an email.
@@ -133,8 +133,9 @@ impl Keywords {
             return number;
         }
         let number = self.names.len() as u32;
-        self.names.push(name.into());
-        self.numbers.insert(name.into(), number);
+        let name: Arc<str> = name.into();
+        self.names.push(name.clone());
+        self.numbers.insert(name, number);
         number
     }
 
@@ -155,21 +156,25 @@ impl Keywords {
         set
     }
 
-    /// The names of a set, in no order.
-    pub fn names<'k>(&'k self, set: &'k KeywordSet) -> impl Iterator<Item = &'k str> {
-        let mut bits = set.bits;
+    /// The names of numbers.
+    pub fn names(&self, numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = &Arc<str>> {
+        numbers.filter_map(|number| self.names.get(number as usize))
+    }
+}
+
+impl KeywordSet {
+    /// By number, ascending.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
+        let mut bits = self.bits;
         let bits = std::iter::from_fn(move || {
             let bit = bits.trailing_zeros();
             bits &= bits.checked_sub(1)?;
             Some(bit)
         });
-        let more = set.more.iter().flat_map(|more| more.iter().copied());
+        let more = self.more.iter().flat_map(|more| more.iter().copied());
         bits.chain(more)
-            .filter_map(|number| self.names.get(number as usize).map(|name| &**name))
     }
-}
 
-impl KeywordSet {
     pub(super) fn contains(&self, number: u32) -> bool {
         match number {
             bit @ 0..64 => self.bits & 1 << bit != 0,
@@ -206,10 +211,11 @@ mod tests {
         let all: Vec<String> = (0..100).map(|n| format!("k{n:02}")).collect();
         let set = keywords.set(&all);
         let some = keywords.set(&all[70..72]);
-        let mut names: Vec<&str> = keywords.names(&set).collect();
+        let mut names: Vec<&str> = keywords.names(set.numbers()).map(|name| &**name).collect();
         names.sort_unstable();
         assert_eq!(names, all);
-        assert_eq!(keywords.names(&some).collect::<Vec<_>>(), ["k70", "k71"]);
+        let some_names: Vec<&str> = keywords.names(some.numbers()).map(|name| &**name).collect();
+        assert_eq!(some_names, ["k70", "k71"]);
         assert!(some.contains(keywords.number("k70").unwrap()));
         assert!(!some.contains(keywords.number("k69").unwrap()));
         assert!(!some.contains(keywords.number("k01").unwrap()));

@@ -26,9 +26,12 @@ fn shown(view: &View) -> String {
         let row = view.mailbox(id).unwrap();
         let uids: Vec<_> = row
             .by_uid()
+            .iter()
             .map(|(uid, id)| (uid, view.any_email(id)))
             .collect();
-        (view.counts(id), row.all, &row.by_received, uids)
+        let unseen: Vec<_> = row.unseen.iter().map(|(uid, ())| uid).collect();
+        let counts = (view.counts(id), row.all, unseen, &row.keywords);
+        (counts, &row.by_received, uids)
     });
     let threads: Vec<_> = (1..=8).map(|thread| view.thread(thread)).collect();
     let mailboxes: Vec<_> = mailboxes.collect();

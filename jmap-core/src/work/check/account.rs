@@ -14,7 +14,7 @@ use store::{
 use super::{CheckError, Checker, ProblemKind, Rows, directory::two_numbers};
 use crate::mail::{
     message::Summary,
-    records::{EmailRecord, MailboxRecord},
+    records::{EmailRecord, MailboxRecord, MetadataRecord},
     write::thread_ref_hashes,
 };
 
@@ -138,6 +138,7 @@ impl Checker<'_> {
                 }
             }
         }
+        self.read_metadata(account, count).await?;
         for &id in count.mailboxes.keys() {
             if !count.uids_next.contains_key(&id) {
                 let key = keys::mailbox_uid(account, id);
@@ -146,6 +147,27 @@ impl Checker<'_> {
                     &key,
                     "the mailbox has no UIDs to give, so no mail gets into it",
                 );
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_metadata(&mut self, account: AccountId, count: &Count) -> Result<(), CheckError> {
+        let mut rows = Rows::new(of_account(Subspace::Metadata, account));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                let Some((_, mailbox, _)) = keys::decode_metadata(&key) else {
+                    continue;
+                };
+                // 0: those of the server.
+                if mailbox != 0 && !count.mailboxes.contains_key(&mailbox) {
+                    self.problem(
+                        ProblemKind::Mailbox,
+                        &key,
+                        "annotations are kept for a mailbox that isn't there",
+                    );
+                }
+                self.record::<MetadataRecord>(&key, &bytes);
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ const OF_ACCOUNT: &[Subspace] = &[
     Subspace::ThreadRef,
     Subspace::Delivered,
     Subspace::MailboxUid,
+    Subspace::Metadata,
     Subspace::Upload,
     Subspace::SearchPending,
     Subspace::SearchCursor,
@@ -107,6 +108,7 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
             fields.u64()?;
             fields.u64()?;
         }
+        Subspace::Metadata => return keys::decode_metadata(key).map(drop),
         Subspace::Object => return keys::decode_object(key).map(drop),
         Subspace::Blob | Subspace::Summary | Subspace::Structure => {
             fields.hash()?;

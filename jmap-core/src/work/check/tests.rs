@@ -72,6 +72,8 @@ async fn fixture() -> Fixture {
             recipients,
             message: Bytes::from(text),
             peer: None,
+            is_junk: false,
+            answers_each: false,
         };
         assert!(core.deliver(inbound).await.iter().all(Result::is_ok));
     }
@@ -262,6 +264,14 @@ async fn damage_of_mail_is_found() {
     damaged("UID that comes again", &["uid", "view"], async |f| {
         f.write(|batch| {
             let _ = batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1]));
+        })
+        .await;
+    })
+    .await;
+    damaged("annotations of nothing", &["mailbox"], async |f| {
+        f.write(|batch| {
+            let none = crate::mail::records::MetadataRecord::default();
+            let _ = batch.put(keys::metadata(f.alice, 99, 0), none.to_bytes());
         })
         .await;
     })

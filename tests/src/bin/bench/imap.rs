@@ -1,13 +1,21 @@
 //! A client of IMAP (RFC 3501), as much of it as the measurements need.
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::reading::{Act, PAGE, Reader};
 use crate::{DOMAIN, Fail, PASSWORD};
 
-pub struct Imap {
-    stream: BufReader<TcpStream>,
+pub struct Imap<S = TcpStream> {
+    stream: BufReader<S>,
     /// Messages in the selected mailbox.
     pub exists: usize,
     pub octets: u64,
@@ -16,25 +24,16 @@ pub struct Imap {
 impl Imap {
     /// Connects, logs in and selects INBOX.
     pub async fn open(port: u16, user: &str) -> Result<Self, Fail> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
-        let mut imap = Self {
-            stream: BufReader::new(stream),
-            exists: 0,
-            octets: 0,
-        };
-        let mut greeting = String::new();
-        imap.stream.read_line(&mut greeting).await?;
+        let mut imap = Self::login(port, user).await?;
+        imap.select().await?;
+        Ok(imap)
+    }
+
+    /// Connects and logs in.
+    pub async fn login(port: u16, user: &str) -> Result<Self, Fail> {
+        let mut imap = Self::greeted(connect(port).await?).await?;
         imap.command(&format!("LOGIN {user}@{DOMAIN} {PASSWORD}"))
             .await?;
-        for line in imap.command("SELECT INBOX").await? {
-            if let Some(number) = line
-                .strip_prefix("* ")
-                .and_then(|line| line.strip_suffix(" EXISTS"))
-            {
-                imap.exists = number.parse()?;
-            }
-        }
         Ok(imap)
     }
 
@@ -47,6 +46,68 @@ impl Imap {
             true => Ok(self.stream.into_inner()),
             false => Err(format!("IDLE: {line}").into()),
         }
+    }
+}
+
+impl Imap<TlsStream<TcpStream>> {
+    /// As [`Imap::open`], over TLS from the first octet, whatever certificate the server has.
+    pub async fn open_tls(port: u16, user: &str) -> Result<Self, Fail> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let any = Arc::new(AnyCertificate(provider.signature_verification_algorithms));
+        let config = ClientConfig::builder_with_provider(Arc::<CryptoProvider>::new(provider))
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(any)
+            .with_no_client_auth();
+        let name = ServerName::try_from(format!("mail.{DOMAIN}"))?;
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, connect(port).await?)
+            .await?;
+        let mut imap = Self::greeted(stream).await?;
+        imap.command(&format!("LOGIN {user}@{DOMAIN} {PASSWORD}"))
+            .await?;
+        imap.select().await?;
+        Ok(imap)
+    }
+}
+
+async fn connect(port: u16) -> Result<TcpStream, Fail> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Imap<S> {
+    async fn greeted(stream: S) -> Result<Self, Fail> {
+        let mut imap = Self {
+            stream: BufReader::new(stream),
+            exists: 0,
+            octets: 0,
+        };
+        let mut greeting = String::new();
+        imap.stream.read_line(&mut greeting).await?;
+        Ok(imap)
+    }
+
+    async fn select(&mut self) -> Result<(), Fail> {
+        for line in self.command("SELECT INBOX").await? {
+            if let Some(number) = line
+                .strip_prefix("* ")
+                .and_then(|line| line.strip_suffix(" EXISTS"))
+            {
+                self.exists = number.parse()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says LOGOUT, and waits until the server has closed the connection.
+    pub async fn logout(mut self) -> Result<(), Fail> {
+        self.stream.write_all(b"a LOGOUT\r\n").await?;
+        self.stream.flush().await?;
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).await?;
+        Ok(())
     }
 
     /// Files a message in INBOX (RFC 7888: without waiting).
@@ -64,6 +125,8 @@ impl Imap {
     async fn say(&mut self, name: &str, command: &[u8]) -> Result<Vec<String>, Fail> {
         let line = [b"a ", command, b"\r\n"].concat();
         self.stream.write_all(&line).await?;
+        // TLS may hold back what it has taken.
+        self.stream.flush().await?;
         let mut lines = Vec::new();
         let mut bytes = Vec::new();
         loop {
@@ -94,6 +157,45 @@ impl Imap {
     /// A message among the newest 1,000, by a number below 1,000.
     fn sequence(&self, pick: usize) -> usize {
         self.exists - pick % self.exists.clamp(1, 1000)
+    }
+}
+
+/// Takes every certificate, as long as what it signs is right.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
     }
 }
 

@@ -4,17 +4,20 @@
 //! operation is one message.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use crate::corpus::{Corpus, Dice};
 use crate::imap::Imap;
 use crate::measure::{Measured, Samples, Watch};
 use crate::options::Options;
 use crate::proc::Tree;
-use crate::report::{Report, Target};
+use crate::report::{Report, Target, mb};
+use crate::server::Server;
 use crate::{DOMAIN, Fail, PASSWORD, Servers, reading, say, within};
 
 const LIST: &str = "(UID FLAGS ENVELOPE INTERNALDATE RFC822.SIZE BODYSTRUCTURE)";
@@ -22,6 +25,10 @@ const LIST: &str = "(UID FLAGS ENVELOPE INTERNALDATE RFC822.SIZE BODYSTRUCTURE)"
 const BODIES: usize = 100;
 /// Mailboxes of which the status is asked.
 const MAILBOXES: usize = 100;
+/// Less growth than this is noise: MB.
+const GROWTH_MB: f64 = 16.0;
+/// How often it is looked how much memory there is.
+const GROWTH_EVERY: Duration = Duration::from_millis(50);
 
 /// What is done again and again, until the time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +36,9 @@ enum Work {
     ListAll,
     ListPage,
     Bodies,
+    /// The same over TLS.
+    BodiesTls,
+    Login,
     Select,
     Status,
     Search(&'static str),
@@ -38,10 +48,12 @@ enum Work {
     Mix,
 }
 
-const WORKS: [(Work, &str); 11] = [
+const WORKS: [(Work, &str); 13] = [
     (Work::ListAll, "list, all: a message"),
     (Work::ListPage, "list, 50: a message"),
     (Work::Bodies, "BODY.PEEK[]: a message"),
+    (Work::BodiesTls, "BODY.PEEK[] over TLS: a message"),
+    (Work::Login, "LOGIN, each over a connection of its own"),
     (Work::Select, "SELECT"),
     (Work::Status, "STATUS of 100 mailboxes"),
     (Work::Search("SUBJECT"), "SEARCH SUBJECT"),
@@ -59,6 +71,7 @@ pub async fn measure(
     report: &mut Report,
 ) {
     let limit = Duration::from_secs(300 + 3 * options.seconds);
+    let mut smallest = [None; 2];
     for size in &options.sizes {
         if !options.does("read") {
             reading::fill(*size, corpus, servers, report).await;
@@ -66,7 +79,8 @@ pub async fn measure(
         for (work, name) in WORKS {
             let name = format!("IMAP {name}, {size} messages");
             say(&name);
-            let run = |port: u16, tree: Tree| {
+            let run = |ports: [u16; 2], tree: Tree| {
+                let port = ports[usize::from(work == Work::BodiesTls)];
                 let job = Job {
                     port,
                     user: reading::user(*size),
@@ -77,15 +91,28 @@ pub async fn measure(
             };
             let mut ours = None;
             if let Some(server) = &servers.ours {
-                let result = run(server.imap, server.tree()).await;
+                let result = run([server.imap, server.imaps], server.tree()).await;
                 ours = report.noted(&format!("{name}, ours"), result);
             }
             let mut peer = None;
-            if let Some(other) = &servers.peer {
-                let result = run(other.imap, other.dovecot()).await;
+            if let Some(other) = servers.peer_with(*size) {
+                let result = run([other.imap, other.imaps], other.dovecot()).await;
                 peer = report.noted(&format!("{name}, peer"), result);
             }
             report.work(name, ours, peer, Some(Target::OfPeer(1.0)));
+        }
+        if let Some(server) = &servers.ours {
+            let all = [("list", LIST), ("BODY.PEEK[]", "BODY.PEEK[]")];
+            for (smallest, (which, what)) in smallest.iter_mut().zip(all) {
+                let name =
+                    format!("IMAP memory more than at rest, {which} of all, {size} messages");
+                say(&name);
+                let grown = within(limit, growth(server, *size, what)).await;
+                if let Some(grown) = report.noted(&name, grown) {
+                    let base = *smallest.get_or_insert(grown.max(GROWTH_MB));
+                    report.number(name, "MB", grown, Target::Times(1.5, base));
+                }
+            }
         }
         let name = format!("POP3 RETR of all: a message, {size} messages");
         say(&name);
@@ -95,7 +122,7 @@ pub async fn measure(
             ours = report.noted(&format!("{name}, ours"), all);
         }
         let mut peer = None;
-        if let Some(other) = &servers.peer {
+        if let Some(other) = servers.peer_with(*size) {
             let all = within(limit, fetch_all(other.pop3, *size, other.dovecot())).await;
             peer = report.noted(&format!("{name}, peer"), all);
         }
@@ -139,7 +166,41 @@ struct Job {
 
 impl Job {
     async fn run(self, work: Work, corpus: Arc<Corpus>) -> Result<Measured, Fail> {
-        let mut imap = Imap::open(self.port, &self.user).await?;
+        match work {
+            Work::Login => self.log_in().await,
+            Work::BodiesTls => {
+                let imap = Imap::open_tls(self.port, &self.user).await?;
+                self.work(imap, work, corpus).await
+            }
+            _ => {
+                let imap = Imap::open(self.port, &self.user).await?;
+                self.work(imap, work, corpus).await
+            }
+        }
+    }
+
+    /// One login after the other, with the same password.
+    async fn log_in(self) -> Result<Measured, Fail> {
+        Imap::login(self.port, &self.user).await?.logout().await?;
+        let watch = Watch::start(&self.tree);
+        let mut samples = Samples::default();
+        while watch.wall() < self.time {
+            let started = Instant::now();
+            Imap::login(self.port, &self.user).await?.logout().await?;
+            samples.add(started);
+        }
+        // A process that has ended counts when its parent has reaped it.
+        sleep(Duration::from_millis(200)).await;
+        let wall = watch.wall();
+        Ok(watch.finish(wall, samples))
+    }
+
+    async fn work<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        mut imap: Imap<S>,
+        work: Work,
+        corpus: Arc<Corpus>,
+    ) -> Result<Measured, Fail> {
         if work == Work::Status {
             for n in 0..MAILBOXES {
                 // It may be there from the mailbox before.
@@ -167,9 +228,33 @@ impl Job {
     }
 }
 
+/// What our server's resident memory grows by, at the most, while all messages are fetched with one command: MB. It has the mailbox's list in memory
+/// before.
+async fn growth(server: &Server, size: usize, what: &str) -> Result<f64, Fail> {
+    // What earlier work had taken would hide it.
+    sleep(reading::RESTED).await;
+    let mut imap = Imap::open(server.imap, &reading::user(size)).await?;
+    imap.command("FETCH 1:50 (UID FLAGS)").await?;
+    let tree = server.tree();
+    let before = tree.memory().rss;
+    let sampled = tree.clone();
+    let most = Arc::new(AtomicU64::new(before));
+    let into = most.clone();
+    let sampler = tokio::spawn(async move {
+        loop {
+            into.fetch_max(sampled.memory().rss, Ordering::Relaxed);
+            sleep(GROWTH_EVERY).await;
+        }
+    });
+    let done = imap.command(&format!("FETCH 1:* {what}")).await;
+    sampler.abort();
+    done?;
+    Ok(mb(most.load(Ordering::Relaxed) - before))
+}
+
 /// Does it once; returns how many operations that was.
-async fn once(
-    imap: &mut Imap,
+async fn once<S: AsyncRead + AsyncWrite + Unpin>(
+    imap: &mut Imap<S>,
     work: Work,
     dice: &mut Dice,
     words: &[String],
@@ -185,7 +270,9 @@ async fn once(
     let (command, count) = match work {
         Work::ListAll => fetch(1, exists, LIST),
         Work::ListPage => fetch(from(dice, reading::PAGE), reading::PAGE, LIST),
-        Work::Bodies => fetch(from(dice, BODIES), BODIES, "BODY.PEEK[]"),
+        Work::Bodies | Work::BodiesTls => fetch(from(dice, BODIES), BODIES, "BODY.PEEK[]"),
+        // Not over a connection that is there.
+        Work::Login => ("NOOP".into(), 1),
         Work::Select => ("SELECT INBOX".into(), 1),
         Work::Status => {
             let answer = "LIST \"\" \"box*\" RETURN (STATUS (MESSAGES UNSEEN UIDNEXT))";

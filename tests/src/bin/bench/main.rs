@@ -70,6 +70,7 @@ async fn run(options: &Options) -> Result<(), Fail> {
     let mut servers = Servers {
         ours: None,
         peer: None,
+        peer_max: options.peer_max,
     };
     if options.ours {
         let mut users = ingest::users();
@@ -96,9 +97,16 @@ async fn run(options: &Options) -> Result<(), Fail> {
 pub struct Servers {
     pub ours: Option<Server>,
     pub peer: Option<Peer>,
+    /// Messages in the largest mailbox that the peer has.
+    peer_max: usize,
 }
 
 impl Servers {
+    /// The peer, when it has the mailbox of this size.
+    pub fn peer_with(&self, size: usize) -> Option<&Peer> {
+        self.peer.as_ref().filter(|_| size <= self.peer_max)
+    }
+
     async fn stop(self) {
         if let Some(ours) = self.ours {
             ours.stop().await;

@@ -6,12 +6,13 @@ const USAGE: &str = "\
 cargo xtask bench [OPTIONS]
 
   --quick              few messages and one small mailbox: two minutes instead of a quarter of an hour
-  --full               also a mailbox of 100,000 messages: an hour, most of which the peer needs to be filled
+  --full               also a mailbox of 100,000 messages; without the peer, which would need most of an hour to be filled
   --messages N         messages of each ingest measurement (default 3000; quick 300)
   --sizes A,B,...      sizes of the mailboxes read from (default 1000,10000; full 1000,10000,100000; quick 1000)
   --only NAME          ingest, read, imap, push or login; may be given more than once
   --waiting N          clients of `push`, that wait for changes, and of `login` (default 1000; quick 100)
   --seconds N          how long one reading measurement may take (default 10; quick 3)
+  --peer-max N         the peer has mailboxes of at most so many messages (default 20000)
   --no-peer            only our server
   --no-ours            only the peers
   --rest N             seconds at rest before memory is measured (default 30; quick 5)
@@ -36,6 +37,7 @@ pub struct Options {
     pub rest: u64,
     pub ours: bool,
     pub peer: bool,
+    pub peer_max: usize,
     pub peer_format: Format,
     pub keep: bool,
 }
@@ -72,6 +74,7 @@ impl Options {
                 "--waiting" => options.waiting = number(&value()?)?,
                 "--seconds" => options.seconds = number(&value()?)? as u64,
                 "--rest" => options.rest = number(&value()?)? as u64,
+                "--peer-max" => options.peer_max = number(&value()?)?,
                 "--no-peer" => options.peer = false,
                 "--no-ours" => options.ours = false,
                 "--peer-format" => options.peer_format = value()?.parse()?,
@@ -93,6 +96,7 @@ impl Options {
             rest: 30,
             ours: true,
             peer: true,
+            peer_max: 20_000,
             peer_format: Format::Maildir,
             keep: false,
         }

@@ -39,6 +39,7 @@ impl FromStr for Format {
 pub struct Peer {
     dovecot: Child,
     pub imap: u16,
+    pub imaps: u16,
     pub pop3: u16,
     pub lmtp: u16,
     pub postfix: Option<Postfix>,
@@ -61,8 +62,9 @@ impl Peer {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         }
         let (imap, lmtp, smtp) = (free_port()?, free_port()?, free_port()?);
-        let pop3 = free_port()?;
-        let config = dovecot_config(folder, format, imap, pop3, lmtp)?;
+        let (imaps, pop3) = (free_port()?, free_port()?);
+        certificate(folder)?;
+        let config = dovecot_config(folder, format, [imap, imaps], pop3, lmtp)?;
         let log = fs::File::create(folder.join("dovecot.out"))?;
         let dovecot = Command::new(program("dovecot"))
             .arg("-F")
@@ -76,11 +78,13 @@ impl Peer {
         let mut peer = Self {
             dovecot,
             imap,
+            imaps,
             pop3,
             lmtp,
             postfix: None,
         };
         wait_for(imap, "Dovecot").await?;
+        wait_for(imaps, "Dovecot's IMAPS").await?;
         wait_for(lmtp, "Dovecot's LMTP").await?;
         peer.postfix = if is_root() {
             Some(Postfix::start(&folder.join("postfix"), smtp, lmtp).await?)
@@ -213,7 +217,7 @@ fn files(folder: &Path) -> usize {
 fn dovecot_config(
     folder: &Path,
     format: Format,
-    imap: u16,
+    [imap, imaps]: [u16; 2],
     pop3: u16,
     lmtp: u16,
 ) -> Result<PathBuf, Fail> {
@@ -238,13 +242,14 @@ fn dovecot_config(
         Format::Sdbox => "sdbox",
     };
     let text = format!(
-        "base_dir = {run}\nlog_path = {folder}/dovecot.log\nprotocols = imap pop3 lmtp\nlisten = 127.0.0.1\nssl = no\n\
+        "base_dir = {run}\nlog_path = {folder}/dovecot.log\nprotocols = imap pop3 lmtp\nlisten = 127.0.0.1\n\
+         ssl = yes\nssl_cert = <{folder}/cert.pem\nssl_key = <{folder}/key.pem\n\
          disable_plaintext_auth = no\nfirst_valid_uid = 1\nmail_location = {format}:~/mail\n\
          mail_max_userip_connections = 100000\ndefault_client_limit = 20000\ndefault_process_limit = 5000\n\
          default_vsz_limit = 1G\n{users}\
          passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
          userdb {{\n  driver = static\n  args = home={mail}/%n\n}}\n\
-         service imap-login {{\n  inet_listener imap {{\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n\
+         service imap-login {{\n  inet_listener imap {{\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    port = {imaps}\n    ssl = yes\n  }}\n}}\n\
          service pop3-login {{\n  inet_listener pop3 {{\n    port = {pop3}\n  }}\n  inet_listener pop3s {{\n    port = 0\n  }}\n}}\n\
          service imap {{\n  process_limit = 5000\n}}\n\
          service lmtp {{\n  inet_listener lmtp {{\n    port = {lmtp}\n  }}\n}}\n",
@@ -255,6 +260,28 @@ fn dovecot_config(
     let config = folder.join("dovecot.conf");
     fs::write(&config, text)?;
     Ok(config)
+}
+
+/// A certificate of the kind that our server makes for itself: P-256.
+fn certificate(folder: &Path) -> Result<(), Fail> {
+    let output = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+        .args(["ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
+        .args([
+            "-subj",
+            "/CN=mail.example.org",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ])
+        .current_dir(folder)
+        .output()
+        .map_err(|error| format!("can't run openssl: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("openssl: {}", String::from_utf8_lossy(&output.stderr)).into()),
+    }
 }
 
 fn main_cf(folder: &Path, lmtp: u16) -> String {

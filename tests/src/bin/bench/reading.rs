@@ -28,7 +28,7 @@ const SLOWEST: Duration = Duration::from_millis(100);
 /// After this the memory of what has begun is as it stays.
 const SETTLED: Duration = Duration::from_secs(3);
 /// After this a server has given back what earlier work had taken: it would hide what comes after.
-const RESTED: Duration = Duration::from_secs(25);
+pub const RESTED: Duration = Duration::from_secs(25);
 
 const FIRST_PAGE: &str = "first page";
 /// Of the first page: wall time of 99 in 100, and CPU in a large mailbox beside a small one.
@@ -124,7 +124,7 @@ async fn peer(
     servers: &Servers,
     options: &Options,
 ) -> Result<Option<Measured>, Fail> {
-    let Some(peer) = &servers.peer else {
+    let Some(peer) = servers.peer_with(size) else {
         return Ok(None);
     };
     let mut readers = Vec::new();
@@ -251,7 +251,7 @@ pub async fn fill(size: usize, corpus: &Arc<Corpus>, servers: &Servers, report: 
             _ => {}
         }
     }
-    if let Some(peer) = &servers.peer {
+    if let Some(peer) = servers.peer_with(size) {
         let filled = within(limit, async {
             smtp::run(&load(peer.lmtp), corpus).await?;
             peer.settle().await;

@@ -25,6 +25,7 @@ pub struct Server {
     pub smtp: u16,
     pub lmtp: u16,
     pub imap: u16,
+    pub imaps: u16,
     pub pop3: u16,
 }
 
@@ -47,9 +48,12 @@ impl Server {
         }
         let log = fs::File::create(folder.join("log"))?;
         let (http, smtp, lmtp) = (free_port()?, free_port()?, free_port()?);
-        let (imap, pop3) = (free_port()?, free_port()?);
+        let (imap, imaps, pop3) = (free_port()?, free_port()?, free_port()?);
         let config = folder.join("posthorn.toml");
-        fs::write(&config, configuration(http, smtp, lmtp, imap, pop3))?;
+        fs::write(
+            &config,
+            configuration(http, smtp, lmtp, [imap, imaps], pop3),
+        )?;
         let process = Command::new(&binary)
             .arg("serve")
             .arg("--config")
@@ -67,9 +71,10 @@ impl Server {
             smtp,
             lmtp,
             imap,
+            imaps,
             pop3,
         };
-        for port in [http, smtp, lmtp, imap, pop3] {
+        for port in [http, smtp, lmtp, imap, imaps, pop3] {
             wait_for(port, "our server").await?;
         }
         Ok(server)
@@ -114,7 +119,7 @@ impl Drop for Server {
 }
 
 /// What a mail server has by default, without the limits on clients: one address plays them all.
-fn configuration(http: u16, smtp: u16, lmtp: u16, imap: u16, pop3: u16) -> String {
+fn configuration(http: u16, smtp: u16, lmtp: u16, [imap, imaps]: [u16; 2], pop3: u16) -> String {
     let listener = |name: &str, port: u16| {
         format!("[{name}]\nlisten = [\"127.0.0.1:{port}\"]\nexempt = [\"127.0.0.0/8\"]\n")
     };
@@ -127,8 +132,9 @@ fn configuration(http: u16, smtp: u16, lmtp: u16, imap: u16, pop3: u16) -> Strin
         mail.into(),
         listener("http", http),
         listener("imap", imap),
+        listener("imaps", imaps),
         listener("pop3", pop3),
-        "[imaps]\nlisten = []\n[pop3s]\nlisten = []\n[submission]\nlisten = []\n[submissions]\nlisten = []\n[https]\nlisten = []\n".into(),
+        "[managesieve]\nlisten = []\n[pop3s]\nlisten = []\n[submission]\nlisten = []\n[submissions]\nlisten = []\n[https]\nlisten = []\n".into(),
     ]
     .concat()
 }

@@ -288,3 +288,18 @@ async fn new_messages_are_recent_in_one_session() {
         .await;
     other.expect("SELECT INBOX", &["* 0 RECENT"]).await;
 }
+
+/// RFC 8508 §4.5
+#[tokio::test]
+async fn who_resynchronizes_is_told_the_modseq_of_a_replacement() {
+    let server = Server::start().await;
+    let mut client = server.with_messages(2).await;
+    client.ok("UNSELECT").await;
+    client.ok("ENABLE QRESYNC").await;
+    client.ok("SELECT INBOX").await;
+    let answer = client.ok("REPLACE 1 INBOX {3+}\r\na\r\n").await;
+    let last = answer.lines().last().unwrap();
+    assert!(last.starts_with(". OK [HIGHESTMODSEQ "), "{answer}");
+    let (filed, gone) = (answer.find("[APPENDUID "), answer.find("* VANISHED 1"));
+    assert!(filed.is_some() && filed < gone, "{answer}");
+}

@@ -15,7 +15,7 @@ fn selected() -> Selected {
             ..ViewStatus::default()
         },
         rights: MailboxRights::ALL,
-        messages: vec![(3, 30), (5, 10), (9, 20)],
+        messages: [(3, 30), (5, 10), (9, 20)].into_iter().collect(),
         keywords: Vec::new(),
         first_unseen_uid: None,
         sequence: 1,
@@ -44,8 +44,7 @@ fn check(text: &str, want: &Condition) {
     let selected = selected();
     let messages = Messages {
         account: AccountId::new(7),
-        uids: selected.uids(),
-        emails: selected.emails(),
+        list: selected.messages(),
         selected: Some(&selected),
         now: 1000 * DAY,
     };
@@ -170,8 +169,7 @@ fn other_keys() {
 fn a_mailbox_that_is_not_selected_has_uids_alone() {
     let messages = Messages {
         account: AccountId::new(7),
-        uids: &[3, 5, 9],
-        emails: &[30, 10, 20],
+        list: &[(3, 30), (5, 10), (9, 20)].into_iter().collect(),
         selected: None,
         now: 0,
     };

@@ -1,6 +1,7 @@
 //! UIDs, MODSEQ and what a session is told, against a model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use store::engine::SplitMix64;
 
@@ -34,9 +35,9 @@ fn of_row(row: &ViewRow) -> (u32, Message) {
 /// All that is there, read anew.
 async fn now(bench: &Bench, key: MailboxKey) -> Known {
     let opened = bench.core.view_open(&owner(), key).await.unwrap();
-    let uids: Vec<u32> = opened.messages.iter().map(|(uid, _)| *uid).collect();
+    let uids: Vec<u32> = opened.messages.iter().map(|(uid, _)| uid).collect();
     assert!(uids.is_sorted_by(|a, b| a < b), "{uids:?}");
-    let emails: Vec<u64> = opened.messages.iter().map(|(_, email)| *email).collect();
+    let emails: Vec<u64> = opened.messages.iter().map(|(_, email)| email).collect();
     let rows = bench.core.view_rows(&owner(), key, &emails).await.unwrap();
     let rows: Vec<ViewRow> = rows.into_iter().map(Option::unwrap).collect();
     assert!(
@@ -50,6 +51,8 @@ async fn now(bench: &Bench, key: MailboxKey) -> Known {
         opened.first_unseen_uid,
         unseen.clone().map(|row| row.uid).next()
     );
+    let keywords: BTreeSet<Arc<str>> = rows.iter().flat_map(|r| r.keywords.to_vec()).collect();
+    assert!(opened.keywords.iter().eq(&keywords), "{keywords:?}");
     let size = |rows: &[&ViewRow]| rows.iter().map(|row| u64::from(row.size)).sum::<u64>();
     let deleted: Vec<&ViewRow> = rows.iter().filter(|row| row.is_deleted).collect();
     let expected = ViewStatus {
@@ -81,14 +84,9 @@ impl Known {
             .view_changes(&owner(), key, self.sequence)
             .await
             .unwrap();
-        match &delta.gone {
-            Gone::Emails(gone) => self.messages.retain(|_, m| !gone.contains(&m.email)),
-            Gone::AllBut(all) => {
-                let all: BTreeSet<(u32, u64)> = all.iter().copied().collect();
-                self.messages
-                    .retain(|uid, m| all.contains(&(*uid, m.email)));
-            }
-        }
+        let all: BTreeSet<(u32, u64)> = delta.messages.iter().collect();
+        self.messages
+            .retain(|uid, m| all.contains(&(*uid, m.email)));
         for row in &delta.rows {
             let (uid, message) = of_row(row);
             // Under another UID it has come back.
@@ -114,7 +112,7 @@ async fn step(bench: &Bench, dice: &mut SplitMix64, mailboxes: &[u64]) {
     let from = own(pick(dice));
     let to = own(pick(dice));
     let opened = core.view_open(&who, from).await.unwrap();
-    let mut some: Vec<u64> = opened.messages.iter().map(|(_, email)| *email).collect();
+    let mut some: Vec<u64> = opened.messages.iter().map(|(_, email)| email).collect();
     some.retain(|_| dice.happens(400));
     let first = some.first().copied().unwrap_or(999);
     let n = dice.below(1 << 20);
@@ -248,4 +246,29 @@ async fn a_mailbox_that_is_gone_has_no_changes() {
     assert_eq!(changes.unwrap_err(), ViewError::NoSuchMailbox);
     let opened = bench.core.view_open(&owner(), own(ARCHIVE)).await;
     assert_eq!(opened.unwrap_err(), ViewError::NoSuchMailbox);
+}
+
+/// RFC 9051 §2.3.1.1, RFC 9051 §6.3.6: made in the same second, of one name after the other, and with the name of another one.
+#[tokio::test]
+async fn no_two_mailboxes_have_the_same_uid_validity() {
+    use jmap_types::{mail::Mailbox, method::Set};
+    let bench = Bench::new().await;
+    let mut seen = std::collections::BTreeSet::new();
+    for mailbox in 1..=6 {
+        let opened = bench.core.view_open(&owner(), own(mailbox)).await.unwrap();
+        seen.insert(opened.status.uid_validity);
+    }
+    assert_eq!(seen.len(), 6);
+    for _ in 0..3 {
+        let create = r#"{"create": {"c": {"name": "again"}}}"#;
+        let id = jmap::<Set<Mailbox>>(&bench, create, "/created/c/id").await;
+        let number = id.as_str().unwrap().trim_start_matches('m').parse();
+        let opened = bench.core.view_open(&owner(), own(number.unwrap())).await;
+        let validity = opened.unwrap().status.uid_validity;
+        assert!(seen.last().is_some_and(|last| validity > *last));
+        seen.insert(validity);
+        let destroy = format!(r#"{{"destroy": [{id}]}}"#);
+        jmap::<Set<Mailbox>>(&bench, &destroy, "/destroyed/0").await;
+    }
+    assert_sound(&bench).await;
 }

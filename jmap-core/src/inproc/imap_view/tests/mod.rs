@@ -50,7 +50,7 @@ fn message(text: &str) -> NewMessage {
 async fn list(bench: &Bench, key: MailboxKey) -> String {
     let who = caller(key.account.number(), &[]);
     let opened = bench.core.view_open(&who, key).await.unwrap();
-    let emails: Vec<u64> = opened.messages.iter().map(|(_, email)| *email).collect();
+    let emails: Vec<u64> = opened.messages.iter().map(|(_, email)| email).collect();
     let rows = bench.core.view_rows(&who, key, &emails).await.unwrap();
     let words = rows.into_iter().map(|row| {
         let row = row.expect("an email of the list isn't in the mailbox");

@@ -1,0 +1,97 @@
+//! Where mail from other servers comes from: looked at between the end of the message and its delivery.
+//!
+//! Holds: a message that others could take for verified by us never reaches a mailbox with their words in our name (RFC 8601
+//! §5); a DNS that does not answer loses no mail; SPF alone refuses none.
+//! Other half: `mail-auth-adapter`, which finds out; the operator, who says what follows.
+
+use mail_auth_adapter::{Disposition, Envelope, Outcome, Verdict, field};
+
+use super::body::{Body, FRONT_OCTETS};
+use super::session::Session;
+use super::transaction::Transaction;
+use crate::backend::Backend;
+use crate::config::{Treatment, Verification};
+use crate::encode::Reply;
+use crate::message;
+use crate::translate;
+
+/// What is to be done with a message.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// The Authentication-Results field; empty if nothing is verified here.
+    pub field: String,
+    /// For the junk mailbox.
+    pub is_junk: bool,
+    pub refusal: Option<Reply>,
+}
+
+impl<B: Backend> Session<B> {
+    /// Verifies the message, and takes out of it what pretends to be our verdict.
+    pub async fn authenticate(&self, transaction: &Transaction, body: &mut Body) -> Origin {
+        let origin = match &self.server.config.verification {
+            None => Origin::default(),
+            Some(verification) => self.verify(verification, transaction, body).await,
+        };
+        let hostname = &self.server.config.hostname;
+        if !body.content().is_empty() {
+            message::remove_if(body.octets_mut(), FRONT_OCTETS, |name, value| {
+                name.eq_ignore_ascii_case(b"Authentication-Results")
+                    && field::claims(value, hostname)
+            });
+        }
+        origin
+    }
+
+    async fn verify(
+        &self,
+        verification: &Verification,
+        transaction: &Transaction,
+        body: &mut Body,
+    ) -> Origin {
+        let hostname = &self.server.config.hostname;
+        let stranger = self.peer_ip().filter(|&ip| {
+            let ip = ip.to_canonical();
+            !verification
+                .trusted
+                .iter()
+                .any(|network| network.contains(ip))
+        });
+        let Some(peer) = stranger else {
+            return Origin {
+                field: field::not_verified(hostname),
+                ..Origin::default()
+            };
+        };
+        let envelope = Envelope {
+            peer,
+            helo: self.hello.as_ref().map_or("", |hello| &hello.name),
+            mail_from: transaction.mail_from.as_deref(),
+        };
+        let content = body.take_content();
+        let verdict = verification.verifier.verify(&envelope, &content).await;
+        body.put_back(content);
+        tracing::debug!(id = transaction.id, ?verdict, "message verified");
+        judge(verification, &verdict, hostname)
+    }
+}
+
+fn judge(verification: &Verification, verdict: &Verdict, hostname: &str) -> Origin {
+    let dmarc = &verdict.dmarc;
+    let treatment = match verdict.disposition {
+        Disposition::None => Treatment::Mark,
+        Disposition::Quarantine => verification.on_quarantine,
+        Disposition::Reject => verification.on_reject,
+    };
+    let refusal = match treatment {
+        Treatment::Reject => Some(translate::dmarc_refusal(&dmarc.domain)),
+        _ if verification.defers && dmarc.finding.outcome == Outcome::TempError => {
+            Some(translate::dmarc_unknown(&dmarc.domain))
+        }
+        Treatment::Quarantine | Treatment::Mark => None,
+    };
+    Origin {
+        field: verdict.field(hostname),
+        is_junk: treatment == Treatment::Quarantine,
+        refusal,
+    }
+}

@@ -1,0 +1,348 @@
+//! Where mail comes from: senders with records at a real name server (Knot DNS), signatures by dkimpy, and fields that
+//! authres reads.
+//!
+//! Holds: a verdict is that of others' programs; what a domain asks for is done; a silent name server loses no mail.
+
+use std::{
+    fs,
+    net::UdpSocket,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use e2e::{
+    Home, Server,
+    home::free_port,
+    jmap::{string, strings},
+};
+use serde_json::json;
+
+/// From where the domains send.
+const OURS: &str = "127.0.0.2";
+const OTHERS: &str = "127.0.0.3";
+const PASS_OVER_NOBODY: &str = "trusted = []";
+
+struct NameServer {
+    child: Child,
+    port: u16,
+    keys: PathBuf,
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn python(args: &[&str]) -> String {
+    let python = std::env::var_os("POSTHORN_PYTHON").expect(
+        "POSTHORN_PYTHON has to name a python with dkimpy and authres; `cargo xtask test` makes one",
+    );
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/auth_sender.py");
+    let output = Command::new(python).arg(script).args(args).output();
+    let output = output.expect("python can't be run");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{errors}");
+    text
+}
+
+/// Knot DNS with three senders: one that wants a refusal, one that wants quarantine, one that asks for nothing.
+fn name_server(folder: &Path) -> NameServer {
+    let folder = folder.join("dns");
+    fs::create_dir(&folder).expect("no folder");
+    let keys = python(&["keys", folder.to_str().expect("a path")]);
+    let mut keys = keys.lines();
+    let mut quoted = |name: &str| {
+        let key = keys.next().expect("a key").as_bytes();
+        let strings: Vec<String> = key
+            .chunks(200)
+            .map(|part| format!("\"{}\"", String::from_utf8_lossy(part)))
+            .collect();
+        format!("{name}._domainkey TXT ( {} )\n", strings.join(" "))
+    };
+    let keys = format!("{}{}", quoted("rsa"), quoted("ed25519"));
+    let port = free_port();
+    let mut zones = String::new();
+    for (domain, policy) in [
+        ("reject", "reject"),
+        ("quarantine", "quarantine"),
+        ("open", "none"),
+    ] {
+        let zone = format!(
+            "$ORIGIN {domain}.test.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\nmx A {OURS}\n\
+             @ TXT \"v=spf1 ip4:{OURS} -all\"\n_dmarc TXT \"v=DMARC1; p={policy}\"\n{keys}"
+        );
+        fs::write(folder.join(format!("{domain}.zone")), zone).expect("not written");
+        zones.push_str(&format!(
+            "  - domain: {domain}.test\n    file: {domain}.zone\n"
+        ));
+    }
+    // What is above the senders: the walk to the organisation's record ends there (RFC 9989 §4.10).
+    let above = "$ORIGIN test.\n$TTL 60\n@ SOA ns.reject hostmaster.reject 1 3600 600 86400 60\n@ NS ns.reject\n";
+    fs::write(folder.join("above.zone"), above).expect("not written");
+    zones.push_str("  - domain: test\n    file: above.zone\n");
+    let at = folder.display();
+    let config = format!(
+        "server:\n  rundir: {at}\n  listen: 127.0.0.1@{port}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
+         database:\n  storage: {at}\n\
+         template:\n  - id: default\n    storage: {at}\n    zonefile-sync: -1\n    journal-content: none\nzone:\n{zones}"
+    );
+    fs::write(folder.join("knot.conf"), config).expect("not written");
+    let child = Command::new("knotd")
+        .arg("-c")
+        .arg(folder.join("knot.conf"))
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("knotd can't be run; it is in the Debian package knot");
+    let server = NameServer {
+        child,
+        port,
+        keys: folder,
+    };
+    server.wait();
+    server
+}
+
+impl NameServer {
+    /// Until it answers a question for the SOA record of reject.test.
+    fn wait(&self) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("no socket");
+        let timeout = Some(Duration::from_millis(100));
+        socket.set_read_timeout(timeout).expect("no timeout");
+        let question = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x06reject\x04test\0\0\x06\0\x01";
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut buffer = [0; 512];
+        while Instant::now() < end {
+            let _ = socket.send_to(question, ("127.0.0.1", self.port));
+            // An answer without error, with a record.
+            if socket.recv(&mut buffer).is_ok() && buffer[3] & 15 == 0 && buffer[7] > 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("knotd does not answer within 20 seconds");
+    }
+
+    fn send(
+        &self,
+        server: &Server,
+        subject: &str,
+        peer: &str,
+        domain: &str,
+        how: [&str; 4],
+    ) -> String {
+        let folder = self.keys.to_str().expect("a path");
+        let port = server.home.smtp.to_string();
+        let [kind, header, body, extra] = how;
+        python(&[
+            "send", folder, &port, subject, peer, domain, kind, header, body, extra,
+        ])
+    }
+}
+
+fn start(settings: &[&str]) -> (Server, NameServer) {
+    let home = Home::with_people();
+    let names = name_server(home.path());
+    let resolvers = format!("resolvers = [\"127.0.0.1:{}\"]", names.port);
+    let settings = [&[PASS_OVER_NOBODY, &resolvers], settings].concat();
+    let home = home.set("authentication", &settings.join("\n"));
+    (Server::start_in(home), names)
+}
+
+/// The mailbox's role, and the Authentication-Results fields.
+fn arrived(server: &Server, subject: &str) -> (String, Vec<String>) {
+    let mut jmap = server.jmap("alice");
+    let found = jmap.call("Email/query", json!({"filter": {"subject": subject}}));
+    let ids = strings(&found["ids"]);
+    assert_eq!(ids.len(), 1, "{subject}");
+    let fields = "header:Authentication-Results:asRaw:all";
+    let email = jmap.get_emails(&ids, &["mailboxIds", fields])[0].clone();
+    let mailboxes = email["mailboxIds"].as_object().expect("mailboxIds").keys();
+    let mailboxes: Vec<String> = mailboxes.cloned().collect();
+    let got = jmap.call(
+        "Mailbox/get",
+        json!({"ids": mailboxes, "properties": ["role"]}),
+    );
+    let role = string(&got["list"][0]["role"]).to_owned();
+    (role, strings(&email[fields]))
+}
+
+#[test]
+fn signatures_and_senders_are_verified() {
+    let (server, names) = start(&[]);
+    let forged = "Authentication-Results: MAIL.example.org (us); dmarc=pass\r\nAuthentication-Results: other.example; none";
+    let rows = [
+        (
+            "one",
+            OURS,
+            "reject.test",
+            ["rsa", "relaxed", "relaxed", ""],
+            "pass",
+            "pass",
+            "pass",
+        ),
+        (
+            "two",
+            OTHERS,
+            "reject.test",
+            ["rsa", "simple", "simple", ""],
+            "fail",
+            "pass",
+            "pass",
+        ),
+        (
+            "three",
+            OTHERS,
+            "reject.test",
+            ["ed25519", "relaxed", "relaxed", ""],
+            "fail",
+            "pass",
+            "pass",
+        ),
+        (
+            "four",
+            OTHERS,
+            "reject.test",
+            ["ed25519", "simple", "relaxed", ""],
+            "fail",
+            "pass",
+            "pass",
+        ),
+        (
+            "five",
+            OURS,
+            "reject.test",
+            ["rsa", "relaxed", "relaxed", "broken"],
+            "pass",
+            "fail",
+            "pass",
+        ),
+        (
+            "six",
+            OURS,
+            "reject.test",
+            ["none", "", "", forged],
+            "pass",
+            "none",
+            "pass",
+        ),
+        (
+            "seven",
+            OTHERS,
+            "open.test",
+            ["none", "", "", ""],
+            "fail",
+            "none",
+            "fail",
+        ),
+    ];
+    for (subject, peer, domain, how, spf, dkim, dmarc) in rows {
+        let reply = names.send(&server, subject, peer, domain, how);
+        assert!(reply.starts_with("250 "), "{subject}: {reply}");
+        let (role, fields) = arrived(&server, subject);
+        assert_eq!(role, "inbox", "{subject}");
+        let read = python(&["check", fields[0].trim()]);
+        assert!(read.starts_with("mail.example.org\n"), "{read}");
+        for wanted in [
+            format!("spf={spf} smtp.mailfrom=ann@{domain}"),
+            format!("dkim={dkim}"),
+            format!("dmarc={dmarc} header.from={domain} policy.dmarc="),
+            // The names of this machine's own addresses are not asked for.
+            "iprev=fail policy.iprev=127.0.0.".to_owned(),
+        ] {
+            assert!(read.contains(&wanted), "{subject}: no {wanted} in\n{read}");
+        }
+        if dkim == "pass" {
+            let wanted = format!(
+                "header.d={domain} header.i=@{domain} header.s={} header.a={}-sha256",
+                how[0], how[0]
+            );
+            assert!(read.contains(&wanted), "{subject}: no {wanted} in\n{read}");
+        }
+        // RFC 8601 §5: what others say in our name is gone; what they say in theirs is not.
+        match subject {
+            "six" => assert_eq!(fields[1..], [" other.example; none"]),
+            _ => assert_eq!(fields.len(), 1, "{fields:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_domain_asks_for_is_done() {
+    let (server, names) = start(&[]);
+    let plain = ["none", "", "", ""];
+    let reply = names.send(&server, "refused", OTHERS, "reject.test", plain);
+    assert!(
+        reply.starts_with("550 5.7.1 reject.test asks for mail"),
+        "{reply}"
+    );
+    let reply = names.send(&server, "junk", OTHERS, "quarantine.test", plain);
+    assert!(reply.starts_with("250 "), "{reply}");
+    assert_eq!(arrived(&server, "junk").0, "junk");
+    let mut jmap = server.jmap("alice");
+    let found = jmap.call("Email/query", json!({"filter": {"subject": "refused"}}));
+    assert!(strings(&found["ids"]).is_empty());
+}
+
+#[test]
+fn an_operator_may_only_mark() {
+    let (server, names) = start(&[
+        "dmarc-reject = \"quarantine\"",
+        "dmarc-quarantine = \"mark\"",
+    ]);
+    let plain = ["none", "", "", ""];
+    for (domain, role) in [("reject.test", "junk"), ("quarantine.test", "inbox")] {
+        let reply = names.send(&server, domain, OTHERS, domain, plain);
+        assert!(reply.starts_with("250 "), "{reply}");
+        assert_eq!(arrived(&server, domain).0, role);
+    }
+}
+
+#[test]
+fn a_silent_name_server_loses_no_mail() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("no socket");
+    let port = silent.local_addr().expect("no address").port();
+    let settings =
+        format!("{PASS_OVER_NOBODY}\nresolvers = [\"127.0.0.1:{port}\"]\ntimeout = \"2s\"");
+    let server = Server::start_in(Home::with_people().set("authentication", &settings));
+    let begin = Instant::now();
+    let reply = server
+        .smtp()
+        .send(
+            "ann@reject.test",
+            "alice@example.org",
+            b"From: ann@reject.test\r\nSubject: patience\r\n\r\nhello\r\n",
+        )
+        .expect("no reply");
+    assert_eq!(reply.code, 250, "{}", reply.text);
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
+    let (role, fields) = arrived(&server, "patience");
+    assert_eq!(role, "inbox");
+    assert!(fields[0].contains("dmarc=temperror"), "{fields:?}");
+}
+
+#[test]
+fn nobody_is_asked_about_mail_from_this_machine() {
+    let server = Server::start();
+    let reply = server
+        .smtp()
+        .send(
+            "ann@reject.test",
+            "alice@example.org",
+            b"From: ann@reject.test\r\nSubject: local\r\n\r\nhello\r\n",
+        )
+        .expect("no reply");
+    assert_eq!(reply.code, 250, "{}", reply.text);
+    let (_, fields) = arrived(&server, "local");
+    assert_eq!(fields, [" mail.example.org; none"]);
+}
