@@ -3,7 +3,10 @@
 //! Holds: account lookup and access are checked here, once, before any handler runs.
 //! Other half: the handlers, one module a method family.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 use jmap_types::{
     AccountId, MethodError, MethodErrorKind,
@@ -20,7 +23,7 @@ use crate::{
     caller::Caller,
     clock::Clock,
     directory::Directory,
-    inproc::{imap_view::Structures, queue::Queue},
+    inproc::{imap_view::Structures, outbound::Outbound, queue::Queue},
     limits::Limits,
     mail::{email::Summaries, search::Search, sieve, submission::SendingRate},
     metrics::Metrics,
@@ -62,6 +65,7 @@ pub struct Inner {
     pub(crate) queue: Queue,
     pub(crate) sending: SendingRate,
     pub(crate) sieve: sieve::Interpreter,
+    pub(crate) outbound: OnceLock<Arc<dyn Outbound>>,
 }
 
 impl std::ops::Deref for Core {
@@ -139,6 +143,7 @@ impl Core {
             queue,
             sending: SendingRate::default(),
             sieve: sieve::Interpreter::default(),
+            outbound: OnceLock::new(),
         })))
     }
 
@@ -171,6 +176,11 @@ impl Core {
             who: who.clone(),
             target,
         })
+    }
+
+    /// Who sends mail to other servers, from now on; the first call counts. Until then such mail waits in the queue.
+    pub fn send_with(&self, outbound: Arc<dyn Outbound>) {
+        let _ = self.0.outbound.set(outbound);
     }
 
     /// Keeps the search index up to date; works until it is dropped.

@@ -11,6 +11,8 @@ pub mod bus;
 pub mod caller;
 pub mod clock;
 mod core;
+#[cfg(test)]
+mod corpus;
 pub mod directory;
 mod echo;
 pub mod error;

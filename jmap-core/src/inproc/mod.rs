@@ -2,5 +2,6 @@
 
 pub mod deliver;
 pub mod imap_view;
+pub mod outbound;
 pub mod queue;
 pub mod submit;

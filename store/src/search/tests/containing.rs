@@ -263,14 +263,19 @@ fn the_index_rules_out_nothing_that_is_there() {
 /// The same over mails, if there are some: needles are cut out of them.
 #[test]
 fn the_index_rules_out_nothing_of_the_corpus() {
-    let Some(corpus) = std::env::var_os("POSTHORN_CORPUS") else {
-        return;
-    };
+    let corpus = std::env::var_os("POSTHORN_CORPUS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"),
+        Into::into,
+    );
     let mut files: Vec<_> = ["ham", "spam"]
         .iter()
-        .flat_map(|kind| std::fs::read_dir(Path::new(&corpus).join(kind)).unwrap())
+        .flat_map(|kind| std::fs::read_dir(corpus.join(kind)).into_iter().flatten())
         .map(|entry| entry.unwrap().path())
         .collect();
+    if files.is_empty() {
+        println!("no mails in {}: left to the test above", corpus.display());
+        return;
+    }
     files.sort();
     let mut dice = Dice(7);
     let documents: Vec<DocumentText> = files

@@ -1,35 +1,12 @@
 //! Every mail of the corpus, with every property.
 
-use std::path::PathBuf;
-
 use jmap_types::{BlobId, mail::Email, method::Get};
 
 use super::{Bench, OWNER, caller, rich_mail};
 
 /// The mails of the corpus, or the one that is made here when there is no corpus.
 fn mails(count_max: usize) -> Vec<Vec<u8>> {
-    let root = std::env::var_os("POSTHORN_CORPUS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"),
-        PathBuf::from,
-    );
-    let mut paths = Vec::new();
-    let mut folders = vec![root];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => paths.push(path),
-            }
-        }
-    }
-    paths.sort();
-    let step = (paths.len() / count_max).max(1);
-    let found: Vec<_> = paths
-        .iter()
-        .step_by(step)
-        .filter_map(|path| std::fs::read(path).ok())
-        .collect();
+    let found = crate::corpus::mails(count_max);
     if found.is_empty() {
         vec![rich_mail().into_bytes()]
     } else {
