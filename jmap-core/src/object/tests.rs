@@ -158,9 +158,11 @@ async fn the_items_of_a_set_in_a_state_follow_it_without_a_gap() {
     });
     let (mut done, mut refused) = (0, 0);
     for round in 0.. {
+        // Set and taken away in turns: each round changes each email, and none gets too many keywords.
+        let value = (done % 2 == 0).then_some(true);
         let update: serde_json::Map<String, Json> = ids
             .iter()
-            .map(|id| (wire(*id), json!({format!("keywords/k{round}"): true})))
+            .map(|id| (wire(*id), json!({"keywords/k": value})))
             .collect();
         let arguments =
             json!({"accountId": "a1", "ifInState": state(&bench).await, "update": update});
@@ -170,6 +172,7 @@ async fn the_items_of_a_set_in_a_state_follow_it_without_a_gap() {
             refused += 1;
         } else {
             done += 1;
+            assert!(answer["notUpdated"].is_null(), "{answer}");
             let old: u64 = answer["oldState"].as_str().unwrap()[1..].parse().unwrap();
             let account = bench.core.accounts.handle(AccountId::new(OWNER));
             let view = account.view().await.unwrap();

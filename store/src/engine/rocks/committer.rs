@@ -1,14 +1,19 @@
-//! The one thread that writes: it makes one synced write of all commits that wait.
+//! The one place that writes: it makes one synced write of all commits that wait.
 //!
-//! Holds: commits are applied in the order of the queue; nobody is answered before the log is
+//! Holds: commits are applied in the order in which they came; nobody is answered before the log is
 //! synced; when the write fails, everybody in the group is told so and the group is fenced off.
-//! Other half: `RocksEngine::commit` fills the queue and waits for the answer.
+//! Other half: `RocksEngine::commit` writes by itself when nobody else does and the disk is fast, else it fills the queue of
+//! the thread and waits for the answer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,7 +28,14 @@ const GROUP_OCTETS_MAX: usize = 4 * 1024 * 1024;
 /// that passes it until compaction has removed it.
 const RANGE_AS_POINTS_MAX: usize = 256;
 
-type Answer = Result<(), CommitError>;
+/// A write that takes no longer than this may be done in the thread of whoever asks for it.
+const FAST: Duration = Duration::from_millis(2);
+/// So many writes are left to the thread after one that took longer.
+const AFTER_SLOW: u32 = 200;
+/// A larger batch is left to the thread.
+pub(super) const HERE_OCTETS_MAX: usize = 256 * 1024;
+
+pub(super) type Answer = Result<(), CommitError>;
 
 /// A commit on its way to the disk.
 pub(super) struct Request {
@@ -31,72 +43,133 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
+impl Request {
+    fn take(&mut self) -> Batch {
+        std::mem::take(&mut self.batch)
+    }
+}
+
+/// What the callers of `commit` and the thread share.
 pub(super) struct Committer {
+    writer: Mutex<Writer>,
+    /// Requests that were or are about to be queued, and are not answered yet.
+    waiting: AtomicUsize,
+    /// The last write failed.
+    failing: AtomicBool,
+}
+
+struct Writer {
     db: Arc<DB>,
-    requests: mpsc::Receiver<Request>,
     write_options: WriteOptions,
     fence: Fence,
-    /// The last write failed.
-    failing: Arc<AtomicBool>,
+    /// So many writes more are left to the thread.
+    left_to_thread: u32,
 }
 
 impl Committer {
-    pub(super) fn new(
-        db: Arc<DB>,
-        requests: mpsc::Receiver<Request>,
-        sync: bool,
-        fence: Fence,
-        failing: Arc<AtomicBool>,
-    ) -> Self {
+    pub(super) fn new(db: Arc<DB>, sync: bool, fence: Fence) -> Self {
         let mut write_options = WriteOptions::default();
         write_options.set_sync(sync);
         Self {
-            db,
-            requests,
-            write_options,
-            fence,
-            failing,
+            writer: Mutex::new(Writer {
+                db,
+                write_options,
+                fence,
+                left_to_thread: 0,
+            }),
+            waiting: AtomicUsize::new(0),
+            failing: AtomicBool::new(false),
         }
     }
 
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Commits in this thread, if nobody is before it and the disk has been fast: two changes of threads are saved. `None`:
+    /// it is for the thread.
+    ///
+    /// It blocks the caller's thread, for [`FAST`] if all is well; the next ones go to the thread if not.
+    pub(super) fn commit_here(&self, batch: &Batch) -> Option<Answer> {
+        let mut writer = self.writer.try_lock()?;
+        // Who waits has come before.
+        let is_first = self.waiting.load(Ordering::Acquire) == 0;
+        if !is_first || writer.left_to_thread > 0 || batch_octets(batch) > HERE_OCTETS_MAX {
+            return None;
+        }
+        let answers = writer.commit(std::slice::from_ref(batch), &self.failing);
+        answers.into_iter().next()
+    }
+
+    /// Counts a request that is about to be queued.
+    pub(super) fn announce(&self) -> Announced<'_> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        Announced(self)
+    }
+
     /// Works until all senders are gone and the queue is empty.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(&self, mut requests: mpsc::Receiver<Request>) {
         let mut group = Vec::new();
         // Who comes while a group is being synced is in the next group: no need to wait for more.
-        while let Some(first) = self.requests.blocking_recv() {
-            self.gather(first, &mut group);
-            let answers = self.commit(&group);
+        while let Some(first) = requests.blocking_recv() {
+            let mut writer = self.writer.lock();
+            gather(&mut requests, first, &mut group);
+            let batches: Vec<Batch> = group.iter_mut().map(Request::take).collect();
+            let answers = writer.commit(&batches, &self.failing);
+            self.waiting.fetch_sub(group.len(), Ordering::AcqRel);
+            drop(writer);
             for (request, answer) in group.drain(..).zip(answers) {
                 // Who doesn't wait any more doesn't need the answer.
                 let _ = request.answer.send(answer);
             }
         }
-        if let Err(error) = self.db.flush() {
+        if let Err(error) = self.writer.lock().db.flush() {
             tracing::warn!(error = %engine_error(error), "not flushed: the log is read at the next start");
         }
     }
+}
 
-    fn gather(&mut self, first: Request, group: &mut Vec<Request>) {
-        let mut octets = batch_octets(&first.batch);
-        group.push(first);
-        while group.len() < GROUP_BATCHES_MAX && octets < GROUP_OCTETS_MAX {
-            let Ok(request) = self.requests.try_recv() else {
-                return;
-            };
-            octets += batch_octets(&request.batch);
-            group.push(request);
-        }
+/// A request on its way into the queue. Dropped, it isn't counted any more; the thread takes over the count of one that is
+/// in the queue.
+pub(super) struct Announced<'c>(&'c Committer);
+
+impl Announced<'_> {
+    pub(super) fn queued(self) {
+        std::mem::forget(self);
     }
+}
 
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn gather(requests: &mut mpsc::Receiver<Request>, first: Request, group: &mut Vec<Request>) {
+    let mut octets = batch_octets(&first.batch);
+    group.push(first);
+    while group.len() < GROUP_BATCHES_MAX && octets < GROUP_OCTETS_MAX {
+        let Ok(request) = requests.try_recv() else {
+            return;
+        };
+        octets += batch_octets(&request.batch);
+        group.push(request);
+    }
+}
+
+impl Writer {
     /// The answers to `group`, in its order.
-    fn commit(&mut self, group: &[Request]) -> Vec<Answer> {
-        match self.try_commit(group) {
+    fn commit(&mut self, group: &[Batch], failing: &AtomicBool) -> Vec<Answer> {
+        match self.try_commit(group, failing) {
             Ok(answers) => answers,
             Err(Failure::Prepare(error)) if group.len() == 1 => {
                 vec![Err(CommitError::Engine(error))]
             }
             // Something that one of them asked for can't be read: only that one shall fail.
-            Err(Failure::Prepare(_)) => group.chunks(1).flat_map(|one| self.commit(one)).collect(),
+            Err(Failure::Prepare(_)) => group
+                .chunks(1)
+                .flat_map(|one| self.commit(one, failing))
+                .collect(),
             Err(Failure::Write(error)) => group
                 .iter()
                 .map(|_| Err(CommitError::Engine(error.clone())))
@@ -104,12 +177,17 @@ impl Committer {
         }
     }
 
-    fn try_commit(&mut self, group: &[Request]) -> Result<Vec<Answer>, Failure> {
-        let reader = Reader::new(&self.db, None);
+    fn try_commit(
+        &mut self,
+        group: &[Batch],
+        failing: &AtomicBool,
+    ) -> Result<Vec<Answer>, Failure> {
+        let db = self.db.clone();
+        let reader = Reader::new(&db, None);
         let mut overlay = Overlay::default();
         let mut answers = Vec::with_capacity(group.len());
-        for request in group {
-            match overlay.accept(&reader, &request.batch) {
+        for batch in group {
+            match overlay.accept(&reader, batch) {
                 Ok(()) => answers.push(Ok(())),
                 Err(CommitError::Conflict(index)) => {
                     answers.push(Err(CommitError::Conflict(index)))
@@ -119,25 +197,31 @@ impl Committer {
         }
         let writes = write_batch(&reader, overlay).map_err(Failure::Prepare)?;
         if !writes.is_empty() {
-            self.write(writes).map_err(Failure::Write)?;
+            self.write(writes, failing).map_err(Failure::Write)?;
         }
         Ok(answers)
     }
 
-    fn write(&mut self, writes: WriteBatch) -> Result<(), EngineError> {
+    fn write(&mut self, writes: WriteBatch, failing: &AtomicBool) -> Result<(), EngineError> {
         let sequence = self.db.latest_sequence_number();
-        match self.db.write_opt(writes, &self.write_options) {
-            Ok(()) if self.failing.load(Ordering::Relaxed) => {
+        let began = Instant::now();
+        let written = self.db.write_opt(writes, &self.write_options);
+        self.left_to_thread = match began.elapsed() > FAST {
+            true => AFTER_SLOW,
+            false => self.left_to_thread.saturating_sub(1),
+        };
+        match written {
+            Ok(()) if failing.load(Ordering::Relaxed) => {
                 // Before anybody is told that it is on disk.
                 self.fence.leave()?;
-                self.failing.store(false, Ordering::Relaxed);
+                failing.store(false, Ordering::Relaxed);
                 tracing::info!("the database can be written again");
                 Ok(())
             }
             Ok(()) => Ok(()),
             Err(error) => {
                 let error = engine_error(error);
-                self.failed(sequence, &error);
+                self.failed(sequence, &error, failing);
                 Err(error)
             }
         }
@@ -146,9 +230,9 @@ impl Committer {
     /// The record of a failed write may be in the log, whole or in part. RocksDB takes no
     /// further write until it has recovered by itself (which it does when there is room again)
     /// or is opened anew; the fence sees to it that opening doesn't bring the record back.
-    fn failed(&mut self, sequence: u64, error: &EngineError) {
+    fn failed(&mut self, sequence: u64, error: &EngineError, failing: &AtomicBool) {
         // Once is enough: nothing gets into the log before a write succeeds again.
-        if self.failing.swap(true, Ordering::Relaxed) {
+        if failing.swap(true, Ordering::Relaxed) {
             return;
         }
         tracing::error!(%error, "the database can't be written; reading goes on");

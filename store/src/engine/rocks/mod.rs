@@ -3,7 +3,7 @@
 //! Holds: a commit that returned `Ok` was written to the log and the log was synced; a commit
 //! that returned an error stays undone, also after a crash (see `fence`); memory is bounded by
 //! [`RocksOptions`], however large the database is.
-//! Other half: `committer` is the only writer; `overlay` says what a group of batches means.
+//! Other half: `committer` alone writes; `overlay` says what a group of batches means.
 
 mod committer;
 mod error;
@@ -16,10 +16,7 @@ mod tests;
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     thread::{JoinHandle, sleep},
     time::Duration,
 };
@@ -50,10 +47,9 @@ pub struct RocksEngine {
     cache: Cache,
     options: RocksOptions,
     path: PathBuf,
-    /// The last write failed.
-    failing: Arc<AtomicBool>,
+    committer: Arc<Committer>,
     queue: Option<mpsc::Sender<Request>>,
-    committer: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// So long a compaction is waited for before memory is given back to the system; it goes on by itself.
@@ -94,20 +90,20 @@ impl RocksEngine {
             DB::open(&database_options, path).map_err(|error| open_error(path, error.as_ref()))?;
         let db = Arc::new(db);
         let (queue, requests) = mpsc::channel(QUEUE_BATCHES_MAX);
-        let failing = Arc::new(AtomicBool::new(false));
-        let committer = Committer::new(db.clone(), requests, options.sync, fence, failing.clone());
-        let committer = std::thread::Builder::new()
+        let committer = Arc::new(Committer::new(db.clone(), options.sync, fence));
+        let shared = committer.clone();
+        let thread = std::thread::Builder::new()
             .name("committer".into())
-            .spawn(move || committer.run())
+            .spawn(move || shared.run(requests))
             .map_err(|error| EngineError::Io(format!("no thread for commits: {error}").into()))?;
         Ok(Self {
             db,
             cache,
             options: options.clone(),
             path: path.to_owned(),
-            failing,
+            committer,
             queue: Some(queue),
-            committer: Some(committer),
+            thread: Some(thread),
         })
     }
 
@@ -144,13 +140,18 @@ impl Engine for RocksEngine {
         if batch.is_empty() {
             return Ok(());
         }
+        if may_block()
+            && let Some(answer) = self.committer.commit_here(&batch)
+        {
+            return answer;
+        }
         let gone = || EngineError::Io("the committer has ended".into());
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue
-            .send(Request { batch, answer })
-            .await
-            .map_err(|_| gone())?;
+        let announced = self.committer.announce();
+        let request = Request { batch, answer };
+        queue.send(request).await.map_err(|_| gone())?;
+        announced.queued();
         answered.await.map_err(|_| gone())?
     }
 
@@ -164,7 +165,7 @@ impl Engine for RocksEngine {
     }
 
     fn is_writable(&self) -> bool {
-        !self.failing.load(Ordering::Relaxed)
+        !self.committer.is_failing()
     }
 
     async fn trim_memory(&self) {
@@ -182,6 +183,11 @@ impl Engine for RocksEngine {
             tracing::error!("the memory of the database was not given back");
         }
     }
+}
+
+/// Whether others go on while this thread waits for the disk.
+fn may_block() -> bool {
+    tokio::runtime::Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_workers() > 1)
 }
 
 /// Writes what is in the write buffers to a table, and waits until that and the compaction that may follow are done:
@@ -204,8 +210,8 @@ impl Drop for RocksEngine {
     fn drop(&mut self) {
         // The committer ends when there is no sender left and the queue is empty.
         self.queue = None;
-        if let Some(committer) = self.committer.take()
-            && committer.join().is_err()
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
         {
             tracing::error!("the committer panicked");
         }

@@ -6,7 +6,11 @@ use std::{fs, path::Path, sync::Arc};
 
 use tempfile::TempDir;
 
-use super::{RocksEngine, RocksOptions, fence::Fence};
+use super::{
+    RocksEngine, RocksOptions,
+    committer::{Committer, HERE_OCTETS_MAX},
+    fence::Fence,
+};
 use crate::engine::{Batch, Engine, EngineError, Page, conformance};
 
 /// So little memory that a test gets to see flushes, compactions and blob files.
@@ -59,6 +63,27 @@ async fn rocks_with_little_memory_conforms() {
         ..tiny()
     })
     .await;
+}
+
+/// What was queued before goes to disk before: nobody overtakes the thread.
+#[test]
+fn a_commit_waits_for_those_before_it() {
+    let folder = TempDir::new().expect("a folder");
+    let db = Arc::new(rocksdb::DB::open_default(folder.path()).expect("opens"));
+    let fence = Fence::open(folder.path()).expect("opens");
+    let committer = Committer::new(db.clone(), true, fence);
+    let mut batch = Batch::new();
+    batch.put("a".into(), "1");
+    let before = committer.announce();
+    assert!(committer.commit_here(&batch).is_none());
+    assert_eq!(db.get(b"a").expect("read"), None);
+    // It went away before it was in the queue.
+    drop(before);
+    let mut large = Batch::new();
+    large.put("b".into(), vec![0; HERE_OCTETS_MAX]);
+    assert!(committer.commit_here(&large).is_none());
+    assert!(matches!(committer.commit_here(&batch), Some(Ok(()))));
+    assert_eq!(db.get(b"a").expect("read").as_deref(), Some(&b"1"[..]));
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ fn generated(number: usize) -> Vec<u8> {
         dice = dice
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        (dice >> 33) % sides == 0
+        (dice >> 33).is_multiple_of(sides)
     };
     let mut header = format!("X-Number: {number}\r\n");
     let subjects = ["Re: x", "the order", "a", "the end", "hello"];
