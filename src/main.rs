@@ -6,10 +6,14 @@ mod allocators;
 mod certificate;
 mod cli;
 mod config;
+mod delivery;
 mod folder;
 mod log;
 mod metrics;
+mod publish;
 mod push_transport;
+mod reports;
+mod web;
 mod wire;
 
 use std::process::ExitCode;

@@ -121,6 +121,21 @@ impl Sources {
                 gauges.search_pending as u64,
             ),
             (
+                "queue_length",
+                "Messages that are under way",
+                gauges.queue_length,
+            ),
+            (
+                "queue_waiting",
+                "Destinations of messages that are due and wait for their turn",
+                gauges.queue_waiting,
+            ),
+            (
+                "queue_sending",
+                "Messages that are being sent or delivered",
+                gauges.queue_running,
+            ),
+            (
                 "store_failing",
                 "1 while the database can't be written: the disk is full or broken",
                 u64::from(gauges.store_failing),
@@ -166,11 +181,36 @@ impl Sources {
                 "Recipients that a message was not kept for",
                 &metrics.deliveries_refused,
             ),
+            (
+                "queue_delivered",
+                "Recipients that the queue has delivered to, or handed to another server",
+                &metrics.queue_delivered,
+            ),
+            (
+                "queue_deferred",
+                "Tries of the queue after which a recipient waits for the next one",
+                &metrics.queue_deferred,
+            ),
+            (
+                "queue_failed",
+                "Recipients that were refused, or given up",
+                &metrics.queue_failed,
+            ),
+            (
+                "queue_reports",
+                "Reports to senders of mail that was sent from here",
+                &metrics.queue_reports,
+            ),
             ("logins", "Logins", &metrics.logins),
             (
                 "logins_failed",
                 "Logins that were refused",
                 &metrics.logins_failed,
+            ),
+            (
+                "traces_lost",
+                "Events of the trace that could not be kept",
+                &metrics.traces_lost,
             ),
             (
                 "work_failures",

@@ -20,14 +20,14 @@ use jmap_core::{
     push::{PushConfig, PushTransport, crypto::EndpointPolicy},
     rng::{Rng, SystemRng},
 };
-use mail_auth_adapter::{Nameservers, Settings, Verifier};
+use mail_auth_adapter::{Dns, DnsSettings, Nameservers, Settings, Verifier};
 use net::{
     Admission, Bind, CertResolver, ConnectionLimits, Listener, ListenerConfig, Shutdown,
     listener::BindError,
     reader::LinePace,
     tls::{TlsError, TlsServer},
 };
-use smtp::{Mode, Verification};
+use smtp::{Mode, Verification, signing::DomainSigner};
 use store::{
     engine::{RocksEngine, RocksOptions},
     search::{SearchIndex, SearchOptions},
@@ -42,9 +42,12 @@ use crate::{
         self, Config, ImapListener, MailListener, OnTemporaryError, PlaintextLogins, Service,
         values::{Listen, Rate, networks},
     },
+    delivery::{self, DeliveryError},
     folder::{Folder, FolderError},
     metrics::Sources,
+    publish::{self, Publisher},
     push_transport::HttpPushTransport,
+    reports, web,
 };
 
 /// Time that connections get to finish when the server is told to stop.
@@ -65,6 +68,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error("{0}{hint}", hint = hint(.0))]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     #[error("signals can't be received: {0}")]
     Signals(std::io::Error),
 }
@@ -102,14 +107,21 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         engine,
         clock: clock(),
         rng: rng(),
-        limits: config.limits.core(),
+        limits: jmap_core::Limits {
+            trace_seconds: config.trace.keep.0.as_secs(),
+            max_traces: config.trace.max_events,
+            ..config.limits.core()
+        },
         hostname: config.hostname.0.clone(),
         search: Arc::new(search),
         push: push(&config.push),
     };
-    Core::open(parts)
+    let core = Core::open(parts)
         .await
-        .map_err(|error| folder.store_error(error))
+        .map_err(|error| folder.store_error(error))?;
+    core.set_delivery(config.delivery.core());
+    core.sign_with(publish::signing(config));
+    Ok(core)
 }
 
 /// Pushes go over HTTP; a system without resolver or certificates does without.
@@ -186,6 +198,8 @@ impl Server {
             }
         }
         let control = control::bind(&folder.control_socket())?;
+        let signer = Arc::new(DomainSigner::new(core.clone(), clock()));
+        core.send_with(Arc::new(delivery::client(config, &core, Some(signer))?));
         let sources = Sources {
             core: core.clone(),
             admissions,
@@ -207,6 +221,7 @@ impl Server {
     pub async fn run(self) -> Result<(), StartError> {
         let signals = Signals::new().map_err(StartError::Signals)?;
         let shutdown = Shutdown::new();
+        reports::start(&self.core, &self.config);
         let workers = [
             tokio::spawn(
                 self.core
@@ -249,6 +264,7 @@ impl Server {
         let target = Target {
             core: self.core.clone(),
             clock: clock(),
+            publisher: Publisher::new(&self.config),
             connections: Some(Arc::new(move || sources.connections())),
         };
         accepting.push(tokio::spawn(control::serve(
@@ -257,7 +273,12 @@ impl Server {
             shutdown.clone(),
         )));
         drop((mail, imap, pop3, managesieve, jmap, self.sources));
-        stop(signals, shutdown, accepting, workers.into()).await;
+        let core = self.core;
+        let sending = async { core.stop_queue(DRAIN_TIME).await };
+        stop(signals, shutdown, accepting, (workers.into(), sending)).await;
+        if let Err(error) = core.flush_traces().await {
+            tracing::warn!(%error, "what happened to the last messages could not be written down");
+        }
         Ok(())
     }
 
@@ -272,6 +293,7 @@ impl Server {
             of.tls = (service != Service::Submissions).then(|| tls.clone());
             of.limits = mail_limits(&config, settings);
             of.verification = verification.clone();
+            of.trusted = networks(&config.authentication.trusted);
             of.timeouts.command = LinePace {
                 idle: settings.idle_timeout.0,
                 ..of.timeouts.command
@@ -365,6 +387,10 @@ impl Server {
                 .then(|| self.core.vapid_public_key().to_owned()),
             metrics: Some(Arc::new(move || sources.text())),
             metrics_networks: networks(&self.config.metrics.networks),
+            fallback: Some(web::site(wellknown::Site::new(
+                Arc::new(self.core.clone()),
+                publish::site(&self.config),
+            ))),
             ..jmap::Config::default()
         }
     }
@@ -390,24 +416,45 @@ fn verification(config: &config::Authentication) -> Option<Verification> {
     if !config.verify {
         return None;
     }
-    let nameservers = match &config.resolvers[..] {
-        [] => Nameservers::System,
-        places => Nameservers::At(places.to_vec()),
-    };
-    let settings = Settings {
-        nameservers,
-        timeout: config.timeout.0,
-    };
-    let verifier = Verifier::new(&settings).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the origin of mail can't be verified, and all results are temporary errors");
-        Verifier::without_dns()
-    });
     Some(Verification {
-        verifier,
+        verifier: verifier(config),
         trusted: networks(&config.trusted),
         on_reject: treatment(config.dmarc_reject),
         on_quarantine: treatment(config.dmarc_quarantine),
         defers: config.temporary_error == OnTemporaryError::Defer,
+    })
+}
+
+/// One that asks the configured name servers, or nobody if there are none.
+pub fn verifier(config: &config::Authentication) -> Verifier {
+    let settings = Settings {
+        nameservers: nameservers(config),
+        timeout: config.timeout.0,
+    };
+    Verifier::new(&settings).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the origin of mail can't be verified, and all results are temporary errors");
+        Verifier::without_dns()
+    })
+}
+
+pub fn nameservers(config: &config::Authentication) -> Nameservers {
+    match &config.resolvers[..] {
+        [] => Nameservers::System,
+        places => Nameservers::At(places.to_vec()),
+    }
+}
+
+/// The DNS as it is asked where mail goes to.
+pub fn dns(config: &Config) -> Dns {
+    let settings = DnsSettings {
+        nameservers: nameservers(&config.authentication),
+        validates: config.dns.dnssec,
+        trust_anchor: config.dns.trust_anchor.clone(),
+        timeout: config.dns.timeout.0,
+    };
+    Dns::new(&settings).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the DNS can't be asked, and mail for other servers waits");
+        Dns::without()
     })
 }
 
@@ -443,6 +490,7 @@ fn mail_limits(config: &Config, settings: &MailListener) -> smtp::Limits {
         refused_recipients_max: settings.refused_recipients,
         auth_failures_max: settings.auth_failures,
         client_rate: settings.message_rate.0,
+        hold_seconds_max: config.limits.max_delayed_send.0.as_secs(),
         ..smtp::Limits::default()
     }
 }
@@ -609,7 +657,7 @@ async fn stop(
     mut signals: Signals,
     shutdown: Shutdown,
     accepting: Vec<JoinHandle<()>>,
-    workers: Vec<JoinHandle<()>>,
+    (workers, sending): (Vec<JoinHandle<()>>, impl Future<Output = ()>),
 ) {
     signals.next().await;
     tracing::info!(
@@ -617,7 +665,8 @@ async fn stop(
         DRAIN_TIME.as_secs()
     );
     let orderly = async {
-        let drained = shutdown.drain(DRAIN_TIME).await;
+        // What is being sent gets its time as well: cut off, nobody knows what the peer has taken.
+        let (drained, ()) = tokio::join!(shutdown.drain(DRAIN_TIME), sending);
         if drained.aborted > 0 {
             tracing::warn!(
                 connections = drained.aborted,

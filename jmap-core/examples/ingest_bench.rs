@@ -99,6 +99,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     peer: None,
                     is_junk: false,
                     answers_each: false,
+                    arrival: Default::default(),
                 };
                 for outcome in core.deliver(inbound).await {
                     outcome.expect("a delivery");

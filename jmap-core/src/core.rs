@@ -22,13 +22,15 @@ use crate::{
     bus::{Bus, Subscription},
     caller::Caller,
     clock::Clock,
-    directory::Directory,
-    inproc::{imap_view::Structures, outbound::Outbound, queue::Queue},
+    directory::{Directory, dkim::Signing},
+    inproc::{self, imap_view::Structures, outbound::Outbound, queue::Queue},
     limits::Limits,
-    mail::{email::Summaries, search::Search, sieve, submission::SendingRate},
+    mail::{email::Summaries, forward::Srs, search::Search, sieve, submission::SendingRate},
     metrics::Metrics,
     push::{Push, PushConfig},
+    reports::Reports,
     rng::Rng,
+    trace::Trace,
 };
 
 /// The core of a running server. Cheap to clone.
@@ -65,7 +67,11 @@ pub struct Inner {
     pub(crate) queue: Queue,
     pub(crate) sending: SendingRate,
     pub(crate) sieve: sieve::Interpreter,
+    pub(crate) srs: Srs,
+    pub(crate) reports: Reports,
+    pub(crate) trace: Trace,
     pub(crate) outbound: OnceLock<Arc<dyn Outbound>>,
+    pub(crate) signing: OnceLock<Signing>,
 }
 
 impl std::ops::Deref for Core {
@@ -120,12 +126,15 @@ impl Core {
         let bus = Arc::new(Bus::default());
         let accounts = Accounts::new(parts.engine.clone(), bus.clone());
         let scram_key = scram::key::load(&parts.engine, &*parts.rng).await?;
+        let srs = Srs::of_server(scram_key.expose());
         let directory = Directory::new(&parts.rng, &parts.clock, scram_key);
         let search = Search::open(parts.search, parts.engine.clone()).await?;
         bus.watch(search.clone());
         let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;
         bus.watch(push.clone());
-        let queue = Queue::new(&*parts.rng, parts.engine.is_exclusive());
+        inproc::queue::count_once(&parts.engine).await?;
+        let queue = Queue::new(&*parts.rng, &parts.clock, parts.engine.is_exclusive());
+        let trace = Trace::new(&parts.limits);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
@@ -143,7 +152,11 @@ impl Core {
             queue,
             sending: SendingRate::default(),
             sieve: sieve::Interpreter::default(),
+            srs,
+            reports: Reports::default(),
+            trace,
             outbound: OnceLock::new(),
+            signing: OnceLock::new(),
         })))
     }
 

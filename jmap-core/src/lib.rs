@@ -23,8 +23,10 @@ pub mod metrics;
 pub mod object;
 pub mod push;
 pub mod quota;
+pub mod reports;
 pub mod rng;
 mod states;
+pub mod trace;
 pub mod work;
 
 pub use self::core::{Context, Core, Handle, Parts};

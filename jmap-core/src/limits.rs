@@ -45,6 +45,10 @@ pub struct Limits {
     pub max_push_subscriptions: u64,
     /// Milliseconds that a Sieve script may run for one message.
     pub max_sieve_run_ms: u64,
+    /// Seconds that it is kept what happened to messages; 0: it isn't.
+    pub trace_seconds: u64,
+    /// Events that are kept; of more, the oldest go.
+    pub max_traces: u64,
 }
 
 impl Default for Limits {
@@ -77,6 +81,8 @@ impl Default for Limits {
             upload_hours: 24,
             max_push_subscriptions: 32,
             max_sieve_run_ms: 5000,
+            trace_seconds: 30 * 86_400,
+            max_traces: 10_000_000,
         }
     }
 }

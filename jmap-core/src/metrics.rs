@@ -29,8 +29,18 @@ pub struct Metrics {
     pub deliveries: Counter,
     /// Recipients whose delivery was refused, at least for now.
     pub deliveries_refused: Counter,
+    /// Recipients that the queue has delivered to, or handed to another server.
+    pub queue_delivered: Counter,
+    /// Tries of the queue after which a recipient waits.
+    pub queue_deferred: Counter,
+    /// Recipients that the queue has given up, or that were refused.
+    pub queue_failed: Counter,
+    /// Reports to senders.
+    pub queue_reports: Counter,
     pub logins: Counter,
     pub logins_failed: Counter,
+    /// Events of the trace that could not be kept.
+    pub traces_lost: Counter,
     /// Rounds of background work that failed.
     pub work_failures: Counter,
 }
@@ -45,6 +55,10 @@ pub struct Gauges {
     pub view_octets: usize,
     /// Accounts whose search index is behind.
     pub search_pending: usize,
+    /// Submissions that are under way; of what is due, the destinations that wait for their turn; and those being sent to.
+    pub queue_length: u64,
+    pub queue_waiting: u64,
+    pub queue_running: u64,
     /// The last write to the database failed: the disk is full or broken.
     pub store_failing: bool,
 }

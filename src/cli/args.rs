@@ -7,7 +7,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::command::{Change, Command, CredentialKind, Kind, NewAccount, Password, Quota, Role};
+use super::trace::TraceQuery;
+use super::{
+    command::{
+        Change, Command, CredentialKind, DomainLimits, Kind, NewAccount, Password, Posters, Quota,
+        Role,
+    },
+    queue::QueueVerb,
+};
 use crate::config::values::{Octets, Span};
 
 /// A mail and collaboration server, JMAP first.
@@ -44,9 +51,21 @@ pub enum Verb {
     /// Groups: accounts that their members see
     #[command(subcommand)]
     Group(GroupVerb),
+    /// Addresses alone, whose mail goes on to others
+    #[command(subcommand)]
+    Alias(ForwardVerb),
+    /// Lists: each member gets a copy of what comes to them
+    #[command(subcommand)]
+    List(ListVerb),
+    /// Reports of other servers: who sends in our domains' names, and how mail to us was encrypted
+    #[command(subcommand)]
+    Report(ReportVerb),
     /// App passwords and tokens
     #[command(subcommand)]
     Credential(CredentialVerb),
+    /// Mail that is under way
+    #[command(subcommand)]
+    Queue(QueueVerb),
     /// The full-text index
     #[command(subcommand)]
     Search(SearchVerb),
@@ -58,6 +77,29 @@ pub enum Verb {
     },
     /// What the server, or the data folder, has
     Status,
+    /// What happened to messages, and why
+    Trace(TraceArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The Message-ID of a message
+    message_id: Option<String>,
+    /// The sender of the envelope; `@example.net`: anybody there
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
+    /// A recipient of the envelope; `@example.net`: anybody there
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
+    /// What one account has sent and got
+    #[arg(long)]
+    account: Option<String>,
+    /// No older than that, such as `2h`
+    #[arg(long, value_name = "TIME")]
+    since: Option<Span>,
+    /// The last so many events
+    #[arg(long, default_value_t = 100)]
+    limit: u16,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,6 +115,25 @@ pub enum DomainVerb {
     },
     /// Changes a domain
     Set(DomainSet),
+    /// The DKIM keys of a domain
+    Keys {
+        name: String,
+    },
+    /// Makes the next DKIM keys of a domain; they sign once they are published
+    RotateKeys {
+        name: String,
+        /// Lets those that wait sign now, whether the DNS has them or not
+        #[arg(long)]
+        activate: bool,
+    },
+    /// Prints what to publish in the DNS, as lines of a zone file
+    Records {
+        name: String,
+    },
+    /// Compares the DNS with what is to be published; exits with 1 if something is wrong
+    Check {
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +149,22 @@ pub struct DomainSet {
     alias_of: Option<String>,
     #[arg(long)]
     no_alias: bool,
+    /// The domain of the reverse-path of mail that addresses of this one forward (SRS)
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "no_srs_domain")]
+    srs_domain: Option<String>,
+    #[arg(long)]
+    no_srs_domain: bool,
+    /// How much its accounts may use together: a size, or `unlimited`
+    #[arg(long, value_name = "SIZE", value_parser = parse_quota)]
+    quota: Option<Quota>,
+    /// How many accounts and groups it may have: a number, or `unlimited`
+    #[arg(long, value_name = "NUMBER", value_parser = parse_number)]
+    max_accounts: Option<Quota>,
+    /// How many recipients its accounts may send to together: a number, or `unlimited`
+    #[arg(long, value_name = "NUMBER", value_parser = parse_number)]
+    recipients_per_hour: Option<Quota>,
+    #[arg(long, value_name = "NUMBER", value_parser = parse_number)]
+    recipients_per_day: Option<Quota>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +219,106 @@ pub enum AccountVerb {
     /// More addresses of an account
     #[command(subcommand)]
     Alias(AliasVerb),
+    /// Sets how many recipients an account may send to: numbers, `default`, or `unlimited`
+    Budget {
+        name: String,
+        #[arg(long, default_value = "default", value_parser = parse_number)]
+        per_hour: Quota,
+        #[arg(long, default_value = "default", value_parser = parse_number)]
+        per_day: Quota,
+    },
+    /// Changes where the mail of an account goes on to
+    Set(AccountSet),
+}
+
+#[derive(Debug, Args)]
+pub struct AccountSet {
+    name: String,
+    /// An address, here or elsewhere, that its mail goes on to; may be given more than once
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "no_forward")]
+    forward_to: Vec<String>,
+    /// The account keeps a copy
+    #[arg(long, requires = "forward_to")]
+    keep: bool,
+    /// Its mail goes nowhere else any more
+    #[arg(long, conflicts_with = "forward_to")]
+    no_forward: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ForwardVerb {
+    /// Makes an address whose mail goes on
+    Add {
+        address: String,
+        /// Where its mail goes on to; may be given more than once
+        #[arg(long, value_name = "ADDRESS", required = true)]
+        to: Vec<String>,
+    },
+    List,
+    /// Changes where its mail goes on to
+    Set {
+        address: String,
+        #[arg(long, value_name = "ADDRESS", required = true)]
+        to: Vec<String>,
+    },
+    Remove {
+        address: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReportVerb {
+    /// One line a report
+    List {
+        /// Of this domain alone
+        domain: Option<String>,
+        #[arg(long, default_value_t = REPORT_DAYS)]
+        days: u64,
+    },
+    /// What the reports on a domain say, together
+    Show {
+        domain: String,
+        #[arg(long, default_value_t = REPORT_DAYS)]
+        days: u64,
+    },
+}
+
+/// How far back reports are shown.
+const REPORT_DAYS: u64 = 30;
+
+#[derive(Debug, Subcommand)]
+pub enum ListVerb {
+    /// Makes a list
+    Add {
+        address: String,
+        /// The account that gets what comes to the list's owner address, such as failures
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: String,
+        #[arg(long, default_value = "")]
+        description: String,
+        /// Who may write to it
+        #[arg(long, default_value = "members")]
+        posters: Posters,
+        /// An address, here or elsewhere; may be given more than once
+        #[arg(long, value_name = "ADDRESS")]
+        member: Vec<String>,
+    },
+    /// Changes a list
+    Set {
+        address: String,
+        #[arg(long)]
+        description: Option<String>,
+        #[arg(long)]
+        posters: Option<Posters>,
+        #[arg(long, value_name = "ADDRESS")]
+        add: Vec<String>,
+        #[arg(long, value_name = "ADDRESS")]
+        remove: Vec<String>,
+    },
+    /// Shows a list, or all of them
+    Show { address: Option<String> },
+    /// Removes a list for good
+    Remove { address: String },
 }
 
 #[derive(Debug, Args)]
@@ -240,6 +417,26 @@ fn parse_quota(text: &str) -> Result<Quota, String> {
     }
 }
 
+fn parse_number(text: &str) -> Result<Quota, String> {
+    match text {
+        "default" => Ok(Quota::Default),
+        "unlimited" => Ok(Quota::Unlimited),
+        number => match number.parse() {
+            Ok(0) | Err(_) => Err("write a number above 0, or `unlimited`".to_owned()),
+            Ok(number) => Ok(Quota::Octets(number)),
+        },
+    }
+}
+
+/// A limit of a domain: there is none by default.
+fn limit(set: Option<Quota>) -> Change<u64> {
+    match set {
+        None => Change::Keep,
+        Some(Quota::Default | Quota::Unlimited) => Change::Clear,
+        Some(Quota::Octets(number)) => Change::Set(number),
+    }
+}
+
 /// How the password of a command is to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordFrom {
@@ -258,10 +455,23 @@ impl Verb {
             Verb::Domain(verb) => verb.command(),
             Verb::Account(verb) => verb.command(password)?,
             Verb::Group(verb) => verb.command(),
+            Verb::Alias(verb) => verb.command(),
+            Verb::List(verb) => verb.command(),
+            Verb::Report(ReportVerb::List { domain, days }) => Command::ReportList { domain, days },
+            Verb::Report(ReportVerb::Show { domain, days }) => Command::ReportShow { domain, days },
             Verb::Credential(verb) => verb.command(),
+            Verb::Queue(verb) => Command::Queue(verb.command()),
             Verb::Search(SearchVerb::Rebuild) => Command::SearchRebuild,
             Verb::Check { fast } => Command::Check { fast },
             Verb::Status => Command::Status,
+            Verb::Trace(args) => Command::Trace(TraceQuery {
+                message_id: args.message_id,
+                from: args.from,
+                to: args.to,
+                account: args.account,
+                since_seconds: args.since.map(|span| span.0.as_secs()),
+                limit: args.limit.into(),
+            }),
         }))
     }
 }
@@ -276,7 +486,20 @@ impl DomainVerb {
                 name: set.name,
                 catch_all: change(set.catch_all, set.no_catch_all),
                 alias_of: change(set.alias_of, set.no_alias),
+                srs_domain: change(set.srs_domain, set.no_srs_domain),
+                limits: DomainLimits {
+                    octets: limit(set.quota),
+                    accounts: limit(set.max_accounts),
+                    recipients_per_hour: limit(set.recipients_per_hour),
+                    recipients_per_day: limit(set.recipients_per_day),
+                },
             },
+            DomainVerb::Keys { name } => Command::DomainKeys { name },
+            DomainVerb::RotateKeys { name, activate } => {
+                Command::DomainRotateKeys { name, activate }
+            }
+            DomainVerb::Records { name } => Command::DomainRecords { name },
+            DomainVerb::Check { name } => Command::DomainCheck { name },
         }
     }
 }
@@ -341,7 +564,67 @@ impl AccountVerb {
                 name: account,
                 address,
             },
+            AccountVerb::Budget {
+                name,
+                per_hour,
+                per_day,
+            } => Command::AccountBudget {
+                name,
+                per_hour,
+                per_day,
+            },
+            AccountVerb::Set(set) => Command::AccountForward {
+                name: set.name,
+                to: set.forward_to,
+                keep: set.keep,
+            },
         })
+    }
+}
+
+impl ForwardVerb {
+    fn command(self) -> Command {
+        match self {
+            ForwardVerb::Add { address, to } => Command::ForwardAdd { address, to },
+            ForwardVerb::List => Command::ForwardList,
+            ForwardVerb::Set { address, to } => Command::ForwardSet { address, to },
+            ForwardVerb::Remove { address } => Command::ForwardRemove { address },
+        }
+    }
+}
+
+impl ListVerb {
+    fn command(self) -> Command {
+        match self {
+            ListVerb::Add {
+                address,
+                owner,
+                description,
+                posters,
+                member,
+            } => Command::ListAdd {
+                address,
+                owner,
+                description,
+                posters,
+                members: member,
+            },
+            ListVerb::Set {
+                address,
+                description,
+                posters,
+                add,
+                remove,
+            } => Command::ListSet {
+                address,
+                description,
+                posters,
+                add,
+                remove,
+            },
+            ListVerb::Show { address } => Command::ListShow { address },
+            ListVerb::Remove { address } => Command::ListRemove { address },
+        }
     }
 }
 

@@ -6,6 +6,10 @@
 use jmap_core::auth::Secret;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::queue::{QueueAnswer, QueueCommand};
+use super::trace::{TraceQuery, TraceRow};
+use crate::publish::check::Finding;
+
 /// A command. Accounts and groups are named by their login name or by an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
@@ -25,6 +29,21 @@ pub enum Command {
         name: String,
         catch_all: Change<String>,
         alias_of: Change<String>,
+        srs_domain: Change<String>,
+        limits: DomainLimits,
+    },
+    DomainKeys {
+        name: String,
+    },
+    DomainRotateKeys {
+        name: String,
+        activate: bool,
+    },
+    DomainRecords {
+        name: String,
+    },
+    DomainCheck {
+        name: String,
     },
     AccountAdd(NewAccount),
     AccountList,
@@ -68,6 +87,57 @@ pub enum Command {
         name: String,
         address: String,
     },
+    AccountBudget {
+        name: String,
+        per_hour: Quota,
+        per_day: Quota,
+    },
+    /// `to` empty: it forwards no more.
+    AccountForward {
+        name: String,
+        to: Vec<String>,
+        keep: bool,
+    },
+    ForwardAdd {
+        address: String,
+        to: Vec<String>,
+    },
+    ForwardList,
+    ForwardSet {
+        address: String,
+        to: Vec<String>,
+    },
+    ForwardRemove {
+        address: String,
+    },
+    ListAdd {
+        address: String,
+        owner: String,
+        description: String,
+        posters: Posters,
+        members: Vec<String>,
+    },
+    ListSet {
+        address: String,
+        description: Option<String>,
+        posters: Option<Posters>,
+        add: Vec<String>,
+        remove: Vec<String>,
+    },
+    ListShow {
+        address: Option<String>,
+    },
+    ListRemove {
+        address: String,
+    },
+    ReportList {
+        domain: Option<String>,
+        days: u64,
+    },
+    ReportShow {
+        domain: String,
+        days: u64,
+    },
     Members {
         group: String,
     },
@@ -97,6 +167,8 @@ pub enum Command {
     },
     SearchRebuild,
     Status,
+    Queue(QueueCommand),
+    Trace(TraceQuery),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +180,16 @@ pub struct NewAccount {
     pub description: String,
     pub quota: Quota,
     pub password: Option<Password>,
+}
+
+/// What is to become of the limits of a domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DomainLimits {
+    pub octets: Change<u64>,
+    pub accounts: Change<u64>,
+    pub recipients_per_hour: Change<u64>,
+    pub recipients_per_day: Change<u64>,
 }
 
 /// What is to become of an optional value.
@@ -132,6 +214,20 @@ pub enum Role {
 pub enum Kind {
     Person,
     Group,
+    List,
+    Alias,
+    Service,
+}
+
+/// Who may write to a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Posters {
+    Anyone,
+    /// Its members.
+    Members,
+    /// Authors with an address in its domain.
+    Domain,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,12 +265,20 @@ pub enum Answer {
     Done(String),
     Domain(DomainRow),
     Domains(Vec<DomainRow>),
+    DkimKeys(Vec<DkimKeyRow>),
+    Records(RecordsRow),
+    Findings(Vec<Finding>),
     Account(Box<AccountRow>),
     Accounts(Vec<AccountRow>),
     Credentials(Vec<CredentialRow>),
     Issued(IssuedRow),
+    Reports(Vec<ReportRow>),
+    /// Their rows are shown together.
+    ReportsTogether(Vec<ReportRow>),
     Check(CheckRow),
     Status(StatusRow),
+    Queue(QueueAnswer),
+    Trace(Vec<TraceRow>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,8 +288,55 @@ pub struct DomainRow {
     /// The name of an account.
     pub catch_all: Option<String>,
     pub alias_of: Option<String>,
+    pub srs_domain: Option<String>,
+    /// `None`: there is no limit.
+    pub quota_octets: Option<u64>,
+    pub accounts_max: Option<u64>,
+    pub recipients_per_hour: Option<u64>,
+    pub recipients_per_day: Option<u64>,
     /// Seconds since 1970.
     pub created: i64,
+}
+
+/// A DKIM key, without what is secret of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DkimKeyRow {
+    pub selector: String,
+    /// "rsa" or "ed25519".
+    pub algorithm: String,
+    /// "waiting", "active" or "retired".
+    pub state: String,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// When it came to its state, in seconds since 1970.
+    pub since: i64,
+    /// Where it is published, and what.
+    pub name: String,
+    pub record: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordsRow {
+    pub domain: String,
+    pub hostname: String,
+    pub records: Vec<RecordRow>,
+}
+
+/// A record to publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordRow {
+    /// Without the last dot.
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// As a zone file has it.
+    pub data: String,
+    pub is_needed: bool,
+    /// Of the domain's zone, not of that of the server's name.
+    pub is_in_domain: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +355,15 @@ pub struct AccountRow {
     pub used_octets: u64,
     /// Names of the groups that it is a member of; only where one account is shown.
     pub groups: Vec<String>,
+    /// Where its mail goes on to; the members of a list.
+    pub forward_to: Vec<String>,
+    pub keeps_copy: bool,
+    /// Of a list: who may write to it, and whose it is.
+    pub posters: Option<Posters>,
+    pub owner: Option<String>,
+    /// Recipients that it may send to. `None`: the server's default. 0: no limit.
+    pub recipients_per_hour: Option<u64>,
+    pub recipients_per_day: Option<u64>,
     /// Seconds since 1970.
     pub created: i64,
 }
@@ -225,6 +385,73 @@ pub struct CredentialRow {
 pub struct IssuedRow {
     pub credential: CredentialRow,
     pub secret: Password,
+}
+
+/// A report that came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportRow {
+    pub domain: String,
+    pub kind: ReportKind,
+    pub reporter: String,
+    pub contact: String,
+    pub report_id: String,
+    /// Seconds since 1970.
+    pub begin: i64,
+    pub end: i64,
+    pub received_at: i64,
+    /// Messages that passed DMARC, or sessions that kept to the policy; and the others.
+    pub passed: u64,
+    pub failed: u64,
+    /// There was more in it than is kept.
+    pub is_cut: bool,
+    /// Only where the rows are asked for.
+    pub sources: Vec<SourceRow>,
+    pub policies: Vec<PolicyRow>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportKind {
+    Dmarc,
+    Tls,
+}
+
+/// Messages from one address that fared alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceRow {
+    pub address: String,
+    pub messages: u64,
+    pub disposition: String,
+    pub is_dkim_aligned: bool,
+    pub is_spf_aligned: bool,
+    pub header_from: String,
+    pub envelope_from: String,
+    /// `domain selector: result`
+    pub dkim: Vec<String>,
+    pub spf: Vec<String>,
+}
+
+/// Sessions under one policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRow {
+    pub policy_type: String,
+    pub policy_domain: String,
+    pub successes: u64,
+    pub failures: u64,
+    pub failed: Vec<FailureRow>,
+}
+
+/// Sessions that failed alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureRow {
+    pub result_type: String,
+    pub mx: String,
+    pub sessions: u64,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,20 +11,29 @@ use jmap_core::{
     clock::Clock,
     directory::{
         self, AccountKind, DirectoryError, Domain, DomainChange, NewAccount as NewCoreAccount,
+        dkim::DkimKey,
     },
+    inproc::queue::QueueError,
+    trace::TraceError,
     work::check::{CheckError, CheckOptions, Progress},
 };
 
-use super::command::{
-    AccountRow, Answer, Change, CheckRow, Command, CredentialKind, CredentialRow, DomainRow,
-    IssuedRow, Kind, NewAccount, Password, ProblemRow, Quota, Role, StatusRow,
+use super::{
+    command::{
+        AccountRow, Answer, Change, CheckRow, Command, CredentialKind, CredentialRow, DkimKeyRow,
+        DomainRow, IssuedRow, Kind, NewAccount, Password, ProblemRow, Quota, RecordRow, RecordsRow,
+        Role, StatusRow,
+    },
+    forwards, queue, reports, trace,
 };
+use crate::publish::{self, PublishError, Publisher, records::Record};
 
 /// What commands work with.
 #[derive(Clone)]
 pub struct Target {
     pub core: Core,
     pub clock: Arc<dyn Clock>,
+    pub publisher: Publisher,
     /// A server runs; it has so many connections.
     pub connections: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
 }
@@ -37,14 +46,20 @@ pub enum CommandError {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
     Check(#[from] CheckError),
     #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
     Search(#[from] jmap_core::mail::search::Error),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     #[error("{0}")]
     Refused(&'static str),
 }
 
-type Done = Result<Answer, CommandError>;
+pub(super) type Done = Result<Answer, CommandError>;
 
 /// Does one command.
 pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) -> Done {
@@ -55,11 +70,35 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
         | Command::DomainList
         | Command::DomainRemove { .. }
         | Command::DomainSet { .. } => domain(core, who, command).await,
+        Command::DomainKeys { .. } | Command::DomainRotateKeys { .. } => {
+            dkim(core, who, command).await
+        }
+        Command::DomainRecords { name } => records(target, who, &name).await,
+        Command::DomainCheck { name } => Ok(Answer::Findings(
+            target.publisher.check(core, who, &name).await?,
+        )),
         Command::CredentialList { .. }
         | Command::CredentialAdd { .. }
         | Command::CredentialRevoke { .. } => credential(target, who, command).await,
         Command::Members { .. } | Command::MemberAdd { .. } | Command::MemberRemove { .. } => {
             group(core, who, command).await
+        }
+        Command::AccountForward { .. }
+        | Command::ForwardAdd { .. }
+        | Command::ForwardList
+        | Command::ForwardSet { .. }
+        | Command::ForwardRemove { .. }
+        | Command::ListAdd { .. }
+        | Command::ListSet { .. }
+        | Command::ListShow { .. }
+        | Command::ListRemove { .. } => forwards::execute(core, who, command).await,
+        Command::ReportList { domain, days } => {
+            let rows = reports::rows(target, who, domain.as_deref(), days, false).await?;
+            Ok(Answer::Reports(rows))
+        }
+        Command::ReportShow { domain, days } => {
+            let rows = reports::rows(target, who, Some(&domain), days, true).await?;
+            Ok(Answer::ReportsTogether(rows))
         }
         Command::Check { fast } => check(core, fast, progress).await,
         Command::SearchRebuild => {
@@ -67,11 +106,19 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
             done("the search index was built anew")
         }
         Command::Status => status(target, who).await,
+        Command::Queue(command) => Ok(match queue::execute(core, command).await? {
+            queue::Done::Rows(answer) => Answer::Queue(answer),
+            queue::Done::Sentence(sentence) => Answer::Done(sentence),
+        }),
+        Command::Trace(query) => {
+            let now = target.clock.now().0;
+            Ok(Answer::Trace(trace::find(core, who, query, now).await?))
+        }
         command => account(core, who, command).await,
     }
 }
 
-fn done(sentence: impl Into<String>) -> Done {
+pub(super) fn done(sentence: impl Into<String>) -> Done {
     Ok(Answer::Done(sentence.into()))
 }
 
@@ -89,10 +136,17 @@ async fn domain(core: &Core, who: &Caller, command: Command) -> Done {
             name,
             catch_all,
             alias_of,
+            srs_domain,
+            limits,
         } => {
             let change = DomainChange {
                 catch_all: optional(catch_all),
                 alias_of: optional(alias_of),
+                srs_domain: optional(srs_domain),
+                accounts_max: optional(limits.accounts),
+                octets_max: optional(limits.octets),
+                recipients_per_hour: optional(limits.recipients_per_hour),
+                recipients_per_day: optional(limits.recipients_per_day),
             };
             let domain = core.set_domain(who, &name, change).await?;
             Ok(Answer::Domain(domain_row(core, who, domain).await?))
@@ -105,6 +159,44 @@ async fn domain(core: &Core, who: &Caller, command: Command) -> Done {
             Ok(Answer::Domains(rows))
         }
     }
+}
+
+async fn dkim(core: &Core, who: &Caller, command: Command) -> Done {
+    let keys = match command {
+        Command::DomainRotateKeys {
+            name,
+            activate: true,
+        } => core.activate_dkim_keys(who, &name).await?,
+        Command::DomainRotateKeys { name, .. } => core.prepare_dkim_keys(who, &name).await?,
+        Command::DomainKeys { name } => core.dkim_keys(who, &name).await?,
+        _ => return Err(CommandError::Refused("this is no command for keys")),
+    };
+    let row = |key: DkimKey| DkimKeyRow {
+        algorithm: key.record.algorithm.name().to_owned(),
+        state: publish::state_name(&key).to_owned(),
+        created: key.record.created,
+        since: key.record.since,
+        name: key.name(),
+        record: key.txt(),
+        selector: key.selector,
+    };
+    Ok(Answer::DkimKeys(keys.into_iter().map(row).collect()))
+}
+
+async fn records(target: &Target, who: &Caller, name: &str) -> Done {
+    let records = target.publisher.records(&target.core, who, name).await?;
+    let row = |record: Record| RecordRow {
+        kind: record.kind().name().to_owned(),
+        data: record.data_text(),
+        is_needed: record.is_needed(),
+        is_in_domain: record.is_in_domain,
+        name: record.name,
+    };
+    Ok(Answer::Records(RecordsRow {
+        domain: directory::names::domain(name)?,
+        hostname: target.core.hostname.clone(),
+        records: records.into_iter().map(row).collect(),
+    }))
 }
 
 fn optional<T>(change: Change<T>) -> Option<Option<T>> {
@@ -130,6 +222,11 @@ async fn domain_row(core: &Core, who: &Caller, domain: Domain) -> Result<DomainR
         name: domain.name,
         catch_all,
         alias_of: domain.record.alias_of,
+        srs_domain: domain.record.srs_domain,
+        quota_octets: domain.record.octets_max,
+        accounts_max: domain.record.accounts_max,
+        recipients_per_hour: domain.record.recipients_per_hour,
+        recipients_per_day: domain.record.recipients_per_day,
         created: domain.record.created,
     })
 }
@@ -179,6 +276,15 @@ async fn account(core: &Core, who: &Caller, command: Command) -> Done {
             )
             .await?
         }
+        Command::AccountBudget {
+            name,
+            per_hour,
+            per_day,
+        } => {
+            let id = core.account_named(&name).await?.id;
+            core.set_budget(who, id, quota_octets(per_hour), quota_octets(per_day))
+                .await?
+        }
         Command::AliasAdd { name, address } => {
             core.add_alias(who, core.account_named(&name).await?.id, &address)
                 .await?
@@ -204,11 +310,16 @@ fn new_account(new: NewAccount) -> NewCoreAccount {
         kind: match new.kind {
             Kind::Person => AccountKind::Person,
             Kind::Group => AccountKind::Group,
+            Kind::List => AccountKind::List,
+            Kind::Alias => AccountKind::Alias,
+            Kind::Service => AccountKind::Service,
         },
         role: core_role(new.role),
         description: new.description,
         quota_octets: quota_octets(new.quota),
         password: new.password.map(|password| password.0),
+        forward: None,
+        list: None,
     }
 }
 
@@ -227,7 +338,7 @@ fn quota_octets(quota: Quota) -> Option<u64> {
     }
 }
 
-async fn account_rows(
+pub(super) async fn account_rows(
     core: &Core,
     accounts: Vec<directory::Account>,
 ) -> Result<Vec<AccountRow>, CommandError> {
@@ -238,11 +349,11 @@ async fn account_rows(
     Ok(rows)
 }
 
-async fn account_row(
+pub(super) async fn account_row(
     core: &Core,
     account: &directory::Account,
 ) -> Result<AccountRow, CommandError> {
-    let quota = core.quota_octets(account.id).await?;
+    let quota = core.own_quota_octets(account.id).await?;
     let record = &account.record;
     Ok(AccountRow {
         id: account.id.to_string(),
@@ -250,6 +361,9 @@ async fn account_row(
         kind: match record.kind {
             AccountKind::Person => Kind::Person,
             AccountKind::Group => Kind::Group,
+            AccountKind::List => Kind::List,
+            AccountKind::Alias => Kind::Alias,
+            AccountKind::Service => Kind::Service,
         },
         role: match record.role {
             jmap_core::Role::User => Role::User,
@@ -261,6 +375,22 @@ async fn account_row(
         quota_octets: (quota != 0).then_some(quota),
         used_octets: core.used_octets(account.id).await?,
         groups: Vec::new(),
+        forward_to: record
+            .forward
+            .as_ref()
+            .map(|forward| forward.to.clone())
+            .unwrap_or_default(),
+        keeps_copy: record.forward.as_ref().is_none_or(|forward| forward.keep),
+        posters: record
+            .list
+            .as_ref()
+            .map(|list| forwards::posters(list.posters)),
+        owner: match &record.list {
+            Some(list) => forwards::owner(core, list).await?,
+            None => None,
+        },
+        recipients_per_hour: record.recipients_per_hour,
+        recipients_per_day: record.recipients_per_day,
         created: record.created,
     })
 }

@@ -7,11 +7,15 @@ pub mod args;
 pub mod command;
 pub mod control;
 pub mod execute;
+mod forwards;
 mod password;
 mod print;
+pub mod queue;
+mod reports;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -29,7 +33,9 @@ use self::{
 use crate::{
     config::{Config, LogLevel},
     folder::Folder,
-    log, wire,
+    log,
+    publish::{Publisher, check::Finding},
+    wire,
 };
 
 type AnyError = Box<dyn std::error::Error>;
@@ -89,6 +95,7 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
     let target = Target {
         core,
         clock: wire::clock(),
+        publisher: Publisher::new(config),
         connections: None,
     };
     Ok(execute::execute(&target, command, &progress).await?)
@@ -135,6 +142,7 @@ fn show(answer: Answer, style: Style) -> ExitCode {
     let _ = writeln!(std::io::stdout(), "{text}");
     match answer {
         Answer::Check(row) if !row.problems.is_empty() => ExitCode::FAILURE,
+        Answer::Findings(rows) if rows.iter().any(Finding::is_wrong) => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
 }

@@ -5,8 +5,14 @@
 use std::fmt::Write as _;
 
 use super::command::{
-    AccountRow, Answer, CheckRow, CredentialKind, CredentialRow, DomainRow, IssuedRow, Kind, Role,
-    StatusRow,
+    AccountRow, Answer, CheckRow, CredentialKind, CredentialRow, DkimKeyRow, DomainRow, IssuedRow,
+    Kind, Posters, RecordsRow, Role, StatusRow,
+};
+use super::reports;
+use super::trace;
+use crate::publish::{
+    check::{Finding, Status},
+    records::zone,
 };
 
 /// The JSON of an answer, without the name of its kind.
@@ -22,12 +28,19 @@ pub fn text(answer: &Answer) -> String {
         Answer::Done(sentence) => sentence.clone(),
         Answer::Domain(row) => domain(row),
         Answer::Domains(rows) => lines(rows, "there are no domains", domain),
+        Answer::DkimKeys(rows) => lines(rows, "there are no keys", dkim_key),
+        Answer::Records(row) => records(row),
+        Answer::Findings(rows) => findings(rows),
         Answer::Account(row) => account(row),
         Answer::Accounts(rows) => lines(rows, "there are no accounts", account_line),
         Answer::Credentials(rows) => lines(rows, "there are no credentials", credential),
         Answer::Issued(row) => issued(row),
+        Answer::Reports(rows) => lines(rows, "there are no reports", reports::line),
+        Answer::ReportsTogether(rows) => reports::together(rows),
         Answer::Check(row) => check(row),
         Answer::Status(row) => status(row),
+        Answer::Queue(answer) => super::queue::text(answer),
+        Answer::Trace(rows) => trace::story(rows),
     }
 }
 
@@ -43,10 +56,71 @@ fn domain(row: &DomainRow) -> String {
     if let Some(target) = &row.alias_of {
         let _ = write!(line, "  has the addresses of {target}");
     }
+    if let Some(domain) = &row.srs_domain {
+        let _ = write!(line, "  forwards as {domain}");
+    }
+    if let Some(octets) = row.quota_octets {
+        let _ = write!(line, "  may use {}", size(octets));
+    }
+    for (limit, what) in [
+        (row.accounts_max, "accounts"),
+        (row.recipients_per_hour, "recipients an hour"),
+        (row.recipients_per_day, "recipients a day"),
+    ] {
+        if let Some(limit) = limit {
+            let _ = write!(line, "  at most {limit} {what}");
+        }
+    }
     if let Some(account) = &row.catch_all {
         let _ = write!(line, "  what nobody has goes to {account}");
     }
     line
+}
+
+fn dkim_key(row: &DkimKeyRow) -> String {
+    format!(
+        "{:<20} {:<8} {:<8} since {}  made {}",
+        row.selector,
+        row.algorithm,
+        row.state,
+        day(row.since),
+        day(row.created)
+    )
+}
+
+fn records(row: &RecordsRow) -> String {
+    let rows: Vec<(String, String, String, bool)> = row
+        .records
+        .iter()
+        .cloned()
+        .map(|record| (record.name, record.kind, record.data, record.is_in_domain))
+        .collect();
+    zone(&row.hostname, &row.domain, &rows)
+}
+
+fn findings(rows: &[Finding]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let status = match row.status {
+            Status::Ok => "ok",
+            Status::Missing => "missing",
+            Status::Different => "different",
+            Status::Unknown => "unknown",
+        };
+        let mark = if row.is_wrong() { "!" } else { " " };
+        let _ = writeln!(
+            text,
+            "{mark} {status:<9} {:<7} {}: {}",
+            row.what, row.name, row.sentence
+        );
+    }
+    let wrong = rows.iter().filter(|row| row.is_wrong()).count();
+    text.push_str(&match wrong {
+        0 => "everything that is needed is there".to_owned(),
+        1 => "1 thing is wrong (!)".to_owned(),
+        count => format!("{count} things are wrong (!)"),
+    });
+    text
 }
 
 fn account_line(row: &AccountRow) -> String {
@@ -56,8 +130,17 @@ fn account_line(row: &AccountRow) -> String {
         row.name,
         size(row.used_octets)
     );
-    if row.kind == Kind::Group {
-        line.push_str("  group");
+    match row.kind {
+        Kind::Person | Kind::Service => {}
+        Kind::Group => line.push_str("  group"),
+        Kind::List => {
+            let _ = write!(line, "  list of {}", row.forward_to.len());
+        }
+        Kind::Alias => line.push_str("  alias"),
+    }
+    if !row.forward_to.is_empty() && row.kind != Kind::List {
+        let also = if row.keeps_copy { "also " } else { "" };
+        let _ = write!(line, "  {also}goes on to {}", row.forward_to.join(", "));
     }
     if row.role == Role::Administrator {
         line.push_str("  administrator");
@@ -72,6 +155,9 @@ fn account(row: &AccountRow) -> String {
     let kind = match row.kind {
         Kind::Person => "person",
         Kind::Group => "group",
+        Kind::List => "list",
+        Kind::Alias => "alias",
+        Kind::Service => "service",
     };
     let role = match row.role {
         Role::User => "user",
@@ -86,15 +172,47 @@ fn account(row: &AccountRow) -> String {
         ("description", row.description.clone()),
         ("addresses", row.addresses.join(", ")),
         ("groups", row.groups.join(", ")),
+        (
+            if row.kind == Kind::List {
+                "members"
+            } else {
+                "forwards to"
+            },
+            row.forward_to.join(", "),
+        ),
+        ("owner", row.owner.clone().unwrap_or_default()),
+        ("an hour", budget(row.recipients_per_hour)),
+        ("a day", budget(row.recipients_per_day)),
+        (
+            "may write",
+            match row.posters {
+                None => String::new(),
+                Some(Posters::Anyone) => "anyone".to_owned(),
+                Some(Posters::Members) => "members".to_owned(),
+                Some(Posters::Domain) => "authors of the domain".to_owned(),
+            },
+        ),
     ];
     for (name, value) in more.into_iter().filter(|(_, value)| !value.is_empty()) {
         let _ = writeln!(text, "{name:<12} {value}");
     }
     let _ = write!(text, "uses         {} of {quota}", size(row.used_octets));
+    if matches!(row.kind, Kind::Person | Kind::Group) && !row.keeps_copy {
+        text.push_str("\nNo copy is kept of what goes on.");
+    }
     if row.is_disabled {
         text.push_str("\nIt is disabled: it neither logs in nor gets mail.");
     }
     text
+}
+
+/// Recipients that an account may send to; empty: the server's default.
+fn budget(recipients: Option<u64>) -> String {
+    match recipients {
+        None => String::new(),
+        Some(0) => "any number of recipients".to_owned(),
+        Some(count) => format!("{count} recipients"),
+    }
 }
 
 fn credential(row: &CredentialRow) -> String {
@@ -194,7 +312,7 @@ fn size(octets: u64) -> String {
 }
 
 /// The day of a time in seconds since 1970, in UTC.
-fn day(seconds: i64) -> String {
+pub(super) fn day(seconds: i64) -> String {
     // Days since 0000-03-01, in eras of 400 years.
     let days = seconds.div_euclid(86_400) + 719_468;
     let era = days.div_euclid(146_097);

@@ -11,10 +11,15 @@ use store::{
 
 use super::{
     args::{Cli, PasswordFrom},
-    command::{Answer, Change, Command, CredentialKind, Kind, NewAccount, Password, Quota, Role},
+    command::{
+        Answer, Change, Command, CredentialKind, DomainLimits, Kind, NewAccount, Password, Posters,
+        Quota, Role,
+    },
     control,
     execute::{Target, execute},
-    print, serve,
+    print,
+    queue::{PartRow, QueueCommand},
+    serve,
 };
 use crate::{config::Config, folder::Folder};
 
@@ -49,6 +54,80 @@ fn command_lines() {
     let name = || "a@b.c".to_owned();
     let rows = [
         ("domain add b.c", Command::DomainAdd { name: "b.c".into() }),
+        (
+            "account set a@b.c --forward-to x@y.z --forward-to v@w.z --keep",
+            Command::AccountForward {
+                name: name(),
+                to: vec!["x@y.z".into(), "v@w.z".into()],
+                keep: true,
+            },
+        ),
+        (
+            "account set a@b.c --no-forward",
+            Command::AccountForward {
+                name: name(),
+                to: Vec::new(),
+                keep: false,
+            },
+        ),
+        (
+            "alias add a@b.c --to x@y.z",
+            Command::ForwardAdd {
+                address: name(),
+                to: vec!["x@y.z".into()],
+            },
+        ),
+        (
+            "list add a@b.c --owner o@b.c --posters domain --member x@y.z",
+            Command::ListAdd {
+                address: name(),
+                owner: "o@b.c".into(),
+                description: String::new(),
+                posters: Posters::Domain,
+                members: vec!["x@y.z".into()],
+            },
+        ),
+        (
+            "list set a@b.c --remove x@y.z",
+            Command::ListSet {
+                address: name(),
+                description: None,
+                posters: None,
+                add: Vec::new(),
+                remove: vec!["x@y.z".into()],
+            },
+        ),
+        (
+            "report show b.c --days 7",
+            Command::ReportShow {
+                domain: "b.c".into(),
+                days: 7,
+            },
+        ),
+        (
+            "domain set b.c --quota 1MiB --max-accounts 5 --recipients-per-day unlimited",
+            Command::DomainSet {
+                name: "b.c".into(),
+                catch_all: Change::Keep,
+                alias_of: Change::Keep,
+                srs_domain: Change::Keep,
+                limits: DomainLimits {
+                    octets: Change::Set(1 << 20),
+                    accounts: Change::Set(5),
+                    recipients_per_hour: Change::Keep,
+                    recipients_per_day: Change::Clear,
+                },
+            },
+        ),
+        (
+            "account budget a@b.c --per-hour 50 --per-day unlimited",
+            Command::AccountBudget {
+                name: name(),
+                per_hour: Quota::Octets(50),
+                per_day: Quota::Unlimited,
+            },
+        ),
+        ("list show", Command::ListShow { address: None }),
         ("domain list --json", Command::DomainList),
         (
             "--data d domain remove b.c",
@@ -60,6 +139,8 @@ fn command_lines() {
                 name: "b.c".into(),
                 catch_all: Change::Set(name()),
                 alias_of: Change::Clear,
+                srs_domain: Change::Keep,
+                limits: DomainLimits::default(),
             },
         ),
         (
@@ -148,9 +229,57 @@ fn command_lines() {
                 number: 2,
             },
         ),
+        (
+            "domain keys example.org",
+            Command::DomainKeys {
+                name: "example.org".into(),
+            },
+        ),
+        (
+            "domain rotate-keys example.org --activate",
+            Command::DomainRotateKeys {
+                name: "example.org".into(),
+                activate: true,
+            },
+        ),
+        (
+            "domain records example.org",
+            Command::DomainRecords {
+                name: "example.org".into(),
+            },
+        ),
+        (
+            "domain check example.org",
+            Command::DomainCheck {
+                name: "example.org".into(),
+            },
+        ),
         ("check --fast", Command::Check { fast: true }),
         ("search rebuild", Command::SearchRebuild),
         ("status", Command::Status),
+        (
+            "queue list --domain b.c",
+            Command::Queue(QueueCommand::List {
+                domain: Some("b.c".into()),
+                account: None,
+                limit: 1000,
+            }),
+        ),
+        (
+            "queue retry A1/S2",
+            Command::Queue(QueueCommand::Retry(PartRow::Message("A1/S2".into()))),
+        ),
+        (
+            "queue cancel --domain b.c --bounce",
+            Command::Queue(QueueCommand::Cancel {
+                part: PartRow::Domain("b.c".into()),
+                bounce: true,
+            }),
+        ),
+        (
+            "queue pause",
+            Command::Queue(QueueCommand::Pause { domain: None }),
+        ),
     ];
     for (line, command) in rows {
         assert_eq!(parse(line).as_ref(), Ok(&command), "{line}");
@@ -169,6 +298,8 @@ fn wrong_command_lines() {
         "account quota a@b.c 0",
         "domain set b.c --catch-all a --no-catch-all",
         "credential revoke a@b.c two",
+        "queue cancel",
+        "queue retry --all --domain b.c",
         "frobnicate",
     ];
     for line in rows {
@@ -201,6 +332,7 @@ async fn target() -> (tempfile::TempDir, Target) {
         Target {
             core,
             clock: Arc::new(SystemClock),
+            publisher: crate::publish::Publisher::new(&crate::config::Config::without_file()),
             connections: Some(Arc::new(|| 3)),
         },
     )
@@ -272,6 +404,17 @@ async fn control_round_trips() {
             "domain remove example.org",
             "refused: the domain has addresses",
         ),
+        ("queue list", "the queue is empty"),
+        ("queue destinations", "nothing waits for its turn"),
+        (
+            "queue pause B.example",
+            "nothing goes to B.example until it is resumed",
+        ),
+        ("queue list", "b.example is paused.\nthe queue is empty"),
+        ("queue resume B.example", "mail goes to B.example again"),
+        ("queue retry --all", "0 messages are tried now"),
+        ("queue show what", "refused: a message is named as"),
+        ("queue pause a..b", "refused: "),
         ("check", ""),
         ("status", "posthorn "),
         (

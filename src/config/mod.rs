@@ -9,8 +9,14 @@ mod read;
 mod tests;
 pub mod values;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
+use jmap_core::{directory::names, inproc::queue};
 use serde::{Deserialize, Serialize};
 
 use values::{BaseUrl, CorsOrigin, Hostname, Listen, Network, Octets, Rate, Span, Uri};
@@ -39,11 +45,17 @@ pub struct Config {
     pub http: Http,
     pub https: Https,
     pub authentication: Authentication,
+    pub dns: Dns,
+    pub delivery: Delivery,
+    pub signing: Signing,
+    pub mta_sts: MtaSts,
+    pub reports: Reports,
     pub tls: Tls,
     pub limits: Limits,
     pub store: Store,
     pub search: Search,
     pub log: Log,
+    pub trace: Trace,
     pub push: Push,
     pub metrics: Metrics,
 }
@@ -166,6 +178,146 @@ pub struct Authentication {
     pub temporary_error: OnTemporaryError,
 }
 
+/// How the DNS is asked where mail goes to. The name servers are those of `authentication`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Dns {
+    /// Whether answers are validated (DNSSEC); without that there is no DANE.
+    pub dnssec: bool,
+    /// A file of DNSKEY records of the root that are trusted in place of the usual ones.
+    pub trust_anchor: Option<PathBuf>,
+    /// For one lookup.
+    pub timeout: Span,
+}
+
+/// How mail goes to other servers.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Delivery {
+    // Of the queue; see `jmap_core::inproc::queue::Delivery`.
+    pub retry: Vec<Span>,
+    pub expiry: Span,
+    pub delay_notice: Span,
+    /// Mail transactions at once.
+    pub transactions: usize,
+    /// Memory of their messages.
+    pub max_memory: Octets,
+    pub transactions_per_domain: usize,
+    /// `None`: as fast as it goes.
+    pub rate_per_domain: Option<Rate>,
+    /// Domains that differ.
+    pub domains: BTreeMap<String, DeliveryDomain>,
+    // Of the client: to whom, from where, and how.
+    /// The port of mail exchangers.
+    pub port: u16,
+    /// Addresses to send from; the first of each kind.
+    pub source: Vec<IpAddr>,
+    /// Kinds of addresses to send to, preferred first.
+    pub families: Vec<Family>,
+    /// Whether an MX record may lead to this machine or its networks.
+    pub allow_private: bool,
+    /// Certificates of authorities that are trusted in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    pub connect_timeout: Span,
+    /// How long a connection waits for the next message.
+    pub idle_connection_time: Span,
+    pub messages_per_connection: u64,
+    pub recipients_per_message: usize,
+    pub route: Vec<Route>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+/// Where the mail of some domains goes instead of to their mail exchangers.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Route {
+    /// `example.org`, `*.example.org` for what is below it, `*` for all others.
+    pub domains: Vec<String>,
+    /// A name or an IP address.
+    pub host: String,
+    #[serde(default = "Route::default_port")]
+    pub port: u16,
+    #[serde(default)]
+    pub protocol: RouteProtocol,
+    #[serde(default)]
+    pub tls: RouteTls,
+    pub user: Option<String>,
+    /// A file with the password in its first line.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Route {
+    fn default_port() -> u16 {
+        25
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteProtocol {
+    #[default]
+    Smtp,
+    Lmtp,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteTls {
+    None,
+    Opportunistic,
+    #[default]
+    Required,
+    Implicit,
+}
+
+/// How the DKIM keys of domains are replaced.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Signing {
+    /// Nothing: never by itself.
+    pub rotate_every: Span,
+    /// How long new keys are published, at least, before they sign.
+    pub publish_before: Span,
+    /// How long old keys stay published.
+    pub publish_after: Span,
+}
+
+/// The MTA-STS policy of all domains.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MtaSts {
+    pub mode: MtaStsMode,
+    pub max_age: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MtaStsMode {
+    Enforce,
+    Testing,
+    None,
+}
+
+/// Reports about mail: DMARC aggregate reports and TLS reports.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reports {
+    /// To domains that ask for them.
+    pub send: bool,
+    /// Who reports, for people; empty: the name of the server.
+    pub organisation: String,
+    /// The address that reports come from; empty: postmaster at the first domain.
+    pub contact: String,
+    /// More addresses that reports come to.
+    pub addresses: Vec<String>,
+}
+
 /// What is done with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -180,6 +332,14 @@ pub enum Treatment {
 pub enum OnTemporaryError {
     Deliver,
     Defer,
+}
+
+/// What is different about a domain that mail is sent to.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DeliveryDomain {
+    pub transactions: Option<usize>,
+    pub rate: Option<Rate>,
 }
 
 /// Where a login over a connection that isn't encrypted is taken from.
@@ -269,6 +429,16 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+/// What is kept of what happened to messages.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Trace {
+    /// For how long; 0: nothing.
+    pub keep: Span,
+    /// Events; of more, the oldest go.
+    pub max_events: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -428,11 +598,17 @@ impl Default for Config {
             http: Http::default(),
             https: Https::default(),
             authentication: Authentication::default(),
+            dns: Dns::default(),
+            delivery: Delivery::default(),
+            signing: Signing::default(),
+            mta_sts: MtaSts::default(),
+            reports: Reports::default(),
             tls: Tls::default(),
             limits: Limits::default(),
             store: Store::default(),
             search: Search::default(),
             log: Log::default(),
+            trace: Trace::default(),
             push: Push::default(),
             metrics: Metrics::default(),
         };
@@ -569,6 +745,74 @@ impl Default for Authentication {
     }
 }
 
+impl Default for Dns {
+    fn default() -> Dns {
+        Dns {
+            dnssec: true,
+            trust_anchor: None,
+            timeout: Span::seconds(10),
+        }
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Delivery {
+        let client = smtp::client::Settings::new("");
+        let core = queue::Delivery::default();
+        Delivery {
+            retry: core.retry.iter().map(|wait| Span(*wait)).collect(),
+            expiry: Span(core.expiry),
+            delay_notice: Span(core.delay_notice),
+            transactions: core.at_once,
+            max_memory: Octets(core.octets_max),
+            transactions_per_domain: core.domain.at_once,
+            rate_per_domain: None,
+            domains: BTreeMap::new(),
+            port: client.port,
+            source: Vec::new(),
+            families: vec![Family::Ipv4, Family::Ipv6],
+            allow_private: false,
+            ca_file: None,
+            connect_timeout: Span(client.timeouts.connect),
+            idle_connection_time: Span(client.timeouts.idle),
+            messages_per_connection: client.limits.messages_max,
+            recipients_per_message: client.limits.recipients_max,
+            route: Vec::new(),
+        }
+    }
+}
+
+impl Default for Signing {
+    fn default() -> Signing {
+        let settings = jmap_core::directory::dkim::SigningSettings::default();
+        Signing {
+            rotate_every: Span(settings.rotate_every.unwrap_or_default()),
+            publish_before: Span(settings.publish_before),
+            publish_after: Span(settings.publish_after),
+        }
+    }
+}
+
+impl Default for MtaSts {
+    fn default() -> MtaSts {
+        MtaSts {
+            mode: MtaStsMode::Testing,
+            max_age: Span::seconds(7 * 86_400),
+        }
+    }
+}
+
+impl Default for Reports {
+    fn default() -> Reports {
+        Reports {
+            send: true,
+            organisation: String::new(),
+            contact: String::new(),
+            addresses: Vec::new(),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         let core = jmap_core::Limits::default();
@@ -633,6 +877,39 @@ impl Limits {
             upload_hours: self.upload_time.0.as_secs().div_ceil(3600),
             max_push_subscriptions: self.max_push_subscriptions,
             max_sieve_run_ms: jmap_core::Limits::default().max_sieve_run_ms,
+            trace_seconds: jmap_core::Limits::default().trace_seconds,
+            max_traces: jmap_core::Limits::default().max_traces,
+        }
+    }
+}
+
+impl Delivery {
+    pub fn core(&self) -> queue::Delivery {
+        let rate = |rate: Rate| queue::QueueRate {
+            count: rate.0.burst,
+            per: rate.0.per,
+        };
+        let domain = queue::DomainLimits {
+            at_once: self.transactions_per_domain,
+            rate: self.rate_per_domain.map(rate),
+        };
+        let domains = self.domains.iter().map(|(name, of)| {
+            // As the queue knows it; `read` has looked at it.
+            let name = names::domain(name).unwrap_or_else(|_| name.to_ascii_lowercase());
+            let limits = queue::DomainLimits {
+                at_once: of.transactions.unwrap_or(domain.at_once),
+                rate: of.rate.map(rate).or(domain.rate),
+            };
+            (name, limits)
+        });
+        queue::Delivery {
+            retry: self.retry.iter().map(|wait| wait.0).collect(),
+            expiry: self.expiry.0,
+            delay_notice: self.delay_notice.0,
+            at_once: self.transactions,
+            octets_max: self.max_memory.0,
+            domain,
+            domains: domains.collect(),
         }
     }
 }
@@ -662,6 +939,16 @@ impl Default for Log {
         Log {
             format: LogFormat::Text,
             level: LogLevel::Info,
+        }
+    }
+}
+
+impl Default for Trace {
+    fn default() -> Trace {
+        let core = jmap_core::Limits::default();
+        Trace {
+            keep: Span::seconds(core.trace_seconds),
+            max_events: core.max_traces,
         }
     }
 }

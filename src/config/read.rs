@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jmap_core::directory::names;
+
 use super::{Config, PLACES, Service, values::Listen};
 
 /// Longest file that is read, in octets.
@@ -53,10 +55,15 @@ impl Config {
         let mut config = Config::parse(&text, file)?;
         let folder = file.parent().unwrap_or(Path::new(""));
         config.data = folder.join(&config.data);
-        for path in [&mut config.tls.certificate, &mut config.tls.key]
-            .into_iter()
-            .flatten()
-        {
+        let paths = [
+            &mut config.tls.certificate,
+            &mut config.tls.key,
+            &mut config.dns.trust_anchor,
+            &mut config.delivery.ca_file,
+        ];
+        let routes = config.delivery.route.iter_mut();
+        let passwords = routes.map(|route| &mut route.password_file);
+        for path in paths.into_iter().chain(passwords).flatten() {
             *path = folder.join(&*path);
         }
         Ok(config)
@@ -112,8 +119,117 @@ impl Config {
         if self.search.shards == 0 {
             return Err(("search.shards", "there is at least one shard".into()));
         }
+        self.check_delivery()?;
+        self.check_client()?;
+        if self.dns.timeout.0.is_zero() {
+            return Err(("dns.timeout", "nobody answers in no time".into()));
+        }
+        if self.mta_sts.max_age.0.is_zero() {
+            return Err((
+                "mta-sts.max-age",
+                "a policy is remembered for some time".into(),
+            ));
+        }
         if self.authentication.timeout.0.is_zero() {
             return Err(("authentication.timeout", "it takes some time".into()));
+        }
+        let is_address = |text: &str| jmap_core::directory::names::address(text).is_ok();
+        if !self.reports.contact.is_empty() && !is_address(&self.reports.contact) {
+            return Err(("reports.contact", "this is not an address".into()));
+        }
+        if !self.reports.addresses.iter().all(|text| is_address(text)) {
+            return Err(("reports.addresses", "one of them is not an address".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    fn check_delivery(&self) -> Result<(), (&'static str, String)> {
+        let of = &self.delivery;
+        if of.retry.is_empty() || of.retry.iter().any(|wait| wait.0.is_zero()) {
+            return Err((
+                "delivery.retry",
+                "there is at least one wait, and none is nothing".into(),
+            ));
+        }
+        let counts = [
+            ("delivery.transactions", of.transactions),
+            (
+                "delivery.transactions-per-domain",
+                of.transactions_per_domain,
+            ),
+        ];
+        for (key, count) in counts {
+            if count == 0 {
+                return Err((key, "there is at least one".into()));
+            }
+        }
+        for (name, domain) in &of.domains {
+            if jmap_core::directory::names::domain(name).is_err() {
+                return Err(("delivery.domains", format!("\"{name}\" is not a domain")));
+            }
+            if domain.transactions == Some(0) {
+                return Err((
+                    "delivery.domains",
+                    format!("{name}: there is at least one transaction"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The routes; their domains are brought into the form in which they are compared.
+    fn check_client(&mut self) -> Result<(), (&'static str, String)> {
+        let delivery = &mut self.delivery;
+        if delivery.families.is_empty() {
+            return Err(("delivery.families", "nobody can be reached without".into()));
+        }
+        if delivery.messages_per_connection == 0 {
+            return Err((
+                "delivery.messages-per-connection",
+                "there is at least one".into(),
+            ));
+        }
+        if delivery.recipients_per_message == 0 {
+            return Err((
+                "delivery.recipients-per-message",
+                "there is at least one".into(),
+            ));
+        }
+        for route in &mut delivery.route {
+            if route.domains.is_empty() {
+                return Err((
+                    "delivery.route",
+                    "a route has domains; \"*\" is all others".into(),
+                ));
+            }
+            for domain in &mut route.domains {
+                let (star, name) = match domain.strip_prefix("*.") {
+                    Some(name) => ("*.", name),
+                    None => ("", domain.as_str()),
+                };
+                if name == "*" {
+                    continue;
+                }
+                *domain = names::domain(name)
+                    .map(|name| format!("{star}{name}"))
+                    .map_err(|error| {
+                        (
+                            "delivery.route",
+                            format!("\"{domain}\" is not a domain: {error}"),
+                        )
+                    })?;
+            }
+            if route.user.is_some() != route.password_file.is_some() {
+                return Err((
+                    "delivery.route",
+                    "user and password-file belong together".into(),
+                ));
+            }
+            if route.host.is_empty() {
+                return Err(("delivery.route", "a route has a host".into()));
+            }
         }
         Ok(())
     }

@@ -103,6 +103,14 @@ fn errors_name_file_line_and_key() {
             "p.toml, line 2, limits.upload-time: \"5\" is not a span of time",
         ),
         (
+            "[delivery]\nretry = []\n",
+            "p.toml, line 2, delivery.retry: there is at least one wait",
+        ),
+        (
+            "[delivery.domains.\"a b\"]\n",
+            "p.toml, delivery.domains: \"a b\" is not a domain",
+        ),
+        (
             "[smtp]\nidle-timeout = \"5 minutes\"",
             "p.toml, line 2, smtp.idle-timeout: \"5 minutes\" is not a span",
         ),
@@ -133,6 +141,10 @@ fn errors_name_file_line_and_key() {
         (
             "[authentication]\ntimeout = \"0s\"\n",
             "p.toml, line 2, authentication.timeout: it takes some time",
+        ),
+        (
+            "[reports]\ncontact = \"reports\"\n",
+            "p.toml, line 2, reports.contact: this is not an address",
         ),
         (
             "[authentication]\ndmarc-reject = \"no\"\n",

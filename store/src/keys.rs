@@ -40,7 +40,18 @@ pub enum Subspace {
     SearchCursor = 0x31,
     QueueDue = 0x40,
     PendingDelivery = 0x41,
+    QueuePause = 0x42,
+    QueueLength = 0x43,
+    StsPolicy = 0x44,
     Quarantine = 0x50,
+    DkimKey = 0x60,
+    Trace = 0x70,
+    TraceMessage = 0x71,
+    TraceAccount = 0x72,
+    ReportIn = 0x80,
+    DmarcCounts = 0x81,
+    TlsCounts = 0x82,
+    ReportWaiting = 0x83,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -120,7 +131,46 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "lease record",
     ),
     (Subspace::PendingDelivery, "delivery u64", "delivery record"),
+    (
+        Subspace::QueuePause,
+        "domain, or nothing: the whole queue",
+        "since when: milliseconds since 1970 u64",
+    ),
+    (
+        Subspace::QueueLength,
+        "nothing",
+        "number of submissions under way i64",
+    ),
+    (Subspace::StsPolicy, "domain", "MTA-STS policy record"),
     (Subspace::Quarantine, "key", "reason and the bad octets"),
+    (
+        Subspace::DkimKey,
+        "domain, 0x00, selector",
+        "DKIM key record",
+    ),
+    (Subspace::Trace, "event u64", "trace record"),
+    (Subspace::TraceMessage, "hash u64, event u64", "empty"),
+    (Subspace::TraceAccount, "account u64, event u64", "empty"),
+    (
+        Subspace::ReportIn,
+        "domain, zero octet, end u64, report u64",
+        "report that came, DMARC or TLS",
+    ),
+    (
+        Subspace::DmarcCounts,
+        "day u64, domain, zero octet, batch u64",
+        "results of DMARC that are to be reported",
+    ),
+    (
+        Subspace::TlsCounts,
+        "day u64, domain, zero octet, batch u64",
+        "TLS sessions that are to be reported",
+    ),
+    (
+        Subspace::ReportWaiting,
+        "number u64",
+        "hash of a mail that may have a report in it, time received u64",
+    ),
 ];
 
 pub type BlobHash = [u8; 32];
@@ -175,6 +225,14 @@ impl<'k> Fields<'k> {
         let (hash, rest) = self.0.split_first_chunk::<32>()?;
         self.0 = rest;
         Some(*hash)
+    }
+
+    /// Text up to a zero octet, and what follows that.
+    fn text(self) -> Option<(&'k str, Self)> {
+        let at = self.0.iter().position(|octet| *octet == 0)?;
+        let (text, rest) = self.0.split_at(at);
+        let text = std::str::from_utf8(text).ok()?;
+        Some((text, Self(rest.get(1..)?)))
     }
 
     pub fn rest(self) -> &'k [u8] {
@@ -551,8 +609,162 @@ pub fn decode_pending_delivery(key: &[u8]) -> Option<u64> {
     fields.end().map(|()| delivery)
 }
 
+/// A destination to which nothing goes; an empty `domain` is the whole queue.
+pub fn queue_pause(domain: &str) -> Key {
+    Builder::new(Subspace::QueuePause)
+        .bytes(domain.as_bytes())
+        .0
+}
+
+pub fn decode_queue_pause(key: &[u8]) -> Option<&str> {
+    let fields = Fields::of(Subspace::QueuePause, key)?;
+    std::str::from_utf8(fields.rest()).ok()
+}
+
+/// The one key of its subspace.
+pub fn queue_length() -> Key {
+    Builder::new(Subspace::QueueLength).0
+}
+
+pub fn sts_policy(domain: &str) -> Key {
+    Builder::new(Subspace::StsPolicy).bytes(domain.as_bytes()).0
+}
+
 pub fn quarantine(key: &[u8]) -> Key {
     Builder::new(Subspace::Quarantine).bytes(key).0
+}
+
+/// `domain` and `selector` are A-labels with dots, so that the zero octet ends the domain.
+pub fn dkim_key(domain: &str, selector: &str) -> Key {
+    Builder::new(Subspace::DkimKey)
+        .bytes(domain.as_bytes())
+        .u8(0)
+        .bytes(selector.as_bytes())
+        .0
+}
+
+pub fn dkim_keys_of(domain: &str) -> KeyRange {
+    prefix(
+        Builder::new(Subspace::DkimKey)
+            .bytes(domain.as_bytes())
+            .u8(0)
+            .0,
+    )
+}
+
+/// (domain, selector)
+pub fn decode_dkim_key(key: &[u8]) -> Option<(&str, &str)> {
+    let text = Fields::of(Subspace::DkimKey, key)?.rest();
+    let (domain, selector) = std::str::from_utf8(text).ok()?.split_once('\0')?;
+    let is_pair = !domain.is_empty() && !selector.is_empty() && !selector.contains('\0');
+    is_pair.then_some((domain, selector))
+}
+
+/// A report on mail of `domain`, by the end of the time that it is about (seconds since 1970).
+pub fn report_in(domain: &str, end: u64, report: u64) -> Key {
+    Builder::new(Subspace::ReportIn)
+        .bytes(domain.as_bytes())
+        .u8(0)
+        .u64(end)
+        .u64(report)
+        .0
+}
+
+pub fn reports_of(domain: &str) -> KeyRange {
+    prefix(
+        Builder::new(Subspace::ReportIn)
+            .bytes(domain.as_bytes())
+            .u8(0)
+            .0,
+    )
+}
+
+/// (domain, end, report)
+pub fn decode_report_in(key: &[u8]) -> Option<(&str, u64, u64)> {
+    let fields = Fields::of(Subspace::ReportIn, key)?;
+    let (domain, mut fields) = fields.text()?;
+    let pair = (fields.u64()?, fields.u64()?);
+    fields.end().map(|()| (domain, pair.0, pair.1))
+}
+
+pub fn dmarc_counts(day: u64, domain: &str, batch: u64) -> Key {
+    counts(Subspace::DmarcCounts, day, domain, batch)
+}
+
+pub fn tls_counts(day: u64, domain: &str, batch: u64) -> Key {
+    counts(Subspace::TlsCounts, day, domain, batch)
+}
+
+fn counts(subspace: Subspace, day: u64, domain: &str, batch: u64) -> Key {
+    Builder::new(subspace)
+        .u64(day)
+        .bytes(domain.as_bytes())
+        .u8(0)
+        .u64(batch)
+        .0
+}
+
+/// Counts of days before `day`, in one of the subspaces of counts.
+pub fn counts_before(subspace: Subspace, day: u64) -> KeyRange {
+    vec![subspace as u8]..Builder::new(subspace).u64(day).0
+}
+
+/// (day, domain, batch)
+pub fn decode_counts(subspace: Subspace, key: &[u8]) -> Option<(u64, &str, u64)> {
+    let mut fields = Fields::of(subspace, key)?;
+    let day = fields.u64()?;
+    let (domain, mut fields) = fields.text()?;
+    let batch = fields.u64()?;
+    fields.end().map(|()| (day, domain, batch))
+}
+
+pub fn report_waiting(number: u64) -> Key {
+    Builder::new(Subspace::ReportWaiting).u64(number).0
+}
+
+pub fn decode_report_waiting(key: &[u8]) -> Option<u64> {
+    let mut fields = Fields::of(Subspace::ReportWaiting, key)?;
+    let number = fields.u64()?;
+    fields.end().map(|()| number)
+}
+
+pub fn trace(event: u64) -> Key {
+    Builder::new(Subspace::Trace).u64(event).0
+}
+
+pub fn decode_trace(key: &[u8]) -> Option<u64> {
+    let mut fields = Fields::of(Subspace::Trace, key)?;
+    let event = fields.u64()?;
+    fields.end().map(|()| event)
+}
+
+/// By what an event is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceIndex {
+    /// The hash of a Message-ID.
+    Message(u64),
+    Account(AccountId),
+}
+
+pub fn trace_index(index: TraceIndex, event: u64) -> Key {
+    let (subspace, number) = match index {
+        TraceIndex::Message(hash) => (Subspace::TraceMessage, hash),
+        TraceIndex::Account(account) => (Subspace::TraceAccount, account.number()),
+    };
+    Builder::new(subspace).u64(number).u64(event).0
+}
+
+pub fn decode_trace_index(key: &[u8]) -> Option<(TraceIndex, u64)> {
+    let (mut fields, is_message) = match Fields::of(Subspace::TraceMessage, key) {
+        Some(fields) => (fields, true),
+        None => (Fields::of(Subspace::TraceAccount, key)?, false),
+    };
+    let (number, event) = (fields.u64()?, fields.u64()?);
+    let index = match is_message {
+        true => TraceIndex::Message(number),
+        false => TraceIndex::Account(AccountId::new(number)),
+    };
+    fields.end().map(|()| (index, event))
 }
 
 #[cfg(test)]

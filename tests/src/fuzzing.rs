@@ -3,13 +3,36 @@
 //! Other half: the targets of `fuzz/`, for libFuzzer, and the test `fuzzing`, which needs a stable compiler alone.
 
 use jmap_core::mail::message::summary::Summary;
+use mail_auth_adapter::sign::{self, SigningAlgorithm, SigningKey};
 use store::search;
 
 use crate::Dice;
 
-/// A line of SMTP.
+/// A line of SMTP, also as the parameters of MAIL and RCPT.
 pub fn smtp_command(octets: &[u8]) {
     let _ = smtp::parse::parse(octets);
+    for command in [&b"MAIL FROM:<a@b> "[..], b"RCPT TO:<a@b> "] {
+        let line = [command, octets].concat();
+        let parameters = match smtp::parse::parse(&line) {
+            Ok(smtp::parse::Command::Mail(mail)) => mail.parameters,
+            Ok(smtp::parse::Command::Rcpt(rcpt)) => rcpt.parameters,
+            _ => continue,
+        };
+        // They go into header fields and reports.
+        for value in parameters.iter().filter_map(|p| p.value.as_deref()) {
+            assert!(
+                !value.chars().any(char::is_control),
+                "a value with a control character"
+            );
+        }
+    }
+}
+
+/// The header of a message, as the trace looks into it.
+pub fn trace_message_id(octets: &[u8]) {
+    if let Some(id) = jmap_core::trace::id_in(octets) {
+        assert!(!id.is_empty() && !id.contains('>'), "not an id");
+    }
 }
 
 /// A command of IMAP, and that a mailbox name in it can be sent back.
@@ -67,6 +90,28 @@ pub fn message_parse(octets: &[u8]) {
     );
 }
 
+/// The Ed25519 key of RFC 8410 §10.3.
+const KEY: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20\xd4\xee\x72\xdb\xf9\x13\x58\x4a\xd5\xb6\xd8\
+    \xf1\xf7\x69\xf8\xad\x3a\xfe\x7c\x28\xcb\xf1\xd4\xfb\xe0\x97\xa8\x8f\x44\x75\x58\x42";
+
+/// A message that is signed or sealed: what is put in front is whole fields.
+pub fn message_signing(octets: &[u8]) {
+    let algorithm = SigningAlgorithm::Ed25519;
+    let Ok(key) = SigningKey::from_pkcs8(algorithm, "example.org", "s", KEY) else {
+        panic!("the key can't be read");
+    };
+    sign::author_domains(octets);
+    let signed = sign::dkim_signatures(std::slice::from_ref(&key), octets, 0);
+    let sealed = mail_auth_adapter::seal(&key, octets, "mail.example.org", 0);
+    for fields in [signed, sealed].into_iter().flatten() {
+        let mut lines = fields
+            .strip_suffix("\r\n")
+            .expect("no end of line")
+            .split("\r\n");
+        assert!(!lines.any(|line| line.is_empty()), "the end of a header");
+    }
+}
+
 /// The text of a search, and a text that is searched.
 pub fn search_query(octets: &[u8]) {
     let text = String::from_utf8_lossy(octets);
@@ -90,6 +135,8 @@ pub const SEEDS: &[&[u8]] = &[
     b"{\"using\":[\"urn:ietf:params:jmap:core\"],\"methodCalls\":[[\"Core/echo\",{\"#a\":{\"resultOf\":\"0\"}},\"\\ud83d\\ude00\"]]}",
     b"From: =?utf-8?q?=C3=A4?= <a@b>, g: c@d;\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: \
       message/rfc822\r\n\r\nSubject: x\r\n\r\ny\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAAA=\r\n--b--\r\n",
+    b"Delivered-To: a@b\r\nAuthentication-Results: mail.example.org;\r\n\tarc=pass\r\nReceived: by x\r\nARC-Seal: i=1; cv=none; b=\r\n\
+      ARC-Message-Signature: i=1; h=From; b=\r\nARC-Authentication-Results: i=1; x; none\r\nFrom: a@b\r\n\r\na \t\r\n \r\n",
     b"words \"a phrase\" -without pre* \xe6\x97\xa5\xe6\x9c\xac",
 ];
 

@@ -17,6 +17,7 @@ const USING: &[&str] = &[
     "urn:ietf:params:jmap:quota",
     "urn:ietf:params:jmap:mdn",
     "urn:ietf:params:jmap:sieve",
+    "urn:posthorn:params:jmap:trace",
 ];
 
 /// Emails asked for at a time.

@@ -11,6 +11,7 @@ pub mod home;
 pub mod http;
 pub mod imap;
 pub mod jmap;
+pub mod knot;
 pub mod pop3;
 pub mod reading;
 pub mod server;

@@ -6,8 +6,8 @@ use e2e::{
     Dice,
     dice::number_from_env,
     fuzzing::{
-        imap_command, json_request, managesieve_command, message_parse, mutated, pop3_command,
-        search_query, smtp_command,
+        imap_command, json_request, managesieve_command, message_parse, message_signing, mutated,
+        pop3_command, search_query, smtp_command, trace_message_id,
     },
 };
 
@@ -36,6 +36,11 @@ fn no_line_of_smtp_panics() {
 }
 
 #[test]
+fn no_header_has_a_wrong_id_for_the_trace() {
+    check(trace_message_id);
+}
+
+#[test]
 fn no_command_of_imap_panics() {
     check(imap_command);
 }
@@ -58,6 +63,11 @@ fn no_request_panics() {
 #[test]
 fn no_message_panics() {
     check(message_parse);
+}
+
+#[test]
+fn no_message_that_is_signed_panics() {
+    check(message_signing);
 }
 
 #[test]

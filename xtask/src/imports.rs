@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "spam",
         ],
     ),
+    ("wellknown", ADAPTER),
     ("web-admin", &["jmap-types"]),
     ("posthorn", ALL),
     ("e2e", ALL),

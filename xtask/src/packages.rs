@@ -127,6 +127,12 @@ const PACKAGES: &[Package] = &[
         found: Found::Program(&["knotd"]),
     },
     Package {
+        name: "bind9-utils",
+        need: Need::Test,
+        why: "named-checkzone, which reads the zone files that the server prints",
+        found: Found::Program(&["named-checkzone"]),
+    },
+    Package {
         name: "libnet-ssleay-perl",
         need: Need::Test,
         why: "STARTTLS in swaks",
@@ -143,6 +149,12 @@ const PACKAGES: &[Package] = &[
         need: Need::Test,
         why: "a place for Python's JMAP client, away from the system's",
         found: Found::PythonVenv,
+    },
+    Package {
+        name: "postfix",
+        need: Need::Test,
+        why: "a server that the tests send mail to",
+        found: Found::Program(&["postfix"]),
     },
     Package {
         name: "postfix",

@@ -21,6 +21,8 @@ pub struct Client {
     pub tls: bool,
     /// Scheme and host of our URLs as this client sees them; empty where the client has not told.
     pub base_url: String,
+    /// The host, perhaps with a port, that the client has asked for; empty where it has not told.
+    pub host: String,
 }
 
 /// What is known of a connection.
@@ -75,7 +77,12 @@ impl Client {
             (None, Some(host)) => format!("{scheme}://{host}"),
             (None, None) => String::new(),
         };
-        Client { ip, tls, base_url }
+        Client {
+            ip,
+            tls,
+            base_url,
+            host: host.unwrap_or_default().to_owned(),
+        }
     }
 
     pub fn origin(&self) -> Origin {

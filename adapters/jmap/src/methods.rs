@@ -17,6 +17,7 @@ use jmap_types::{
     push::{PushSubscriptionGet, PushSubscriptionSet},
     search_snippet::SearchSnippetGet,
     sieve::{SieveScript, SieveScriptValidate},
+    trace::MessageTrace,
     value::Map,
 };
 
@@ -96,6 +97,8 @@ pub const BLOB: &str = "urn:ietf:params:jmap:blob";
 pub const QUOTA: &str = "urn:ietf:params:jmap:quota";
 pub const MDN: &str = "urn:ietf:params:jmap:mdn";
 pub const SIEVE: &str = "urn:ietf:params:jmap:sieve";
+/// Of our own: see the README.
+pub const TRACE: &str = "urn:posthorn:params:jmap:trace";
 pub const WEBPUSH_VAPID: &str = "urn:ietf:params:jmap:webpush-vapid";
 
 /// All methods.
@@ -147,6 +150,8 @@ pub static METHODS: &[Method] = &[
     entry::<Query<SieveScript>>(SIEVE),
     entry::<Set<SieveScript>>(SIEVE),
     entry::<SieveScriptValidate>(SIEVE),
+    entry::<Get<MessageTrace>>(TRACE),
+    entry::<Query<MessageTrace>>(TRACE),
 ];
 
 /// A capability with methods, and which ones its specification gives it.
@@ -222,6 +227,10 @@ pub static CAPABILITIES: &[Capability] = &[
             "SieveScript/set",
             "SieveScript/validate",
         ],
+    },
+    Capability {
+        uri: TRACE,
+        methods: &["MessageTrace/get", "MessageTrace/query"],
     },
 ];
 

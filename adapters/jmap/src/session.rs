@@ -10,7 +10,7 @@ use jmap_core::{
     Caller, Core, Limits,
     access::{self, Standing},
     blob,
-    mail::sieve,
+    mail::{sieve, submission},
 };
 use serde_json::{Map, Value, json};
 
@@ -138,6 +138,19 @@ fn capabilities(limits: &Limits, config: &Config, base: &str) -> Map<String, Val
     all
 }
 
+/// RFC 8621 §1.3.2: what a client may ask for in an envelope. `maxDelayedSend` says how long FUTURERELEASE holds.
+fn submission_extensions(limits: &Limits) -> Map<String, Value> {
+    let each = submission::envelope::EXTENSIONS.iter();
+    each.map(|(name, arguments)| match *name {
+        "SIZE" => (
+            (*name).to_owned(),
+            json!([limits.max_size_message.to_string()]),
+        ),
+        name => (name.to_owned(), json!(arguments)),
+    })
+    .collect()
+}
+
 /// RFC 8620 §2 `accountCapabilities`: those whose methods the caller may use with the account.
 fn account_capabilities(
     limits: &Limits,
@@ -167,7 +180,7 @@ fn account_capabilities(
             _ if !owner => continue,
             methods::SUBMISSION => json!({
                 "maxDelayedSend": limits.max_delayed_send,
-                "submissionExtensions": {},
+                "submissionExtensions": submission_extensions(limits),
             }),
             methods::SIEVE => json!({
                 "maxSizeScriptName": sieve::NAME_OCTETS_MAX,

@@ -6,15 +6,22 @@
 //! and what the author's domain asks for.
 //! Other half: `adapters/smtp`, which asks between DATA and delivery, and acts on the answer.
 
+mod canonical;
+pub mod dns;
 pub mod field;
 mod header;
 pub mod limits;
+pub mod report;
 mod resolver;
+mod seal;
+pub mod sign;
 mod spf;
 mod verdict;
 mod verify;
 
+pub use self::dns::{Dns, DnsSettings};
 pub use self::resolver::{Nameservers, ResolverError, Settings};
+pub use self::seal::seal;
 pub use self::verdict::{
     Arc, Disposition, Dkim, Dmarc, Finding, Identity, Iprev, Outcome, Policy, Spf, Verdict,
 };

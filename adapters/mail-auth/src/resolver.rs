@@ -16,11 +16,11 @@ use mail_auth::hickory_resolver::system_conf::read_system_conf;
 /// Answers that are remembered.
 pub const ANSWERS_MAX: u64 = 1024;
 /// Questions that wait for one name server's answer.
-const QUESTIONS_MAX: usize = 4096;
+pub(crate) const QUESTIONS_MAX: usize = 4096;
 /// Longest time that an answer is remembered.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(86_400);
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(86_400);
 /// Longest time that it is remembered that there is no answer.
-const NO_ANSWER_TIME_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const NO_ANSWER_TIME_MAX: Duration = Duration::from_secs(3600);
 
 /// Whom to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,20 +56,12 @@ pub enum ResolverError {
     Nobody,
     #[error("the resolver can't be made: {0}")]
     Resolver(String),
+    #[error("the trust anchors in {0} can't be used: {1}")]
+    TrustAnchor(String, String),
 }
 
 pub(crate) fn resolver(settings: &Settings) -> Result<MessageAuthenticator, ResolverError> {
-    let servers = match &settings.nameservers {
-        Nameservers::System => {
-            let (config, _) =
-                read_system_conf().map_err(|error| ResolverError::System(error.to_string()))?;
-            config.name_servers().to_vec()
-        }
-        Nameservers::At(places) => places.iter().copied().map(server).collect(),
-    };
-    if servers.is_empty() {
-        return Err(ResolverError::Nobody);
-    }
+    let servers = servers(&settings.nameservers)?;
     // Without the system's search domains: a sender's domain is meant as it stands.
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
     let mut options = ResolverOpts::default();
@@ -83,6 +75,22 @@ pub(crate) fn resolver(settings: &Settings) -> Result<MessageAuthenticator, Reso
     options.negative_max_ttl = Some(NO_ANSWER_TIME_MAX);
     MessageAuthenticator::new(config, options)
         .map_err(|error| ResolverError::Resolver(error.to_string()))
+}
+
+/// The name servers to ask; at least one.
+pub(crate) fn servers(nameservers: &Nameservers) -> Result<Vec<NameServerConfig>, ResolverError> {
+    let servers: Vec<NameServerConfig> = match nameservers {
+        Nameservers::System => {
+            let (config, _) =
+                read_system_conf().map_err(|error| ResolverError::System(error.to_string()))?;
+            config.name_servers().to_vec()
+        }
+        Nameservers::At(places) => places.iter().copied().map(server).collect(),
+    };
+    match servers.is_empty() {
+        true => Err(ResolverError::Nobody),
+        false => Ok(servers),
+    }
 }
 
 fn server(place: SocketAddr) -> NameServerConfig {

@@ -133,6 +133,9 @@ pub struct Dmarc {
     pub domain: String,
     /// `None`: the domain has no DMARC record, or it could not be had.
     pub policy: Option<Policy>,
+    /// Whether a signature, or SPF, passes for the domain.
+    pub dkim_aligned: bool,
+    pub spf_aligned: bool,
 }
 
 /// What the author's domain asks for, this message being what it is.

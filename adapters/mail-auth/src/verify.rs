@@ -42,8 +42,8 @@ pub struct Envelope<'a> {
 /// Verifies messages; shared by all connections, as is what it remembers of the DNS.
 pub struct Verifier {
     /// `None`: nobody can be asked, and everything is a `temperror`.
-    dns: Option<MessageAuthenticator>,
-    timeout: Duration,
+    pub(crate) dns: Option<MessageAuthenticator>,
+    pub(crate) timeout: Duration,
 }
 
 impl Verifier {
@@ -279,6 +279,8 @@ impl<'a> Asked<'a> {
                 },
                 domain: String::new(),
                 policy: None,
+                dkim_aligned: false,
+                spf_aligned: false,
             },
             Disposition::None,
         );
@@ -547,6 +549,8 @@ fn dmarc_of(domain: &str, answer: Option<&DmarcOutput>) -> (Dmarc, Disposition) 
             finding,
             domain,
             policy: None,
+            dkim_aligned: false,
+            spf_aligned: false,
         };
         (dmarc, Disposition::None)
     };
@@ -560,7 +564,13 @@ fn dmarc_of(domain: &str, answer: Option<&DmarcOutput>) -> (Dmarc, Disposition) 
     });
     let found = |finding, disposition| {
         let (dmarc, _) = none(finding);
-        (Dmarc { policy, ..dmarc }, disposition)
+        let dmarc = Dmarc {
+            policy,
+            dkim_aligned: matches!(output.dkim_result(), DmarcResult::Pass),
+            spf_aligned: matches!(output.spf_result(), DmarcResult::Pass),
+            ..dmarc
+        };
+        (dmarc, disposition)
     };
     match output.result() {
         DmarcResult::Pass => found(Finding::of(Outcome::Pass), Disposition::None),

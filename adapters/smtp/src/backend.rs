@@ -9,6 +9,9 @@ use bytes::Bytes;
 use jmap_core::auth::{AuthError, Credentials, Origin, ScramAttempt};
 use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
 use jmap_core::inproc::submit;
+use jmap_core::mail::submission::records::EnvelopeAddress;
+use jmap_core::reports::records::DmarcRow;
+use jmap_core::trace::{Refusal, TraceSession};
 use jmap_core::{Caller, Core};
 use net::sasl::Proof;
 
@@ -56,6 +59,12 @@ pub trait Backend: Send + Sync + 'static {
         Err(SubmitError::Temporary)
     }
 
+    /// Counts what DMARC came to, for the author's domain, which may ask for reports.
+    fn note_dmarc(&self, _domain: &str, _row: DmarcRow) {}
+
+    /// Notes for the trace that something was refused here; `who` had logged in.
+    fn note_refusal(&self, _who: Option<&Self::Caller>, _refusal: Refusal) {}
+
     /// The name of a caller, for logs.
     fn name<'a>(&self, who: &'a Self::Caller) -> &'a str;
 }
@@ -63,12 +72,14 @@ pub trait Backend: Send + Sync + 'static {
 /// A message that somebody wants sent.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// `None`: the null reverse-path.
-    pub mail_from: Option<String>,
+    /// An empty address is the null reverse-path.
+    pub mail_from: EnvelopeAddress,
     /// Not empty.
-    pub recipients: Vec<String>,
+    pub recipients: Vec<EnvelopeAddress>,
     /// With Date, Message-ID and a Received field in front, without Bcc. CRLF line ends.
     pub message: Bytes,
+    /// For the trace.
+    pub session: TraceSession,
 }
 
 /// Why a message can't be sent.
@@ -77,11 +88,17 @@ pub enum SubmitError {
     /// The From field has an address that isn't the caller's.
     #[error("you may not send with this From address")]
     ForbiddenFrom,
+    /// The Sender field has an address that isn't the caller's.
+    #[error("you may not send with this Sender address")]
+    ForbiddenSender,
     /// The reverse-path isn't the caller's.
     #[error("you may not send with this MAIL FROM address")]
     ForbiddenMailFrom,
     #[error("these recipients can't be sent to: {}", .0.join(", "))]
     InvalidRecipients(Vec<String>),
+    /// Such as one that asks for a hold that is too long.
+    #[error("{0}")]
+    Parameter(String),
     #[error("the message is too large")]
     TooLarge,
     #[error("there are too many recipients")]
@@ -134,16 +151,19 @@ impl Backend for Core {
             mail_from,
             recipients,
             message,
+            session,
         } = submission;
-        Core::submit(self, who, mail_from, recipients, message)
+        Core::submit(self, who, mail_from, recipients, message, Some(session))
             .await
             .map_err(|error| match error {
                 submit::SubmitError::ForbiddenFrom => SubmitError::ForbiddenFrom,
+                submit::SubmitError::ForbiddenSender => SubmitError::ForbiddenSender,
                 submit::SubmitError::ForbiddenMailFrom => SubmitError::ForbiddenMailFrom,
                 submit::SubmitError::InvalidRecipients(which) => {
                     SubmitError::InvalidRecipients(which)
                 }
                 submit::SubmitError::TooManyRecipients => SubmitError::TooManyRecipients,
+                submit::SubmitError::Parameter(why) => SubmitError::Parameter(why),
                 submit::SubmitError::TooLarge => SubmitError::TooLarge,
                 submit::SubmitError::SentTooMuch { minutes } => {
                     SubmitError::SentTooMuch { minutes }
@@ -151,6 +171,14 @@ impl Backend for Core {
                 submit::SubmitError::TooManyWaiting => SubmitError::TooManyWaiting,
                 submit::SubmitError::Temporary => SubmitError::Temporary,
             })
+    }
+
+    fn note_dmarc(&self, domain: &str, row: DmarcRow) {
+        Core::note_dmarc(self, domain, row);
+    }
+
+    fn note_refusal(&self, who: Option<&Caller>, refusal: Refusal) {
+        self.trace_refusal(who, refusal);
     }
 
     fn name<'a>(&self, who: &'a Caller) -> &'a str {

@@ -53,6 +53,8 @@ pub struct Config {
     pub budget: Budget,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
+    /// Clients whose word counts for more than their own mail: how urgent a message is (RFC 6710 §4.1).
+    pub trusted: Vec<Network>,
     /// For mail from other servers (`Mode::Receive`). `None`: nothing is verified.
     pub verification: Option<Arc<Verification>>,
 }
@@ -89,6 +91,10 @@ pub struct Limits {
     pub discard_max: u64,
     /// Recipients of one message. RFC 5321 §4.5.3.1.8: at least 100.
     pub recipients_max: usize,
+    /// Seconds that a submission may be held (RFC 4865); 0: FUTURERELEASE is not offered.
+    pub hold_seconds_max: u64,
+    /// Refusals of one client that are traced; of more the log alone tells.
+    pub traced_refusals: Rate,
     /// Messages of one connection.
     pub transactions_max: u32,
     /// Commands that are none, or out of order, in one connection.
@@ -114,6 +120,8 @@ impl Default for Limits {
             idle_commands_max: 100,
             refused_recipients_max: 100,
             auth_failures_max: 3,
+            hold_seconds_max: 30 * 86_400,
+            traced_refusals: Rate::new(60, Duration::from_secs(3600)),
             client_rate: Rate::new(3000, Duration::from_secs(3600)),
         }
     }
@@ -162,6 +170,7 @@ impl Config {
             budget,
             clock,
             rng,
+            trusted: Vec::new(),
             verification: None,
         }
     }

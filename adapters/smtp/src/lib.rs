@@ -14,12 +14,14 @@ pub use self::backend::{Backend, Submission, SubmitError};
 pub use self::config::{Config, Limits, Mode, Timeouts, Treatment, Verification};
 
 pub mod backend;
+pub mod client;
 mod commands;
 pub mod config;
 pub mod encode;
 pub mod message;
 pub mod parse;
 mod server;
+pub mod signing;
 pub mod translate;
 
 /// Serves connections until a stop is asked for. A session that is in the middle of a message finishes it first.

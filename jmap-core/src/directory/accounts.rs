@@ -13,7 +13,8 @@ use super::{
     names::{self, AccountName, Address},
     read::Account,
     records::{
-        AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, PASSWORD,
+        AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, Forward,
+        ListRecord, PASSWORD,
     },
 };
 use crate::{
@@ -39,6 +40,8 @@ pub struct NewAccount {
     pub quota_octets: Option<u64>,
     /// `None`: it can't log in with a password. A group has none.
     pub password: Option<Secret<String>>,
+    pub forward: Option<Forward>,
+    pub list: Option<ListRecord>,
 }
 
 impl NewAccount {
@@ -50,6 +53,8 @@ impl NewAccount {
             description: String::new(),
             quota_octets: None,
             password,
+            forward: None,
+            list: None,
         }
     }
 
@@ -139,6 +144,9 @@ impl Core {
         }
         if let AccountName::Address(address) = name {
             self.check_new_address(address).await?;
+            if matches!(new.kind, AccountKind::Person | AccountKind::Group) {
+                self.check_accounts_max(&address.domain).await?;
+            }
         }
         let next_key = keys::meta(NEXT_ACCOUNT);
         let number = match self.engine.get(&next_key).await? {
@@ -161,6 +169,10 @@ impl Core {
             },
             last_credential: PASSWORD,
             removed: false,
+            forward: new.forward.clone(),
+            list: new.list,
+            recipients_per_hour: None,
+            recipients_per_day: None,
         };
         let id = AccountId::new(number);
         let handle = self.accounts.handle(id);
@@ -412,7 +424,7 @@ impl Core {
         Ok(account)
     }
 
-    async fn change_account(
+    pub(super) async fn change_account(
         &self,
         id: AccountId,
         change: impl Fn(&mut AccountRecord),

@@ -50,9 +50,9 @@ impl Core {
     ) -> Result<(), DirectoryError> {
         access::may_manage_account(who, id)?;
         let record = self.existing(id).await?;
-        if record.kind == AccountKind::Group {
+        if record.kind != AccountKind::Person {
             return Err(DirectoryError::InvalidName {
-                why: "nobody logs in as a group",
+                why: "nobody logs in as a group, a list or an alias",
             });
         }
         let hash = &self.hash_password(secret, &record.name).await?;
@@ -188,9 +188,9 @@ impl Core {
     ) -> Result<u64, DirectoryError> {
         let fence = self.fence().await?;
         let mut record = self.existing(id).await?;
-        if record.kind == AccountKind::Group {
+        if record.kind != AccountKind::Person {
             return Err(DirectoryError::InvalidName {
-                why: "nobody logs in as a group",
+                why: "nobody logs in as a group, a list or an alias",
             });
         }
         let known = self.credential_records(id).await?;

@@ -9,7 +9,7 @@ use store::{
     keys,
 };
 
-use super::{DOMAINS_MAX, DirectoryError, names, records::DomainRecord};
+use super::{DOMAINS_MAX, DirectoryError, dkim::Made, names, records::DomainRecord};
 use crate::{Core, access, caller::Caller};
 
 /// A domain of the directory.
@@ -27,6 +27,12 @@ pub struct DomainChange {
     pub catch_all: Option<Option<String>>,
     /// The name of a domain.
     pub alias_of: Option<Option<String>>,
+    /// The name of a domain: see [`DomainRecord::srs_domain`].
+    pub srs_domain: Option<Option<String>>,
+    pub accounts_max: Option<Option<u64>>,
+    pub octets_max: Option<Option<u64>>,
+    pub recipients_per_hour: Option<Option<u64>>,
+    pub recipients_per_day: Option<Option<u64>>,
 }
 
 impl Core {
@@ -34,10 +40,15 @@ impl Core {
     pub async fn add_domain(&self, who: &Caller, name: &str) -> Result<Domain, DirectoryError> {
         access::may_administer(who)?;
         let name = &names::domain(name)?;
-        self.change_directory(|| self.try_add_domain(name)).await
+        if self.engine.get(&keys::domain(name)).await?.is_some() {
+            return Err(DirectoryError::AlreadyExists(name.to_owned()));
+        }
+        let made = &self.first_dkim_keys().await?;
+        self.change_directory(|| self.try_add_domain(name, made))
+            .await
     }
 
-    async fn try_add_domain(&self, name: &str) -> Result<Domain, DirectoryError> {
+    async fn try_add_domain(&self, name: &str, made: &[Made]) -> Result<Domain, DirectoryError> {
         let fence = self.fence().await?;
         let key = keys::domain(name);
         if self.engine.get(&key).await?.is_some() {
@@ -57,6 +68,7 @@ impl Core {
         };
         let mut batch = Batch::new();
         batch.put(key, record.to_bytes());
+        self.put_dkim_keys(&mut batch, name, &[], made);
         self.commit_directory(fence, batch).await?;
         Ok(Domain {
             name: name.to_owned(),
@@ -89,6 +101,7 @@ impl Core {
         }
         let mut batch = Batch::new();
         batch.delete(key);
+        self.delete_dkim_keys(&mut batch, name).await?;
         Ok(self.commit_directory(fence, batch).await?)
     }
 
@@ -144,6 +157,25 @@ impl Core {
             Some(None) => record.alias_of = None,
             Some(Some(target)) => {
                 record.alias_of = Some(self.check_alias(name, &names::domain(target)?).await?);
+            }
+        }
+        record.accounts_max = change.accounts_max.unwrap_or(record.accounts_max);
+        record.octets_max = change.octets_max.unwrap_or(record.octets_max);
+        record.recipients_per_hour = change
+            .recipients_per_hour
+            .unwrap_or(record.recipients_per_hour);
+        record.recipients_per_day = change
+            .recipients_per_day
+            .unwrap_or(record.recipients_per_day);
+        match &change.srs_domain {
+            None => {}
+            Some(None) => record.srs_domain = None,
+            Some(Some(target)) => {
+                let target = names::domain(target)?;
+                if self.canonical_domain(target.clone()).await?.is_none() {
+                    return Err(DirectoryError::NotFound(target));
+                }
+                record.srs_domain = Some(target);
             }
         }
         let mut batch = Batch::new();

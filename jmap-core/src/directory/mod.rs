@@ -6,13 +6,16 @@
 //! Other half: `auth` has the parts of logging in, `access` decides, adapters and the command line call.
 
 mod accounts;
+mod allowance;
 mod credentials;
+pub mod dkim;
 mod domains;
+mod forwards;
 pub mod names;
 mod read;
 pub mod records;
 mod remove;
-mod resolve;
+pub(crate) mod resolve;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -35,8 +38,9 @@ use store::{
 pub use accounts::NewAccount;
 pub use credentials::{Credential, Issued};
 pub use domains::{Domain, DomainChange};
+pub use forwards::{ListChange, NewList, OWNER_SUFFIX};
 pub use read::{Account, AccountInfo};
-pub use records::{AccountKind, AccountRecord, CredentialKind};
+pub use records::{AccountKind, AccountRecord, CredentialKind, Forward, ListRecord, Posters};
 
 use crate::{
     Core,
@@ -57,6 +61,10 @@ pub const ADDRESSES_PER_ACCOUNT_MAX: usize = 1000;
 pub const CREDENTIALS_PER_ACCOUNT_MAX: usize = 100;
 /// Groups that one account is a member of.
 pub const GROUPS_PER_ACCOUNT_MAX: usize = 1000;
+/// Addresses that one account or alias forwards to.
+pub const FORWARDS_MAX: usize = 20;
+/// Members of one list.
+pub const LIST_MEMBERS_MAX: usize = 1000;
 /// Characters of a description.
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 500;
 /// How often a change is tried when concurrent ones win.
@@ -113,6 +121,8 @@ pub struct Directory {
     accounts: Remembered<AccountId, Option<Arc<AccountRecord>>>,
     logins: Remembered<String, Option<AccountId>>,
     recipients: Remembered<String, Arc<resolve::Resolved>>,
+    domains: Remembered<String, Option<Arc<records::DomainRecord>>>,
+    usage: allowance::Usage,
 }
 
 /// Which credential a password turned out to be.
@@ -141,6 +151,8 @@ impl Directory {
             accounts: Remembered::new(),
             logins: Remembered::new(),
             recipients: Remembered::new(),
+            domains: Remembered::new(),
+            usage: allowance::Usage::default(),
         }
     }
 

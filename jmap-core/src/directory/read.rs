@@ -15,7 +15,7 @@ use store::{
 use super::{
     DirectoryError,
     names::{self, AccountName},
-    records::{AccountRecord, CredentialRecord},
+    records::{AccountKind, AccountRecord, CredentialRecord},
 };
 use crate::{
     Core,
@@ -133,7 +133,7 @@ impl Core {
             let id =
                 keys::decode_account(&key).ok_or_else(|| store::Error::bad_key("account", &key))?;
             match AccountRecord::from_bytes(&key, &bytes) {
-                Ok(record) if record.removed => {}
+                Ok(record) if record.removed || record.kind == AccountKind::Service => {}
                 Ok(record) => accounts.push(Account {
                     id,
                     record: Arc::new(record),
@@ -344,8 +344,8 @@ impl Core {
         Ok(may_write)
     }
 
-    /// Octets that an account may use; 0: no limit.
-    pub async fn quota_octets(&self, account: AccountId) -> Result<u64, store::Error> {
+    /// Octets that an account may use by its own quota; 0: no limit.
+    pub async fn own_quota_octets(&self, account: AccountId) -> Result<u64, store::Error> {
         let record = self.account_record(account).await?;
         let of_account = record.and_then(|record| record.quota_octets);
         Ok(of_account.unwrap_or(self.limits.default_quota_octets))

@@ -24,6 +24,20 @@ pub struct DomainRecord {
     /// Seconds since 1970.
     #[n(2)]
     pub created: i64,
+    /// The domain of the reverse-path of mail that its addresses forward (SRS). `None`: itself.
+    #[n(8)]
+    pub srs_domain: Option<String>,
+    /// Accounts and groups that it may have. `None`: no limit.
+    #[n(9)]
+    pub accounts_max: Option<u64>,
+    /// Octets that its accounts may use together. `None`: no limit.
+    #[n(10)]
+    pub octets_max: Option<u64>,
+    /// Recipients that its accounts may send to together. `None`: no limit but their own.
+    #[n(11)]
+    pub recipients_per_hour: Option<u64>,
+    #[n(12)]
+    pub recipients_per_day: Option<u64>,
 }
 
 impl Record for DomainRecord {
@@ -38,6 +52,15 @@ pub enum AccountKind {
     /// Nobody logs in as a group: its members see its account.
     #[n(1)]
     Group,
+    /// Each of its members gets a copy of what comes to it.
+    #[n(2)]
+    List,
+    /// An address alone: what comes to it goes on.
+    #[n(3)]
+    Alias,
+    /// The server's own, for mail that is nobody's: one of each server.
+    #[n(4)]
+    Service,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -70,6 +93,52 @@ pub struct AccountRecord {
     /// It was removed: what is left of it goes in the background.
     #[n(10)]
     pub removed: bool,
+    /// Where its mail goes on to. `None`: nowhere.
+    #[n(11)]
+    pub forward: Option<Forward>,
+    /// Of a list.
+    #[n(12)]
+    pub list: Option<ListRecord>,
+    /// Recipients that it may send to. `None`: the server's default. 0: no limit.
+    #[n(13)]
+    pub recipients_per_hour: Option<u64>,
+    #[n(14)]
+    pub recipients_per_day: Option<u64>,
+}
+
+/// Where the mail of an account, an alias or a list goes on to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Forward {
+    /// Addresses, here or elsewhere.
+    #[n(0)]
+    pub to: Vec<String>,
+    /// The account keeps a copy.
+    #[n(1)]
+    pub keep: bool,
+}
+
+/// Who may write to a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Posters {
+    #[n(0)]
+    Anyone,
+    #[default]
+    #[n(1)]
+    Members,
+    /// Authors with an address in the list's domain.
+    #[n(2)]
+    Domain,
+}
+
+/// What a list has beside its members, which are where it forwards to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ListRecord {
+    #[n(0)]
+    pub posters: Posters,
+    /// The account that gets what comes to the list's owner address.
+    #[n(1)]
+    pub owner: u64,
 }
 
 impl Record for AccountRecord {

@@ -13,7 +13,10 @@ use store::{
     keys::{self, Subspace},
 };
 
-use super::{DirectoryError, records::AccountRecord};
+use super::{
+    DirectoryError,
+    records::{AccountKind, AccountRecord},
+};
 use crate::{Core, access, caller::Caller};
 
 /// Rows that one batch of removing looks at.
@@ -52,6 +55,14 @@ impl Core {
     async fn try_mark_removed(&self, id: AccountId) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
         let mut record = self.existing(id).await?;
+        if record.kind == AccountKind::Service {
+            return Err(DirectoryError::InUse(
+                "it is the server's own account".into(),
+            ));
+        }
+        if let Some(list) = self.list_of_owner(id).await? {
+            return Err(DirectoryError::InUse(format!("it is the owner of {list}")));
+        }
         let mut batch = Batch::new();
         batch.delete(keys::login_name(&record.name));
         for address in record.addresses.drain(..) {

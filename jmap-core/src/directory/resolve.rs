@@ -39,6 +39,9 @@ impl Core {
             tracing::error!(%error, "a recipient could not be looked up");
             RecipientError::Temporary
         };
+        if let Some(answer) = self.srs_recipient(address).await.map_err(failed)? {
+            return answer;
+        }
         let resolved = self.resolve(address).await.map_err(failed)?;
         let targets = match &*resolved {
             Resolved::Targets(targets) => targets,
@@ -72,8 +75,10 @@ impl Core {
         if record.disabled {
             return Ok(Err(RecipientError::Disabled));
         }
+        // What only goes on needs no room.
+        let keeps = record.forward.as_ref().is_none_or(|forward| forward.keep);
         let quota = self.quota_octets(account).await?;
-        if quota != 0 && self.accounts.handle(account).head().await?.used_octets >= quota {
+        if keeps && quota != 0 && self.accounts.handle(account).head().await?.used_octets >= quota {
             return Ok(Err(RecipientError::OverQuota));
         }
         Ok(Ok(()))

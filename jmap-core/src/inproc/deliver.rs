@@ -7,12 +7,14 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use jmap_types::{AccountId, DataType, SetErrorKind};
 use minicbor::{Decode, Encode};
+use parking_lot::Mutex;
 use store::{
     Record,
     engine::{Assertion, Batch, EngineError, Page},
@@ -22,11 +24,19 @@ use store::{
 use crate::{
     Core,
     mail::{
+        forward::{self, Forwarded},
         sieve::{self, Carried, Incoming},
+        submission::{
+            parameters,
+            records::{EnvelopeAddress, Parameter},
+            report,
+        },
         vacation,
         write::Message,
     },
     object::Rejected,
+    reports,
+    trace::{Arrived, Told, TraceKind, TraceSession},
 };
 
 /// A recipient that was found to be deliverable.
@@ -34,7 +44,7 @@ use crate::{
 pub struct Recipient {
     /// As the client wrote it, without angle brackets.
     pub address: String,
-    /// The accounts that get the message.
+    /// The accounts that get the message. None: reports of failure go on from here to the sender of a message that was forwarded.
     pub targets: Vec<AccountId>,
 }
 
@@ -71,6 +81,18 @@ pub struct Inbound {
     pub is_junk: bool,
     /// Each recipient gets an answer of its own (LMTP).
     pub answers_each: bool,
+    pub arrival: Arrival,
+}
+
+/// What the client said beside addresses, and how the message came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// Parameters of MAIL.
+    pub mail: Vec<Parameter>,
+    /// Parameters of each RCPT, in the order of the recipients; those that are missing had none.
+    pub recipients: Vec<Vec<Parameter>>,
+    /// For the trace.
+    pub session: Option<TraceSession>,
 }
 
 /// Why a message was not kept for one recipient.
@@ -79,6 +101,9 @@ pub enum DeliverError {
     /// 550 5.7.1: the recipient's script refuses it (RFC 5429). One line of ASCII.
     #[error("the recipient refuses the message: {0}")]
     Refused(String),
+    /// 554 5.4.6: it was here before.
+    #[error("the message goes round in circles")]
+    Loop,
     /// 452 4.2.2
     #[error("the mailbox is full")]
     OverQuota,
@@ -117,6 +142,15 @@ pub struct PendingDelivery {
     /// `Some(true)`: [`Inbound::is_junk`].
     #[n(5)]
     pub is_junk: Option<bool>,
+    /// [`Arrival::mail`]
+    #[n(6)]
+    pub mail_parameters: Option<Vec<Parameter>>,
+    /// Parameters of the addresses by which it came to the accounts, in their order.
+    #[n(7)]
+    pub parameters: Option<Vec<Vec<Parameter>>>,
+    /// Addresses whose sender wants to hear that it was delivered, in the order of the accounts that say so.
+    #[n(8)]
+    pub reported: Option<Vec<Vec<EnvelopeAddress>>>,
 }
 
 impl Record for PendingDelivery {
@@ -142,13 +176,52 @@ struct Delivery {
     refusing: BTreeSet<AccountId>,
     /// What must be true for the delivery to count.
     fence: Option<Assertion>,
+    esmtp: Esmtp,
+    /// What each account has done, for the trace.
+    told: Arc<Mutex<Vec<(AccountId, Told)>>>,
+}
+
+/// What was asked for with the message.
+#[derive(Clone, Debug, Default)]
+struct Esmtp {
+    mail: Vec<Parameter>,
+    /// Of the address by which it comes to an account.
+    of_account: HashMap<AccountId, Vec<Parameter>>,
+    /// The addresses of whose delivery an account tells the sender (RFC 3461 §5.2.1).
+    reported: HashMap<AccountId, Vec<EnvelopeAddress>>,
+}
+
+impl Esmtp {
+    fn new(arrival: &Arrival, recipients: &[Recipient]) -> Self {
+        let mut esmtp = Self {
+            mail: arrival.mail.clone(),
+            ..Self::default()
+        };
+        if arrival.recipients.iter().all(Vec::is_empty) {
+            return esmtp;
+        }
+        for (recipient, given) in recipients.iter().zip(&arrival.recipients) {
+            for &account in &recipient.targets {
+                let of_account = &mut esmtp.of_account;
+                of_account.entry(account).or_insert_with(|| given.clone());
+            }
+            // One report for an address, however many accounts it leads to.
+            if let Some(&first) = recipient.targets.first()
+                && parameters::wants_success(given)
+            {
+                let address = parameters::with(recipient.address.clone(), given.clone());
+                esmtp.reported.entry(first).or_default().push(address);
+            }
+        }
+        esmtp
+    }
 }
 
 /// What one try comes to when the message isn't there afterwards.
 #[derive(Debug)]
 enum Undelivered {
     Rejected(Rejected),
-    Refused(String),
+    Refused(DeliverError),
 }
 
 impl<E: Into<Rejected>> From<E> for Undelivered {
@@ -162,6 +235,8 @@ impl<E: Into<Rejected>> From<E> for Undelivered {
 pub(crate) struct Fenced {
     pub number: u64,
     pub fence: Assertion,
+    /// What the sender asked for.
+    pub arrival: Arrival,
 }
 
 impl Core {
@@ -189,11 +264,28 @@ impl Core {
             },
             recipients: addresses(&inbound.recipients),
             fence: None,
+            esmtp: Esmtp::new(&inbound.arrival, &inbound.recipients),
+            told: Arc::default(),
         };
+        let mut returned = HashMap::new();
+        for recipient in &inbound.recipients {
+            if recipient.targets.is_empty() {
+                let mail_from = inbound.mail_from.as_deref();
+                let result = self
+                    .return_report(&recipient.address, mail_from, &delivery.message)
+                    .await;
+                returned.insert(recipient.address.as_str(), result);
+            }
+        }
+        let (told, summary) = (delivery.told.clone(), delivery.message.summary.clone());
+        let reported = delivery.esmtp.reported.clone();
         let mut outcomes = self
             .deliver_all(delivery, accounts.into_iter().collect())
             .await;
         let of_recipient = |recipient: &Recipient| {
+            if let Some(result) = returned.get(recipient.address.as_str()) {
+                return result.clone();
+            }
             let mut worst = Ok(());
             for account in &recipient.targets {
                 match outcomes.get_mut(account) {
@@ -206,6 +298,18 @@ impl Core {
             worst
         };
         let results: Vec<_> = inbound.recipients.iter().map(of_recipient).collect();
+        self.trace_arrival(Arrived {
+            kind: TraceKind::Received,
+            summary: &summary,
+            size: inbound.message.len(),
+            mail_from: inbound.mail_from.as_deref(),
+            recipients: &inbound.recipients,
+            results: &results,
+            told: &told.lock(),
+            session: inbound.arrival.session,
+        });
+        let mail_from = inbound.mail_from.as_deref();
+        self.trace_success(&told.lock(), &reported, mail_from, &inbound.message);
         let kept = results.iter().filter(|result| result.is_ok()).count() as u64;
         self.metrics.messages_received.add(1);
         self.metrics
@@ -250,11 +354,77 @@ impl Core {
             recipients: addresses(recipients),
             refusing: refusing(recipients),
             fence: Some(fenced.fence),
+            // The queue tells the sender of success itself.
+            esmtp: Esmtp {
+                reported: HashMap::new(),
+                ..Esmtp::new(&fenced.arrival, recipients)
+            },
+            told: Arc::default(),
         };
         let delivery = &delivery;
         let each = stream::iter(accounts.to_vec())
             .map(|account| async move { (account, self.deliver_to(account, delivery).await) });
-        each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await
+        let results: Vec<_> = each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await;
+        self.trace_local(delivery, recipients, &results);
+        results
+    }
+
+    /// Writes into the trace which accounts have told the sender of success.
+    fn trace_success(
+        &self,
+        told: &[(AccountId, Told)],
+        reported: &HashMap<AccountId, Vec<EnvelopeAddress>>,
+        mail_from: Option<&str>,
+        octets: &[u8],
+    ) {
+        for (account, _) in told.iter().filter(|(_, told)| told.is_reported) {
+            let addresses = reported.get(account).into_iter().flatten();
+            let one = |address: &EnvelopeAddress| (address.email.clone(), report::DELIVERED.into());
+            let addresses: Vec<(String, String)> = addresses.map(one).collect();
+            let sender = mail_from.unwrap_or_default();
+            self.trace_report(*account, None, sender, &addresses, octets, "delivered");
+        }
+    }
+
+    /// Writes into the trace what the queue, or the rest of an interrupted delivery, has done here.
+    fn trace_local(
+        &self,
+        delivery: &Delivery,
+        recipients: &[Recipient],
+        results: &[(AccountId, Result<(), DeliverError>)],
+    ) {
+        let tried = |recipient: &&Recipient| {
+            let mut targets = recipient.targets.iter();
+            targets.any(|target| results.iter().any(|(account, _)| account == target))
+        };
+        let recipients: Vec<Recipient> = recipients.iter().filter(tried).cloned().collect();
+        let result_of = |recipient: &Recipient| {
+            let of = |target: &AccountId| results.iter().find(|(account, _)| account == target);
+            let mut results = recipient
+                .targets
+                .iter()
+                .filter_map(of)
+                .map(|(_, result)| result);
+            let first = results.clone().next().cloned().unwrap_or(Ok(()));
+            results
+                .find(|result| result.is_ok())
+                .cloned()
+                .unwrap_or(first)
+        };
+        let results: Vec<_> = recipients.iter().map(result_of).collect();
+        self.trace_arrival(Arrived {
+            kind: TraceKind::Delivered,
+            summary: &delivery.message.summary,
+            size: delivery.message.octets.len(),
+            mail_from: delivery.mail_from.as_deref(),
+            recipients: &recipients,
+            results: &results,
+            told: &delivery.told.lock(),
+            session: None,
+        });
+        let (told, reported) = (delivery.told.lock(), &delivery.esmtp.reported);
+        let mail_from = delivery.mail_from.as_deref();
+        self.trace_success(&told, reported, mail_from, &delivery.message.octets);
     }
 
     /// With several accounts some could have the message and others not when the power fails. So it
@@ -294,7 +464,7 @@ impl Core {
         outcomes.extend(open.iter().map(|&account| (account, Ok(()))));
         for (account, result) in self.finish_pending(number, &delivery, &open).await {
             // What a script refuses is not tried again.
-            if let Err(DeliverError::Refused(_)) = result {
+            if let Err(DeliverError::Refused(_) | DeliverError::Loop) = result {
                 outcomes.insert(account, result);
             }
         }
@@ -319,6 +489,9 @@ impl Core {
                     .collect(),
             ),
             is_junk: delivery.is_junk.then_some(true),
+            mail_parameters: some(delivery.esmtp.mail.clone()),
+            parameters: of_accounts(&delivery.esmtp.of_account, accounts),
+            reported: of_accounts(&delivery.esmtp.reported, accounts),
         };
         for _ in 0..TRIES {
             let mut batch = Batch::new();
@@ -416,8 +589,19 @@ impl Core {
                 // The session in which it could have been refused is over.
                 refusing: BTreeSet::new(),
                 fence: None,
+                esmtp: Esmtp {
+                    mail: record.mail_parameters.unwrap_or_default(),
+                    of_account: by_account(&accounts, record.parameters),
+                    reported: by_account(&accounts, record.reported),
+                },
+                told: Arc::default(),
             };
-            self.finish_pending(number, &delivery, &accounts).await;
+            let results = self.finish_pending(number, &delivery, &accounts).await;
+            let recipients = accounts.iter().map(|&account| Recipient {
+                address: delivery.address(account),
+                targets: vec![account],
+            });
+            self.trace_local(&delivery, &recipients.collect::<Vec<_>>(), &results);
         }
         Ok(self
             .engine
@@ -427,6 +611,11 @@ impl Core {
     }
 
     async fn has_room(&self, account: AccountId, octets: u64) -> Result<bool, store::Error> {
+        let record = self.account_record(account).await?;
+        // What only goes on needs no room.
+        if record.is_some_and(|record| record.forward.as_ref().is_some_and(|f| !f.keep)) {
+            return Ok(true);
+        }
         let quota = self.quota_octets(account).await?;
         let used = self.accounts.handle(account).head().await?.used_octets;
         Ok(quota == 0 || used.saturating_add(octets) <= quota)
@@ -450,7 +639,7 @@ impl Core {
                     tracing::warn!(%account, ?error, "an inbox does not take mail");
                     return Err(DeliverError::NoSuchMailbox);
                 }
-                Err(Undelivered::Refused(reason)) => return Err(DeliverError::Refused(reason)),
+                Err(Undelivered::Refused(error)) => return Err(error),
                 Ok(()) => return Ok(()),
             }
         }
@@ -471,6 +660,13 @@ impl Core {
             message: &delivery.message,
             mail_from: delivery.mail_from.as_deref(),
             recipient: delivery.recipients.get(&account).map(String::as_str),
+            mail_parameters: &delivery.esmtp.mail,
+            parameters: delivery
+                .esmtp
+                .of_account
+                .get(&account)
+                .map(Vec::as_slice)
+                .unwrap_or_default(),
             peer: delivery.peer,
             is_junk: delivery.is_junk,
             may_refuse: delivery.refusing.contains(&account),
@@ -489,27 +685,86 @@ impl Core {
         if let Some(fence) = &delivery.fence {
             txn.assert(fence.clone());
         }
+        let has_report = incoming
+            .recipient
+            .is_some_and(|address| self.takes_reports(address));
+        if has_report {
+            let (message, received_at) = (&delivery.message, delivery.received_at);
+            reports::note_arrival(self, &mut txn, message, received_at).await?;
+        }
+        let is_forwarded = match forward::carry_out(self, &mut txn, &incoming).await? {
+            Forwarded::No => false,
+            Forwarded::AndKept => true,
+            Forwarded::Alone => {
+                txn.commit().await?;
+                delivery
+                    .told
+                    .lock()
+                    .push((account, Told::action("forward")));
+                if has_report {
+                    self.reports.wake();
+                }
+                self.queue.wake();
+                return Ok(());
+            }
+            Forwarded::Refused(DeliverError::Temporary) => {
+                return Err(Undelivered::Refused(DeliverError::Temporary));
+            }
+            Forwarded::Refused(error) => {
+                if delivery.is_accepted {
+                    txn.commit().await?;
+                }
+                return Err(Undelivered::Refused(error));
+            }
+        };
         let filtered = sieve::plan(self, &txn, &incoming).await?;
         let carried = sieve::carry_out(self, &mut txn, &incoming, filtered).await?;
-        let (has_outgoing, is_open_for_reply) = match carried {
+        let (has_outgoing, is_open_for_reply, redirects, mut told) = match carried {
             Carried::Done {
                 has_outgoing,
                 is_open_for_reply,
-            } => (has_outgoing, is_open_for_reply),
+                redirects,
+                told,
+            } => (has_outgoing, is_open_for_reply, redirects, told),
             Carried::Refused(reason) => {
                 // After a crash the others of a list still get theirs, and this one isn't asked again. The queue notes refusals itself.
                 if delivery.is_accepted {
                     txn.commit().await?;
                 }
-                return Err(Undelivered::Refused(reason));
+                return Err(Undelivered::Refused(DeliverError::Refused(reason)));
             }
         };
         // In the same transaction: it happens as often as the delivery does.
-        let has_reply = is_open_for_reply && vacation::reply(self, &mut txn, &incoming).await?;
-        txn.commit().await?;
-        if has_outgoing || has_reply {
+        let written = async {
+            let has_reply = is_open_for_reply && vacation::reply(self, &mut txn, &incoming).await?;
+            let has_success = match delivery.esmtp.reported.get(&account) {
+                Some(addresses) if !told.mailboxes.is_empty() => {
+                    report::stage_success(self, &mut txn, &incoming, addresses).await?
+                }
+                _ => false,
+            };
+            txn.commit().await?;
+            Ok::<_, store::Error>((has_reply, has_success))
+        };
+        let (has_reply, has_success) = match written.await {
+            Ok(written) => written,
+            Err(error) => {
+                // What a script has sent on was not sent after all.
+                self.sending.give_back(account, redirects);
+                return Err(error.into());
+            }
+        };
+        if has_report {
+            self.reports.wake();
+        }
+        if has_outgoing || has_reply || has_success || is_forwarded {
             self.queue.wake();
         }
+        if is_forwarded {
+            told.actions.push("forward".to_owned());
+        }
+        told.is_reported = has_success;
+        delivery.told.lock().push((account, told));
         Ok(())
     }
 }
@@ -518,6 +773,24 @@ impl Delivery {
     fn address(&self, account: AccountId) -> String {
         self.recipients.get(&account).cloned().unwrap_or_default()
     }
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// What there is of each account, in their order; `None`: there is nothing of any.
+fn of_accounts<T: Clone>(
+    all: &HashMap<AccountId, Vec<T>>,
+    accounts: &[AccountId],
+) -> Option<Vec<Vec<T>>> {
+    let of = |account: &AccountId| all.get(account).cloned().unwrap_or_default();
+    (!all.is_empty()).then(|| accounts.iter().map(of).collect())
+}
+
+fn by_account<T>(accounts: &[AccountId], lists: Option<Vec<Vec<T>>>) -> HashMap<AccountId, Vec<T>> {
+    let pairs = accounts.iter().copied().zip(lists.unwrap_or_default());
+    pairs.filter(|(_, list)| !list.is_empty()).collect()
 }
 
 /// The address by which a message comes to each account.

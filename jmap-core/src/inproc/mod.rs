@@ -2,6 +2,8 @@
 
 pub mod deliver;
 pub mod imap_view;
+mod origin;
 pub mod outbound;
 pub mod queue;
+pub mod sts;
 pub mod submit;

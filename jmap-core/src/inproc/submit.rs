@@ -15,11 +15,13 @@ use crate::{
         submission::{
             self,
             envelope::{self, Envelope},
+            parameters,
             records::EnvelopeAddress,
             stage,
         },
     },
     object::Rejected,
+    trace::{Submitted, TraceSession},
 };
 
 /// Why a message can't be sent.
@@ -28,6 +30,9 @@ pub enum SubmitError {
     /// 550 5.7.1: the From field has an address that isn't the caller's, or none.
     #[error("you may not send with this From address")]
     ForbiddenFrom,
+    /// 550 5.7.1: the Sender field has an address that isn't the caller's.
+    #[error("you may not send with this Sender address")]
+    ForbiddenSender,
     /// 550 5.7.1: the reverse-path isn't the caller's.
     #[error("you may not send with this MAIL FROM address")]
     ForbiddenMailFrom,
@@ -37,6 +42,9 @@ pub enum SubmitError {
     /// 452 4.5.3
     #[error("there are too many recipients")]
     TooManyRecipients,
+    /// 501 5.5.4: it is to be held for too long (RFC 4865 §4.2), or parameters exclude each other.
+    #[error("a parameter can't be complied with: {0}")]
+    Parameter(String),
     /// 552 5.3.4
     #[error("the message is too large")]
     TooLarge,
@@ -55,16 +63,17 @@ pub enum SubmitError {
 const TRIES: usize = 8;
 
 impl Core {
-    /// Takes a message for sending. `mail_from`: `None` is the null reverse-path. Addresses are without angle
-    /// brackets; the message has CRLF line ends.
+    /// Takes a message for sending. An empty `mail_from` is the null reverse-path. Addresses are without angle
+    /// brackets, with parameters as `submission::parameters` has them; the message has CRLF line ends.
     ///
     /// It is sent from the caller's account, or from the group's whose From address it has.
     pub async fn submit(
         &self,
         who: &Caller,
-        mail_from: Option<String>,
-        recipients: Vec<String>,
+        mail_from: EnvelopeAddress,
+        recipients: Vec<EnvelopeAddress>,
         message: Bytes,
+        session: Option<TraceSession>,
     ) -> Result<(), SubmitError> {
         if message.len() as u64 > self.limits.max_size_message {
             return Err(SubmitError::TooLarge);
@@ -72,43 +81,68 @@ impl Core {
         let octets = envelope::without_bcc(&message);
         let summary = Summary::parse(&octets);
         let account = self.sender_account(who, &summary).await?;
-        if let Some(address) = &mail_from
-            && !self.may_use(who, account, address).await?
-        {
+        // RFC 5322 §3.6.2: whoever has sent it in the name of the authors.
+        for sender in address::flatten(summary.sender.as_deref().unwrap_or_default()) {
+            if !self.may_use(who, account, &sender.email).await? {
+                return Err(SubmitError::ForbiddenSender);
+            }
+        }
+        if !mail_from.email.is_empty() && !self.may_use(who, account, &mail_from.email).await? {
             return Err(SubmitError::ForbiddenMailFrom);
         }
+        let now = self.clock.now().seconds();
+        let hold = hold_until(&mail_from, now, &self.limits)?;
         let envelope = Envelope {
-            mail_from: EnvelopeAddress::plain(mail_from.unwrap_or_default()),
-            recipients: recipients.into_iter().map(EnvelopeAddress::plain).collect(),
+            mail_from,
+            recipients,
         };
         envelope::check_recipients(&envelope.recipients, &self.limits)
             .map_err(|error| recipients_error(error, &envelope))?;
         let recipients = envelope.recipients.len() as u64;
-        let now = self.clock.monotonic();
-        self.sending
-            .take(who.account, recipients, &self.limits, now)
+        self.take_sending(who.account, recipients)
+            .await
+            .map_err(temporary)?
             .map_err(|error| SubmitError::SentTooMuch {
                 minutes: error.minutes(),
             })?;
         let account = self.accounts.handle(account);
-        let kept = self.keep(&account, &summary, &envelope, &octets).await;
-        match &kept {
-            Ok(()) => self.queue.wake(),
-            Err(_) => self.sending.give_back(who.account, recipients),
+        let message = Sendable {
+            summary: &summary,
+            envelope: &envelope,
+            octets: &octets,
+            hold,
+        };
+        let kept = self.keep(&account, &message).await;
+        match kept {
+            Ok(id) => {
+                self.queue.wake();
+                self.trace_submission(Submitted {
+                    account: account.id,
+                    id,
+                    who,
+                    envelope: &envelope,
+                    summary: &summary,
+                    size: octets.len(),
+                    hold_until: hold,
+                    session,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                self.sending.give_back(who.account, recipients);
+                Err(error)
+            }
         }
-        kept
     }
 
     async fn keep(
         &self,
         account: &AccountHandle,
-        summary: &Summary,
-        envelope: &Envelope,
-        octets: &Bytes,
-    ) -> Result<(), SubmitError> {
+        message: &Sendable<'_>,
+    ) -> Result<u64, SubmitError> {
         for _ in 0..TRIES {
-            match self.try_submit(account, summary, envelope, octets).await {
-                Ok(()) => return Ok(()),
+            match self.try_submit(account, message).await {
+                Ok(id) => return Ok(id),
                 Err(Rejected::Store(store::Error::Conflict)) => {}
                 Err(Rejected::Store(error)) => return Err(temporary(error)),
                 // The only thing that is refused there.
@@ -121,10 +155,14 @@ impl Core {
     async fn try_submit(
         &self,
         account: &AccountHandle,
-        summary: &Summary,
-        envelope: &Envelope,
-        octets: &Bytes,
-    ) -> Result<(), Rejected> {
+        message: &Sendable<'_>,
+    ) -> Result<u64, Rejected> {
+        let Sendable {
+            summary,
+            envelope,
+            octets,
+            hold,
+        } = *message;
         identity::ensure(self, account).await?;
         let identities = identity::all(self, account.id).await?;
         let from = address::flatten(summary.from.as_deref().unwrap_or_default());
@@ -136,15 +174,15 @@ impl Core {
             .iter()
             .find(|(_, record)| identity::canonical(&record.email) == from);
         let identity = of_address.or(identities.first()).map_or(0, |(id, _)| *id);
-        let mut record = submission::new_record(self, envelope.clone(), octets, None);
+        let mut record = submission::new_record(self, envelope.clone(), octets, hold);
         let mut txn = account.writer.begin().await?;
         // RFC 8621 §7.5: the email may be one that is no more; this one was never filed.
         let email = txn.new_id();
         (record.identity, record.email, record.thread) = (identity, email, email);
         let (lease, max) = (self.first_lease(&record), self.limits.max_submissions);
-        stage::insert(&mut txn, &record, octets, lease, max).await?;
+        let id = stage::insert(&mut txn, &record, octets, lease, max).await?;
         txn.commit().await?;
-        Ok(())
+        Ok(id)
     }
 
     /// The account in whose name the message is sent: the first that has all its From addresses.
@@ -188,6 +226,27 @@ impl Core {
                 .await
                 .map_err(temporary)?)
     }
+}
+
+/// A message that may be sent.
+#[derive(Clone, Copy)]
+struct Sendable<'s> {
+    summary: &'s Summary,
+    envelope: &'s Envelope,
+    octets: &'s Bytes,
+    /// Seconds since 1970; `None`: it goes now.
+    hold: Option<i64>,
+}
+
+fn hold_until(
+    mail_from: &EnvelopeAddress,
+    now: i64,
+    limits: &crate::Limits,
+) -> Result<Option<i64>, SubmitError> {
+    let given = mail_from.parameters.as_deref().unwrap_or_default();
+    parameters::together(given).map_err(|fault| SubmitError::Parameter(fault.to_string()))?;
+    envelope::hold_until(mail_from, now, limits)
+        .map_err(|error| SubmitError::Parameter(error.description.unwrap_or_default()))
 }
 
 fn recipients_error(error: SetError, envelope: &Envelope) -> SubmitError {

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod email;
+pub mod forward;
 pub mod identity;
 pub mod mailbox;
 pub mod mdn;

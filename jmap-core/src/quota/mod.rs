@@ -36,7 +36,7 @@ async fn hard_limit(context: &Context) -> Result<Option<u64>, MethodError> {
     }
     let limit = context
         .core
-        .quota_octets(context.account()?.id)
+        .own_quota_octets(context.account()?.id)
         .await
         .map_err(method_error)?;
     Ok((limit != 0).then_some(limit))

@@ -20,6 +20,8 @@ const EVERY: Duration = Duration::from_secs(60);
 const JITTER_MS: u64 = 20_000;
 /// Rounds of one kind of work in a row, before the others have their turn.
 const ROUNDS_MAX: usize = 50;
+/// MTA-STS policies that have expired are looked for about once in so many rounds: an hour.
+const STS_ROUNDS: u64 = 60;
 /// How often a store that can't be written is tried.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
@@ -34,9 +36,13 @@ impl Core {
         let core = self.clone();
         let probing: BoxFuture<'static, ()> = Box::pin(async move { core.run_probe().await });
         let resting: BoxFuture<'static, ()> = Box::pin(rest::run(self.clone(), at_rest));
+        let core = self.clone();
+        let reporting: BoxFuture<'static, ()> = Box::pin(async move { core.run_reports().await });
+        let core = self.clone();
+        let tracing: BoxFuture<'static, ()> = Box::pin(async move { core.run_trace().await });
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
-            let upkeep = futures_util::future::join3(probing, resting, rounds);
+            let upkeep = futures_util::future::join5(probing, resting, rounds, reporting, tracing);
             futures_util::future::join4(searching, queue, pushing, upkeep).await;
         })
     }
@@ -84,10 +90,22 @@ impl Core {
                 break;
             }
         }
+        for _ in 0..ROUNDS_MAX {
+            let more = self.purge_traces().await;
+            if !self.noted("purge traces", more).unwrap_or(false) {
+                break;
+            }
+        }
         let open = self.resume_deliveries().await;
         self.noted("resume deliveries", open);
         let removed = self.resume_removals().await;
         self.noted("resume removals", removed);
+        if self.rng.next_u64().is_multiple_of(STS_ROUNDS) {
+            let expired = self.expire_sts_policies().await;
+            self.noted("expire MTA-STS policies", expired);
+        }
+        let keys = self.keep_dkim_keys().await;
+        self.noted("look after DKIM keys", keys);
         self.accounts.shrink(view_octets_max);
     }
 
@@ -112,7 +130,11 @@ impl Core {
 
     /// What the server is busy with.
     pub fn gauges(&self) -> Gauges {
+        let (queue_length, queue_waiting, queue_running) = self.queue.gauges();
         Gauges {
+            queue_length,
+            queue_waiting,
+            queue_running,
             search_pending: self.search_pending(),
             store_failing: !self.is_writable(),
             ..self.accounts.gauges()

@@ -329,6 +329,7 @@ async fn run(
                 peer: None,
                 is_junk: false,
                 answers_each: false,
+                arrival: Default::default(),
             };
             match core.deliver(inbound).await.first() {
                 Some(Ok(())) => Outcome::Done,

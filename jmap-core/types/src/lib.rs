@@ -19,6 +19,7 @@ pub mod property;
 pub mod push;
 pub mod search_snippet;
 pub mod sieve;
+pub mod trace;
 pub mod value;
 
 pub use arguments::{Arguments, FromValue};

@@ -58,8 +58,36 @@ fn keys_come_apart_as_they_were_put_together() {
         Some((2, a, hash))
     );
     assert_eq!(decode_search_pending(&search_pending(a)), Some(a));
+    assert_eq!(
+        decode_report_in(&report_in("b.example", 5, 6)),
+        Some(("b.example", 5, 6))
+    );
+    assert!(reports_of("b.example").contains(&report_in("b.example", u64::MAX, 0)));
+    assert!(!reports_of("b.example").contains(&report_in("b.example.net", 0, 0)));
+    let counts = Subspace::DmarcCounts;
+    assert_eq!(
+        decode_counts(counts, &dmarc_counts(4, "b.example", 0)),
+        Some((4, "b.example", 0))
+    );
+    assert!(counts_before(counts, 5).contains(&dmarc_counts(4, "b.example", 9)));
+    assert!(!counts_before(counts, 4).contains(&dmarc_counts(4, "b.example", 9)));
+    assert_eq!(decode_report_waiting(&report_waiting(3)), Some(3));
     assert_eq!(decode_queue_due(&queue_due(1, a, 2)), Some((1, a, 2)));
     assert_eq!(decode_pending_delivery(&pending_delivery(6)), Some(6));
+    assert_eq!(decode_queue_pause(&queue_pause("b.c")), Some("b.c"));
+    assert_eq!(decode_queue_pause(&queue_pause("")), Some(""));
+    assert_eq!(queue_length(), [0x43]);
+    let key = dkim_key("example.org", "rsa-1");
+    assert_eq!(decode_dkim_key(&key), Some(("example.org", "rsa-1")));
+    assert!(dkim_keys_of("example.org").contains(&key));
+    assert!(!dkim_keys_of("example.or").contains(&key));
+    for text in ["", "example.org", "\0a", "a\0", "a\0b\0c"] {
+        assert_eq!(decode_dkim_key(&[&[0x60], text.as_bytes()].concat()), None);
+    }
+    assert_eq!(decode_trace(&trace(6)), Some(6));
+    for index in [TraceIndex::Message(9), TraceIndex::Account(a)] {
+        assert_eq!(decode_trace_index(&trace_index(index, 6)), Some((index, 6)));
+    }
 }
 
 #[test]

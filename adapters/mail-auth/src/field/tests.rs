@@ -41,6 +41,8 @@ fn verdict() -> Verdict {
             finding: Finding::of(Outcome::Pass),
             domain: "example.net".into(),
             policy: Some(Policy::Reject),
+            dkim_aligned: false,
+            spf_aligned: false,
         },
         disposition: Disposition::None,
     }

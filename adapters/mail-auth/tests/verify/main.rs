@@ -2,6 +2,7 @@
 
 #[allow(dead_code)]
 mod dns;
+mod wishes;
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! BDAT (RFC 3030 §2). BINARYMIME is not offered: content has to consist of lines here too.
+//! BDAT (RFC 3030 §2). Content has to consist of lines here too, unless it came with BODY=BINARYMIME (§3).
 
 use net::{Stream, Wire};
 
@@ -10,7 +10,7 @@ use crate::server::session::{Flow, Handled, Session};
 use crate::translate;
 
 pub fn keywords<B: Backend>(_: &Session<B>) -> Vec<String> {
-    vec!["CHUNKING".to_owned()]
+    vec!["CHUNKING".to_owned(), "BINARYMIME".to_owned()]
 }
 
 pub async fn run<B: Backend>(

@@ -24,6 +24,14 @@ pub async fn run<B: Backend>(
             .reply(wire, Reply::new(503, "5.5.1", "There is no recipient"))
             .await;
     };
+    if transaction.is_binary() {
+        // RFC 3030 §3: its lines can't be told from its end. The transaction is over.
+        let text = "A message with BODY=BINARYMIME comes by BDAT";
+        if wire.has_buffered() {
+            return session.hang_up(wire, text).await;
+        }
+        return session.reply(wire, Reply::new(503, "5.5.1", text)).await;
+    }
     wire.send(&Reply::plain(354, "Go on; end with a dot on a line of its own").encode())
         .await?;
     let server = session.server.clone();

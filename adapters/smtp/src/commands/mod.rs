@@ -60,7 +60,7 @@ impl<B: Backend> Session<B> {
         entry!(Ehlo, SMTP, ANY, hello::run, hello::keywords),
         entry!(Lhlo, &[Mode::Lmtp], ANY, hello::run, hello::keywords),
         entry!(Mail, ALL, &[State::Greeted], mail::run, mail::keywords),
-        entry!(Rcpt, ALL, &[State::Mail], rcpt::run),
+        entry!(Rcpt, ALL, &[State::Mail], rcpt::run, rcpt::keywords),
         entry!(Data, ALL, &[State::Mail], data::run),
         // In any state: its octets have to be read.
         entry!(Bdat, ALL, ANY, bdat::run, bdat::keywords),

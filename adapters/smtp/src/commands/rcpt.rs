@@ -6,22 +6,35 @@ use net::{Stream, Wire};
 use crate::backend::Backend;
 use crate::config::Mode;
 use crate::encode::Reply;
-use crate::parse::{Address, Command};
+use crate::parse::{Command, Rcpt};
 use crate::server::session::{Flow, Handled, Session};
 use crate::translate;
 
 /// What a recipient takes beside its address.
 const RECIPIENT_OCTETS: u64 = 128;
 
+/// RFC 3461 §3, RFC 9422 §4.2: NOTIFY and ORCPT belong to this command; how many of it there may be.
+pub fn keywords<B: Backend>(session: &Session<B>) -> Vec<String> {
+    let limits = &session.server.config.limits;
+    // RFC 9422 §2: at most six digits.
+    let recipients = limits.recipients_max.clamp(1, 999_999);
+    let messages = limits.transactions_max.clamp(1, 999_999);
+    vec![
+        "DSN".to_owned(),
+        format!("LIMITS MAILMAX={messages} RCPTMAX={recipients}"),
+    ]
+}
+
 pub async fn run<B: Backend>(
     session: &mut Session<B>,
     wire: &mut Wire<Stream>,
     command: Command,
 ) -> Handled {
-    let Command::Rcpt(address) = command else {
+    let Command::Rcpt(rcpt) = command else {
         return Ok(Flow::Continue);
     };
-    let reply = match accept(session, &address).await {
+    let address = rcpt.to.clone();
+    let reply = match accept(session, rcpt).await {
         Ok(()) => {
             return session
                 .reply(wire, Reply::new(250, "2.1.5", "Recipient accepted"))
@@ -31,6 +44,7 @@ pub async fn run<B: Backend>(
     };
     tracing::debug!(peer = %session.peer_name(), recipient = address.as_str(), "refused recipient");
     session.log_refusal(&reply);
+    session.trace_refusal(&reply, Some(address.as_str()), None);
     session.counts.refused_recipients += 1;
     let limits = &session.server.config.limits;
     if session.counts.refused_recipients > limits.refused_recipients_max {
@@ -41,7 +55,8 @@ pub async fn run<B: Backend>(
     session.reply(wire, reply).await
 }
 
-async fn accept<B: Backend>(session: &mut Session<B>, address: &Address) -> Result<(), Reply> {
+async fn accept<B: Backend>(session: &mut Session<B>, rcpt: Rcpt) -> Result<(), Reply> {
+    let address = &rcpt.to;
     let out_of_sequence = || Reply::new(503, "5.5.1", "Say MAIL first");
     let transaction = session.transaction.as_ref().ok_or_else(out_of_sequence)?;
     let limits = &session.server.config.limits;
@@ -55,11 +70,14 @@ async fn accept<B: Backend>(session: &mut Session<B>, address: &Address) -> Resu
     }
     let recipient = resolve(session, address.as_str()).await?;
     let targets = std::mem::size_of_val(&recipient.targets[..]) as u64;
-    let octets = address.as_str().len() as u64 + targets + RECIPIENT_OCTETS;
+    let parameters = rcpt.parameters.iter().filter_map(|p| p.value.as_ref());
+    let parameters: usize = parameters.map(|value| value.len() + 64).sum();
+    let octets = (address.as_str().len() + parameters) as u64 + targets + RECIPIENT_OCTETS;
     let transaction = session.transaction.as_mut().ok_or_else(out_of_sequence)?;
     let grown = transaction.share.grow(octets).await;
     grown.map_err(|_| translate::no_room_in_flight())?;
     transaction.recipients.push(recipient);
+    transaction.recipient_parameters.push(rcpt.parameters);
     Ok(())
 }
 

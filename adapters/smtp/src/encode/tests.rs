@@ -80,6 +80,7 @@ fn trace_fields() {
         tls: None,
         id: "0123456789abcdef",
         recipient: Some("bob@example.org"),
+        priority: None,
         at: UtcMillis(0),
     };
     expect![[r#"
@@ -100,6 +101,12 @@ fn trace_fields() {
         	Thu, 1 Jan 1970 00:00:00 +0000
     "#]]
     .assert_eq(&received.encode().replace("\r\n", "\n"));
+    received.priority = Some("-3");
+    assert!(
+        received
+            .encode()
+            .contains("0123456789abcdef PRIORITY -3;\r\n")
+    );
     received.peer = None;
     assert!(
         received

@@ -52,6 +52,8 @@ pub struct Received<'a> {
     pub id: &'a str,
     /// The recipient, when there is exactly one: to name more would tell them of each other (RFC 5321 §7.6).
     pub recipient: Option<&'a str>,
+    /// RFC 6710 §3.7
+    pub priority: Option<&'a str>,
     pub at: UtcMillis,
 }
 
@@ -72,6 +74,9 @@ impl Received<'_> {
         let _ = write!(field, "\r\n\tid {}", self.id);
         if let Some(recipient) = self.recipient {
             let _ = write!(field, " for <{recipient}>");
+        }
+        if let Some(priority) = self.priority {
+            let _ = write!(field, " PRIORITY {priority}");
         }
         let _ = write!(field, ";\r\n\t{}\r\n", date_time(self.at));
         field

@@ -110,6 +110,15 @@ pub fn remove_if(octets: &mut Vec<u8>, start: usize, doomed: impl Fn(&[u8], &[u8
     }
 }
 
+/// The header with the empty line that ends it; all of a message that has no such line.
+pub fn header(message: &[u8]) -> &[u8] {
+    if message.starts_with(b"\r\n") {
+        return &message[..2];
+    }
+    let end = memchr::memmem::find(message, b"\r\n\r\n");
+    end.map_or(message, |at| &message[..at + 4])
+}
+
 /// Whether every CR has an LF after it, and every LF a CR before it.
 pub fn is_strict(message: &[u8]) -> bool {
     let mut rest = message;

@@ -81,6 +81,20 @@ fn line_endings() {
     }
 }
 
+#[test]
+fn the_header_alone() {
+    let rows: [(&[u8], &[u8]); 5] = [
+        (b"A: b\r\n\r\nbody\r\n\r\n", b"A: b\r\n\r\n"),
+        (b"\r\nbody\r\n\r\n", b"\r\n"),
+        (b"A: b\r\n", b"A: b\r\n"),
+        (b"A: b\n\nbody", b"A: b\n\nbody"),
+        (b"", b""),
+    ];
+    for (message, expected) in rows {
+        assert_eq!(header(message), expected, "{}", message.escape_ascii());
+    }
+}
+
 /// Messages of few different octets, so that fields, folding and line ends come in all orders.
 #[test]
 fn no_message_is_too_strange() {

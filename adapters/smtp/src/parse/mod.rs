@@ -3,6 +3,8 @@
 //! Holds: sync, pure, bounded by the line it is given; never panics; what comes out has no CR, LF or NUL in it.
 //! Other half: `commands`, which carries them out, and `translate::parse_error`, which says what was wrong.
 
+use jmap_core::mail::submission::parameters::{self, Fault};
+use jmap_core::mail::submission::records::Parameter;
 use net::Secret;
 
 pub use self::path::Address;
@@ -11,8 +13,12 @@ mod path;
 
 /// Longest command line with its CRLF (RFC 5321 §4.5.3.1.4).
 pub const COMMAND_OCTETS_MAX: usize = 512;
-/// The same for MAIL: with SIZE (RFC 1870 §3), BODY (RFC 6152 §2), SMTPUTF8 (RFC 6531 §3.1), AUTH (RFC 4954 §5).
-pub const MAIL_OCTETS_MAX: usize = COMMAND_OCTETS_MAX + 26 + 17 + 10 + 500;
+/// The same for MAIL: with SIZE (RFC 1870 §3), BODY (RFC 6152 §2), SMTPUTF8 (RFC 6531 §3.1), AUTH (RFC 4954 §5), RET and ENVID
+/// (RFC 3461 §4), HOLDFOR or HOLDUNTIL (RFC 4865 §3), BY (RFC 2852 §4), REQUIRETLS (RFC 8689 §2), MT-PRIORITY (RFC 6710 §3).
+pub const MAIL_OCTETS_MAX: usize =
+    COMMAND_OCTETS_MAX + 26 + 17 + 10 + 500 + 500 + 34 + 17 + 11 + 15;
+/// The same for RCPT: with NOTIFY and ORCPT (RFC 3461 §4).
+pub const RCPT_OCTETS_MAX: usize = COMMAND_OCTETS_MAX + 500;
 /// The same for AUTH, which may have a response in it (RFC 4954 §4).
 pub const AUTH_OCTETS_MAX: usize = net::sasl::RESPONSE_OCTETS_MAX + 64;
 /// Longest argument of HELO, EHLO and LHLO.
@@ -89,6 +95,7 @@ impl Verb {
         match self {
             Verb::Mail => MAIL_OCTETS_MAX,
             Verb::Auth => AUTH_OCTETS_MAX,
+            Verb::Rcpt => RCPT_OCTETS_MAX,
             _ => COMMAND_OCTETS_MAX,
         }
     }
@@ -101,7 +108,7 @@ pub enum Command {
     Ehlo(String),
     Lhlo(String),
     Mail(Mail),
-    Rcpt(Address),
+    Rcpt(Rcpt),
     Data,
     Bdat {
         /// Octets that follow the line.
@@ -135,6 +142,16 @@ pub struct Mail {
     pub smtputf8: bool,
     /// RFC 4954 §5: there was an `AUTH=`. Nobody is trusted with it, so its value is not kept.
     pub auth: bool,
+    /// All but SIZE and AUTH, decoded, by the names that `jmap_core::mail::submission::parameters` has.
+    pub parameters: Vec<Parameter>,
+}
+
+/// RCPT (RFC 5321 §4.1.1.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rcpt {
+    pub to: Address,
+    /// NOTIFY and ORCPT (RFC 3461), decoded.
+    pub parameters: Vec<Parameter>,
 }
 
 /// The BODY parameter.
@@ -142,6 +159,8 @@ pub struct Mail {
 pub enum Body {
     SevenBit,
     EightBitMime,
+    /// RFC 3030 §3
+    BinaryMime,
 }
 
 /// Why a line is not a command.
@@ -157,8 +176,6 @@ pub enum ParseError {
     RecipientAddress,
     UnknownParameter,
     ParameterValue,
-    /// BODY=BINARYMIME, which is not offered.
-    BinaryMime,
     /// BDAT without a size: what follows can't be told from commands any more.
     ChunkSize,
 }
@@ -291,7 +308,7 @@ fn mail(rest: &[u8]) -> Result<Mail, ParseError> {
         from,
         ..Mail::default()
     };
-    for parameter in parameters(rest).ok_or(SYNTAX)? {
+    for parameter in words(rest).ok_or(SYNTAX)? {
         mail_parameter(&mut mail, parameter)?;
     }
     Ok(mail)
@@ -299,12 +316,9 @@ fn mail(rest: &[u8]) -> Result<Mail, ParseError> {
 
 /// RFC 5321 §4.1.1.11: each parameter at most once.
 fn mail_parameter(mail: &mut Mail, parameter: &[u8]) -> Result<(), ParseError> {
-    let equals = parameter.iter().position(|octet| *octet == b'=');
-    let (keyword, value) = match equals {
-        Some(at) => (&parameter[..at], Some(&parameter[at + 1..])),
-        None => (parameter, None),
-    };
+    let (keyword, value) = halves(parameter);
     let is = |name: &str| keyword.eq_ignore_ascii_case(name.as_bytes());
+    let kept = |mail: &mut Mail| keep(&mut mail.parameters, parameters::of_mail, keyword, value);
     if is("SIZE") && mail.size.is_none() {
         let size = value.and_then(decimal).ok_or(ParseError::ParameterValue)?;
         mail.size = Some(size);
@@ -312,11 +326,11 @@ fn mail_parameter(mail: &mut Mail, parameter: &[u8]) -> Result<(), ParseError> {
     }
     if is("BODY") && mail.body.is_none() {
         mail.body = Some(body(value.unwrap_or_default())?);
-        return Ok(());
+        return kept(mail);
     }
     if is("SMTPUTF8") && !mail.smtputf8 && value.is_none() {
         mail.smtputf8 = true;
-        return Ok(());
+        return kept(mail);
     }
     if is("AUTH") && !mail.auth && value.is_some_and(|value| !value.is_empty()) {
         mail.auth = true;
@@ -325,7 +339,61 @@ fn mail_parameter(mail: &mut Mail, parameter: &[u8]) -> Result<(), ParseError> {
     if is("SIZE") || is("BODY") || is("SMTPUTF8") || is("AUTH") {
         return Err(ParseError::ParameterValue);
     }
-    Err(ParseError::UnknownParameter)
+    kept(mail)
+}
+
+/// Keeps a parameter, if it is one, its value is decoded, and it was not given before.
+fn keep(
+    kept: &mut Vec<Parameter>,
+    check: fn(&str, Option<&str>) -> Result<Parameter, Fault>,
+    keyword: &[u8],
+    value: Option<&[u8]>,
+) -> Result<(), ParseError> {
+    let name = std::str::from_utf8(keyword).map_err(|_| ParseError::UnknownParameter)?;
+    let is_encoded = ["ENVID", "ORCPT"]
+        .iter()
+        .any(|of| of.eq_ignore_ascii_case(name));
+    let value = match value {
+        Some(value) if is_encoded => Some(xtext(value).ok_or(ParseError::ParameterValue)?),
+        Some(value) => {
+            let text = std::str::from_utf8(value).map_err(|_| ParseError::ParameterValue)?;
+            Some(text.to_owned())
+        }
+        None => None,
+    };
+    let parameter = check(name, value.as_deref()).map_err(|fault| match fault {
+        Fault::Unknown => ParseError::UnknownParameter,
+        Fault::Value | Fault::Excluded => ParseError::ParameterValue,
+    })?;
+    if kept.iter().any(|other| other.name == parameter.name) {
+        return Err(ParseError::ParameterValue);
+    }
+    kept.push(parameter);
+    parameters::together(kept).map_err(|_| ParseError::ParameterValue)
+}
+
+/// RFC 3461 §4: `+` and two hexadecimal digits are an octet. What is not ASCII stands for itself (RFC 6533 §3). `None`: it
+/// is not encoded like this, or not text.
+pub fn xtext(octets: &[u8]) -> Option<String> {
+    let mut text = Vec::with_capacity(octets.len());
+    let mut rest = octets;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'+' => {
+                let (digits, after) = rest.split_first_chunk::<2>()?;
+                // RFC 3461 §4: in upper case; lower case is put up with.
+                let digit = |octet: u8| char::from(octet).to_digit(16);
+                let (high, low) = (digit(digits[0])?, digit(digits[1])?);
+                text.push((high * 16 + low) as u8);
+                rest = after;
+            }
+            b'!'..=b'~' if first != b'=' => text.push(first),
+            0x80.. => text.push(first),
+            _ => return None,
+        }
+    }
+    String::from_utf8(text).ok()
 }
 
 fn body(value: &[u8]) -> Result<Body, ParseError> {
@@ -336,23 +404,33 @@ fn body(value: &[u8]) -> Result<Body, ParseError> {
         return Ok(Body::EightBitMime);
     }
     if value.eq_ignore_ascii_case(b"BINARYMIME") {
-        return Err(ParseError::BinaryMime);
+        return Ok(Body::BinaryMime);
     }
     Err(ParseError::ParameterValue)
 }
 
-fn rcpt(rest: &[u8]) -> Result<Address, ParseError> {
+fn rcpt(rest: &[u8]) -> Result<Rcpt, ParseError> {
     const SYNTAX: ParseError = ParseError::Syntax("RCPT TO:<address>");
     let rest = after_colon(rest, b"TO").ok_or(SYNTAX)?;
     let (to, rest) = path::recipient(rest).ok_or(ParseError::RecipientAddress)?;
-    match parameters(rest).ok_or(SYNTAX)?.next() {
-        None => Ok(to),
-        Some(_) => Err(ParseError::UnknownParameter),
+    let mut parameters = Vec::new();
+    for parameter in words(rest).ok_or(SYNTAX)? {
+        let (keyword, value) = halves(parameter);
+        keep(&mut parameters, parameters::of_rcpt, keyword, value)?;
+    }
+    Ok(Rcpt { to, parameters })
+}
+
+/// A parameter's keyword, and what is behind the equals sign.
+fn halves(parameter: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match parameter.iter().position(|octet| *octet == b'=') {
+        Some(at) => (&parameter[..at], Some(&parameter[at + 1..])),
+        None => (parameter, None),
     }
 }
 
 /// What follows a path: nothing, or words after a space.
-fn parameters(rest: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+fn words(rest: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     if !rest.is_empty() && !rest.starts_with(b" ") {
         return None;
     }

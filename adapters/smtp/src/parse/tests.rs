@@ -14,13 +14,27 @@ fn shown(line: &[u8]) -> String {
                 body,
                 smtputf8,
                 auth,
+                parameters,
                 ..
             } = &mail;
-            format!("Mail {from} {size:?} {body:?} utf8={smtputf8} auth={auth}")
+            let others = parameters.iter();
+            let others = others.filter(|p| !["BODY", "SMTPUTF8"].contains(&p.name.as_str()));
+            let others: String = others.map(shown_parameter).collect();
+            format!("Mail {from} {size:?} {body:?} utf8={smtputf8} auth={auth}{others}")
         }
-        Ok(Command::Rcpt(to)) => format!("Rcpt {}", to.as_str()),
+        Ok(Command::Rcpt(rcpt)) => {
+            let parameters: String = rcpt.parameters.iter().map(shown_parameter).collect();
+            format!("Rcpt {}{parameters}", rcpt.to.as_str())
+        }
         Ok(command) => format!("{command:?}"),
         Err(error) => format!("{error:?}"),
+    }
+}
+
+fn shown_parameter(parameter: &Parameter) -> String {
+    match &parameter.value {
+        Some(value) => format!(" {}={value}", parameter.name),
+        None => format!(" {}", parameter.name),
     }
 }
 
@@ -114,13 +128,30 @@ fn mail_parameters() {
         "MAIL FROM:<a@b.example> BODY=7BIT",
         expect!["Mail a@b.example None Some(SevenBit) utf8=false auth=false"],
     );
-    check("MAIL FROM:<> BODY=BINARYMIME", expect!["BinaryMime"]);
+    check(
+        "MAIL FROM:<> BODY=BINARYMIME",
+        expect!["Mail <> None Some(BinaryMime) utf8=false auth=false"],
+    );
     check("MAIL FROM:<> BODY", expect!["ParameterValue"]);
     check("MAIL FROM:<> SIZE=", expect!["ParameterValue"]);
     check("MAIL FROM:<> SIZE=1k", expect!["ParameterValue"]);
     check("MAIL FROM:<> SIZE=1 SIZE=1", expect!["ParameterValue"]);
     check("MAIL FROM:<> SMTPUTF8=1", expect!["ParameterValue"]);
-    check("MAIL FROM:<> RET=HDRS", expect!["UnknownParameter"]);
+    check("MAIL FROM:<> X=HDRS", expect!["UnknownParameter"]);
+    check("MAIL FROM:<> NOTIFY=NEVER", expect!["UnknownParameter"]);
+    check("MAIL FROM:<> RET=HDRS RET=HDRS", expect!["ParameterValue"]);
+    check(
+        "MAIL FROM:<> RET=HDRS ENVID=a+2Bb+3Dc BY=120;R REQUIRETLS MT-PRIORITY=-3 HOLDFOR=60",
+        expect![
+            "Mail <> None None utf8=false auth=false RET=HDRS ENVID=a+b=c BY=120;R REQUIRETLS MT-PRIORITY=-3 HOLDFOR=60"
+        ],
+    );
+    check(
+        "MAIL FROM:<> HOLDFOR=60 HOLDUNTIL=2026-12-01T09:00:00Z",
+        expect!["ParameterValue"],
+    );
+    check("MAIL FROM:<> ENVID=a+0Ab", expect!["ParameterValue"]);
+    check("MAIL FROM:<> REQUIRETLS=1", expect!["ParameterValue"]);
     check(
         "MAIL FROM:<>SIZE=1",
         expect![[r#"Syntax("MAIL FROM:<address>")"#]],
@@ -131,9 +162,39 @@ fn mail_parameters() {
     );
     check("MAIL", expect![[r#"Syntax("MAIL FROM:<address>")"#]]);
     check(
-        "RCPT TO:<a@b.example> NOTIFY=NEVER",
+        "RCPT TO:<a@b.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c.example",
+        expect!["Rcpt a@b.example NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+b@c.example"],
+    );
+    check(
+        "RCPT TO:<a@b.example> NOTIFY=NEVER,DELAY",
+        expect!["ParameterValue"],
+    );
+    check(
+        "RCPT TO:<a@b.example> ORCPT=rfc822;a+0D@b",
+        expect!["ParameterValue"],
+    );
+    check(
+        "RCPT TO:<a@b.example> RET=HDRS",
         expect!["UnknownParameter"],
     );
+}
+
+#[test]
+fn xtext_values() {
+    let rows: [(&[u8], Option<&str>); 9] = [
+        (b"", Some("")),
+        (b"a+2Bb", Some("a+b")),
+        (b"a+2bb", Some("a+b")),
+        (b"+C3+BC", Some("\u{fc}")),
+        ("\u{fc}".as_bytes(), Some("\u{fc}")),
+        (b"+FF", None),
+        (b"a+2", None),
+        (b"a=b", None),
+        (b"+GG", None),
+    ];
+    for (octets, text) in rows {
+        assert_eq!(xtext(octets).as_deref(), text, "{}", octets.escape_ascii());
+    }
 }
 
 #[test]
@@ -225,6 +286,13 @@ fn limits_and_one_past_each() {
     };
     assert!(mail(MAIL_OCTETS_MAX).is_ok());
     assert_eq!(mail(MAIL_OCTETS_MAX + 1).err(), Some(ParseError::TooLong));
+    let rcpt = |length: usize| {
+        let line = "RCPT TO:<a@b>".to_owned();
+        let spaces = " ".repeat(length - line.len() - 2);
+        parse((line + &spaces).as_bytes())
+    };
+    assert!(rcpt(RCPT_OCTETS_MAX).is_ok());
+    assert_eq!(rcpt(RCPT_OCTETS_MAX + 1).err(), Some(ParseError::TooLong));
     let auth = |length: usize| {
         let mut line = "AUTH PLAIN ".to_owned();
         line.push_str(&"A".repeat(length - line.len() - 2));
@@ -247,7 +315,10 @@ fn what_goes_into_a_header_field_cannot_end_it() {
                 from: Some(address),
                 ..
             })) => address.into_string(),
-            Ok(Command::Rcpt(address)) => address.into_string(),
+            Ok(Command::Rcpt(rcpt)) => {
+                let values = rcpt.parameters.iter().filter_map(|p| p.value.as_deref());
+                values.fold(rcpt.to.into_string(), |text, value| text + value)
+            }
             _ => continue,
         };
         let harmless = !text.is_empty() && !text.chars().any(char::is_control);
@@ -277,7 +348,7 @@ impl Random {
             "EHLO [IPv6:2001:db8::1]",
             "MAIL FROM:<\"a\\\"b\"@example.org> SIZE=123 BODY=8BITMIME SMTPUTF8 AUTH=<>",
             "RCPT TO:<@a.example,@b.example:用户@[192.0.2.1]>",
-            "RCPT TO:<Postmaster>",
+            "RCPT TO:<Postmaster> NOTIFY=SUCCESS ORCPT=rfc822;a+2Bb@c",
             "BDAT 1234 LAST",
             "AUTH PLAIN AGEAYg==",
             "HELO host_name.example.org",

@@ -7,6 +7,7 @@
 use mail_auth_adapter::{Disposition, Envelope, Outcome, Verdict, field};
 
 use super::body::{Body, FRONT_OCTETS};
+use super::reported;
 use super::session::Session;
 use super::transaction::Transaction;
 use crate::backend::Backend;
@@ -71,7 +72,11 @@ impl<B: Backend> Session<B> {
         let verdict = verification.verifier.verify(&envelope, &content).await;
         body.put_back(content);
         tracing::debug!(id = transaction.id, ?verdict, "message verified");
-        judge(verification, &verdict, hostname)
+        let origin = judge(verification, &verdict, hostname);
+        if let Some(row) = reported::row(&verdict, &envelope, &origin) {
+            self.server.backend.note_dmarc(&verdict.dmarc.domain, row);
+        }
+        origin
     }
 }
 

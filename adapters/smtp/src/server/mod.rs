@@ -10,6 +10,7 @@ use crate::config::{CLIENT_RATES_MAX, Config};
 
 mod authentication;
 pub mod body;
+mod reported;
 pub mod session;
 pub mod transaction;
 
@@ -19,12 +20,15 @@ pub struct Server<B> {
     pub config: Config,
     /// Messages, by client.
     pub client_rates: RateLimiter<ClientKey>,
+    /// Refusals that are traced, by client.
+    pub refusal_rates: RateLimiter<ClientKey>,
 }
 
 impl<B: Backend> Server<B> {
     pub fn new(backend: B, config: Config) -> Server<B> {
         Server {
             backend,
+            refusal_rates: RateLimiter::new(config.limits.traced_refusals, CLIENT_RATES_MAX),
             client_rates: RateLimiter::new(config.limits.client_rate, CLIENT_RATES_MAX),
             config,
         }

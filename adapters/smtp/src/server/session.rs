@@ -126,6 +126,15 @@ impl<B: Backend> Session<B> {
         self.peer.ip()
     }
 
+    /// Whether its word counts for more than its own mail. A process of this machine is.
+    pub fn is_trusted(&self) -> bool {
+        let Some(ip) = self.peer_ip().map(|ip| ip.to_canonical()) else {
+            return true;
+        };
+        let mut trusted = self.server.config.trusted.iter();
+        trusted.any(|network| network.contains(ip))
+    }
+
     /// For logs.
     pub fn peer_name(&self) -> String {
         match self.peer {

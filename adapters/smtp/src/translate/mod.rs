@@ -40,7 +40,6 @@ pub fn parse_error(error: ParseError) -> Reply {
             "5.5.4",
             "There is a parameter with a wrong value, or twice",
         ),
-        ParseError::BinaryMime => Reply::new(504, "5.5.4", "BINARYMIME is not offered"),
         ParseError::ChunkSize => Reply::new(421, "4.5.4", "Syntax: BDAT octets [LAST]; closing"),
     }
 }
@@ -64,6 +63,7 @@ pub fn recipient_error(error: RecipientError) -> Reply {
 pub fn deliver_error(error: &DeliverError) -> Reply {
     match error {
         DeliverError::Refused(reason) => Reply::new(550, "5.7.1", reason.clone()),
+        DeliverError::Loop => Reply::new(554, "5.4.6", "The message goes round in circles"),
         DeliverError::OverQuota => Reply::new(452, "4.2.2", "The mailbox is full"),
         DeliverError::NoSuchMailbox => Reply::new(550, "5.1.1", "There is no such mailbox"),
         DeliverError::NoRoom => Reply::new(452, "4.3.1", "The mail system has no room"),
@@ -77,6 +77,9 @@ pub fn submit_error(error: &SubmitError) -> Reply {
         SubmitError::ForbiddenFrom => {
             Reply::new(550, "5.7.1", "You may not send with this From address")
         }
+        SubmitError::ForbiddenSender => {
+            Reply::new(550, "5.7.1", "You may not send with this Sender address")
+        }
         SubmitError::ForbiddenMailFrom => {
             Reply::new(550, "5.7.1", "You may not send with this MAIL FROM address")
         }
@@ -84,6 +87,7 @@ pub fn submit_error(error: &SubmitError) -> Reply {
             let text = format!("Can't be sent to: {}", addresses.join(", "));
             Reply::new(550, "5.1.3", text)
         }
+        SubmitError::Parameter(why) => Reply::new(501, "5.5.4", why.clone()),
         SubmitError::TooLarge => too_large(),
         SubmitError::TooManyRecipients => Reply::new(452, "4.5.3", "There are too many recipients"),
         SubmitError::SentTooMuch { minutes } => {

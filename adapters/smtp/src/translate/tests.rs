@@ -47,6 +47,7 @@ fn a_code_and_its_enhanced_code_agree() {
         recipient_error(RecipientError::NotLocal),
         recipient_error(RecipientError::OverQuota),
         deliver_error(&DeliverError::Refused("no".to_owned())),
+        deliver_error(&DeliverError::Loop),
         deliver_error(&DeliverError::NoRoom),
         deliver_error(&DeliverError::Temporary),
         submit_error(&SubmitError::TooManyRecipients),

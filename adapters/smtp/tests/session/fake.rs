@@ -8,6 +8,7 @@ use jmap_core::auth::scram::{self, ScramVerifier};
 use jmap_core::auth::{AuthError, Credentials, Origin, Secret};
 use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
 use jmap_core::rng::SeededRng;
+use jmap_core::trace::Refusal;
 use jmap_types::AccountId;
 use net::sasl::Proof;
 use parking_lot::Mutex;
@@ -23,6 +24,7 @@ pub struct Fake(Arc<State>);
 struct State {
     delivered: Mutex<Vec<Inbound>>,
     submitted: Mutex<Vec<Submission>>,
+    refusals: Mutex<Vec<Refusal>>,
 }
 
 impl Fake {
@@ -32,6 +34,12 @@ impl Fake {
 
     pub fn submitted(&self) -> Vec<Submission> {
         self.0.submitted.lock().clone()
+    }
+}
+
+impl Fake {
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.0.refusals.lock().clone()
     }
 }
 
@@ -124,25 +132,23 @@ impl Backend for Fake {
     }
 
     async fn submit(&self, who: &String, submission: Submission) -> Result<(), SubmitError> {
-        if submission
-            .mail_from
-            .as_ref()
-            .is_some_and(|from| from != who)
-        {
+        let from = &submission.mail_from.email;
+        if !from.is_empty() && from != who {
             return Err(SubmitError::ForbiddenMailFrom);
         }
-        let invalid = |address: &&String| address.starts_with("invalid@");
-        let invalid: Vec<String> = submission
-            .recipients
-            .iter()
-            .filter(invalid)
-            .cloned()
+        let addresses = submission.recipients.iter().map(|to| to.email.clone());
+        let invalid: Vec<String> = addresses
+            .filter(|address| address.starts_with("invalid@"))
             .collect();
         if !invalid.is_empty() {
             return Err(SubmitError::InvalidRecipients(invalid));
         }
         self.0.submitted.lock().push(submission);
         Ok(())
+    }
+
+    fn note_refusal(&self, _: Option<&String>, refusal: Refusal) {
+        self.0.refusals.lock().push(refusal);
     }
 
     fn name<'a>(&self, who: &'a String) -> &'a str {

@@ -9,6 +9,7 @@ use crate::{
     blob::UploadRecord,
     directory::records::{
         AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, DomainRecord,
+        Forward, ListRecord, Posters,
     },
 };
 
@@ -25,6 +26,11 @@ fn version_1() {
         catch_all: Some(7),
         alias_of: Some("b.example".into()),
         created: 1_700_000_000,
+        srs_domain: None,
+        accounts_max: None,
+        octets_max: None,
+        recipients_per_hour: None,
+        recipients_per_day: None,
     };
     check(domain, expect!["830769622e6578616d706c651a6553f100"]);
     check(
@@ -45,6 +51,10 @@ fn version_1() {
         addresses: vec!["a@b.example".into()],
         last_credential: 1,
         removed: false,
+        forward: None,
+        list: None,
+        recipients_per_hour: None,
+        recipients_per_day: None,
     };
     check(
         account,
@@ -99,6 +109,53 @@ fn version_2() {
         credential,
         expect![
             "8860001a6553f100f66a246172676f6e3269642440582000000000000000000000000000000000000000000000000000000000000000008444010203041910005820050505050505050505050505050505050505050505050505050505050505050558200606060606060606060606060606060606060606060606060606060606060606"
+        ],
+    );
+}
+
+#[test]
+fn version_3() {
+    let domain = DomainRecord {
+        catch_all: None,
+        alias_of: None,
+        created: 1,
+        srs_domain: Some("s.example".into()),
+        accounts_max: Some(1),
+        octets_max: Some(2),
+        recipients_per_hour: Some(3),
+        recipients_per_day: Some(4),
+    };
+    check(
+        domain,
+        expect!["8df6f601f6f6f6f6f669732e6578616d706c6501020304"],
+    );
+    let list = AccountRecord {
+        name: "l@b.example".into(),
+        kind: AccountKind::List,
+        description: String::new(),
+        quota_octets: None,
+        disabled: false,
+        role: Role::User,
+        generation: 1,
+        created: 1,
+        addresses: Vec::new(),
+        last_credential: 1,
+        removed: false,
+        forward: Some(Forward {
+            to: vec!["x@c.example".into()],
+            keep: true,
+        }),
+        list: Some(ListRecord {
+            posters: Posters::Domain,
+            owner: 7,
+        }),
+        recipients_per_hour: Some(1),
+        recipients_per_day: Some(2),
+    };
+    check(
+        list,
+        expect![
+            "8f6b6c40622e6578616d706c650260f6f40001018001f482816b7840632e6578616d706c65f58202070102"
         ],
     );
 }

@@ -1,3 +1,4 @@
+mod allowance;
 mod golden;
 mod limits;
 mod login;

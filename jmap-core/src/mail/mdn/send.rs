@@ -25,6 +25,7 @@ use crate::{
             BuildContext, EmailAddress, Form, HeaderProperty, HeaderValue, PropertyValue, SentAt,
             mdn::{self, Disposition, Mdn, MdnEnvelope, MdnError},
         },
+        submission::records::EnvelopeAddress,
     },
 };
 
@@ -129,10 +130,19 @@ async fn send<'p>(
     let given_recipient = mdn.final_recipient.clone();
     complete(context, identity, &original, &mut mdn).await?;
     let message = message(context, identity, &original, &mdn, &to)?;
-    let recipients = to.into_iter().map(|address| address.email).collect();
+    let recipients = to
+        .into_iter()
+        .map(|address| EnvelopeAddress::plain(address.email))
+        .collect();
     let sent = context
         .core
-        .submit(&context.who, None, recipients, message.into())
+        .submit(
+            &context.who,
+            EnvelopeAddress::default(),
+            recipients,
+            message.into(),
+            None,
+        )
         .await;
     sent.map_err(submit_error)?;
     let is_told = |name: &str| match name {
@@ -388,10 +398,13 @@ fn build_error(error: MdnError) -> SetError {
 
 fn submit_error(error: SubmitError) -> SetError {
     let kind = match &error {
-        SubmitError::ForbiddenFrom | SubmitError::ForbiddenMailFrom => SetErrorKind::ForbiddenFrom,
+        SubmitError::ForbiddenFrom
+        | SubmitError::ForbiddenSender
+        | SubmitError::ForbiddenMailFrom => SetErrorKind::ForbiddenFrom,
         // The addresses are those of the message that asks.
         SubmitError::InvalidRecipients(_) => SetErrorKind::NotFound,
         SubmitError::TooManyRecipients => SetErrorKind::OverQuota,
+        SubmitError::Parameter(_) => SetErrorKind::InvalidProperties,
         SubmitError::TooLarge => SetErrorKind::TooLarge,
         SubmitError::SentTooMuch { .. } => SetErrorKind::RateLimit,
         SubmitError::TooManyWaiting => SetErrorKind::OverQuota,

@@ -18,17 +18,13 @@ use super::{
 use crate::{
     Core,
     mail::{
-        email, mailbox,
-        submission::{
-            self, bounce,
-            envelope::Envelope,
-            records::{Delivered, EnvelopeAddress, RecipientRecord, UndoStatus},
-            stage,
-        },
+        email, forward, mailbox,
+        submission::{self, envelope::Envelope, parameters, records::EnvelopeAddress, stage},
         vacation,
         write::{self, MailTxn, Message, Placement},
     },
     object::{GetObject as _, Rejected},
+    trace::Told,
 };
 
 /// What became of a message.
@@ -39,6 +35,10 @@ pub(crate) enum Carried {
         has_outgoing: bool,
         /// The account's VacationResponse may still answer it.
         is_open_for_reply: bool,
+        /// Recipients that were counted for the account's rate: to be given back if the transaction fails.
+        redirects: u64,
+        /// What was done, for the trace.
+        told: Told,
     },
     /// Nothing was written: the sender is to be told why.
     Refused(String),
@@ -51,6 +51,8 @@ struct Acting<'a> {
     /// What was done, for the log.
     done: Vec<String>,
     problem: Option<String>,
+    /// Mailboxes that the message itself, or another version of it, is in.
+    mailboxes: Vec<u64>,
     outgoing: usize,
     /// Recipients that were counted for the account's rate.
     redirects: u64,
@@ -73,6 +75,7 @@ pub(crate) async fn carry_out(
         incoming,
         done: Vec::new(),
         problem: error,
+        mailboxes: Vec::new(),
         outgoing: 0,
         redirects: 0,
     };
@@ -112,6 +115,13 @@ pub(crate) async fn carry_out(
         None => Carried::Done {
             has_outgoing: acting.outgoing > 0,
             is_open_for_reply: plan.vacation.is_none() && !plan.is_discarded,
+            redirects: acting.redirects,
+            told: Told {
+                mailboxes: acting.mailboxes,
+                actions: acting.done,
+                problem: acting.problem,
+                is_reported: false,
+            },
         },
     })
 }
@@ -205,6 +215,7 @@ impl Acting<'_> {
             };
             let now = self.core.clock.now();
             write::insert_email(txn, message, &placement, now).await?;
+            self.mailboxes.extend(placement.mailboxes);
             is_kept = true;
         }
         Ok(is_kept)
@@ -283,21 +294,33 @@ impl Acting<'_> {
             self.problem = Some(format!("{address:?} is no address"));
             return Ok(false);
         }
-        if has_been_here(self.incoming.message, &own) {
+        if forward::is_looping(self.incoming.message, &own) {
             self.problem = Some("the message goes round in circles".to_owned());
             return Ok(false);
         }
-        let now = self.core.clock.monotonic();
-        let limits = &self.core.limits;
-        if self.core.sending.take(account, 1, limits, now).is_err() {
+        if self.core.take_sending(account, 1).await?.is_err() {
             self.problem = Some("too much was sent lately".to_owned());
             return Ok(false);
         }
         self.redirects += 1;
-        let octets = forwarded(&message.octets, &own);
-        // RFC 5228 §4.2: the null reverse-path stays; otherwise failures are told to whoever redirects.
-        let mail_from = self.incoming.mail_from.map_or("", |_| own.as_str());
-        let is_staged = self.send(txn, mail_from, address, octets).await?;
+        let octets = forward::trace(&message.octets, &own);
+        // RFC 5228 §4.2: the null reverse-path stays; otherwise it is one that leads to the sender by way of this server.
+        let mail_from = match self.incoming.mail_from {
+            Some(sender) => forward::reverse_path(self.core, sender, address, &own, true).await?,
+            None => String::new(),
+        };
+        // RFC 3461 §5.2.7.1, RFC 8689 §4.2: what was asked for with the message is asked for further on.
+        let incoming = self.incoming;
+        let is_kept = !self.mailboxes.is_empty();
+        let came_to = incoming.recipient.unwrap_or(&own);
+        let envelope = Envelope {
+            mail_from: parameters::with(mail_from, parameters::handed_on(incoming.mail_parameters)),
+            recipients: vec![parameters::with(
+                address.as_str(),
+                parameters::handed_on_to(came_to, incoming.parameters, is_kept),
+            )],
+        };
+        let is_staged = self.send_envelope(txn, envelope, octets).await?;
         if !is_staged {
             self.problem = Some("too many messages wait to be sent".to_owned());
         }
@@ -316,6 +339,15 @@ impl Acting<'_> {
             mail_from: EnvelopeAddress::plain(mail_from),
             recipients: vec![EnvelopeAddress::plain(to)],
         };
+        self.send_envelope(txn, envelope, octets).await
+    }
+
+    async fn send_envelope(
+        &mut self,
+        txn: &mut MailTxn,
+        envelope: Envelope,
+        octets: Bytes,
+    ) -> Result<bool, Rejected> {
         let is_staged = stage::automatic(self.core, txn, envelope, octets).await?;
         self.outgoing += usize::from(is_staged);
         Ok(is_staged)
@@ -353,30 +385,13 @@ impl Acting<'_> {
 
     /// RFC 5429 §2.1: who can't be told in the session gets a report. `false`: there is nobody.
     async fn report(&mut self, txn: &mut MailTxn, reason: &str) -> Result<bool, Rejected> {
-        let sender = self.incoming.mail_from.unwrap_or_default().to_owned();
-        if !submission::is_address(&sender) {
-            return Ok(false);
-        }
         let own = self.own_address(txn).await?;
         let recipient = self.incoming.recipient.map_or(own, str::to_owned);
-        let octets = &self.incoming.message.octets;
-        let envelope = Envelope {
-            mail_from: EnvelopeAddress::plain(sender.clone()),
-            recipients: vec![EnvelopeAddress::plain(recipient)],
-        };
-        let mut record = submission::new_record(self.core, envelope, octets, None);
-        record.undo_status = UndoStatus::Final;
-        for recipient in &mut record.recipients {
-            recipient.delivered = Delivered::No;
-            recipient.smtp_reply = format!("550 5.7.1 {reason}");
-        }
-        let failed: Vec<RecipientRecord> = record.recipients.clone();
-        let mut random = [0; 32];
-        self.core.rng.fill(&mut random);
-        let now = self.core.clock.now().seconds();
-        let hostname = &self.core.hostname;
-        let report = bounce::build(hostname, &record, &failed, octets, now, random);
-        self.send(txn, "", &sender, report.into()).await
+        let reply = format!("550 5.7.1 {reason}");
+        let is_told =
+            forward::tell_sender(self.core, txn, self.incoming, &recipient, &reply).await?;
+        self.outgoing += usize::from(is_told);
+        Ok(is_told)
     }
 }
 
@@ -405,31 +420,6 @@ pub(super) fn is_name(known: &str, asked: &str) -> bool {
         other => other == asked_first,
     };
     is_same_first && known_rest == asked_rest && known.contains('/') == asked.contains('/')
-}
-
-/// Whether the account has redirected the message before.
-fn has_been_here(message: &Message, own: &str) -> bool {
-    let octets = &message.octets;
-    message.summary.fields.iter().any(|field| {
-        let value = field.value(octets).trim_ascii();
-        field.name(octets).eq_ignore_ascii_case(b"delivered-to")
-            && value.eq_ignore_ascii_case(own.as_bytes())
-    })
-}
-
-/// A message as it goes on: without the reverse-path of this delivery (RFC 5321 §4.4), with a trace of where it was.
-fn forwarded(octets: &Bytes, own: &str) -> Bytes {
-    const RETURN_PATH: &[u8] = b"return-path:";
-    let mut rest = &octets[..];
-    let is_first = rest
-        .get(..RETURN_PATH.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(RETURN_PATH));
-    if is_first && let Some(end) = memchr::memmem::find(rest, b"\r\n") {
-        rest = &rest[end + 2..];
-    }
-    [format!("Delivered-To: {own}\r\n").as_bytes(), rest]
-        .concat()
-        .into()
 }
 
 /// A reason as it goes into a reply: one line, not too long (RFC 5429 §2.1.2).

@@ -17,7 +17,9 @@ use super::{
 use crate::{
     Core,
     mail::{
-        mailbox, vacation,
+        mailbox,
+        submission::records::Parameter,
+        vacation,
         write::{MailTxn, Message},
     },
 };
@@ -30,6 +32,9 @@ pub(crate) struct Incoming<'d> {
     pub mail_from: Option<&'d str>,
     /// The address by which it came; `None`: nobody knows any more.
     pub recipient: Option<&'d str>,
+    /// What the client said with MAIL, and with the RCPT of that address.
+    pub mail_parameters: &'d [Parameter],
+    pub parameters: &'d [Parameter],
     pub peer: Option<IpAddr>,
     /// What is kept without saying where is in the mailbox with the role `junk`, and nobody is answered.
     pub is_junk: bool,

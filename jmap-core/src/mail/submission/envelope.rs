@@ -10,7 +10,10 @@ use jmap_types::{
     value::Map,
 };
 
-use super::records::{EnvelopeAddress, Parameter};
+use super::{
+    parameters::{self, Fault},
+    records::{EnvelopeAddress, Parameter},
+};
 use crate::{
     Limits,
     directory::names,
@@ -26,27 +29,21 @@ const PARAMETER_OCTETS_MAX: usize = 1024;
 /// RFC 5321 §4.5.3.1.1, with room for UTF-8.
 const LOCAL_PART_OCTETS_MAX: usize = 256;
 
-/// Parameters of MAIL: FUTURERELEASE (RFC 4865), SIZE, 8BITMIME, SMTPUTF8, DSN (RFC 3461).
-const MAIL_PARAMETERS: &[&str] = &[
-    "HOLDFOR",
-    "HOLDUNTIL",
-    "SIZE",
-    "BODY",
-    "SMTPUTF8",
-    "RET",
-    "ENVID",
-];
-/// Parameters of RCPT: DSN (RFC 3461).
-const RCPT_PARAMETERS: &[&str] = &["NOTIFY", "ORCPT"];
-
 /// The extensions that the session's `submissionExtensions` names (RFC 8621 §1.3.2), with their arguments.
 pub const EXTENSIONS: &[(&str, &[&str])] = &[
     ("FUTURERELEASE", &[]),
     ("SIZE", &[]),
     ("8BITMIME", &[]),
+    ("BINARYMIME", &[]),
     ("SMTPUTF8", &[]),
     ("DSN", &[]),
+    ("DELIVERBY", &[]),
+    ("REQUIRETLS", &[]),
+    ("MT-PRIORITY", &[]),
 ];
+
+/// What says whether a parameter is one, and how it is kept.
+type Check = fn(&str, Option<&str>) -> Result<Parameter, Fault>;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
@@ -114,14 +111,18 @@ pub fn read(value: Value) -> Result<Option<Envelope>, SetError> {
     for (key, value) in map.into_vec() {
         match &*key.to_string() {
             "mailFrom" => {
-                mail_from = Some(read_address("envelope/mailFrom", value, MAIL_PARAMETERS)?)
+                mail_from = Some(read_address(
+                    "envelope/mailFrom",
+                    value,
+                    parameters::of_mail,
+                )?)
             }
             "rcptTo" => {
                 let list = Vec::<Value>::from_value(value)
                     .ok_or_else(|| wrong("envelope/rcptTo", "It must be a list of Addresses."))?;
                 let each = list
                     .into_iter()
-                    .map(|v| read_address("envelope/rcptTo", v, RCPT_PARAMETERS));
+                    .map(|v| read_address("envelope/rcptTo", v, parameters::of_rcpt));
                 recipients = Some(each.collect::<Result<Vec<_>, _>>()?);
             }
             _ => {
@@ -144,7 +145,7 @@ pub fn read(value: Value) -> Result<Option<Envelope>, SetError> {
     }))
 }
 
-fn read_address(path: &str, value: Value, known: &[&str]) -> Result<EnvelopeAddress, SetError> {
+fn read_address(path: &str, value: Value, check: Check) -> Result<EnvelopeAddress, SetError> {
     let Value::Object(map) = value else {
         return Err(wrong(path, "It must be an Address."));
     };
@@ -155,7 +156,7 @@ fn read_address(path: &str, value: Value, known: &[&str]) -> Result<EnvelopeAddr
             ("email", Value::Str(text)) => email = Some(text.into_owned()),
             ("parameters", Value::Null) => {}
             ("parameters", Value::Object(map)) => {
-                parameters = Some(read_parameters(path, map, known)?)
+                parameters = Some(read_parameters(path, map, check)?)
             }
             _ => return Err(wrong(path, "An Address has an email and parameters.")),
         }
@@ -164,7 +165,7 @@ fn read_address(path: &str, value: Value, known: &[&str]) -> Result<EnvelopeAddr
     Ok(EnvelopeAddress { email, parameters })
 }
 
-fn read_parameters(path: &str, map: Map, known: &[&str]) -> Result<Vec<Parameter>, SetError> {
+fn read_parameters(path: &str, map: Map, check: Check) -> Result<Vec<Parameter>, SetError> {
     let wrong = |why: &str| SetError::invalid_property(format!("{path}/parameters"), why);
     if map.len() > PARAMETERS_MAX {
         return Err(wrong("There are too many parameters."));
@@ -181,16 +182,17 @@ fn read_parameters(path: &str, map: Map, known: &[&str]) -> Result<Vec<Parameter
             }
             _ => return Err(wrong("The value of a parameter is a String or null.")),
         };
-        if !known.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
-            return Err(wrong("This server doesn't know one of the parameters."));
-        }
+        let parameter = check(&name, value.as_deref()).map_err(|fault| match fault {
+            Fault::Unknown => wrong("This server doesn't know one of the parameters."),
+            Fault::Value | Fault::Excluded => wrong(&format!("The value of {name} is not one.")),
+        })?;
         if parameters
             .iter()
             .any(|other| other.name.eq_ignore_ascii_case(&name))
         {
             return Err(wrong("A parameter is given twice."));
         }
-        parameters.push(Parameter { name, value });
+        parameters.push(parameter);
     }
     Ok(parameters)
 }

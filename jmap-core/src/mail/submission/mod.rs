@@ -6,9 +6,11 @@
 pub mod bounce;
 pub mod envelope;
 mod get;
+pub mod parameters;
 mod query;
 mod rate;
 pub mod records;
+pub(crate) mod report;
 mod set;
 pub(crate) mod stage;
 #[cfg(test)]
@@ -18,7 +20,7 @@ use jmap_types::{AccountId, DataType};
 use store::{Record as _, engine::Page, keys};
 
 pub use envelope::is_address;
-pub(crate) use rate::SendingRate;
+pub(crate) use rate::{Budget, SendingRate, SentTooMuch};
 use records::SubmissionRecord;
 pub(crate) use set::new_record;
 

@@ -10,8 +10,6 @@ use jmap_types::{AccountId, SetError, SetErrorKind};
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
 
-use crate::Limits;
-
 /// Accounts that are remembered.
 pub const SENDERS_MAX: usize = 65_536;
 
@@ -25,7 +23,30 @@ struct Window {
     recipients: u64,
 }
 
-pub(crate) struct SendingRate(Mutex<Cache<AccountId, [Window; 2]>>);
+/// Recipients that may be sent to; 0: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Budget {
+    pub hour: u64,
+    pub day: u64,
+}
+
+/// Whose recipients are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Sender {
+    Account(AccountId),
+    /// All accounts of a domain together.
+    Domain(String),
+}
+
+/// What is known of a sender.
+#[derive(Clone)]
+struct Counted {
+    windows: [Window; 2],
+    /// Of an account: the domain that it was counted for, too.
+    domain: Option<String>,
+}
+
+pub(crate) struct SendingRate(Mutex<Cache<Sender, Counted>>);
 
 impl Default for SendingRate {
     fn default() -> Self {
@@ -60,60 +81,91 @@ impl From<SentTooMuch> for SetError {
 }
 
 impl SendingRate {
-    /// Counts the recipients of a message, unless they are too many.
+    /// Counts the recipients of a message, for the account and for its domain where that has a budget, unless they are too many.
     pub fn take(
         &self,
         account: AccountId,
         recipients: u64,
-        limits: &Limits,
+        own: Budget,
+        domain: Option<(String, Budget)>,
         now: Instant,
     ) -> Result<(), SentTooMuch> {
-        let rules = [
-            (HOUR, limits.max_recipients_per_hour),
-            (DAY, limits.max_recipients_per_day),
-        ];
         let mut senders = self.0.lock();
-        let mut windows = senders.get(&account).copied().unwrap_or(
-            [Window {
-                began: now,
-                recipients: 0,
-            }; 2],
-        );
-        let mut refused = None;
-        for (window, (length, max)) in windows.iter_mut().zip(rules) {
-            let passed = now.saturating_duration_since(window.began);
-            if passed >= length {
-                *window = Window {
-                    began: now,
-                    recipients: 0,
-                };
-            }
-            let sum = window.recipients.saturating_add(recipients);
-            if max != 0 && sum > max {
-                let left = length.saturating_sub(now.saturating_duration_since(window.began));
-                refused = Some(SentTooMuch(left)).max(refused);
-            }
-            window.recipients = sum;
+        let account = Sender::Account(account);
+        let of_account = counted(&senders, &account, recipients, own, now);
+        let of_domain = domain.map(|(name, budget)| {
+            let sender = Sender::Domain(name.clone());
+            let windows = counted(&senders, &sender, recipients, budget, now);
+            (name, sender, windows)
+        });
+        let windows = of_account?;
+        let mut name = None;
+        if let Some((of, sender, windows)) = of_domain {
+            let counted = Counted {
+                windows: windows?,
+                domain: None,
+            };
+            senders.insert(sender, counted);
+            name = Some(of);
         }
-        match refused {
-            Some(error) => Err(error),
-            None => {
-                senders.insert(account, windows);
-                Ok(())
-            }
-        }
+        let counted = Counted {
+            windows,
+            domain: name,
+        };
+        senders.insert(account, counted);
+        Ok(())
     }
 
     /// The message was not sent after all.
     pub fn give_back(&self, account: AccountId, recipients: u64) {
+        if recipients == 0 {
+            return;
+        }
         let mut senders = self.0.lock();
-        if let Some(mut windows) = senders.get(&account).copied() {
-            for window in &mut windows {
+        let mut of = Some(Sender::Account(account));
+        while let Some(sender) = of {
+            let Some(mut counted) = senders.get(&sender).cloned() else {
+                return;
+            };
+            for window in &mut counted.windows {
                 window.recipients = window.recipients.saturating_sub(recipients);
             }
-            senders.insert(account, windows);
+            of = counted.domain.clone().map(Sender::Domain);
+            senders.insert(sender, counted);
         }
     }
+}
+
+/// A sender's windows with so many recipients more.
+fn counted(
+    senders: &Cache<Sender, Counted>,
+    sender: &Sender,
+    recipients: u64,
+    budget: Budget,
+    now: Instant,
+) -> Result<[Window; 2], SentTooMuch> {
+    let fresh = Window {
+        began: now,
+        recipients: 0,
+    };
+    let known = senders.peek(sender).map(|counted| counted.windows);
+    let mut windows = known.unwrap_or([fresh; 2]);
+    let mut refused = None;
+    for (window, (length, max)) in windows
+        .iter_mut()
+        .zip([(HOUR, budget.hour), (DAY, budget.day)])
+    {
+        if now.saturating_duration_since(window.began) >= length {
+            *window = fresh;
+        }
+        let sum = window.recipients.saturating_add(recipients);
+        if max != 0 && sum > max {
+            let left = length.saturating_sub(now.saturating_duration_since(window.began));
+            refused = Some(SentTooMuch(left)).max(refused);
+        }
+        window.recipients = sum;
+    }
+    refused.map_or(Ok(windows), Err)
 }
 
 #[cfg(test)]
@@ -122,12 +174,8 @@ mod tests {
 
     const ANN: AccountId = AccountId::new(1);
 
-    fn limits(hour: u64, day: u64) -> Limits {
-        Limits {
-            max_recipients_per_hour: hour,
-            max_recipients_per_day: day,
-            ..Limits::default()
-        }
+    fn limits(hour: u64, day: u64) -> Budget {
+        Budget { hour, day }
     }
 
     #[test]
@@ -135,10 +183,13 @@ mod tests {
         let (rate, start) = (SendingRate::default(), Instant::now());
         let limits = limits(3, 5);
         let at = |minutes: u64| start + Duration::from_secs(minutes * 60);
-        let take = |recipients, minutes| rate.take(ANN, recipients, &limits, at(minutes));
+        let take = |recipients, minutes| rate.take(ANN, recipients, limits, None, at(minutes));
         assert_eq!(take(3, 0), Ok(()));
         assert_eq!(take(1, 20), Err(SentTooMuch(Duration::from_secs(40 * 60))));
-        assert_eq!(rate.take(AccountId::new(2), 3, &limits, at(20)), Ok(()));
+        assert_eq!(
+            rate.take(AccountId::new(2), 3, limits, None, at(20)),
+            Ok(())
+        );
         assert_eq!(take(2, 60), Ok(()), "what was refused isn't counted");
         let rest = Duration::from_secs((24 * 60 - 120) * 60);
         assert_eq!(take(1, 120), Err(SentTooMuch(rest)), "the day");
@@ -150,22 +201,45 @@ mod tests {
     fn one_account_past_those_that_are_remembered() {
         let (rate, now) = (SendingRate::default(), Instant::now());
         for n in 0..=SENDERS_MAX as u64 {
-            assert_eq!(rate.take(AccountId::new(n), 1, &limits(1, 1), now), Ok(()));
+            assert_eq!(
+                rate.take(AccountId::new(n), 1, limits(1, 1), None, now),
+                Ok(())
+            );
         }
         let kept = rate.0.lock().len();
         assert!((SENDERS_MAX / 2..=SENDERS_MAX).contains(&kept), "{kept}");
         // Each of them has sent what it may, but for those that are forgotten.
         let last = AccountId::new(SENDERS_MAX as u64);
-        assert!(rate.take(last, 1, &limits(1, 1), now).is_err());
+        assert!(rate.take(last, 1, limits(1, 1), None, now).is_err());
     }
 
     #[test]
     fn what_was_not_sent_is_given_back_and_no_limit_is_none() {
         let (rate, now) = (SendingRate::default(), Instant::now());
-        assert_eq!(rate.take(ANN, 3, &limits(3, 0), now), Ok(()));
+        assert_eq!(rate.take(ANN, 3, limits(3, 0), None, now), Ok(()));
         rate.give_back(ANN, 3);
-        assert_eq!(rate.take(ANN, 3, &limits(3, 0), now), Ok(()));
-        assert!(rate.take(ANN, 1, &limits(3, 0), now).is_err());
-        assert_eq!(rate.take(ANN, u64::MAX, &limits(0, 0), now), Ok(()));
+        assert_eq!(rate.take(ANN, 3, limits(3, 0), None, now), Ok(()));
+        assert!(rate.take(ANN, 1, limits(3, 0), None, now).is_err());
+        assert_eq!(rate.take(ANN, u64::MAX, limits(0, 0), None, now), Ok(()));
+    }
+
+    #[test]
+    fn a_domain_has_a_budget_of_its_own() {
+        let (rate, now) = (SendingRate::default(), Instant::now());
+        let bob = AccountId::new(2);
+        let domain = || Some(("example.org".to_owned(), limits(5, 0)));
+        let take =
+            |account, recipients, domain| rate.take(account, recipients, limits(4, 0), domain, now);
+        assert_eq!(take(ANN, 3, domain()), Ok(()));
+        assert!(take(ANN, 2, domain()).is_err(), "the account");
+        assert!(take(bob, 3, domain()).is_err(), "the domain");
+        assert_eq!(take(bob, 2, domain()), Ok(()));
+        assert!(take(bob, 1, domain()).is_err());
+        // What is given back is given back to both.
+        rate.give_back(ANN, 3);
+        assert_eq!(take(bob, 2, domain()), Ok(()));
+        assert_eq!(take(bob, 0, None), Ok(()));
+        assert!(take(ANN, 2, domain()).is_err(), "the domain has 1 left");
+        assert_eq!(take(ANN, 1, domain()), Ok(()));
     }
 }

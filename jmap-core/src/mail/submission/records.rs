@@ -51,6 +51,40 @@ pub struct SubmissionRecord {
     /// Accounts here that have it, while the queue is not done.
     #[n(14)]
     pub delivered_to: Vec<u64>,
+    /// When the server took it, in seconds since 1970; `None` in records from before it was noted.
+    #[n(15)]
+    pub arrived: Option<i64>,
+    /// Octets of the message; `None` in records from before they were noted.
+    #[n(16)]
+    pub size: Option<u64>,
+    /// The last hosts that were tried, oldest first: at most [`HISTORY_MAX`].
+    #[n(17)]
+    pub history: Option<Vec<HostRecord>>,
+}
+
+/// Hosts of the last tries that a record keeps.
+pub const HISTORY_MAX: usize = 24;
+/// Octets of one text of theirs.
+pub const HISTORY_TEXT_MAX: usize = 400;
+
+/// A host that was tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct HostRecord {
+    /// Milliseconds since 1970.
+    #[n(0)]
+    pub when: i64,
+    /// Where the recipients are.
+    #[n(1)]
+    pub domain: String,
+    #[n(2)]
+    pub host: String,
+    #[n(3)]
+    pub address: Option<String>,
+    /// In what way the connection was encrypted; `None`: it was not.
+    #[n(4)]
+    pub tls: Option<String>,
+    #[n(5)]
+    pub result: String,
 }
 
 impl Record for SubmissionRecord {
@@ -152,6 +186,21 @@ pub struct RecipientRecord {
     /// Whether an MDN has said so.
     #[n(3)]
     pub is_displayed: bool,
+    /// How often it was tried; `None`: never, or in a record from before it was counted.
+    #[n(4)]
+    pub attempts: Option<u32>,
+    /// Milliseconds since 1970: not before then, while it waits. `None`: as soon as the submission is due.
+    #[n(5)]
+    pub next_try: Option<u64>,
+    /// Milliseconds since 1970.
+    #[n(6)]
+    pub last_try: Option<i64>,
+    /// The host that gave the reply; `None`: it is ours.
+    #[n(7)]
+    pub remote: Option<String>,
+    /// `Some(true)`: the sender was told that it takes long.
+    #[n(8)]
+    pub told_delay: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -188,7 +237,7 @@ impl RecipientRecord {
             address,
             delivered: Delivered::Queued,
             smtp_reply: QUEUED.to_owned(),
-            is_displayed: false,
+            ..Self::default()
         }
     }
 
@@ -208,6 +257,23 @@ impl SubmissionRecord {
         self.recipients
             .iter()
             .any(|recipient| recipient.delivered == Delivered::Queued)
+    }
+
+    /// When the server took it, in seconds since 1970.
+    pub fn arrived(&self) -> i64 {
+        self.arrived.unwrap_or(self.send_at)
+    }
+
+    /// Remembers a host that was tried, and forgets the oldest when there are too many.
+    pub fn remember(&mut self, mut host: HostRecord) {
+        let texts = [&mut host.domain, &mut host.host, &mut host.result];
+        for text in texts.into_iter().chain(&mut host.tls) {
+            text.truncate(text.floor_char_boundary(HISTORY_TEXT_MAX));
+        }
+        let history = self.history.get_or_insert_default();
+        history.push(host);
+        let more = history.len().saturating_sub(HISTORY_MAX);
+        history.drain(..more);
     }
 
     pub fn envelope_value(&self) -> Value {

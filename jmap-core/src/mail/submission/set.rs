@@ -29,6 +29,7 @@ use crate::{
         records::EmailRecord,
     },
     object::{GetObject as _, Rejected, SetObject, Staged},
+    trace::Submitted,
 };
 
 /// How long the answer waits for deliveries.
@@ -70,18 +71,28 @@ impl SetObject for EmailSubmission {
         envelope::check_recipients(&envelope.recipients, &core.limits)?;
         let now = core.clock.now();
         let hold = envelope::hold_until(&envelope.mail_from, now.seconds(), &core.limits)?;
-        let mut record = new_record(core, envelope, &octets, hold);
+        let mut record = new_record(core, envelope.clone(), &octets, hold);
         (record.identity, record.email, record.thread) =
             (given.identity, given.email, source.email.thread);
         let mut txn = account.writer.begin().await?;
         let recipients = record.recipients.len() as u64;
         let (sender, kept_max) = (context.who.account, core.limits.max_submissions);
-        core.sending
-            .take(sender, recipients, &core.limits, core.clock.monotonic())
+        core.take_sending(sender, recipients)
+            .await?
             .map_err(SetError::from)?;
         let lease = core.first_lease(&record);
         let inserted = stage::insert(&mut txn, &record, &octets, lease, kept_max).await;
         let id = inserted.inspect_err(|_| core.sending.give_back(sender, recipients))?;
+        core.trace_submission(Submitted {
+            account: account.id,
+            id,
+            who: &context.who,
+            envelope: &envelope,
+            summary: &source.summary,
+            size: octets.len(),
+            hold_until: hold,
+            session: None,
+        });
         let mut server_set = server_set(&record);
         if !has_envelope {
             server_set.insert(key("envelope"), record.envelope_value());
@@ -381,6 +392,8 @@ pub(crate) fn new_record(
         },
         blob: store::blob::hash(octets),
         due,
+        arrived: Some(now.seconds()),
+        size: Some(octets.len() as u64),
         ..SubmissionRecord::default()
     }
 }

@@ -1,7 +1,7 @@
 //! What transactions do to submissions: insert, change, remove.
 //!
-//! Holds: record, blob reference, row of the queue, change log and the account's count change together, in one
-//! transaction.
+//! Holds: record, blob reference, row of the queue, change log, the account's count and the queue's length change
+//! together, in one transaction.
 //! Other half: `inproc::queue` reads the rows.
 
 use bytes::Bytes;
@@ -68,6 +68,7 @@ pub(crate) async fn insert(
     let id = txn.new_id();
     let mut batch = Batch::new();
     store::blob::ensure(txn.engine(), &mut batch, &record.blob, octets).await?;
+    batch.add(keys::queue_length(), 1);
     txn.append_unread(batch);
     txn.put(
         keys::blob_ref(&record.blob, account, DataType::EmailSubmission, id),
@@ -154,6 +155,9 @@ pub(crate) fn release(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord,
         keys::blob_candidate(now.0.max(0) as u64, &record.blob),
         Bytes::new(),
     );
+    let mut batch = Batch::new();
+    batch.add(keys::queue_length(), -1);
+    txn.append_unread(batch);
     record.is_done = true;
     record.delivered_to.clear();
 }
@@ -176,6 +180,11 @@ pub(crate) fn remove(txn: &mut MailTxn, id: u64, record: &SubmissionRecord) {
     txn.delete(keys::object(account, DataType::EmailSubmission, id));
     if record.due != 0 {
         txn.delete(keys::queue_due(record.due, account, id));
+    }
+    if !record.is_done {
+        let mut batch = Batch::new();
+        batch.add(keys::queue_length(), -1);
+        txn.append_unread(batch);
     }
     log(txn, id, record, ChangeKind::Destroyed);
 }

@@ -33,6 +33,7 @@ async fn arrives(server: &Server, mail_from: Option<&str>, message: &str) {
         peer: None,
         is_junk: false,
         answers_each: false,
+        arrival: Default::default(),
     };
     assert_eq!(server.core.deliver(inbound).await, [Ok(())]);
     server.core.send_due().await.unwrap();

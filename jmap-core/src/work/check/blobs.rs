@@ -15,6 +15,10 @@ use crate::{
     blob::{UPLOAD, UploadRecord},
     inproc::deliver::{PENDING, PendingDelivery},
     mail::{message::Summary, records::EmailRecord},
+    reports::{
+        decode_waiting,
+        records::{DmarcCounts, ReportRecord, TlsCounts},
+    },
 };
 
 impl Checker<'_> {
@@ -25,7 +29,8 @@ impl Checker<'_> {
         self.check_summaries().await?;
         self.check_structures().await?;
         self.check_uploads().await?;
-        self.check_pending().await
+        self.check_pending().await?;
+        self.check_reports().await
     }
 
     /// The beginnings of the hashes of what is about to be collected.
@@ -121,7 +126,8 @@ impl Checker<'_> {
         id: u64,
     ) -> Result<bool, CheckError> {
         if account == PENDING {
-            return self.exists(&keys::pending_delivery(id)).await;
+            return Ok(self.exists(&keys::pending_delivery(id)).await?
+                || self.exists(&keys::report_waiting(id)).await?);
         }
         if data_type == DataType::Email && id == UPLOAD {
             return self.exists(&keys::upload(account, hash)).await;
@@ -236,6 +242,43 @@ impl Checker<'_> {
                     self.problem(ProblemKind::BlobRef, &key, why);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Reports that came, counts for those that are sent, and mail that is still looked through for some.
+    async fn check_reports(&mut self) -> Result<(), CheckError> {
+        for subspace in [
+            Subspace::ReportIn,
+            Subspace::DmarcCounts,
+            Subspace::TlsCounts,
+            Subspace::ReportWaiting,
+        ] {
+            let mut rows = Rows::new(keys::all(subspace));
+            while let Some(page) = rows.next(&self.snapshot).await? {
+                for (key, bytes) in page {
+                    match subspace {
+                        Subspace::ReportIn => drop(self.record::<ReportRecord>(&key, &bytes)),
+                        Subspace::DmarcCounts => drop(self.record::<DmarcCounts>(&key, &bytes)),
+                        Subspace::TlsCounts => drop(self.record::<TlsCounts>(&key, &bytes)),
+                        _ => self.check_waiting(&key, &bytes).await?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_waiting(&mut self, key: &[u8], bytes: &bytes::Bytes) -> Result<(), CheckError> {
+        let Some((number, hash, _)) = decode_waiting(key, bytes) else {
+            let why = "a mail that may have a report in it can't be found";
+            self.problem(ProblemKind::Record, key, why);
+            return Ok(());
+        };
+        let reference = keys::blob_ref(&hash, PENDING, DataType::Email, number);
+        if !self.exists(&keys::blob(&hash)).await? || !self.exists(&reference).await? {
+            let why = "a mail that may have a report in it is missing, or isn't held";
+            self.problem(ProblemKind::BlobRef, key, why);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use store::{
 use super::{CheckError, Checker, ProblemKind, Rows};
 use crate::directory::{
     AccountKind, AccountRecord, CredentialKind,
+    dkim::records::DkimKeyRecord,
     records::{AddressRecord, CredentialRecord, DomainRecord},
 };
 
@@ -20,6 +21,7 @@ impl Checker<'_> {
         self.check_account_names().await?;
         self.check_login_names().await?;
         self.check_domains().await?;
+        self.check_dkim_keys().await?;
         self.check_addresses().await?;
         self.check_credentials().await?;
         self.check_credential_lookups().await?;
@@ -134,6 +136,26 @@ impl Checker<'_> {
                 }
                 if record.catch_all.is_some_and(|id| self.living(id).is_none()) {
                     let why = format!("the catch-all of {name} is an account that isn't there");
+                    self.problem(ProblemKind::Directory, &key, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_dkim_keys(&mut self) -> Result<(), CheckError> {
+        let mut rows = Rows::new(keys::all(Subspace::DkimKey));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                let Some((domain, selector)) = keys::decode_dkim_key(&key) else {
+                    continue;
+                };
+                let is_known = self.exists(&keys::domain(domain)).await?;
+                let record = self.record::<DkimKeyRecord>(&key, &bytes);
+                if record.is_some() && !is_known {
+                    let why = format!(
+                        "the DKIM key {selector} is of {domain}, whose mail isn't kept here"
+                    );
                     self.problem(ProblemKind::Directory, &key, why);
                 }
             }

@@ -11,6 +11,7 @@ mod queue;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -95,6 +96,8 @@ pub enum ProblemKind {
     Search,
     /// Submissions that are on their way.
     Queue,
+    /// What is told of messages.
+    Trace,
     /// The view in memory isn't what is stored.
     View,
     /// Something damaged was put aside before.
@@ -119,6 +122,7 @@ impl ProblemKind {
             Self::Share => "share",
             Self::Search => "search",
             Self::Queue => "queue",
+            Self::Trace => "trace",
             Self::View => "view",
             Self::Quarantine => "quarantine",
         }
@@ -148,6 +152,8 @@ impl Core {
         checker.check_accounts().await?;
         checker.check_blobs().await?;
         checker.check_queue().await?;
+        checker.check_sts_policies().await?;
+        checker.check_traces().await?;
         Ok(checker.report)
     }
 }

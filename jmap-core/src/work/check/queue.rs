@@ -9,7 +9,7 @@ use store::{
 };
 
 use super::{CheckError, Checker, ProblemKind, Rows};
-use crate::mail::submission::records::SubmissionRecord;
+use crate::{inproc::sts::StsPolicyRecord, mail::submission::records::SubmissionRecord};
 
 impl Checker<'_> {
     pub(super) async fn check_submissions(
@@ -54,23 +54,38 @@ impl Checker<'_> {
         Ok(())
     }
 
+    pub(super) async fn check_sts_policies(&mut self) -> Result<(), CheckError> {
+        let mut rows = Rows::new(keys::all(Subspace::StsPolicy));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                self.record::<StsPolicyRecord>(&key, &bytes);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn check_queue(&mut self) -> Result<(), CheckError> {
+        let mut open = 0_i64;
         let mut rows = Rows::keys_only(keys::all(Subspace::QueueDue));
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, _) in page {
                 let Some((due, account, id)) = keys::decode_queue_due(&key) else {
                     continue;
                 };
+                let object = keys::object(account, DataType::EmailSubmission, id);
+                let bytes = self.get(&object).await?;
+                let record = bytes.map(|bytes| SubmissionRecord::from_bytes(&object, &bytes));
+                let is_done = matches!(&record, Some(Ok(record)) if record.is_done);
+                open += i64::from(!is_done);
                 if self.is_going(account.number()) {
                     continue;
                 }
-                let object = keys::object(account, DataType::EmailSubmission, id);
-                let bytes = self.get(&object).await?;
                 // One that can't be read has been reported.
-                let is_known = bytes.is_some_and(|bytes| {
-                    SubmissionRecord::from_bytes(&object, &bytes)
-                        .map_or(true, |record| record.due == due)
-                });
+                let is_known = match &record {
+                    None => false,
+                    Some(Ok(record)) => record.due == due,
+                    Some(Err(_)) => true,
+                };
                 if !is_known {
                     self.problem(
                         ProblemKind::Queue,
@@ -79,6 +94,15 @@ impl Checker<'_> {
                     );
                 }
             }
+        }
+        let key = keys::queue_length();
+        let counted = self.get(&key).await?;
+        let counted = counted.map_or(Some(0), |bytes| {
+            Some(i64::from_be_bytes((&*bytes).try_into().ok()?))
+        });
+        if counted != Some(open) {
+            let why = format!("{open} submissions are under way, and {counted:?} are counted");
+            self.problem(ProblemKind::Queue, &key, why);
         }
         Ok(())
     }

@@ -84,7 +84,11 @@ impl Checker<'_> {
 fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
     let mut fields = Fields::of(subspace, key)?;
     match subspace {
-        Subspace::Meta | Subspace::LoginName | Subspace::Domain | Subspace::Address => {
+        Subspace::Meta
+        | Subspace::LoginName
+        | Subspace::Domain
+        | Subspace::Address
+        | Subspace::StsPolicy => {
             let name = fields.rest();
             return (!name.is_empty() && std::str::from_utf8(name).is_ok()).then_some(());
         }
@@ -95,7 +99,8 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         | Subspace::Head
         | Subspace::SearchPending
         | Subspace::SearchCursor
-        | Subspace::PendingDelivery => {
+        | Subspace::PendingDelivery
+        | Subspace::Trace => {
             fields.u64()?;
         }
         Subspace::Credential
@@ -104,7 +109,9 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         | Subspace::Log
         | Subspace::ThreadRef
         | Subspace::Delivered
-        | Subspace::MailboxUid => {
+        | Subspace::MailboxUid
+        | Subspace::TraceMessage
+        | Subspace::TraceAccount => {
             fields.u64()?;
             fields.u64()?;
         }
@@ -117,7 +124,15 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::BlobCandidate => return keys::decode_blob_candidate(key).map(drop),
         Subspace::Upload => return keys::decode_upload(key).map(drop),
         Subspace::UploadExpiry => return keys::decode_upload_expiry(key).map(drop),
+        Subspace::ReportIn => return keys::decode_report_in(key).map(drop),
+        Subspace::DmarcCounts | Subspace::TlsCounts => {
+            return keys::decode_counts(subspace, key).map(drop);
+        }
+        Subspace::ReportWaiting => return keys::decode_report_waiting(key).map(drop),
+        Subspace::QueuePause => return keys::decode_queue_pause(key).map(drop),
+        Subspace::QueueLength => {}
         Subspace::QueueDue => return keys::decode_queue_due(key).map(drop),
+        Subspace::DkimKey => return keys::decode_dkim_key(key).map(drop),
     }
     fields.end()
 }

@@ -74,6 +74,7 @@ async fn fixture() -> Fixture {
             peer: None,
             is_junk: false,
             answers_each: false,
+            arrival: Default::default(),
         };
         assert!(core.deliver(inbound).await.iter().all(Result::is_ok));
     }

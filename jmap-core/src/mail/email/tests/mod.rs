@@ -106,6 +106,10 @@ impl Bench {
             addresses: Vec::new(),
             last_credential: 1,
             removed: false,
+            forward: None,
+            list: None,
+            recipients_per_hour: None,
+            recipients_per_day: None,
         };
         let mut batch = Batch::new();
         batch.put(keys::account(AccountId::new(account)), record.to_bytes());

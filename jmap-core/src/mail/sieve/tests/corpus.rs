@@ -127,6 +127,7 @@ async fn a_dozen_rules() {
             message: octets.clone(),
             peer: None,
             answers_each: false,
+            arrival: Default::default(),
             is_junk: false,
         };
         assert_eq!(server.core.deliver(inbound).await, [Ok(())]);
@@ -146,7 +147,7 @@ async fn a_dozen_rules() {
             wrong.push(format!("mail {at}: {got:?}, expected {want:?}"));
         }
     }
-    assert!(places.len() > 8, "{places:?}");
+    assert!(places.len() > 5, "{places:?}");
     println!("{} mails: {places:?}", mails.len());
     // Encoded words in the wrong place and damaged charsets are read in different ways: very few.
     assert!(wrong.len() * 100 <= mails.len(), "{wrong:#?}");

@@ -1,6 +1,13 @@
 //! What scripts do.
 
+use jmap_types::DataType;
+use store::{Record as _, engine::Page, keys};
+
 use super::*;
+use crate::{
+    inproc::deliver::Arrival,
+    mail::submission::{parameters, records::SubmissionRecord},
+};
 
 /// A message of ann's for bob.
 const HELLO: &str = "From: Ann <ann@example.org>\nTo: bob@example.org\nSubject: hello\nMessage-ID: <1@x>\n\nHi there\n";
@@ -262,6 +269,7 @@ async fn a_refusal_is_told_at_once_or_in_a_report() {
             message: HELLO.replace('\n', "\r\n").into(),
             peer: None,
             answers_each: false,
+            arrival: Default::default(),
             is_junk: false,
         };
         let results = server.core.deliver(inbound.clone()).await;
@@ -293,6 +301,7 @@ async fn a_refusal_is_told_at_once_or_in_a_report() {
             message: HELLO.replace('\n', "\r\n").into(),
             peer: None,
             answers_each: false,
+            arrival: Default::default(),
             is_junk: false,
         };
         server.core.deliver(inbound).await;
@@ -332,7 +341,7 @@ async fn redirects_go_through_the_queue() {
     let text = String::from_utf8_lossy(&got[0]);
     assert!(
         text.starts_with(
-            "Return-Path: <bob@example.org>\r\nDelivered-To: bob@example.org\r\nFrom:"
+            "Return-Path: <ann@example.org>\r\nDelivered-To: bob@example.org\r\nFrom:"
         ),
         "{text}"
     );
@@ -381,6 +390,66 @@ async fn redirects_to_other_servers_wait_in_the_queue() {
     arrives(&server, HELLO).await.unwrap();
     assert_eq!(filed(&server, &server.bob).await, ["hello: Inbox"]);
     assert!(server.core.send_due().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_is_asked_for_goes_on_with_a_redirect() {
+    let rows = [
+        ("redirect \"x@example.net\";\n", "SUCCESS,FAILURE"),
+        (
+            "require \"copy\";\nredirect :copy \"x@example.net\";\n",
+            "FAILURE",
+        ),
+    ];
+    for (script, notify) in rows {
+        let server = Server::new().await;
+        activate(&server, "s", script).await;
+        let given = |name: &str, value: Option<&str>| parameters::of_mail(name, value).unwrap();
+        let asked = parameters::of_rcpt("NOTIFY", Some("SUCCESS,FAILURE")).unwrap();
+        let inbound = Inbound {
+            mail_from: Some("carol@example.com".to_owned()),
+            recipients: vec![server.core.resolve_recipient(BOB).await.unwrap()],
+            message: Bytes::from(HELLO.replace('\n', "\r\n")),
+            peer: None,
+            answers_each: false,
+            is_junk: false,
+            arrival: Arrival {
+                mail: vec![given("RET", Some("HDRS")), given("REQUIRETLS", None)],
+                recipients: vec![vec![asked]],
+                session: None,
+            },
+        };
+        assert_eq!(server.core.deliver(inbound).await, [Ok(())]);
+        let range = keys::objects(server.bob.account, DataType::EmailSubmission);
+        let rows = server
+            .core
+            .engine
+            .scan(Page::first(range, 10))
+            .await
+            .unwrap();
+        let records = rows
+            .iter()
+            .map(|(key, bytes)| SubmissionRecord::from_bytes(key, bytes));
+        let records: Vec<SubmissionRecord> = records.map(Result::unwrap).collect();
+        let redirect = records
+            .iter()
+            .find(|record| record.recipients[0].address.email == "x@example.net")
+            .unwrap();
+        assert!(redirect.mail_from.parameter("REQUIRETLS").is_some());
+        assert!(redirect.mail_from.parameter("RET").is_some());
+        let to = &redirect.recipients[0].address;
+        let value = |name: &str| to.parameter(name).and_then(|p| p.value.as_deref());
+        assert_eq!(value("NOTIFY"), Some(notify));
+        assert_eq!(value("ORCPT"), Some("rfc822;bob@example.org"));
+        // What is kept here is reported, over TLS too; what only goes on isn't.
+        let is_report = |record: &&SubmissionRecord| record.mail_from.email.is_empty();
+        let report = records.iter().find(is_report);
+        assert_eq!(report.is_some(), script.contains(":copy"));
+        if let Some(report) = report {
+            assert_eq!(report.recipients[0].address.email, "carol@example.com");
+            assert!(report.mail_from.parameter("REQUIRETLS").is_some());
+        }
+    }
 }
 
 #[tokio::test]
@@ -485,6 +554,7 @@ async fn one_message_for_many_each_by_its_own_script() {
         message: HELLO.replace('\n', "\r\n").into(),
         peer: None,
         answers_each: false,
+        arrival: Default::default(),
         is_junk: false,
     };
     assert_eq!(server.core.deliver(inbound).await, [Ok(()), Ok(()), Ok(())]);
@@ -505,6 +575,7 @@ async fn what_is_junk_is_kept_as_such_unless_a_script_says_where() {
             message: HELLO.replace("hello", subject).replace('\n', "\r\n").into(),
             peer: None,
             answers_each: false,
+            arrival: Default::default(),
             is_junk: true,
         };
         assert_eq!(server.core.deliver(inbound).await, [Ok(())]);

@@ -11,6 +11,7 @@ use crate::mail::sieve::{
     ActiveRecord, NAME_OCTETS_MAX, Remembered, RememberedRecord, SCRIPT_OCTETS_MAX, SCRIPTS_MAX,
     ScriptRecord,
 };
+use crate::mail::submission::parameters;
 
 #[tokio::test]
 async fn made_changed_activated_and_destroyed() {
@@ -256,9 +257,27 @@ fn golden() {
         mail_from: None,
         recipients: None,
         is_junk: None,
+        mail_parameters: None,
+        parameters: None,
+        reported: None,
     };
     bytes_of(
         pending.clone(),
         expect!["8358200707070707070707070707070707070707070707070707070707070707070707810102"],
+    );
+    // With what was asked for.
+    let given = parameters::of_mail("RET", Some("HDRS")).unwrap();
+    let pending = crate::inproc::deliver::PendingDelivery {
+        recipients: Some(vec!["b@c.d".to_owned()]),
+        mail_parameters: Some(vec![given.clone()]),
+        parameters: Some(vec![vec![given.clone()]]),
+        reported: Some(vec![vec![parameters::with("b@c.d", vec![given])]]),
+        ..pending
+    };
+    bytes_of(
+        pending,
+        expect![
+            "8958200707070707070707070707070707070707070707070707070707070707070707810102f681656240632e64f68182635245546448445253818182635245546448445253818182656240632e648182635245546448445253"
+        ],
     );
 }

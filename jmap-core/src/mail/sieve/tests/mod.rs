@@ -4,6 +4,7 @@ mod corpus;
 mod delivery;
 mod failing;
 mod methods;
+mod origin;
 
 use bytes::Bytes;
 use jmap_types::{
@@ -69,6 +70,7 @@ async fn arrives_for(
         message: Bytes::from(message.replace('\n', "\r\n")),
         peer: Some([192, 0, 2, 7].into()),
         answers_each: false,
+        arrival: Default::default(),
         is_junk: false,
     };
     let result = server.core.deliver(inbound).await.pop().unwrap();

@@ -44,6 +44,16 @@ fn one_past_the_limits_of_parameters() {
     check("unknown", many(PARAMETERS_MAX), "doesn't know");
     check("too many", many(PARAMETERS_MAX + 1), "too many");
     let value = |octets: usize| of(json!({"ENVID": "x".repeat(octets)}));
-    check("value", value(PARAMETER_OCTETS_MAX), "");
-    check("a longer one", value(PARAMETER_OCTETS_MAX + 1), "a String");
+    check("value", value(parameters::ENVID_OCTETS_MAX), "");
+    check(
+        "a longer one",
+        value(parameters::ENVID_OCTETS_MAX + 1),
+        "ENVID",
+    );
+    check("the longest", value(PARAMETER_OCTETS_MAX), "ENVID");
+    check(
+        "longer than any",
+        value(PARAMETER_OCTETS_MAX + 1),
+        "a String",
+    );
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use store::engine::{Engine as _, FaultPlan, FaultyEngine, MemoryEngine};
 
+use crate::mail::submission::records::EnvelopeAddress;
+
 use super::{ANN, BOB, HELLO, Server, core_over};
 use crate::{Limits, mail::write};
 
@@ -22,14 +24,11 @@ async fn crash_at(at: u64) -> bool {
     });
     let server = Server::with(engine.clone(), Limits::default()).await;
     let message = Bytes::from(HELLO.replace('\n', "\r\n"));
-    let to = vec![
-        BOB.to_owned(),
-        "eve@example.org".to_owned(),
-        "nobody@example.org".to_owned(),
-    ];
+    let to = [BOB, "eve@example.org", "nobody@example.org"];
+    let to = to.map(EnvelopeAddress::plain).to_vec();
     server
         .core
-        .submit(&server.ann, Some(ANN.to_owned()), to, message)
+        .submit(&server.ann, EnvelopeAddress::plain(ANN), to, message, None)
         .await
         .unwrap();
     let accounts = [server.ann.account, server.bob.account, server.eve.account];
@@ -73,10 +72,10 @@ async fn each_recipient_once() {
 /// A message of ann's to bob that is in the queue, with the lease of the process that took it.
 async fn submit(server: &Server) {
     let message = Bytes::from(HELLO.replace('\n', "\r\n"));
-    let to = vec![BOB.to_owned()];
+    let to = vec![EnvelopeAddress::plain(BOB)];
     let taken = server
         .core
-        .submit(&server.ann, Some(ANN.to_owned()), to, message);
+        .submit(&server.ann, EnvelopeAddress::plain(ANN), to, message, None);
     taken.await.unwrap();
 }
 

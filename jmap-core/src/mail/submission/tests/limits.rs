@@ -8,6 +8,8 @@ use jmap_types::{
 use serde_json::{Value as Json, json};
 use store::engine::MemoryEngine;
 
+use crate::mail::submission::records::EnvelopeAddress;
+
 use super::{ANN, BOB, HELLO, Server};
 use crate::{Limits, inproc::submit::SubmitError, work::check::CheckOptions};
 
@@ -17,9 +19,9 @@ async fn server(limits: Limits) -> Server {
 
 async fn submit(server: &Server, to: &[&str]) -> Result<(), SubmitError> {
     let message = Bytes::from(HELLO.replace('\n', "\r\n"));
-    let to = to.iter().map(|to| (*to).to_owned()).collect();
+    let to = to.iter().map(|to| EnvelopeAddress::plain(*to)).collect();
     let core = &server.core;
-    core.submit(&server.ann, Some(ANN.to_owned()), to, message)
+    core.submit(&server.ann, EnvelopeAddress::plain(ANN), to, message, None)
         .await
 }
 

@@ -99,8 +99,9 @@ async fn a_full_mailbox_is_tried_again_and_given_up() {
         "452 4.2.2 The mailbox is full"
     );
     let now = server.core.queue_now();
-    assert_eq!(server.core.send_due().await.unwrap(), Some(now + 60_000));
-    server.pass(61);
+    let next = server.core.send_due().await.unwrap().unwrap();
+    assert!((60_000..66_000).contains(&(next - now)), "{}", next - now);
+    server.pass(67);
     server.core.send_due().await.unwrap();
     assert!(server.inbox(&server.bob).await.is_empty());
     server.pass(6 * 86_400);

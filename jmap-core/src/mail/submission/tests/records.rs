@@ -27,6 +27,7 @@ fn version_1() {
         delivered: Delivered::No,
         smtp_reply: "550 5.1.1 No".into(),
         is_displayed: true,
+        ..RecipientRecord::default()
     };
     let submission = SubmissionRecord {
         identity: 1,
@@ -47,6 +48,7 @@ fn version_1() {
         is_hidden: true,
         is_done: true,
         delivered_to: vec![9],
+        ..SubmissionRecord::default()
     };
     check(
         submission,
@@ -86,4 +88,52 @@ fn version_1() {
         },
         expect!["8181820102"],
     );
+}
+
+#[test]
+fn version_2_says_what_the_queue_has_tried() {
+    let recipient = RecipientRecord {
+        attempts: Some(1),
+        next_try: Some(2),
+        last_try: Some(3),
+        remote: Some("mx".into()),
+        told_delay: Some(true),
+        ..RecipientRecord::new(EnvelopeAddress::plain("b@c.d"))
+    };
+    let host = HostRecord {
+        when: 1,
+        domain: "c.d".into(),
+        host: "mx".into(),
+        address: Some("::1".into()),
+        tls: Some("TLSv1.3".into()),
+        result: "250 OK".into(),
+    };
+    let submission = SubmissionRecord {
+        recipients: vec![recipient],
+        arrived: Some(4),
+        size: Some(5),
+        history: Some(vec![host]),
+        ..SubmissionRecord::default()
+    };
+    check(
+        submission,
+        expect![
+            "920000008160818981656240632e64007032353020322e302e3020517565756564f4010203626d78f500005820000000000000000000000000000000000000000000000000000000000000000000008080f4f480040581860163632e64626d78633a3a3167544c5376312e3366323530204f4b"
+        ],
+    );
+}
+
+#[test]
+fn the_history_is_bounded() {
+    let mut record = SubmissionRecord::default();
+    for when in 0..=HISTORY_MAX {
+        record.remember(HostRecord {
+            when: when as i64,
+            result: "ä".repeat(HISTORY_TEXT_MAX),
+            ..HostRecord::default()
+        });
+    }
+    let history = record.history.unwrap();
+    assert_eq!((history.len(), history[0].when), (HISTORY_MAX, 1));
+    assert_eq!(history[0].result.len(), HISTORY_TEXT_MAX);
 }

@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| posthorn_fuzz::fuzzing::message_signing(octets));

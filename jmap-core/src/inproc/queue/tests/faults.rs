@@ -1,0 +1,300 @@
+//! Crashes, failed and lost commits, lost leases: everybody gets the message, and nobody twice.
+
+use std::{sync::Arc, time::Duration};
+
+use store::engine::{FaultPlan, FaultyEngine, MemoryEngine};
+
+use super::*;
+use crate::{
+    Limits,
+    mail::submission::{records::Delivered, tests::core_over},
+};
+
+const TO: [&str; 5] = [
+    "x@one.example",
+    "y@one.example",
+    "z@two.example",
+    "bob@example.org",
+    "nobody@three.example",
+];
+
+/// One takes one recipient at a time; three refuses.
+fn answer(job: &Job) -> Attempt {
+    if job.domain == "three.example" {
+        return all(job, Fate::Refused, "550 5.1.1 No", Some("mx"));
+    }
+    let mut attempt = takes(job);
+    attempt.outcomes.truncate(1);
+    attempt
+}
+
+/// Stops at commit number `at` of sending a message, and goes on after a restart. Returns whether it stopped, and how many
+/// recipients have it twice.
+async fn crash_at(at: u64) -> (bool, usize) {
+    let engine = FaultyEngine::new(FaultPlan {
+        seed: at,
+        ..FaultPlan::default()
+    });
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    submit(&server, &TO).await;
+    let others = Others::new(answer);
+    let plan = FaultPlan {
+        seed: at,
+        crash_at_commit: Some(at),
+        ..FaultPlan::default()
+    };
+    let engine = engine.restart_with(plan);
+    let (core, _clock, _folder) = core_over(engine.clone(), 2, Limits::default()).await;
+    core.send_with(others.clone());
+    let _ = core.send_due().await;
+    let has_crashed = engine.is_crashed();
+
+    let engine = engine.restart_with(FaultPlan::default());
+    let (core, clock, _folder) = core_over(engine, 3, Limits::default()).await;
+    core.send_with(others.clone());
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(7200));
+        core.send_due().await.unwrap();
+    }
+    let mut twice = 0;
+    for recipient in ["x@one.example", "y@one.example", "z@two.example"] {
+        match others.taken(recipient) {
+            1 => {}
+            2 => twice += 1,
+            count => panic!("{recipient} has it {count} times after a crash at commit {at}"),
+        }
+    }
+    let (_, record) = records(&core, &server.ann).await.remove(0);
+    let delivered = record.recipients.iter().map(|r| r.delivered);
+    use Delivered::{No, Unknown, Yes};
+    assert_eq!(
+        delivered.collect::<Vec<_>>(),
+        [Unknown, Unknown, Unknown, Yes, No],
+        "crash at commit {at}"
+    );
+    assert!(record.is_done);
+    assert_eq!(record.dsns.len(), 1, "crash at commit {at}");
+    assert_eq!(inbox(&core, &server.bob).await, 1);
+    assert_eq!(inbox(&core, &server.ann).await, 1);
+    check_is_clean(&core).await;
+    (has_crashed, twice)
+}
+
+async fn inbox(core: &Core, who: &Caller) -> usize {
+    let handle = core.accounts.handle(who.account);
+    let view = handle.view().await.unwrap();
+    let inbox = view.mailbox(crate::mail::write::INBOX).unwrap();
+    inbox.by_received.len()
+}
+
+#[tokio::test]
+async fn each_recipient_once_through_crashes() {
+    let (mut crashes, mut twice) = (0, 0);
+    for at in 1..24 {
+        let (has_crashed, of_this) = crash_at(at).await;
+        crashes += usize::from(has_crashed);
+        // Who is lost between the peer's answer and the commit that records it: at most those whose commits went together.
+        assert!(of_this <= 2, "{of_this} recipients twice at commit {at}");
+        twice += of_this;
+    }
+    assert!(crashes >= 5, "only {crashes} runs were interrupted");
+    assert!(twice <= crashes * 2, "{twice} in {crashes}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_recorded_later_and_not_sent_again() {
+    for seed in 0..30 {
+        let engine = FaultyEngine::new(FaultPlan {
+            seed,
+            ..FaultPlan::default()
+        });
+        let server = Server::with(engine.clone(), Limits::default()).await;
+        submit(&server, &TO).await;
+        let others = Others::new(answer);
+        let plan = FaultPlan {
+            seed,
+            commits_fail: 200,
+            answers_lost: 200,
+            ..FaultPlan::default()
+        };
+        let engine = engine.restart_with(plan);
+        let clock;
+        let core;
+        let _folder;
+        loop {
+            // Opening writes as well.
+            let opened =
+                std::panic::AssertUnwindSafe(core_over(engine.clone(), seed, Limits::default()));
+            if let Ok(opened) = futures_util::FutureExt::catch_unwind(opened).await {
+                (core, clock, _folder) = opened;
+                break;
+            }
+        }
+        core.send_with(others.clone());
+        for _ in 0..60 {
+            clock.advance(Duration::from_secs(900));
+            let _ = core.send_due().await;
+        }
+        for recipient in ["x@one.example", "y@one.example", "z@two.example"] {
+            assert_eq!(
+                others.taken(recipient),
+                1,
+                "{recipient}, seed {seed}: {:#?} {:?}",
+                records(&core, &server.ann).await,
+                core.queue.board.lock()
+            );
+        }
+        let (_, record) = records(&core, &server.ann).await.remove(0);
+        assert!(record.is_done, "seed {seed}: {record:?}");
+        assert_eq!(record.dsns.len(), 1, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_while_a_job_takes_long() {
+    let engine = MemoryEngine::new();
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    let others = Others::new(takes);
+    others
+        .slow
+        .lock()
+        .insert("slow.example".to_owned(), Duration::from_millis(300));
+    server.core.send_with(others.clone());
+    submit(&server, &["x@slow.example"]).await;
+    let (other, other_clock, _folder) = core_over(engine, 2, Limits::default()).await;
+    other.send_with(others.clone());
+    let sending = {
+        let core = server.core.clone();
+        tokio::spawn(async move { core.send_due().await })
+    };
+    while others.tries() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Ten minutes on both nodes; the one that sends looks at its leases now and then.
+    for _ in 0..15 {
+        server.pass(40);
+        other_clock.advance(Duration::from_secs(40));
+        server.core.renew_leases().await;
+        other.send_due().await.unwrap();
+    }
+    sending.await.unwrap().unwrap();
+    assert_eq!(others.tries(), 1);
+    assert_eq!(others.taken("x@slow.example"), 1);
+}
+
+#[tokio::test]
+async fn what_was_taken_is_recorded_without_a_lease_too() {
+    let engine = MemoryEngine::new();
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    let others = Others::new(takes);
+    others
+        .slow
+        .lock()
+        .insert("slow.example".to_owned(), Duration::from_millis(200));
+    server.core.send_with(others.clone());
+    submit(&server, &["x@slow.example"]).await;
+    let (other, other_clock, _folder) = core_over(engine, 2, Limits::default()).await;
+    let refusing = Others::new(|job| all(job, Fate::Later, "450 4.2.0 Later", Some("mx")));
+    other.send_with(refusing.clone());
+    let sending = {
+        let core = server.core.clone();
+        tokio::spawn(async move { core.send_due().await })
+    };
+    while others.tries() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Nobody renews: the other node takes it for dead.
+    other_clock.advance(Duration::from_secs(121));
+    other.send_due().await.unwrap();
+    assert_eq!(refusing.tries(), 1);
+    sending.await.unwrap().unwrap();
+    let record = recipients(&other, &server.ann).await.remove(0);
+    assert_eq!(record.delivered, Delivered::Unknown);
+    // The other node closes it.
+    other_clock.advance(Duration::from_secs(7200));
+    other.send_due().await.unwrap();
+    assert_eq!(refusing.tries(), 1);
+    assert!(records(&other, &server.ann).await[0].1.is_done);
+}
+
+#[tokio::test]
+async fn who_panics_is_tried_again() {
+    let server = Server::new().await;
+    let others = Others::new(|_| panic!("a bug"));
+    server.core.send_with(others.clone());
+    submit(&server, &["x@a.example"]).await;
+    server.core.send_due().await.unwrap();
+    let record = recipients(&server.core, &server.ann).await.remove(0);
+    assert_eq!(record.delivered, Delivered::Queued);
+    assert!(record.smtp_reply.starts_with("451 4.3.0"), "{record:?}");
+    others.answers(takes);
+    server.pass(300);
+    server.core.send_due().await.unwrap();
+    assert_eq!(others.taken("x@a.example"), 1);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_what_is_being_sent() {
+    let server = Server::new().await;
+    let others = Others::new(takes);
+    let slow = Duration::from_millis(200);
+    others.slow.lock().insert("a.example".to_owned(), slow);
+    server.core.send_with(others.clone());
+    submit(&server, &["x@a.example"]).await;
+    let running: Arc<Core> = Arc::new(server.core.clone());
+    let working = {
+        let core = running.clone();
+        tokio::spawn(async move { core.run_queue().await })
+    };
+    while others.tries() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    submit(&server, &["y@b.example"]).await;
+    server.core.stop_queue(Duration::from_secs(10)).await;
+    working.abort();
+    assert_eq!(others.taken("x@a.example"), 1);
+    let delivered: Vec<_> = recipients(&server.core, &server.ann).await;
+    assert_eq!(delivered[0].delivered, Delivered::Unknown);
+    assert_eq!(delivered[1].delivered, Delivered::Queued);
+}
+
+#[tokio::test]
+async fn a_row_stays_where_it_is_while_some_of_it_is_being_sent() {
+    let engine = MemoryEngine::new();
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    let others = Others::new(|job| all(job, Fate::Later, "450 4.7.1 Later", Some("mx")));
+    server.core.send_with(others.clone());
+    let fast = ["x@a.example"];
+    submit(&server, &[&["w@slow.example"], &fast[..]].concat()).await;
+    server.core.send_due().await.unwrap();
+    // The second time all have a time of their own, and the slow one the last.
+    {
+        use crate::mail::submission::stage;
+        let id = records(&server.core, &server.ann).await[0].0;
+        let account = server.core.accounts.handle(server.ann.account);
+        let mut txn = account.writer.begin().await.unwrap();
+        let mut record = stage::read(&txn, id).await.unwrap().unwrap();
+        let due = record.due;
+        record.recipients[0].next_try = Some(due + 1000);
+        stage::update(&mut txn, id, &mut record, due);
+        txn.commit().await.unwrap();
+    }
+    others.answers(takes);
+    let slow = Duration::from_millis(400);
+    others.slow.lock().insert("slow.example".to_owned(), slow);
+    let (other, other_clock, _folder) = core_over(engine, 2, Limits::default()).await;
+    other.send_with(others.clone());
+    server.pass(70);
+    other_clock.advance(Duration::from_secs(70));
+    let sending = {
+        let core = server.core.clone();
+        tokio::spawn(async move { core.send_due().await })
+    };
+    while fast.iter().any(|to| others.taken(to) == 0) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    other.send_due().await.unwrap();
+    sending.await.unwrap().unwrap();
+    assert_eq!(others.taken("w@slow.example"), 1);
+}

@@ -1,0 +1,444 @@
+//! Mail that goes on: accounts and aliases that forward, and lists, whose members each get a copy.
+//!
+//! Holds: what goes on is in the queue in the transaction of the delivery that it comes from, one copy of the octets for all; the body and the
+//! signed fields stay as they are, so that signatures verify. A message that was here before goes round in circles, and its sender is
+//! told (RFC 3463 X.4.6). What can't go on is kept, refused or tried again, never dropped.
+//! Other half: `inproc::deliver` asks in its transaction; `inproc::queue` sends; `directory::forwards` says where to.
+
+mod list;
+mod srs;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use store::engine::{Assertion, Key};
+
+pub(crate) use self::srs::{Srs, is_srs};
+use super::{
+    message::address,
+    sieve::{Incoming, RECEIVED_MAX},
+    submission::{
+        self, bounce,
+        envelope::Envelope,
+        parameters,
+        records::{Delivered, EnvelopeAddress, RecipientRecord, UndoStatus},
+        stage,
+    },
+    write::{MailTxn, Message},
+};
+use crate::{
+    Core,
+    directory::{AccountKind, AccountRecord, Posters},
+    inproc::deliver::{DeliverError, Recipient, RecipientError},
+};
+
+/// Recipients of one submission; more are several.
+const RECIPIENTS_AT_ONCE: usize = 100;
+/// What those are told who write to an address that takes reports of failure alone.
+const REPORTS_ALONE: &str = "This address takes reports of failed delivery alone";
+/// The first reply code and text of a message that goes round in circles.
+pub(crate) const LOOP: &str = "554 5.4.6 The message goes round in circles";
+
+/// What became of a message.
+#[derive(Debug)]
+pub(crate) enum Forwarded {
+    /// It doesn't go on: as if there was no forwarding.
+    No,
+    /// It goes on, and the account gets it too.
+    AndKept,
+    /// It goes on, and that is all.
+    Alone,
+    /// Nothing was written: the sender is to be told.
+    Refused(DeliverError),
+}
+
+/// Sends a message on, if that is what its account does.
+pub(crate) async fn carry_out(
+    core: &Core,
+    txn: &mut MailTxn,
+    incoming: &Incoming<'_>,
+) -> Result<Forwarded, store::Error> {
+    let Some(record) = core.account_record(txn.account()).await? else {
+        return Ok(Forwarded::No);
+    };
+    let Some(forward) = &record.forward else {
+        return Ok(Forwarded::No);
+    };
+    let own = record.addresses.first().map_or("", String::as_str);
+    let has_inbox = matches!(record.kind, AccountKind::Person | AccountKind::Group);
+    if is_looping(incoming.message, own) {
+        if has_inbox && (forward.keep || !incoming.may_refuse) {
+            tracing::warn!(account = %txn.account(), "a message goes round in circles, and is not forwarded again");
+            return Ok(Forwarded::No);
+        }
+        return refuse(core, txn, incoming, own, DeliverError::Loop).await;
+    }
+    // Somebody else's junk in our name would be held against us; a list would be its amplifier.
+    if incoming.is_junk && has_inbox {
+        return Ok(Forwarded::No);
+    }
+    let octets = match &record.list {
+        None => trace(&incoming.message.octets, own),
+        Some(list) => {
+            if incoming.is_junk || !may_post(core, incoming.message, &record, list.posters).await? {
+                let why = "You may not write to this list".to_owned();
+                return refuse(core, txn, incoming, own, DeliverError::Refused(why)).await;
+            }
+            list::with_fields(&trace(&incoming.message.octets, own), own, &record)
+        }
+    };
+    // By reverse-path: those here and those elsewhere may have another one.
+    let mut by_path: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for to in &forward.to {
+        let path = match (incoming.mail_from, &record.list) {
+            // RFC 5321 §4.5.5: reports about reports don't exist, so nothing comes of one that can't go on.
+            (None, _) => String::new(),
+            (Some(_), Some(_)) => list::owner_address(own),
+            (Some(sender), None) => reverse_path(core, sender, to, own, has_inbox).await?,
+        };
+        by_path.entry(path).or_default().push(to);
+    }
+    let mut envelopes = Vec::new();
+    for (mail_from, to) in by_path {
+        for recipients in to.chunks(RECIPIENTS_AT_ONCE) {
+            // RFC 3461 §5.2.7.1, RFC 8689 §4.2: what was asked for with the message is asked for further on. A list answers for
+            // itself (RFC 3461 §5.2.7.3).
+            let given = |to: &&str| match &record.list {
+                Some(_) => EnvelopeAddress::plain(*to),
+                None => {
+                    let came_to = incoming.recipient.unwrap_or(own);
+                    let is_kept = has_inbox && forward.keep;
+                    let handed_on = parameters::handed_on_to(came_to, incoming.parameters, is_kept);
+                    parameters::with(*to, handed_on)
+                }
+            };
+            let of_mail = match &record.list {
+                Some(_) => parameters::needed_by_list(incoming.mail_parameters),
+                None => parameters::handed_on(incoming.mail_parameters),
+            };
+            envelopes.push(Envelope {
+                mail_from: parameters::with(mail_from.clone(), of_mail),
+                recipients: recipients.iter().map(given).collect(),
+            });
+        }
+    }
+    for (at, envelope) in envelopes.into_iter().enumerate() {
+        if stage::automatic(core, txn, envelope, octets.clone()).await? {
+            continue;
+        }
+        // Nothing is staged yet, and an account of its own can keep the message.
+        if has_inbox && at == 0 {
+            return Ok(Forwarded::No);
+        }
+        return Ok(Forwarded::Refused(DeliverError::Temporary));
+    }
+    Ok(match has_inbox && forward.keep {
+        true => Forwarded::AndKept,
+        false => Forwarded::Alone,
+    })
+}
+
+/// Tells the sender: at once where that can be done, else by a report.
+async fn refuse(
+    core: &Core,
+    txn: &mut MailTxn,
+    incoming: &Incoming<'_>,
+    own: &str,
+    error: DeliverError,
+) -> Result<Forwarded, store::Error> {
+    if incoming.may_refuse {
+        return Ok(Forwarded::Refused(error));
+    }
+    let reply = match &error {
+        DeliverError::Loop => LOOP.to_owned(),
+        error => format!("550 5.7.1 {error}"),
+    };
+    let recipient = incoming.recipient.unwrap_or(own).to_owned();
+    let is_told = tell_sender(core, txn, incoming, &recipient, &reply).await?;
+    if !is_told {
+        tracing::warn!(account = %txn.account(), reply, "a message was refused, and there is nobody to tell");
+    }
+    Ok(Forwarded::Alone)
+}
+
+/// Stages a report to the sender that a message was refused. `false`: there is nobody to tell, or no room.
+pub(crate) async fn tell_sender(
+    core: &Core,
+    txn: &mut MailTxn,
+    incoming: &Incoming<'_>,
+    recipient: &str,
+    reply: &str,
+) -> Result<bool, store::Error> {
+    let sender = incoming.mail_from.unwrap_or_default().to_owned();
+    if !submission::is_address(&sender) {
+        return Ok(false);
+    }
+    let octets = &incoming.message.octets;
+    let envelope = Envelope {
+        mail_from: EnvelopeAddress::plain(sender.clone()),
+        recipients: vec![EnvelopeAddress::plain(recipient)],
+    };
+    let mut record = submission::new_record(core, envelope, octets, None);
+    record.undo_status = UndoStatus::Final;
+    for recipient in &mut record.recipients {
+        recipient.delivered = Delivered::No;
+        recipient.smtp_reply = reply.to_owned();
+    }
+    let failed: Vec<RecipientRecord> = record.recipients.clone();
+    let mut random = [0; 32];
+    core.rng.fill(&mut random);
+    let now = core.clock.now().seconds();
+    let report = bounce::Report {
+        hostname: &core.hostname,
+        action: bounce::Action::Failed,
+        record: &record,
+        recipients: &failed,
+        message: octets,
+        now,
+        retry_until: now,
+        random,
+    };
+    let built = report.build();
+    let envelope = report.envelope(&sender, &built);
+    stage::automatic(core, txn, envelope, built.into()).await
+}
+
+/// Whether a message was here before, or has come too far.
+pub(crate) fn is_looping(message: &Message, own: &str) -> bool {
+    let octets = &message.octets;
+    let mut received = 0;
+    message.summary.fields.iter().any(|field| {
+        let name = field.name(octets);
+        if name.eq_ignore_ascii_case(b"received") {
+            received += 1;
+        }
+        let is_ours = name.eq_ignore_ascii_case(b"delivered-to")
+            && field
+                .value(octets)
+                .trim_ascii()
+                .eq_ignore_ascii_case(own.as_bytes());
+        is_ours || received > RECEIVED_MAX
+    })
+}
+
+/// A message as it goes on: without the reverse-path of this delivery (RFC 5321 §4.4), with a trace of where it was.
+pub(crate) fn trace(octets: &Bytes, own: &str) -> Bytes {
+    const RETURN_PATH: &[u8] = b"return-path:";
+    let mut rest = &octets[..];
+    let is_first = rest
+        .get(..RETURN_PATH.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(RETURN_PATH));
+    if is_first && let Some(end) = memchr::memmem::find(rest, b"\r\n") {
+        rest = &rest[end + 2..];
+    }
+    [format!("Delivered-To: {own}\r\n").as_bytes(), rest]
+        .concat()
+        .into()
+}
+
+/// The reverse-path of what `own` sends on to `to` for `sender`: the sender's, where it or the recipient is at this server, else one of ours
+/// that stands for it. Where there is none, failures are told to whoever forwards, or the postmaster.
+pub(crate) async fn reverse_path(
+    core: &Core,
+    sender: &str,
+    to: &str,
+    own: &str,
+    has_inbox: bool,
+) -> Result<String, store::Error> {
+    let Some((_, sender_domain)) = sender.rsplit_once('@') else {
+        return Ok(own.to_owned());
+    };
+    let to_domain = to.rsplit_once('@').map_or("", |(_, domain)| domain);
+    // Nobody but us looks at what doesn't leave.
+    if core.is_local_domain(sender_domain).await? || core.is_local_domain(to_domain).await? {
+        return Ok(sender.to_owned());
+    }
+    let own_domain = own.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let domain = core.srs_domain(own_domain).await?;
+    let rewritten = core
+        .srs
+        .local_part(sender, day(core))
+        .map(|local| format!("{local}@{domain}"))
+        .filter(|address| submission::is_address(address));
+    Ok(match rewritten {
+        Some(address) => address,
+        None if has_inbox => own.to_owned(),
+        None => format!("postmaster@{own_domain}"),
+    })
+}
+
+/// Days since 1970.
+fn day(core: &Core) -> u64 {
+    u64::try_from(core.clock.now().seconds() / 86_400).unwrap_or(0)
+}
+
+/// Whom a report on a message goes to that has this reverse-path: the sender that an address of ours stands for, or the address itself.
+pub(crate) async fn original_sender(core: &Core, mail_from: &str) -> Result<String, store::Error> {
+    if let Some((local, domain)) = mail_from.rsplit_once('@')
+        && is_srs(local)
+        && core.is_local_domain(domain).await?
+        && let Ok(sender) = core.srs.sender(local, day(core))
+    {
+        return Ok(sender);
+    }
+    Ok(mail_from.to_owned())
+}
+
+/// Whether one of the authors may write to a list.
+async fn may_post(
+    core: &Core,
+    message: &Message,
+    record: &AccountRecord,
+    posters: Posters,
+) -> Result<bool, store::Error> {
+    let own = record.addresses.first().map_or("", String::as_str);
+    let list_domain = own.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let members = record.forward.iter().flat_map(|forward| &forward.to);
+    let from = address::flatten(message.summary.from.as_deref().unwrap_or_default());
+    // RFC 5322 §3.6.2: there may be several; each of them has written it.
+    for author in &from {
+        let author = &author.email;
+        let may = match posters {
+            Posters::Anyone => true,
+            Posters::Domain => author
+                .rsplit_once('@')
+                .is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(list_domain)),
+            Posters::Members => {
+                let is_member = members
+                    .clone()
+                    .any(|member| member.eq_ignore_ascii_case(author));
+                is_member || core.is_same_mailbox(members.clone(), author).await?
+            }
+        };
+        if may {
+            return Ok(true);
+        }
+    }
+    Ok(posters == Posters::Anyone)
+}
+
+impl Core {
+    /// What to answer at RCPT for an address of the scheme; `None`: it isn't one.
+    pub(crate) async fn srs_recipient(
+        &self,
+        address: &str,
+    ) -> Result<Option<Result<Recipient, RecipientError>>, store::Error> {
+        let Some((local, domain)) = address.rsplit_once('@') else {
+            return Ok(None);
+        };
+        if !is_srs(local) || !self.is_local_domain(domain).await? {
+            return Ok(None);
+        }
+        Ok(Some(match self.srs.sender(local, day(self)) {
+            Ok(_) => Ok(Recipient {
+                address: address.to_owned(),
+                targets: Vec::new(),
+            }),
+            Err(error) => {
+                tracing::debug!(%error, "an address of a forwarder is refused");
+                Err(RecipientError::NoSuchMailbox)
+            }
+        }))
+    }
+
+    /// Sends a report of failure on to the one whose message it is about. `Ok`: it is in the queue, on disk.
+    pub(crate) async fn return_report(
+        &self,
+        recipient: &str,
+        mail_from: Option<&str>,
+        message: &Message,
+    ) -> Result<(), DeliverError> {
+        let local = recipient.rsplit_once('@').map_or("", |(local, _)| local);
+        let sender = self.srs.sender(local, day(self));
+        let Ok(sender) = sender else {
+            return Err(DeliverError::NoSuchMailbox);
+        };
+        if mail_from.is_some_and(|address| !address.is_empty()) {
+            return Err(DeliverError::Refused(REPORTS_ALONE.to_owned()));
+        }
+        if is_looping(message, recipient) {
+            return Err(DeliverError::Loop);
+        }
+        let octets = trace(&message.octets, recipient);
+        let staged = self.send_from_service("", &sender, octets).await;
+        staged.map_err(|error| {
+            tracing::error!(%error, "a report of failure could not be sent on");
+            DeliverError::Temporary
+        })
+    }
+
+    /// Puts a message of the server itself into the queue.
+    pub(crate) async fn send_from_service(
+        &self,
+        mail_from: &str,
+        to: &str,
+        octets: Bytes,
+    ) -> Result<(), ServiceError> {
+        let mail = (vec![to.to_owned()], octets);
+        self.service_transaction(mail_from, Some(mail), None, &[])
+            .await
+    }
+
+    /// Puts a message of the server itself into the queue, if there is one, and takes `gone` away with it, while `fence` is true.
+    pub(crate) async fn send_and_delete(
+        &self,
+        mail_from: &str,
+        mail: Option<(Vec<String>, Bytes)>,
+        fence: Assertion,
+        gone: &[Key],
+    ) -> Result<(), ServiceError> {
+        self.service_transaction(mail_from, mail, Some(fence), gone)
+            .await
+    }
+
+    async fn service_transaction(
+        &self,
+        mail_from: &str,
+        mail: Option<(Vec<String>, Bytes)>,
+        fence: Option<Assertion>,
+        gone: &[Key],
+    ) -> Result<(), ServiceError> {
+        const TRIES: usize = 8;
+        let account = self.accounts.handle(self.service_account().await?);
+        for _ in 0..TRIES {
+            let mut txn = account.writer.begin().await?;
+            if let Some(fence) = &fence {
+                txn.assert(fence.clone());
+            }
+            for key in gone {
+                txn.delete(key.clone());
+            }
+            if let Some((to, octets)) = &mail {
+                let envelope = Envelope {
+                    mail_from: EnvelopeAddress::plain(mail_from),
+                    recipients: to.iter().map(EnvelopeAddress::plain).collect(),
+                };
+                if !stage::automatic(self, &mut txn, envelope, octets.clone()).await? {
+                    return Err(ServiceError::Full);
+                }
+            }
+            match txn.commit().await {
+                Err(store::Error::Conflict) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => {
+                    self.queue.wake();
+                    return Ok(());
+                }
+            }
+        }
+        Err(store::Error::Conflict.into())
+    }
+}
+
+/// Why the server's own mail isn't in the queue.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("too many of the server's own messages wait to be sent")]
+    Full,
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Directory(#[from] crate::directory::DirectoryError),
+}

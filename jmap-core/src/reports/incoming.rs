@@ -1,0 +1,278 @@
+//! Reports that come: found among the mail of some addresses, read in the background, kept by domain.
+//!
+//! Holds: a mail that may have a report in it is noted in the transaction of its delivery, so a crash loses none; reading it holds up nobody; a report on
+//! a domain that isn't ours, or one that can't be read, leaves nothing behind.
+//! Other half: `inproc::deliver` calls [`note_arrival`].
+
+use bytes::Bytes;
+use jmap_types::DataType;
+use store::{
+    Record as _, decode_numbers,
+    engine::{Batch, Page},
+    keys::{self, BlobHash},
+    numbers,
+};
+
+use super::{REPORTS_PER_DOMAIN_MAX, ROWS_MAX, records::ReportRecord};
+use crate::{
+    Caller, Core, access,
+    directory::DirectoryError,
+    inproc::deliver::PENDING,
+    mail::write::{MailTxn, Message},
+};
+
+/// Reports that one look takes.
+const AT_ONCE: usize = 50;
+/// Octets of a mail that is looked at.
+const MESSAGE_OCTETS_MAX: usize = 25 << 20;
+/// Characters of a text in a report.
+const TEXT_CHARACTERS_MAX: usize = 300;
+
+/// Notes a message that may have a report in it.
+pub(crate) async fn note_arrival(
+    core: &Core,
+    txn: &mut MailTxn,
+    message: &Message,
+    received_at: i64,
+) -> Result<(), store::Error> {
+    if message.octets.len() > MESSAGE_OCTETS_MAX || !looks_like_one(message) {
+        return Ok(());
+    }
+    let number = core.rng.next_u64();
+    let mut batch = Batch::new();
+    message.ensure_stored(txn.engine(), &mut batch).await?;
+    txn.append_unread(batch);
+    let received_at = u64::try_from(received_at).unwrap_or(0);
+    txn.put(
+        keys::report_waiting(number),
+        Bytes::from([&message.hash[..], &numbers(&[received_at])].concat()),
+    );
+    // The mail may be gone before it is read.
+    txn.put(
+        keys::blob_ref(&message.hash, PENDING, DataType::Email, number),
+        Bytes::new(),
+    );
+    Ok(())
+}
+
+/// Reports come as an attachment of one of these kinds (RFC 7489 §7.2.1.1, RFC 8460 §5.3), or what senders take for it.
+fn looks_like_one(message: &Message) -> bool {
+    message.summary.parts.iter().any(|part| {
+        let kind = &*part.media_type;
+        let is_archive = kind.ends_with("/gzip")
+            || kind.ends_with("/x-gzip")
+            || kind.contains("zip")
+            || kind.ends_with("/xml")
+            || kind.contains("tlsrpt")
+            || kind == "application/octet-stream";
+        let name = part.name.as_deref().unwrap_or_default();
+        let name = name.to_ascii_lowercase();
+        let ends = [".xml", ".gz", ".zip", ".json"];
+        is_archive || ends.iter().any(|end| name.ends_with(end))
+    })
+}
+
+impl Core {
+    /// Reads the reports that have come. Returns how many still wait.
+    pub async fn read_reports(&self) -> Result<usize, store::Error> {
+        let Some((_, reporting)) = self.reports.with.get() else {
+            return Ok(0);
+        };
+        let range = keys::all(keys::Subspace::ReportWaiting);
+        loop {
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), AT_ONCE))
+                .await?;
+            for (key, value) in &rows {
+                let Some((number, hash, received_at)) = decode_waiting(key, value) else {
+                    // Invariant 5: a bad row is put aside.
+                    let mut batch = Batch::new();
+                    batch.delete(key.to_vec());
+                    batch.put(keys::quarantine(key), value.clone());
+                    self.engine.commit(batch).await?;
+                    continue;
+                };
+                let mut batch = Batch::new();
+                if let Some(octets) = store::blob::get(&self.engine, &hash).await? {
+                    let reporting = reporting.clone();
+                    let read = tokio::task::spawn_blocking(move || reporting.read(&octets)).await;
+                    match read {
+                        Ok(Ok(Some(report))) => {
+                            self.keep_report(&mut batch, report, received_at).await?;
+                        }
+                        Ok(Ok(None)) => {}
+                        Ok(Err(error)) => tracing::info!(error, "a report can't be read"),
+                        Err(error) => tracing::error!(%error, "reading a report has failed"),
+                    }
+                }
+                batch.delete(key.to_vec());
+                batch.delete(keys::blob_ref(&hash, PENDING, DataType::Email, number));
+                let now = u64::try_from(self.clock.now().0).unwrap_or(0);
+                batch.put(keys::blob_candidate(now, &hash), Bytes::new());
+                self.engine.commit(batch).await?;
+            }
+            if rows.len() < AT_ONCE {
+                return Ok(0);
+            }
+        }
+    }
+
+    async fn keep_report(
+        &self,
+        batch: &mut Batch,
+        mut report: ReportRecord,
+        received_at: i64,
+    ) -> Result<(), store::Error> {
+        let Some(domain) = self.domain_of_ours(&report.domain).await? else {
+            let domain = report.domain.escape_debug().to_string();
+            tracing::info!(domain, "a report is about a domain that isn't served here");
+            return Ok(());
+        };
+        shorten(&mut report);
+        report.received_at = received_at;
+        let end = u64::try_from(report.end).unwrap_or(0);
+        let mut hasher = blake3::Hasher::new();
+        for text in [&report.reporter, &report.report_id, &report.domain] {
+            hasher.update(text.as_bytes());
+            hasher.update(b"\0");
+        }
+        let number = first_number(hasher.finalize().as_bytes());
+        let known = self
+            .engine
+            .scan(Page::first(keys::reports_of(&domain), REPORTS_PER_DOMAIN_MAX + 1).keys_only())
+            .await?;
+        let surplus = (known.len() + 1).saturating_sub(REPORTS_PER_DOMAIN_MAX);
+        for (key, _) in known.iter().take(surplus) {
+            batch.delete(key.to_vec());
+        }
+        tracing::info!(domain, reporter = %report.reporter.escape_debug(), "a report was read");
+        // Sent twice, it is kept once.
+        batch.put(keys::report_in(&domain, end, number), report.to_bytes());
+        Ok(())
+    }
+
+    /// The domain that is served here and that `name` is, or is in.
+    async fn domain_of_ours(&self, name: &str) -> Result<Option<String>, store::Error> {
+        const LABELS_MAX: usize = 10;
+        let Ok(name) = crate::directory::names::domain(name) else {
+            return Ok(None);
+        };
+        let mut rest = &*name;
+        for _ in 0..LABELS_MAX {
+            if self.is_local_domain(rest).await? {
+                return Ok(Some(rest.to_owned()));
+            }
+            match rest.split_once('.') {
+                Some((_, above)) => rest = above,
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The reports on a domain, or on all, by domain and time. `since`: seconds since 1970, of the end of what they are about.
+    pub async fn reports(
+        &self,
+        who: &Caller,
+        domain: Option<&str>,
+        since: i64,
+    ) -> Result<Vec<ReportRecord>, DirectoryError> {
+        access::may_administer(who)?;
+        const ROWS_PER_PAGE: usize = 200;
+        let mut range = match domain {
+            Some(domain) => keys::reports_of(&crate::directory::names::domain(domain)?),
+            None => keys::all(keys::Subspace::ReportIn),
+        };
+        let mut reports = Vec::new();
+        loop {
+            let rows = self
+                .engine
+                .scan(Page::first(range.clone(), ROWS_PER_PAGE))
+                .await?;
+            for (key, bytes) in &rows {
+                match ReportRecord::from_bytes(key, bytes) {
+                    Ok(report) if report.end >= since => reports.push(report),
+                    Ok(_) => {}
+                    // Invariant 5: the others are still shown.
+                    Err(error) => tracing::error!(%error, "a report is left out"),
+                }
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE) else {
+                return Ok(reports);
+            };
+            range.start = [last, &[0u8][..]].concat();
+        }
+    }
+}
+
+fn first_number(octets: &[u8]) -> u64 {
+    let first = octets.first_chunk::<8>().copied();
+    first.map_or(0, u64::from_be_bytes)
+}
+
+/// (number, blob, received)
+pub(crate) fn decode_waiting(key: &[u8], value: &Bytes) -> Option<(u64, BlobHash, i64)> {
+    let number = keys::decode_report_waiting(key)?;
+    let (hash, rest) = value.split_first_chunk::<32>()?;
+    let rest = Bytes::copy_from_slice(rest);
+    let [received_at] = decode_numbers(key, &rest).ok()?;
+    Some((number, *hash, i64::try_from(received_at).ok()?))
+}
+
+/// Others' texts, as long as they are of use.
+fn shorten(report: &mut ReportRecord) {
+    let short = |text: &mut String| {
+        if let Some((at, _)) = text.char_indices().nth(TEXT_CHARACTERS_MAX) {
+            text.truncate(at);
+        }
+        if text.chars().any(char::is_control) {
+            text.retain(|c| !c.is_control());
+        }
+    };
+    for text in [
+        &mut report.domain,
+        &mut report.reporter,
+        &mut report.contact,
+        &mut report.report_id,
+    ] {
+        short(text);
+    }
+    report.is_cut |= report.dmarc.len() > ROWS_MAX || report.tls.len() > ROWS_MAX;
+    report.dmarc.truncate(ROWS_MAX);
+    report.tls.truncate(ROWS_MAX);
+    const RESULTS_MAX: usize = 20;
+    for row in &mut report.dmarc {
+        for text in [
+            &mut row.source,
+            &mut row.disposition,
+            &mut row.header_from,
+            &mut row.envelope_from,
+        ] {
+            short(text);
+        }
+        row.dkim.truncate(RESULTS_MAX);
+        row.spf.truncate(RESULTS_MAX);
+        for auth in row.dkim.iter_mut().chain(&mut row.spf) {
+            short(&mut auth.domain);
+            short(&mut auth.which);
+            short(&mut auth.result);
+        }
+    }
+    for row in &mut report.tls {
+        short(&mut row.policy_type);
+        short(&mut row.policy_domain);
+        row.policy_lines.truncate(RESULTS_MAX);
+        row.mx_patterns.truncate(RESULTS_MAX);
+        row.policy_lines
+            .iter_mut()
+            .chain(&mut row.mx_patterns)
+            .for_each(short);
+        row.details.truncate(ROWS_MAX / 10);
+        for detail in &mut row.details {
+            short(&mut detail.result_type);
+            short(&mut detail.mx);
+            short(&mut detail.reason);
+        }
+    }
+}

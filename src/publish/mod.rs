@@ -1,0 +1,270 @@
+//! What a domain publishes in the DNS: the records that it needs, and whether they are there.
+//!
+//! Holds: records tell of services that listen, of the certificate that is shown, and of the keys that are in the store; so what
+//! was published once and isn't true any more is found.
+//! Other half: `records` makes them, `check` compares; `adapters/wellknown` serves what is published over HTTP.
+
+pub mod check;
+pub mod records;
+#[cfg(test)]
+mod tests;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use jmap_core::{
+    Caller, Core,
+    directory::{
+        DirectoryError,
+        dkim::{DkimKey, Published, SigningSettings},
+    },
+};
+use mail_auth_adapter::{Dns, Settings, Verifier, dns::Tlsa};
+use smtp::client::Fetcher;
+use wellknown::{Mode, Policy};
+
+use self::{
+    check::{Finding, PolicyHost},
+    records::{Facts, Offer, Record},
+};
+use crate::{
+    certificate,
+    config::{Config, MtaStsMode, values::Listen},
+    delivery,
+    folder::Folder,
+    wire,
+};
+
+/// What is known of the server that does not change while it runs.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    config: Arc<Config>,
+    folder: PathBuf,
+}
+
+/// Why there are no records: a sentence for whoever asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(
+        "the server has no name yet: set `hostname` in the configuration to the name that other servers reach it by"
+    )]
+    NoHostname,
+}
+
+impl Publisher {
+    pub fn new(config: &Config) -> Publisher {
+        Publisher {
+            config: Arc::new(config.clone()),
+            folder: config.data.clone(),
+        }
+    }
+
+    /// The records of a domain.
+    pub async fn records(
+        &self,
+        core: &Core,
+        who: &Caller,
+        domain: &str,
+    ) -> Result<Vec<Record>, PublishError> {
+        let keys = core.dkim_keys(who, domain).await?;
+        Ok(records::all(&self.facts()?, &name_of(domain)?, &keys))
+    }
+
+    /// What the DNS has of them.
+    pub async fn check(
+        &self,
+        core: &Core,
+        who: &Caller,
+        domain: &str,
+    ) -> Result<Vec<Finding>, PublishError> {
+        let records = self.records(core, who, domain).await?;
+        let (domain, facts) = (name_of(domain)?, self.facts()?);
+        // What was asked before is asked again: whoever checks has changed something.
+        let dns = wire::dns(&self.config);
+        let settings = Settings {
+            nameservers: wire::nameservers(&self.config.authentication),
+            timeout: self.config.authentication.timeout.0,
+        };
+        let verifier = Verifier::new(&settings).unwrap_or_else(|_| Verifier::without_dns());
+        let policy = WebPolicy {
+            dns: dns.clone(),
+            config: self.config.clone(),
+        };
+        let checker = check::Checker {
+            dns: &dns,
+            verifier: &verifier,
+            policy: &policy,
+            facts: &facts,
+            domain: &domain,
+        };
+        Ok(checker.check(&records).await)
+    }
+
+    fn facts(&self) -> Result<Facts, PublishError> {
+        let hostname = self.config.hostname.0.clone();
+        if hostname == "localhost" {
+            return Err(PublishError::NoHostname);
+        }
+        Ok(Facts {
+            tlsa: self.tlsa(),
+            offers: offers(&self.config),
+            policy: policy(&self.config),
+            hostname,
+        })
+    }
+
+    /// RFC 7672 §3.1.1: DANE-EE, the public key, SHA-256: it stays the same when the certificate is renewed with the same key.
+    fn tlsa(&self) -> Option<Tlsa> {
+        let folder = Folder::open(&self.folder).ok()?;
+        let identity = certificate::load(&self.config, &folder).inspect_err(
+            |error| tracing::warn!(%error, "there is no TLSA record without a certificate"),
+        );
+        let identity = identity.ok()?;
+        let certificate = identity.chain().first()?;
+        let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+        Some(Tlsa {
+            usage: 3,
+            selector: 1,
+            matching: 1,
+            data: digest(&SHA256, &parsed.subject_public_key_info())
+                .as_ref()
+                .to_vec(),
+        })
+    }
+}
+
+fn name_of(domain: &str) -> Result<String, DirectoryError> {
+    jmap_core::directory::names::domain(domain)
+}
+
+/// The policy of all domains.
+pub fn policy(config: &Config) -> Policy {
+    Policy {
+        mode: match config.mta_sts.mode {
+            MtaStsMode::Enforce => Mode::Enforce,
+            MtaStsMode::Testing => Mode::Testing,
+            MtaStsMode::None => Mode::None,
+        },
+        max_age: config.mta_sts.max_age.0,
+    }
+}
+
+/// The services that records tell of, with the port that each listens on.
+pub fn offers(config: &Config) -> Vec<Offer> {
+    let port = |listen: &Option<Vec<Listen>>| {
+        listen.iter().flatten().find_map(|place| match place {
+            Listen::Tcp(address) => Some(address.port()),
+            Listen::Unix(_) => None,
+        })
+    };
+    [
+        ("_jmap", &config.https.listen),
+        ("_submissions", &config.submissions.listen),
+        ("_submission", &config.submission.listen),
+        ("_imaps", &config.imaps.listen),
+        ("_imap", &config.imap.listen),
+        ("_pop3s", &config.pop3s.listen),
+        ("_pop3", &config.pop3.listen),
+        ("_sieve", &config.managesieve.listen),
+        ("_autodiscover", &config.https.listen),
+    ]
+    .map(|(service, listen)| Offer {
+        service,
+        port: port(listen),
+    })
+    .into()
+}
+
+/// What mail programs are told over HTTP.
+pub fn site(config: &Config) -> wellknown::Settings {
+    use wellknown::Protocol::{Imap, Pop3, Submission};
+    let kinds = [
+        ("_imaps", Imap, true),
+        ("_imap", Imap, false),
+        ("_pop3s", Pop3, true),
+        ("_pop3", Pop3, false),
+        ("_submissions", Submission, true),
+        ("_submission", Submission, false),
+    ];
+    let offers = offers(config);
+    let services = kinds
+        .into_iter()
+        .filter_map(|(name, protocol, implicit_tls)| {
+            let offer = offers.iter().find(|offer| offer.service == name)?;
+            Some(wellknown::Service {
+                protocol,
+                port: offer.port?,
+                implicit_tls,
+            })
+        });
+    wellknown::Settings {
+        hostname: config.hostname.0.clone(),
+        services: services.collect(),
+        policy: policy(config),
+    }
+}
+
+/// How the keys of domains are looked after.
+pub fn signing(config: &Config) -> SigningSettings {
+    let settings = &config.signing;
+    SigningSettings {
+        rotate_every: Some(settings.rotate_every.0).filter(|span| *span != Duration::ZERO),
+        publish_before: settings.publish_before.0,
+        publish_after: settings.publish_after.0,
+        published: Some(Arc::new(InDns(config.clone()))),
+    }
+}
+
+/// Whether a key is published, by the DNS.
+#[derive(Debug)]
+struct InDns(Config);
+
+#[async_trait]
+impl Published for InDns {
+    async fn is_published(&self, name: &str, record: &str) -> bool {
+        // Asked anew each time: what was missing an hour ago isn't remembered.
+        let found = wire::dns(&self.0).txt(name).await;
+        found.is_ok_and(|answer| {
+            let mut texts = answer.records.iter();
+            texts.any(|text| check::is_same_key(text, record))
+        })
+    }
+}
+
+/// Policies as other servers get them.
+#[derive(Debug)]
+struct WebPolicy {
+    dns: Dns,
+    config: Arc<Config>,
+}
+
+#[async_trait]
+impl PolicyHost for WebPolicy {
+    async fn policy(&self, domain: &str) -> Result<String, String> {
+        let roots = delivery::roots(&self.config).map_err(|error| error.to_string())?;
+        let tls = roots.https().map_err(|error| error.to_string())?;
+        let fetcher = Fetcher {
+            dns: self.dns.clone(),
+            tls: Arc::new(tls),
+            port: 443,
+            allow_private: true,
+        };
+        fetcher
+            .fetch(domain)
+            .await
+            .map_err(|failure| failure.reason)
+    }
+}
+
+/// Signs, waits or is over: in words.
+pub fn state_name(key: &DkimKey) -> &'static str {
+    use jmap_core::directory::dkim::records::DkimState;
+    match key.record.state {
+        DkimState::Waiting => "waiting",
+        DkimState::Active => "active",
+        DkimState::Retired => "retired",
+    }
+}

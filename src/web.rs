@@ -1,0 +1,81 @@
+//! Pages that are not JMAP's, at the same listeners: what `wellknown` has.
+//!
+//! Holds: a body is read only at an address that wants one, and no more of it than a request there may have.
+//! Other half: `jmap::Config::fallback`.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use jmap::{Body, Client, Fallback, Problem};
+use wellknown::{BODY_OCTETS_MAX, Site};
+
+/// Time for a body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Answers with the pages of a site.
+pub fn site(site: Site) -> Fallback {
+    std::sync::Arc::new(move |request, client| {
+        let site = site.clone();
+        Box::pin(async move {
+            let answer = answer(&site, request, client).await;
+            let mut response = answer.unwrap_or_else(Problem::into_response);
+            let nosniff = HeaderValue::from_static("nosniff");
+            response
+                .headers_mut()
+                .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+            response
+        })
+    })
+}
+
+async fn answer(
+    site: &Site,
+    request: Request<Incoming>,
+    client: Client,
+) -> Result<Response<Body>, Problem> {
+    let is_post = match *request.method() {
+        Method::GET | Method::HEAD => false,
+        Method::POST => true,
+        _ => return Err(Problem::not_found()),
+    };
+    let uri = request.uri().clone();
+    if !wellknown::is_ours(uri.path()) {
+        return Err(Problem::not_found());
+    }
+    let body = match is_post {
+        true => receive(request.into_body()).await?,
+        false => bytes::Bytes::new(),
+    };
+    let asked = wellknown::Request {
+        is_post,
+        tls: client.tls,
+        host: &client.host,
+        path: uri.path(),
+        query: uri.query(),
+        body: &body,
+    };
+    let page = site.answer(asked).await.ok_or_else(Problem::not_found)?;
+    let mut response = Response::new(Body::full(page.text));
+    let content_type = HeaderValue::from_static(page.content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
+}
+
+async fn receive(body: Incoming) -> Result<bytes::Bytes, Problem> {
+    let read = Limited::new(body, BODY_OCTETS_MAX).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The request is too large.",
+        )),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The request took too long.",
+        )),
+    }
+}

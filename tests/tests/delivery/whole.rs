@@ -1,0 +1,121 @@
+//! The whole server: what a user sends goes through the queue to Postfix, as the signed zone of its domain wants it.
+
+use std::time::{Duration, Instant};
+
+use e2e::{
+    Home, Jmap, Server,
+    jmap::{string, strings},
+};
+use serde_json::{Value, json};
+
+use crate::{names, policies::tlsa, postfix::Postfix};
+
+const MESSAGE: &str = "From: alice@example.org\r\nTo: bob@b.test\r\nSubject: through it all\r\n\r\nGr\u{fc}n.\r\n.\r\n";
+
+fn send(alice: &mut Jmap, recipients: &[&str]) -> String {
+    let identity = alice.call("Identity/get", json!({"ids": null}));
+    let identity = string(&identity["list"][0]["id"]).to_owned();
+    let drafts = alice.mailbox("drafts");
+    let email = alice.import(MESSAGE.as_bytes(), &drafts);
+    let recipients: Vec<Value> = recipients
+        .iter()
+        .map(|email| json!({"email": email}))
+        .collect();
+    let envelope = json!({"mailFrom": {"email": "alice@example.org"}, "rcptTo": recipients});
+    let submission = json!({"identityId": identity, "emailId": email, "envelope": envelope});
+    let made = alice.call("EmailSubmission/set", json!({"create": {"s": submission}}));
+    string(&made["created"]["s"]["id"]).to_owned()
+}
+
+/// The status of each recipient, when nobody has only just been queued.
+fn status(server: &Server, alice: &mut Jmap, id: &str) -> Value {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let got = alice.call("EmailSubmission/get", json!({"ids": [id]}));
+        let status = got["list"][0]["deliveryStatus"].clone();
+        let all = status.as_object().expect("an object");
+        if all.values().all(|of| of["smtpReply"] != "250 2.0.0 Queued") {
+            return status;
+        }
+        assert!(Instant::now() < end, "{status}\n{}", server.log_tail());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_message_goes_through_the_queue_to_postfix() {
+    let postfix = Postfix::start("");
+    let port = postfix.port;
+    let root = format!(
+        "b.test. MX 10 mail.b.test.\nmail.b.test. A 127.0.0.1\n_{port}._tcp.mail.b.test. {}\n\
+         bad.test. MX 10 mail.bad.test.\nmail.bad.test. A 127.0.0.1\n_{port}._tcp.mail.bad.test. TLSA 3 1 1 {}\n\
+         null.test. MX 0 .\n",
+        tlsa(3, 1, &postfix.certificate),
+        "00".repeat(32)
+    );
+    let names = names::start(&root, &[]);
+    let home = Home::with_people()
+        .set(
+            "authentication",
+            &format!("resolvers = [\"127.0.0.1:{}\"]", names.port),
+        )
+        .set(
+            "dns",
+            &format!("trust-anchor = \"{}\"", names.anchor.display()),
+        )
+        .set("delivery", &format!("port = {port}\nallow-private = true"));
+    let mut server = Server::start_in(home);
+    let mut alice = server.jmap("alice");
+    let all = [
+        "bob@b.test",
+        "nobody@b.test",
+        "x@bad.test",
+        "y@null.test",
+        "z@none.test",
+    ];
+    let id = send(&mut alice, &all);
+    let status = status(&server, &mut alice, &id);
+    let rows = [
+        ("bob@b.test", "250 2.0.0 Ok", "unknown"),
+        ("nobody@b.test", "550 5.1.1", "no"),
+        ("x@bad.test", "451 4.7.5", "queued"),
+        ("y@null.test", "556 5.1.10", "no"),
+        ("z@none.test", "550 5.1.2", "no"),
+    ];
+    for (recipient, begin, delivered) in rows {
+        let of = &status[recipient];
+        assert!(
+            string(&of["smtpReply"]).starts_with(begin),
+            "{recipient}: {status}"
+        );
+        assert_eq!(of["delivered"], delivered, "{recipient}: {status}");
+    }
+    let arrived = postfix.arrived(1);
+    assert_eq!(arrived.len(), 1);
+    assert!(
+        arrived[0].contains("Return-Path: <alice@example.org>"),
+        "{}",
+        arrived[0]
+    );
+    assert!(arrived[0].contains("with ESMTPS"), "{}", arrived[0]);
+    assert!(
+        arrived[0].ends_with("\n\nGr\u{fc}n.\n.\n"),
+        "{}",
+        arrived[0]
+    );
+    // Who can't have it is told to its sender, once the others have their answer too.
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let inbox = alice.mailbox("inbox");
+        let found = alice.call("Email/query", json!({"filter": {"inMailbox": inbox}}));
+        if !strings(&found["ids"]).is_empty() {
+            break;
+        }
+        assert!(Instant::now() < end, "no report: {}", server.log_tail());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.stop();
+    server.home.check();
+    // What waits is sent to nobody whose certificate isn't the one.
+    assert_eq!(postfix.arrived(1).len(), 1);
+}
