@@ -7,7 +7,7 @@ use std::{
     fs,
     net::UdpSocket,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use e2e::{
     Home, Server,
     home::free_port,
     jmap::{string, strings},
+    knot::Knot,
 };
 use serde_json::json;
 
@@ -24,16 +25,8 @@ const OTHERS: &str = "127.0.0.3";
 const PASS_OVER_NOBODY: &str = "trusted = []";
 
 struct NameServer {
-    child: Child,
-    port: u16,
+    knot: Knot,
     keys: PathBuf,
-}
-
-impl Drop for NameServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn python(args: &[&str]) -> String {
@@ -64,71 +57,30 @@ fn name_server(folder: &Path) -> NameServer {
         format!("{name}._domainkey TXT ( {} )\n", strings.join(" "))
     };
     let keys = format!("{}{}", quoted("rsa"), quoted("ed25519"));
-    let port = free_port();
-    let mut zones = String::new();
-    for (domain, policy) in [
-        ("reject", "reject"),
-        ("quarantine", "quarantine"),
-        ("open", "none"),
-    ] {
-        let zone = format!(
+    let zone = |(domain, policy): (&str, &str)| {
+        format!(
             "$ORIGIN {domain}.test.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\nmx A {OURS}\n\
              @ TXT \"v=spf1 ip4:{OURS} -all\"\n_dmarc TXT \"v=DMARC1; p={policy}\"\n{keys}"
-        );
-        fs::write(folder.join(format!("{domain}.zone")), zone).expect("not written");
-        zones.push_str(&format!(
-            "  - domain: {domain}.test\n    file: {domain}.zone\n"
-        ));
-    }
+        )
+    };
+    let refused = zone(("reject", "reject"));
+    let set_aside = zone(("quarantine", "quarantine"));
+    let open = zone(("open", "none"));
     // What is above the senders: the walk to the organisation's record ends there (RFC 9989 §4.10).
     let above = "$ORIGIN test.\n$TTL 60\n@ SOA ns.reject hostmaster.reject 1 3600 600 86400 60\n@ NS ns.reject\n";
-    fs::write(folder.join("above.zone"), above).expect("not written");
-    zones.push_str("  - domain: test\n    file: above.zone\n");
-    let at = folder.display();
-    let config = format!(
-        "server:\n  rundir: {at}\n  listen: 127.0.0.1@{port}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
-         database:\n  storage: {at}\n\
-         template:\n  - id: default\n    storage: {at}\n    zonefile-sync: -1\n    journal-content: none\nzone:\n{zones}"
-    );
-    fs::write(folder.join("knot.conf"), config).expect("not written");
-    let child = Command::new("knotd")
-        .arg("-c")
-        .arg(folder.join("knot.conf"))
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("knotd can't be run; it is in the Debian package knot");
-    let server = NameServer {
-        child,
-        port,
+    let zones = [
+        ("reject.test", &*refused),
+        ("quarantine.test", &*set_aside),
+        ("open.test", &*open),
+        ("test", above),
+    ];
+    NameServer {
+        knot: Knot::start(&folder, free_port(), &zones),
         keys: folder,
-    };
-    server.wait();
-    server
+    }
 }
 
 impl NameServer {
-    /// Until it answers a question for the SOA record of reject.test.
-    fn wait(&self) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("no socket");
-        let timeout = Some(Duration::from_millis(100));
-        socket.set_read_timeout(timeout).expect("no timeout");
-        let question = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x06reject\x04test\0\0\x06\0\x01";
-        let end = Instant::now() + Duration::from_secs(20);
-        let mut buffer = [0; 512];
-        while Instant::now() < end {
-            let _ = socket.send_to(question, ("127.0.0.1", self.port));
-            // An answer without error, with a record.
-            if socket.recv(&mut buffer).is_ok() && buffer[3] & 15 == 0 && buffer[7] > 0 {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("knotd does not answer within 20 seconds");
-    }
-
     fn send(
         &self,
         server: &Server,
@@ -149,7 +101,7 @@ impl NameServer {
 fn start(settings: &[&str]) -> (Server, NameServer) {
     let home = Home::with_people();
     let names = name_server(home.path());
-    let resolvers = format!("resolvers = [\"127.0.0.1:{}\"]", names.port);
+    let resolvers = format!("resolvers = [\"127.0.0.1:{}\"]", names.knot.port);
     let settings = [&[PASS_OVER_NOBODY, &resolvers], settings].concat();
     let home = home.set("authentication", &settings.join("\n"));
     (Server::start_in(home), names)
