@@ -259,3 +259,13 @@ pub fn free_port() -> u16 {
     }
     panic!("no port from {} to {} is free", PORTS.start, PORTS.end);
 }
+
+/// Whether this process is root's, without whom a program can't be started; it is said if not.
+pub fn is_root_for(program: &str) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !is_root {
+        eprintln!("{program} is left out: only root can start it");
+    }
+    is_root
+}
