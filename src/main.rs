@@ -7,6 +7,7 @@ mod certificate;
 mod cli;
 mod config;
 mod delivery;
+mod engine;
 mod folder;
 mod log;
 mod metrics;

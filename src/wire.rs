@@ -28,10 +28,7 @@ use net::{
     tls::{TlsError, TlsServer},
 };
 use smtp::{Mode, Verification, signing::DomainSigner};
-use store::{
-    engine::{RocksEngine, RocksOptions},
-    search::{SearchIndex, SearchOptions},
-};
+use store::search::{SearchIndex, SearchOptions};
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
@@ -43,6 +40,7 @@ use crate::{
         values::{Listen, Rate, networks},
     },
     delivery::{self, DeliveryError},
+    engine,
     folder::{Folder, FolderError},
     metrics::Sources,
     publish::{self, Publisher},
@@ -86,17 +84,8 @@ fn hint(error: &BindError) -> &'static str {
 
 /// Opens the store in a data folder, and the core over it. Blocks while the database recovers.
 pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError> {
-    let options = RocksOptions {
-        block_cache_octets: config.store.block_cache.as_usize(),
-        write_buffer_octets: config.store.write_buffer.as_usize(),
-        ..RocksOptions::default()
-    };
-    let engine = RocksEngine::open(folder.database(), &options)
-        .map_err(|error| folder.engine_error(error))?;
     // Before the search index is touched, which a newer version may have written as well.
-    store::format::open(&engine)
-        .await
-        .map_err(|error| folder.store_error(error))?;
+    let engine = engine::open(config, folder).await?;
     let options = SearchOptions {
         shards: config.search.shards,
         writer_memory_octets: config.search.writer_memory.as_usize(),
