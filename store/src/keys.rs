@@ -93,7 +93,11 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "account u64, hash u64",
         "thread u64, number of emails u64",
     ),
-    (Subspace::Delivered, "account u64, delivery u64", "empty"),
+    (
+        Subspace::Delivered,
+        "account u64, delivery u64",
+        "empty: it is in a mailbox; `expanded` or `silent`; in the server's own account, recipients u64 that were answered",
+    ),
     (
         Subspace::MailboxUid,
         "account u64, mailbox u64",

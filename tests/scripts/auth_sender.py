@@ -13,7 +13,7 @@ import dkim
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-TEXT = b"From: Ann <ann@%s>\r\nTo: alice@example.org\r\nSubject: %s\r\nMessage-ID: <%s@%s>\r\n\r\nHello  there \r\n\r\nbye\r\n \r\n\t\r\n"
+TEXT = b"From: Ann <ann@%s>\r\nTo: %s\r\nSubject: %s\r\nMessage-ID: <%s@%s>\r\n\r\nHello  there \r\n\r\nbye\r\n \r\n\t\r\n"
 
 
 def keys(folder):
@@ -32,8 +32,8 @@ def keys(folder):
     print(f"v=DKIM1; k=ed25519; p={base64.b64encode(public).decode()}")
 
 
-def send(folder, port, subject, peer, domain, kind, header, body, extra):
-    message = TEXT % (domain.encode(), subject.encode(), subject.encode(), domain.encode())
+def send(folder, port, subject, peer, domain, kind, header, body, extra, to="alice@example.org"):
+    message = TEXT % (domain.encode(), to.encode(), subject.encode(), subject.encode(), domain.encode())
     if kind != "none":
         signature = dkim.sign(
             message,
@@ -52,7 +52,7 @@ def send(folder, port, subject, peer, domain, kind, header, body, extra):
     client = smtplib.SMTP("127.0.0.1", int(port), local_hostname=f"mx.{domain}", source_address=(peer, 0), timeout=60)
     client.ehlo()
     client.mail(f"ann@{domain}")
-    client.rcpt("alice@example.org")
+    client.rcpt(to)
     code, text = client.data(message)
     client.quit()
     print(code, text.decode())

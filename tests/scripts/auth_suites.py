@@ -1,7 +1,7 @@
-"""Makes JSON of a public suite of test vectors, for `cargo run -p mail-auth-adapter --example suite`.
+"""Makes JSON of a public suite of test vectors, for `adapters/mail-auth/tests/suites`.
 
-Arguments: "spf" or "arc", and the suite's YAML: rfc7208-tests.yml (in the source distribution of pyspf on PyPI), or
-arc-draft-validation-tests.yml of ValiMail's arc_test_suite. Needs the package PyYAML.
+`auth_suites.py KIND FOLDER`, with "spf", "arc" or "arc-sign", and the folder of the suite's YAML: rfc7208-tests.yml, or
+arc-draft-validation-tests.yml and arc-draft-sign-tests.yml. Needs the package PyYAML.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ import sys
 
 import yaml
 
-kind, path = sys.argv[1:]
+kind, folder = sys.argv[1:]
 
 
 class Loader(yaml.SafeLoader):
@@ -22,6 +22,11 @@ Loader.yaml_implicit_resolvers = {
     first: [row for row in rows if row[0] not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")]
     for first, rows in Loader.yaml_implicit_resolvers.items()
 }
+
+
+def scenarios(name):
+    with open(f"{folder}/{name}", encoding="utf-8") as file:
+        yield from yaml.load_all(file, Loader)
 
 
 def listed(value):
@@ -58,7 +63,7 @@ def spf_zone(data):
 
 
 def spf():
-    for scenario in yaml.load_all(open(path), Loader):
+    for scenario in scenarios("rfc7208-tests.yml"):
         cases = []
         for name, test in scenario["tests"].items():
             cases.append(
@@ -75,12 +80,19 @@ def spf():
         yield {"zone": spf_zone(scenario["zonedata"]), "cases": cases}
 
 
+def txt_zone(scenario):
+    return [[name, "TXT", "".join(value.split("\n"))] for name, value in scenario["txt-records"].items()]
+
+
+def octets(message):
+    """A message with CRLF, each octet as a character."""
+    return (message or "").replace("\r\n", "\n").replace("\n", "\r\n").encode().decode("latin-1")
+
+
 def arc():
-    for scenario in yaml.load_all(open(path), Loader):
-        zone = [[name, "TXT", "".join(value.split("\n"))] for name, value in scenario["txt-records"].items()]
+    for scenario in scenarios("arc-draft-validation-tests.yml"):
         cases = []
         for name, test in scenario["tests"].items():
-            message = (test["message"] or "").replace("\r\n", "\n").replace("\n", "\r\n")
             cases.append(
                 {
                     "name": name,
@@ -88,12 +100,31 @@ def arc():
                     "peer": "192.0.2.1",
                     "helo": "nowhere.invalid",
                     "mail_from": "",
-                    "message": message.encode().decode("latin-1"),
+                    "message": octets(test["message"]),
                     # An empty one is of a chain that says by itself that it has failed.
                     "expected": [{"": "fail"}.get(test["cv"], test["cv"] or "none").lower()],
                 }
             )
-        yield {"zone": zone, "cases": cases}
+        yield {"zone": txt_zone(scenario), "cases": cases}
 
 
-json.dump(list({"spf": spf, "arc": arc}[kind]()), sys.stdout)
+def arc_sign():
+    for scenario in scenarios("arc-draft-sign-tests.yml"):
+        cases = []
+        for name, test in scenario["tests"].items():
+            cases.append(
+                {
+                    "name": name,
+                    "message": octets(test["message"]),
+                    "authserv_id": test["srv-id"],
+                    "time": int(test["t"]),
+                    # All empty: no set is to be made.
+                    "seal": test["AS"],
+                    "signature": test["AMS"],
+                    "results": test["AAR"],
+                }
+            )
+        yield {"zone": txt_zone(scenario), "cases": cases}
+
+
+json.dump(list({"spf": spf, "arc": arc, "arc-sign": arc_sign}[kind]()), sys.stdout)

@@ -4,6 +4,8 @@
 //! when a server is started on them again.
 
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     fs,
     io::Write,
     net::TcpListener,
@@ -38,6 +40,8 @@ pub struct Home {
     pub https: u16,
     /// Added to every table of the configuration, by table name ("" is the top).
     extra: Vec<(String, String)>,
+    /// Variables of the server's environment.
+    pub environment: Vec<(String, OsString)>,
 }
 
 impl Default for Home {
@@ -66,6 +70,7 @@ impl Home {
             http: free_port(),
             https: free_port(),
             extra: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -92,6 +97,18 @@ impl Home {
     /// Sets a key of the configuration; `table` is "" for the top.
     pub fn set(mut self, table: &str, line: &str) -> Home {
         self.extra.push((table.to_owned(), line.to_owned()));
+        self
+    }
+
+    /// The same, for the next start of a server that has been stopped.
+    pub fn change(&mut self, table: &str, line: &str) {
+        self.extra.push((table.to_owned(), line.to_owned()));
+        self.write_config();
+    }
+
+    /// Sets a variable of the server's environment.
+    pub fn with_variable(mut self, name: &str, value: impl Into<OsString>) -> Home {
+        self.environment.push((name.to_owned(), value.into()));
         self
     }
 
@@ -169,9 +186,12 @@ impl Home {
             own.iter()
                 .for_each(|line| text.push_str(&format!("{line}\n")));
         }
-        for (table, line) in &self.extra {
-            if !places.iter().any(|(known, _)| known == table) {
-                text.push_str(&format!("\n[{table}]\n{line}\n"));
+        let is_known = |table: &str| places.iter().any(|(known, _)| *known == table);
+        let others: BTreeSet<&String> = self.extra.iter().map(|(table, _)| table).collect();
+        for table in others.into_iter().filter(|table| !is_known(table)) {
+            text.push_str(&format!("\n[{table}]\n"));
+            for (_, line) in self.extra.iter().filter(|(of, _)| of == table) {
+                text.push_str(&format!("{line}\n"));
             }
         }
         text

@@ -258,7 +258,9 @@ fn serve_command(home: &Home, trouble: Option<&Trouble>) -> Command {
             shell
         }
     };
+    let environment = home.environment.iter();
     command
+        .envs(environment.map(|(name, value)| (name, value)))
         .arg("serve")
         .arg("--data")
         .arg(&home.data)

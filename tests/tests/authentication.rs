@@ -42,7 +42,7 @@ fn python(args: &[&str]) -> String {
     text
 }
 
-/// Knot DNS with three senders: one that wants a refusal, one that wants quarantine, one that asks for nothing.
+/// Knot DNS with four senders: one that wants a refusal, one that wants quarantine, one that asks for nothing, one that has no policy.
 fn name_server(folder: &Path) -> NameServer {
     let folder = folder.join("dns");
     fs::create_dir(&folder).expect("no folder");
@@ -66,12 +66,20 @@ fn name_server(folder: &Path) -> NameServer {
     let refused = zone(("reject", "reject"));
     let set_aside = zone(("quarantine", "quarantine"));
     let open = zone(("open", "none"));
+    // One without a policy.
+    let plain = zone(("plain", "none"));
+    let plain: Vec<&str> = plain
+        .lines()
+        .filter(|line| !line.starts_with("_dmarc"))
+        .collect();
+    let plain = plain.join("\n") + "\n";
     // What is above the senders: the walk to the organisation's record ends there (RFC 9989 §4.10).
     let above = "$ORIGIN test.\n$TTL 60\n@ SOA ns.reject hostmaster.reject 1 3600 600 86400 60\n@ NS ns.reject\n";
     let zones = [
         ("reject.test", &*refused),
         ("quarantine.test", &*set_aside),
         ("open.test", &*open),
+        ("plain.test", &*plain),
         ("test", above),
     ];
     NameServer {
@@ -89,17 +97,32 @@ impl NameServer {
         domain: &str,
         how: [&str; 4],
     ) -> String {
+        self.send_to(server, "alice@example.org", subject, peer, domain, how)
+    }
+
+    fn send_to(
+        &self,
+        server: &Server,
+        to: &str,
+        subject: &str,
+        peer: &str,
+        domain: &str,
+        how: [&str; 4],
+    ) -> String {
         let folder = self.keys.to_str().expect("a path");
         let port = server.home.smtp.to_string();
         let [kind, header, body, extra] = how;
         python(&[
-            "send", folder, &port, subject, peer, domain, kind, header, body, extra,
+            "send", folder, &port, subject, peer, domain, kind, header, body, extra, to,
         ])
     }
 }
 
 fn start(settings: &[&str]) -> (Server, NameServer) {
-    let home = Home::with_people();
+    start_in(Home::with_people(), settings)
+}
+
+fn start_in(home: Home, settings: &[&str]) -> (Server, NameServer) {
     let names = name_server(home.path());
     let resolvers = format!("resolvers = [\"127.0.0.1:{}\"]", names.knot.port);
     let settings = [&[PASS_OVER_NOBODY, &resolvers], settings].concat();
@@ -240,6 +263,111 @@ fn what_a_domain_asks_for_is_done() {
     let mut jmap = server.jmap("alice");
     let found = jmap.call("Email/query", json!({"filter": {"subject": "refused"}}));
     assert!(strings(&found["ids"]).is_empty());
+    // Why, is told with the refusal.
+    let told = server
+        .home
+        .cli(&["trace", "--json", "--from", "ann@reject.test"], "");
+    for wanted in [
+        "550 5.7.1 reject.test asks",
+        "spf=fail",
+        "dkim=none",
+        "dmarc=fail",
+    ] {
+        assert!(told.contains(wanted), "no {wanted} in {told}");
+    }
+}
+
+/// Members at three domains: what is proven counts, and not what a message says of itself.
+#[test]
+fn lists_believe_what_is_proven() {
+    let home = Home::with_people();
+    home.cli(
+        &[
+            "list",
+            "add",
+            "team@example.org",
+            "--owner",
+            "alice@example.org",
+            "--member",
+            "ann@open.test",
+            "--member",
+            "ann@reject.test",
+            "--member",
+            "ann@plain.test",
+            "--member",
+            "bob@example.org",
+        ],
+        "",
+    );
+    let (server, names) = start_in(home, &[]);
+    let plain = ["none", "", "", ""];
+    let signed = ["rsa", "relaxed", "relaxed", ""];
+    let broken = ["rsa", "relaxed", "relaxed", "broken"];
+    let rows = [
+        // The policy lets it pass, and the list doesn't.
+        (
+            "forged",
+            OTHERS,
+            "open.test",
+            plain,
+            "550 5.7.1 Nothing shows",
+        ),
+        (
+            "spoilt",
+            OTHERS,
+            "open.test",
+            broken,
+            "550 5.7.1 Nothing shows",
+        ),
+        ("spf", OURS, "open.test", plain, "250 "),
+        ("signed", OTHERS, "open.test", signed, "250 "),
+        // A domain without a DMARC record.
+        (
+            "bare",
+            OTHERS,
+            "plain.test",
+            plain,
+            "550 5.7.1 Nothing shows",
+        ),
+        ("key", OTHERS, "plain.test", signed, "250 "),
+        (
+            "stranger",
+            OURS,
+            "quarantine.test",
+            plain,
+            "550 5.7.1 You may not write",
+        ),
+    ];
+    for (subject, peer, domain, how, want) in rows {
+        let reply = names.send_to(&server, "team@example.org", subject, peer, domain, how);
+        assert!(reply.starts_with(want), "{subject}: {reply}");
+    }
+    let mut jmap = server.jmap("bob");
+    let mut subjects = Vec::new();
+    for _ in 0..200 {
+        let ids = jmap.query_all(json!({}));
+        let emails = jmap.get_emails(&ids, &["subject"]);
+        subjects = emails
+            .iter()
+            .map(|email| string(&email["subject"]))
+            .collect();
+        if subjects.len() >= 3 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    subjects.sort();
+    assert_eq!(subjects, ["key", "signed", "spf"]);
+    // Who leaves has to be the one who is named, and to have meant this list.
+    let leave = "team+unsubscribe@example.org";
+    let members = || server.home.cli(&["list", "show", "team@example.org"], "");
+    let reply = names.send_to(&server, leave, "bye", OTHERS, "open.test", plain);
+    assert!(reply.starts_with("550 5.7.1 Nothing shows"), "{reply}");
+    assert!(members().contains("ann@open.test"));
+    let reply = names.send_to(&server, leave, "bye", OTHERS, "open.test", signed);
+    assert!(reply.starts_with("250 "), "{reply}");
+    assert!(!members().contains("ann@open.test"), "{}", members());
+    assert!(members().contains("ann@plain.test"), "{}", members());
 }
 
 #[test]

@@ -13,19 +13,27 @@ use bytes::Bytes;
 use e2e::{home::free_port, knot::Knot};
 use jmap_core::{
     Caller, Core, Limits, Parts,
+    auth::{Credentials, Origin, Protocol, Secret},
     clock::{Clock, SystemClock},
-    directory::{DomainChange, dkim::SigningSettings},
+    directory::{DomainChange, Forward, NewAccount, dkim::SigningSettings},
+    inproc::{
+        deliver::{Arrival, Inbound},
+        origin::Author,
+        outbound::{self, Attempt, Fate, Job, JobRecipient, Outbound},
+    },
+    mail::submission::records::EnvelopeAddress,
     rng::SeededRng,
 };
 use jmap_types::AccountId;
 use mail_auth_adapter::{Envelope, Nameservers, Outcome, Settings, Verdict, Verifier};
-use smtp::signing::DomainSigner;
+use smtp::{client::Signer as _, signing::DomainSigner};
 use store::{
     engine::MemoryEngine,
     search::{SearchIndex, SearchOptions},
 };
 
 const HOST: &str = "mail.example.org";
+const PASSWORD: &str = "correct horse battery";
 /// A message of the queue that is there no more.
 const GONE: u64 = 99;
 
@@ -412,6 +420,99 @@ async fn what_is_passed_on_is_sealed() {
     let again = verdict(&verifier, &said).await;
     let silent = passed_on(&again, &said);
     assert_eq!(server.sign("", &silent).await, silent);
+}
+
+/// Keeps what is to be sent.
+#[derive(Debug, Default)]
+struct Kept(parking_lot::Mutex<Vec<Job>>);
+
+#[async_trait::async_trait]
+impl Outbound for Kept {
+    async fn send(&self, job: &Job) -> Attempt {
+        self.0.lock().push(job.clone());
+        // It stays in the queue, and holds up nothing else.
+        let full = |recipient: &JobRecipient| outbound::Outcome {
+            at: recipient.at,
+            fate: Fate::Later,
+            reply: "452 4.2.2 The mailbox is full".to_owned(),
+            remote: Some("mx.example.com".to_owned()),
+        };
+        Attempt {
+            outcomes: job.recipients.iter().map(full).collect(),
+            hosts: Vec::new(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_users_here_have_written_is_signed_wherever_it_goes() {
+    let server = server().await;
+    let (core, who) = (&server.core, &Caller::server());
+    let kept = Arc::new(Kept::default());
+    core.send_with(kept.clone());
+    let mut accounts = Vec::new();
+    for name in ["ann@example.org", "bob@example.org"] {
+        let new = NewAccount::person(name, Some(Secret::from(PASSWORD)));
+        let account = core.add_account(who, new).await;
+        accounts.push(account.unwrap().id);
+    }
+    let forward = Forward {
+        to: vec!["far@example.com".to_owned()],
+        keep: false,
+    };
+    core.set_forward(who, accounts[1], Some(forward))
+        .await
+        .unwrap();
+    let login = Credentials::Password {
+        login: "ann@example.org".to_owned(),
+        password: Secret::from(PASSWORD),
+    };
+    let from = Origin {
+        ip: [127, 0, 0, 1].into(),
+        protocol: Protocol::Submission,
+        tls: true,
+    };
+    let ann = core.login(login, from).await.unwrap();
+    let octets = Bytes::from(message("ann@example.org", "hello\r\n"));
+    let to = vec![EnvelopeAddress::plain("bob@example.org")];
+    let from = EnvelopeAddress::plain("ann@example.org");
+    core.submit(&ann, from, to, octets.clone(), None)
+        .await
+        .unwrap();
+    // The same words, from somebody who only says so.
+    let inbound = Inbound {
+        mail_from: Some("ann@example.org".to_owned()),
+        recipients: vec![core.resolve_recipient("bob@example.org").await.unwrap()],
+        message: octets,
+        peer: None,
+        is_junk: false,
+        answers_each: false,
+        arrival: Arrival {
+            author: Author::Domain("example.org".to_owned()),
+            ..Arrival::default()
+        },
+    };
+    assert_eq!(core.deliver(inbound).await, [Ok(())]);
+    for _ in 0..4 {
+        core.send_due().await.unwrap();
+    }
+    let jobs = std::mem::take(&mut *kept.0.lock());
+    let mut ends = Vec::new();
+    for job in &jobs {
+        assert_eq!(job.account, accounts[1]);
+        assert_eq!(job.recipients[0].address.email, "far@example.com");
+        let fields = server.signer.sign(job, &job.message).await.unwrap();
+        let sent = [&fields[..], &job.message].concat();
+        let text = String::from_utf8(sent).unwrap();
+        ends.push(
+            server
+                .dkimpy(&text)
+                .iter()
+                .any(|line| line.starts_with("pass ")),
+        );
+    }
+    ends.sort_unstable();
+    assert_eq!(ends, [false, true]);
 }
 
 #[tokio::test]

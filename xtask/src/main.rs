@@ -12,6 +12,7 @@ mod packages;
 mod rocksdb;
 mod run;
 mod say;
+mod suites;
 mod test;
 
 use std::process::ExitCode;
@@ -73,7 +74,7 @@ fn setup(args: &[String]) -> Result<(), String> {
     }
     packages::ensure(&needs)?;
     if args.iter().any(|arg| arg == "--test") {
-        test::python_venv()?;
+        suites::ensure(&test::python_venv()?)?;
     }
     let library = rocksdb::ensure()?;
     say::step(format_args!(

@@ -6,7 +6,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::say;
@@ -31,6 +31,8 @@ enum Found {
     PerlModule(&'static str),
     /// This file.
     File(&'static str),
+    /// This file below one of the folders of libraries, whose names differ by machine.
+    Library(&'static str),
 }
 
 struct Package {
@@ -157,6 +159,36 @@ const PACKAGES: &[Package] = &[
         found: Found::Program(&["postfix"]),
     },
     Package {
+        name: "iproute2",
+        need: Need::Test,
+        why: "gives a network of a test's own an address",
+        found: Found::Program(&["ip"]),
+    },
+    Package {
+        name: "sasl2-bin",
+        need: Need::Test,
+        why: "the passwords of a relay that the tests log in at",
+        found: Found::Program(&["saslpasswd2"]),
+    },
+    Package {
+        name: "libsasl2-modules",
+        need: Need::Test,
+        why: "SCRAM at that relay",
+        found: Found::Library("sasl2/libscram.so"),
+    },
+    Package {
+        name: "postgrey",
+        need: Need::Test,
+        why: "a greylist that mail of the tests waits for",
+        found: Found::Program(&["postgrey"]),
+    },
+    Package {
+        name: "libfaketime",
+        need: Need::Test,
+        why: "lets a day pass for the server in a moment, so that its reports are due",
+        found: Found::Library("faketime/libfaketimeMT.so.1"),
+    },
+    Package {
         name: "postfix",
         need: Need::Bench,
         why: "the peer the benchmark's SMTP is measured beside",
@@ -275,7 +307,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 impl NoServices {
     fn new(names: &[&str]) -> Self {
         let services = names.iter().any(|name| {
-            ["postfix", "dovecot", "knot"]
+            ["postfix", "dovecot", "knot", "postgrey", "sasl2"]
                 .iter()
                 .any(|of| name.starts_with(of))
         });
@@ -306,7 +338,15 @@ fn is_there(found: &Found) -> bool {
         }
         Found::PerlModule(name) => quiet("perl", &[&format!("-M{name}"), "-e1"]),
         Found::File(path) => Path::new(path).exists(),
+        Found::Library(file) => folders_of_libraries().any(|folder| folder.join(file).exists()),
     }
+}
+
+/// `/usr/lib`, and those below it, such as `/usr/lib/x86_64-linux-gnu`.
+fn folders_of_libraries() -> impl Iterator<Item = PathBuf> {
+    let below = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let below = below.map(|entry| entry.path());
+    std::iter::once(PathBuf::from("/usr/lib")).chain(below)
 }
 
 pub fn has(program: &str) -> bool {

@@ -7,15 +7,16 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::say::Ticker;
-use crate::{cache, cargo, imports, packages, say};
+use crate::{cache, cargo, imports, packages, say, suites};
 
 /// What the end-to-end tests try the server with: a JMAP client, the encryption of Web Push, DKIM signatures,
-/// and a reader of Authentication-Results.
+/// a reader of Authentication-Results, and one of YAML for the public suites of SPF and ARC.
 const PYTHON_PACKAGES: &[&str] = &[
     "jmapc==0.4.0",
     "http-ece==1.2.1",
     "dkimpy[ed25519]==1.1.8",
     "authres==1.2.0",
+    "PyYAML==6.0.3",
 ];
 
 pub fn test(args: &[String]) -> Result<(), String> {
@@ -31,6 +32,7 @@ pub fn test(args: &[String]) -> Result<(), String> {
     )?;
     imports::check_workspace()?;
     let venv = python_venv()?;
+    let suites = suites::ensure(&venv)?;
     let clippy = [
         "clippy",
         "--workspace",
@@ -49,7 +51,8 @@ pub fn test(args: &[String]) -> Result<(), String> {
         .args(["test", "--workspace"])
         .args(args)
         .env("POSTHORN_BIN", cache::target()?.join("debug/posthorn"))
-        .env("POSTHORN_PYTHON", venv.join("bin/python"));
+        .env("POSTHORN_PYTHON", venv.join("bin/python"))
+        .envs(suites);
     cargo::check("cargo test --workspace", &mut tests)
 }
 

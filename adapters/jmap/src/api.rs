@@ -93,7 +93,8 @@ pub async fn respond(
     request: Request,
     write: impl FnOnce(&crate::encode::response::Response) -> Vec<u8>,
 ) -> Result<Vec<u8>, Problem> {
-    let offered = |uri: &str| session::is_offered(&shared.config, uri);
+    let limits = &shared.core.limits;
+    let offered = |uri: &str| session::is_offered(limits, &shared.config, uri);
     process::check(&request, offered, shared.core.limits.max_calls_in_request)?;
     let who = login.who.clone();
     let core = shared.core.clone();

@@ -96,14 +96,19 @@ fn hash(json: &Value) -> String {
 }
 
 /// Whether a capability may be in `using`.
-pub fn is_offered(config: &Config, uri: &str) -> bool {
+pub fn is_offered(limits: &Limits, config: &Config, uri: &str) -> bool {
     match uri {
         methods::CORE | methods::WEBSOCKET => true,
         methods::WEBPUSH_VAPID => config.application_server_key.is_some(),
-        uri => methods::CAPABILITIES
-            .iter()
-            .any(|capability| capability.uri == uri && capability.is_complete()),
+        uri => offered(limits).any(|capability| capability.uri == uri),
     }
+}
+
+/// What is complete, and of use: a server that keeps no trace has none to show.
+fn offered(limits: &Limits) -> impl Iterator<Item = &'static methods::Capability> {
+    let is_tracing = limits.trace_seconds != 0;
+    let all = methods::CAPABILITIES.iter();
+    all.filter(move |c| c.is_complete() && (is_tracing || c.uri != methods::TRACE))
 }
 
 fn capabilities(limits: &Limits, config: &Config, base: &str) -> Map<String, Value> {
@@ -119,7 +124,7 @@ fn capabilities(limits: &Limits, config: &Config, base: &str) -> Map<String, Val
         "collationAlgorithms": COLLATIONS,
     });
     all.insert(methods::CORE.into(), core);
-    for capability in methods::CAPABILITIES.iter().filter(|c| c.is_complete()) {
+    for capability in offered(limits) {
         let value = match capability.uri {
             methods::SIEVE => json!({ "implementation": sieve::IMPLEMENTATION }),
             _ => json!({}),
@@ -158,9 +163,8 @@ fn account_capabilities(
     read_only: bool,
 ) -> Map<String, Value> {
     let owner = standing == Standing::Owner;
-    let offered = methods::CAPABILITIES.iter().filter(|c| c.is_complete());
     let mut all = Map::new();
-    for capability in offered {
+    for capability in offered(limits) {
         let value = match capability.uri {
             methods::MAIL => json!({
                 "maxMailboxesPerEmail": limits.max_mailboxes_per_email,

@@ -1,6 +1,6 @@
 //! ARC sets for mail that is passed on (RFC 8617 §5.1): what was found out when it came, sealed.
 //!
-//! Holds: the results are those of our own Authentication-Results field, which was put in above our Received field, or none at
+//! Holds: the results are those of our own Authentication-Results fields, which were put in above our Received field, or none at
 //! all; a chain whose state isn't known gets no further set, nor one that has failed before.
 //! Other half: `verify` and `field`, which have written that field; `sign`, which does the same for mail of our own.
 
@@ -91,13 +91,7 @@ fn sets<'m>(split: &Split<'m>) -> Option<Vec<[&'m [u8]; 3]>> {
         let Some(at) = [RESULTS, SIGNATURE, SEAL].into_iter().position(is) else {
             continue;
         };
-        let number: usize = std::str::from_utf8(tag(value_of(field), b"i")?)
-            .ok()?
-            .parse()
-            .ok()?;
-        if number == 0 || number > ARC_SETS_MAX {
-            return None;
-        }
+        let number = instance(tag(value_of(field), b"i")?)?;
         if sets.len() < number {
             sets.resize(number, [None; 3]);
         }
@@ -109,6 +103,14 @@ fn sets<'m>(split: &Split<'m>) -> Option<Vec<[&'m [u8]; 3]>> {
     let whole =
         |[results, signature, seal]: [Option<&'m [u8]>; 3]| Some([results?, signature?, seal?]);
     sets.into_iter().map(whole).collect()
+}
+
+/// RFC 8617 §4.2.1: one or two digits.
+fn instance(text: &[u8]) -> Option<usize> {
+    let is_number = (1..=2).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(text).ok().filter(|_| is_number)?;
+    let number = number.parse().ok()?;
+    (1..=ARC_SETS_MAX).contains(&number).then_some(number)
 }
 
 fn has_failed(sets: &[[&[u8]; 3]]) -> bool {
@@ -126,21 +128,26 @@ fn tag<'v>(value: &'v [u8], name: &[u8]) -> Option<&'v [u8]> {
     })
 }
 
-/// What our own field says behind our name. Ours is above the Received field that we have put in; one below came with the
-/// message.
+/// What our own fields say behind our name, together (RFC 8617 §4.1.1). Ours are above the Received field that we have put in;
+/// those below came with the message. `None`: nothing was looked at.
 fn our_results(split: &Split<'_>, authserv_id: &str) -> Option<String> {
     let is = |field: &[u8], name: &str| name_of(field).eq_ignore_ascii_case(name.as_bytes());
     let received = split
         .fields
         .iter()
         .position(|field| is(field, "Received"))?;
-    let ours = split.fields[..received]
+    let results = split.fields[..received]
         .iter()
         .filter(|field| is(field, "Authentication-Results"))
-        .find(|field| claims(value_of(field), authserv_id))?;
-    let text = std::str::from_utf8(value_of(ours)).ok()?;
-    let (_, results) = text.split_once(';')?;
-    Some(results.trim().to_owned())
+        .filter(|field| claims(value_of(field), authserv_id))
+        .filter_map(|ours| {
+            let text = std::str::from_utf8(value_of(ours)).ok()?;
+            Some(text.split_once(';')?.1.trim())
+        });
+    let results: Vec<&str> = results
+        .filter(|results| !results.is_empty() && *results != "none")
+        .collect();
+    (!results.is_empty()).then(|| results.join(";\r\n\t"))
 }
 
 /// The result of the method `arc` in an Authentication-Results field as we write it.
@@ -190,7 +197,7 @@ mod tests {
         assert_eq!(count(&set(2)), None);
         assert_eq!(count(&[set(1), set(1)].concat()), None);
         assert_eq!(count(&set(1).replace("ARC-Seal", "X")), None);
-        for number in ["0", "51", "4294967296", "x", ""] {
+        for number in ["0", "51", "4294967296", "x", "", "+1", "001"] {
             assert_eq!(count(&set(1).replace("i=1", &format!("i={number}"))), None);
         }
     }

@@ -229,10 +229,16 @@ impl<'a> Asked<'a> {
         {
             return failed("an ARC field can not be read");
         }
-        // RFC 8617 §4.1.2.
+        // RFC 8617 §4.1.2 forbids all fields of sets; those that sign results and signatures are many.
         let mut signed = parsed.ams_headers.iter().flat_map(|ams| &ams.header.h);
         if signed.any(|name| name.trim().eq_ignore_ascii_case("arc-seal")) {
             return failed("a signature is over seals");
+        }
+        // RFC 6376 §6.1.1, of the signature that is verified.
+        let newest = parsed.ams_headers.last();
+        let is_from = |name: &String| name.trim().eq_ignore_ascii_case("from");
+        if newest.is_some_and(|ams| !ams.header.h.iter().any(is_from)) {
+            return failed("the From field is not signed");
         }
         let sha1 = |algorithm| algorithm == Algorithm::RsaSha1;
         if parsed.as_headers.iter().any(|seal| sha1(seal.header.a))

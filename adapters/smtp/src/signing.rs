@@ -1,7 +1,7 @@
 //! Signs what leaves: mail of this server's domains by DKIM, mail that is passed on by an ARC set.
 //!
-//! Holds: a message is signed in the name of a domain only if an account here, or this server, has written it; what others
-//! have written is sealed, which vouches for where it came from and not for what it says. Keys are read from the store at most
+//! Holds: a message is signed in the name of a domain only if an account here, or this server, has written it, also when it is passed on by
+//! another account here; what others have written is sealed, which vouches for where it came from and not for what it says. Keys are read from the store at most
 //! [`KEYS_TIME_MAX`] before they are used, and none after its domain has changed here.
 //! Other half: `jmap_core::directory::dkim` keeps the keys, `mail_auth_adapter::sign` and `seal` write the fields.
 
@@ -17,7 +17,7 @@ use jmap_core::{
     Core,
     clock::Clock,
     directory::dkim::{DkimKey, records::DkimAlgorithm},
-    inproc::outbound::Job,
+    inproc::{origin::Author, outbound::Job},
 };
 use jmap_types::AccountId;
 use mail_auth_adapter::sign::{SigningAlgorithm, SigningKey, author_domains, dkim_signatures};
@@ -79,10 +79,10 @@ impl DomainSigner {
         mail_from: &str,
         message: &Bytes,
     ) -> Result<Bytes, String> {
-        let forwarded = self.core.is_forwarded(account, submission, message).await;
-        let fields = match forwarded.map_err(|error| error.to_string())? {
-            true => self.seal(mail_from, message).await?,
-            false => self.dkim(mail_from, message).await?,
+        let origin = self.core.origin(account, submission, message).await;
+        let fields = match origin.map_err(|error| error.to_string())?.author {
+            Author::Here => self.dkim(mail_from, message).await?,
+            _ => self.seal(mail_from, message).await?,
         };
         Ok(fields.map(Bytes::from).unwrap_or_default())
     }

@@ -16,6 +16,8 @@ use crate::{Caller, Core, access, mail::submission};
 
 /// What makes the owner's address of a list's: `team-owner@` of `team@`.
 pub const OWNER_SUFFIX: &str = "-owner";
+/// What makes the address by which members leave of a list's: `team+unsubscribe@` of `team@`. As a detail (RFC 5233) it comes to the list.
+pub const UNSUBSCRIBE_SUFFIX: &str = "+unsubscribe";
 /// The login name of the server's own account; nobody logs in by it.
 const SERVICE: &str = ".posthorn";
 
@@ -171,6 +173,56 @@ impl Core {
             }
         })
         .await
+    }
+
+    /// Takes an address off the members of a list; one of ours also where it is a member by another of its addresses. `false`: it wasn't one.
+    pub(crate) async fn unsubscribe(
+        &self,
+        id: AccountId,
+        address: &str,
+    ) -> Result<bool, DirectoryError> {
+        let record = self.existing(id).await?;
+        let Some(forward) = record.forward.filter(|_| record.list.is_some()) else {
+            return Err(not_a_list());
+        };
+        let own = match &*self.resolve(address).await? {
+            Resolved::Targets(targets) if targets.len() == 1 => Some(targets.clone()),
+            _ => None,
+        };
+        let mut gone = Vec::new();
+        for member in forward.to {
+            let is_same = member.eq_ignore_ascii_case(address);
+            // A group isn't its member's to leave by this way.
+            let is_own = match &own {
+                Some(own) if !is_same => {
+                    matches!(&*self.resolve(&member).await?, Resolved::Targets(to) if to == own)
+                }
+                _ => false,
+            };
+            if is_same || is_own {
+                gone.push(member);
+            }
+        }
+        if gone.is_empty() {
+            return Ok(false);
+        }
+        self.change_account(id, |record| {
+            if let Some(forward) = &mut record.forward {
+                forward.to.retain(|member| !gone.contains(member));
+            }
+        })
+        .await?;
+        Ok(true)
+    }
+
+    /// Whether mail for an address comes to this account alone.
+    pub(crate) async fn is_only_for(
+        &self,
+        address: &str,
+        account: AccountId,
+    ) -> Result<bool, store::Error> {
+        let resolved = self.resolve(address).await?;
+        Ok(matches!(&*resolved, Resolved::Targets(targets) if targets[..] == [account]))
     }
 
     /// Removes a list, and the owner address with it.

@@ -38,7 +38,7 @@ use store::{
 pub use accounts::NewAccount;
 pub use credentials::{Credential, Issued};
 pub use domains::{Domain, DomainChange};
-pub use forwards::{ListChange, NewList, OWNER_SUFFIX};
+pub use forwards::{ListChange, NewList, OWNER_SUFFIX, UNSUBSCRIBE_SUFFIX};
 pub use read::{Account, AccountInfo};
 pub use records::{AccountKind, AccountRecord, CredentialKind, Forward, ListRecord, Posters};
 

@@ -23,16 +23,17 @@ use store::{
 
 use crate::{
     Core,
+    inproc::origin::Author,
     mail::{
         forward::{self, Forwarded},
         sieve::{self, Carried, Incoming},
         submission::{
             parameters,
             records::{EnvelopeAddress, Parameter},
-            report,
+            report::{self, Success},
         },
         vacation,
-        write::Message,
+        write::{MailTxn, Message},
     },
     object::Rejected,
     reports,
@@ -93,6 +94,8 @@ pub struct Arrival {
     pub recipients: Vec<Vec<Parameter>>,
     /// For the trace.
     pub session: Option<TraceSession>,
+    /// Who vouches for the From field.
+    pub author: Author,
 }
 
 /// Why a message was not kept for one recipient.
@@ -151,6 +154,9 @@ pub struct PendingDelivery {
     /// Addresses whose sender wants to hear that it was delivered, in the order of the accounts that say so.
     #[n(8)]
     pub reported: Option<Vec<Vec<EnvelopeAddress>>>,
+    /// [`Arrival::author`]; `None`: nobody.
+    #[n(9)]
+    pub author: Option<Author>,
 }
 
 impl Record for PendingDelivery {
@@ -177,6 +183,7 @@ struct Delivery {
     /// What must be true for the delivery to count.
     fence: Option<Assertion>,
     esmtp: Esmtp,
+    author: Author,
     /// What each account has done, for the trace.
     told: Arc<Mutex<Vec<(AccountId, Told)>>>,
 }
@@ -265,6 +272,7 @@ impl Core {
             recipients: addresses(&inbound.recipients),
             fence: None,
             esmtp: Esmtp::new(&inbound.arrival, &inbound.recipients),
+            author: inbound.arrival.author.clone(),
             told: Arc::default(),
         };
         let mut returned = HashMap::new();
@@ -272,9 +280,9 @@ impl Core {
             if recipient.targets.is_empty() {
                 let mail_from = inbound.mail_from.as_deref();
                 let result = self
-                    .return_report(&recipient.address, mail_from, &delivery.message)
+                    .return_report(&recipient.address, mail_from, &delivery.message, None)
                     .await;
-                returned.insert(recipient.address.as_str(), result);
+                returned.insert(recipient.address.as_str(), result.map(drop));
             }
         }
         let (told, summary) = (delivery.told.clone(), delivery.message.summary.clone());
@@ -329,7 +337,7 @@ impl Core {
     ) -> HashMap<AccountId, Result<(), DeliverError>> {
         if let [account] = accounts[..] {
             let outcome = self.deliver_to(account, &delivery).await;
-            return HashMap::from([(account, outcome)]);
+            return HashMap::from([(account, outcome.map(drop))]);
         }
         self.deliver_to_many(delivery, accounts).await
     }
@@ -342,7 +350,7 @@ impl Core {
         recipients: &[Recipient],
         accounts: Vec<AccountId>,
         fenced: Fenced,
-    ) -> Vec<(AccountId, Result<(), DeliverError>)> {
+    ) -> Vec<(AccountId, Result<Success, DeliverError>)> {
         let delivery = Delivery {
             message: parse(octets).await,
             received_at: self.clock.now().seconds(),
@@ -359,13 +367,18 @@ impl Core {
                 reported: HashMap::new(),
                 ..Esmtp::new(&fenced.arrival, recipients)
             },
+            author: fenced.arrival.author.clone(),
             told: Arc::default(),
         };
         let delivery = &delivery;
         let each = stream::iter(accounts.to_vec())
             .map(|account| async move { (account, self.deliver_to(account, delivery).await) });
         let results: Vec<_> = each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await;
-        self.trace_local(delivery, recipients, &results);
+        let outcome = |(account, result): &(_, Result<Success, DeliverError>)| {
+            (*account, result.clone().map(drop))
+        };
+        let outcomes: Vec<_> = results.iter().map(outcome).collect();
+        self.trace_local(delivery, recipients, &outcomes);
         results
     }
 
@@ -377,12 +390,17 @@ impl Core {
         mail_from: Option<&str>,
         octets: &[u8],
     ) {
-        for (account, _) in told.iter().filter(|(_, told)| told.is_reported) {
+        for (account, told) in told {
+            let Some((success, action)) = told.reported.and_then(|of| Some((of, of.action()?)))
+            else {
+                continue;
+            };
             let addresses = reported.get(account).into_iter().flatten();
-            let one = |address: &EnvelopeAddress| (address.email.clone(), report::DELIVERED.into());
+            let one = |address: &EnvelopeAddress| (address.email.clone(), success.reply().into());
             let addresses: Vec<(String, String)> = addresses.map(one).collect();
             let sender = mail_from.unwrap_or_default();
-            self.trace_report(*account, None, sender, &addresses, octets, "delivered");
+            let action = action.as_str();
+            self.trace_report(*account, None, sender, &addresses, octets, action);
         }
     }
 
@@ -492,6 +510,7 @@ impl Core {
             mail_parameters: some(delivery.esmtp.mail.clone()),
             parameters: of_accounts(&delivery.esmtp.of_account, accounts),
             reported: of_accounts(&delivery.esmtp.reported, accounts),
+            author: Some(delivery.author.clone()).filter(|author| *author != Author::Unknown),
         };
         for _ in 0..TRIES {
             let mut batch = Batch::new();
@@ -522,7 +541,9 @@ impl Core {
     ) -> Vec<(AccountId, Result<(), DeliverError>)> {
         let each = stream::iter(accounts.to_vec())
             .map(|account| async move { (account, self.deliver_to(account, delivery).await) });
-        let results: Vec<_> = each.buffer_unordered(DELIVERIES_AT_ONCE).collect().await;
+        let each = each.buffer_unordered(DELIVERIES_AT_ONCE);
+        let each = each.map(|(account, result)| (account, result.map(drop)));
+        let results: Vec<_> = each.collect().await;
         // An account that went away, or is full by now, doesn't come back by trying.
         let open = results
             .iter()
@@ -594,6 +615,7 @@ impl Core {
                     of_account: by_account(&accounts, record.parameters),
                     reported: by_account(&accounts, record.reported),
                 },
+                author: record.author.unwrap_or_default(),
                 told: Arc::default(),
             };
             let results = self.finish_pending(number, &delivery, &accounts).await;
@@ -625,7 +647,7 @@ impl Core {
         &self,
         account: AccountId,
         delivery: &Delivery,
-    ) -> Result<(), DeliverError> {
+    ) -> Result<Success, DeliverError> {
         for _ in 0..TRIES {
             match self.try_deliver(account, delivery).await {
                 Err(Undelivered::Rejected(Rejected::Store(store::Error::Conflict))) => {}
@@ -640,7 +662,7 @@ impl Core {
                     return Err(DeliverError::NoSuchMailbox);
                 }
                 Err(Undelivered::Refused(error)) => return Err(error),
-                Ok(()) => return Ok(()),
+                Ok(success) => return Ok(success),
             }
         }
         Err(DeliverError::Temporary)
@@ -650,7 +672,7 @@ impl Core {
         &self,
         account: AccountId,
         delivery: &Delivery,
-    ) -> Result<(), Undelivered> {
+    ) -> Result<Success, Undelivered> {
         // A message accepted for many is not refused any more.
         let quota_octets = match delivery.is_accepted {
             true => 0,
@@ -672,13 +694,14 @@ impl Core {
             may_refuse: delivery.refusing.contains(&account),
             received_at: delivery.received_at,
             quota_octets,
+            author: &delivery.author,
         };
         let handle = self.accounts.handle(account);
         let mut txn = handle.writer.begin().await?;
         if let Some(number) = delivery.number {
             let key = keys::delivered(account, number);
-            if txn.get(&key).await?.is_some() {
-                return Ok(());
+            if let Some(noted) = txn.get(&key).await? {
+                return Ok(Success::from_bytes(&noted));
             }
             txn.put(key, Bytes::new());
         }
@@ -695,17 +718,21 @@ impl Core {
         let is_forwarded = match forward::carry_out(self, &mut txn, &incoming).await? {
             Forwarded::No => false,
             Forwarded::AndKept => true,
-            Forwarded::Alone => {
+            Forwarded::Alone(success) => {
+                let is_reported = delivery
+                    .stage_success(self, &mut txn, &incoming, success)
+                    .await?;
                 txn.commit().await?;
-                delivery
-                    .told
-                    .lock()
-                    .push((account, Told::action("forward")));
+                let told = Told {
+                    reported: is_reported.then_some(success),
+                    ..Told::action("forward")
+                };
+                delivery.told.lock().push((account, told));
                 if has_report {
                     self.reports.wake();
                 }
                 self.queue.wake();
-                return Ok(());
+                return Ok(success);
             }
             Forwarded::Refused(DeliverError::Temporary) => {
                 return Err(Undelivered::Refused(DeliverError::Temporary));
@@ -734,15 +761,17 @@ impl Core {
                 return Err(Undelivered::Refused(DeliverError::Refused(reason)));
             }
         };
+        let success = match (told.mailboxes.is_empty(), is_forwarded || redirects > 1) {
+            (false, _) => Success::Delivered,
+            // RFC 3461 §5.2.7.3: it went on without the wish to hear of success.
+            (true, true) => Success::Expanded,
+            (true, false) => Success::Silent,
+        };
         // In the same transaction: it happens as often as the delivery does.
         let written = async {
             let has_reply = is_open_for_reply && vacation::reply(self, &mut txn, &incoming).await?;
-            let has_success = match delivery.esmtp.reported.get(&account) {
-                Some(addresses) if !told.mailboxes.is_empty() => {
-                    report::stage_success(self, &mut txn, &incoming, addresses).await?
-                }
-                _ => false,
-            };
+            let staged = delivery.stage_success(self, &mut txn, &incoming, success);
+            let has_success = staged.await?;
             txn.commit().await?;
             Ok::<_, store::Error>((has_reply, has_success))
         };
@@ -763,13 +792,33 @@ impl Core {
         if is_forwarded {
             told.actions.push("forward".to_owned());
         }
-        told.is_reported = has_success;
+        told.reported = has_success.then_some(success);
         delivery.told.lock().push((account, told));
-        Ok(())
+        Ok(success)
     }
 }
 
 impl Delivery {
+    /// Notes what has come of it in an account, and stages the report to a sender who wants to hear of that. `false`: there is none.
+    async fn stage_success(
+        &self,
+        core: &Core,
+        txn: &mut MailTxn,
+        incoming: &Incoming<'_>,
+        success: Success,
+    ) -> Result<bool, store::Error> {
+        let account = txn.account();
+        if let Some(number) = self.number
+            && success != Success::Delivered
+        {
+            txn.put(keys::delivered(account, number), success.to_bytes());
+        }
+        match self.esmtp.reported.get(&account) {
+            Some(addresses) => report::stage_success(core, txn, incoming, addresses, success).await,
+            None => Ok(false),
+        }
+    }
+
     fn address(&self, account: AccountId) -> String {
         self.recipients.get(&account).cloned().unwrap_or_default()
     }

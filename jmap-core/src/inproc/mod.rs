@@ -2,7 +2,7 @@
 
 pub mod deliver;
 pub mod imap_view;
-mod origin;
+pub mod origin;
 pub mod outbound;
 pub mod queue;
 pub mod sts;

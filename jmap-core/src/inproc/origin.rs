@@ -1,32 +1,73 @@
 //! Whose words a message of the queue has: an account's, the server's, or those of somebody elsewhere.
 //!
-//! Holds: what counts is who has put the message into the queue, not what it says of itself: mail that is passed on is never
-//! taken for mail of this server's users, however it is written.
+//! Holds: what counts is who has put the message into the queue, not what it says of itself: mail that is passed on is
+//! taken for mail of this server's users only if one of them has sent it, logged in, and nobody has changed it since.
 //! Other half: the signer of outgoing mail, which signs the one kind and seals the other.
 
 use bytes::Bytes;
 use jmap_types::AccountId;
+use minicbor::{Decode, Encode};
 
 use crate::{Core, mail::submission};
 
 /// What the server puts in front of mail that it passes on.
 const FORWARDED: &[u8] = b"delivered-to:";
 
+/// Who vouches for the From field of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Author {
+    /// Nobody: anybody can have written it.
+    #[default]
+    #[n(0)]
+    Unknown,
+    /// This server: who has written it had logged in, and the addresses are the account's own.
+    #[n(1)]
+    Here,
+    /// The domain of the From field, by a signature or by SPF: in lower case, A-labels.
+    #[n(2)]
+    Domain(#[n(0)] String),
+    /// A client whose mail isn't verified, since the operator trusts it (LMTP, trusted networks).
+    #[n(3)]
+    Trusted,
+    /// It could not be found out, since the DNS did not answer.
+    #[n(4)]
+    Unanswered,
+}
+
+/// Where a message of the queue comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// It has arrived here, and is passed on: by a script, or by the settings of an address.
+    pub is_forwarded: bool,
+    /// Of what is passed on: what was known when it arrived. Otherwise [`Author::Here`].
+    pub author: Author,
+}
+
 impl Core {
-    /// Whether a message came from elsewhere and is passed on: by a script, or by the settings of an address.
-    pub async fn is_forwarded(
+    /// Where a message of the queue comes from. `message`: as the queue has it.
+    pub async fn origin(
         &self,
         account: AccountId,
         submission: u64,
         message: &[u8],
-    ) -> Result<bool, store::Error> {
+    ) -> Result<Origin, store::Error> {
+        let own = Origin {
+            is_forwarded: false,
+            author: Author::Here,
+        };
         let start = message.get(..FORWARDED.len());
         if !start.is_some_and(|start| start.eq_ignore_ascii_case(FORWARDED)) {
-            return Ok(false);
+            return Ok(own);
         }
         // A user's own message has an email; one of the server's has none, and of those only what is passed on begins so.
         let record = submission::record(self, account, submission).await?;
-        Ok(record.is_none_or(|record| record.email == 0))
+        if record.as_ref().is_some_and(|record| record.email != 0) {
+            return Ok(own);
+        }
+        Ok(Origin {
+            is_forwarded: true,
+            author: record.and_then(|record| record.author).unwrap_or_default(),
+        })
     }
 }
 

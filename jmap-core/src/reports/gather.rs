@@ -21,6 +21,8 @@ pub const GATHERED_MAX: usize = 5000;
 pub const ROWS_PER_DAY_MAX: u64 = 200_000;
 /// Characters of what a peer or library says.
 const REASON_CHARACTERS_MAX: usize = 200;
+/// Octets of a policy that a report repeats: a policy file may have 64 KiB, and who publishes it has domains without end.
+pub const POLICY_OCTETS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Gathered(Mutex<Counts>);
@@ -131,6 +133,11 @@ impl Core {
     pub async fn flush_counts(&self) -> Result<(), store::Error> {
         let (dmarc, tls) = {
             let mut counts = self.reports.gathered.0.lock();
+            // Also where nothing was counted, since there was no room left yesterday.
+            let today = self.report_day();
+            if counts.written.0 != today {
+                counts.written = (today, 0);
+            }
             (
                 std::mem::take(&mut counts.dmarc),
                 std::mem::take(&mut counts.tls),
@@ -171,11 +178,7 @@ impl Core {
             }
         }
         let committed = self.engine.commit(batch).await;
-        let today = self.report_day();
         let mut counts = self.reports.gathered.0.lock();
-        if counts.written.0 != today {
-            counts.written = (today, 0);
-        }
         if let Err(error) = committed {
             // They are counted on with.
             for (key, count) in dmarc {
@@ -203,9 +206,19 @@ fn policy_row(evaluation: &TlsEvaluation) -> TlsRow {
             TlsPolicyKind::NoPolicyFound => "no-policy-found",
         }
         .to_owned(),
-        policy_lines: evaluation.policy_lines.clone(),
+        policy_lines: first(&evaluation.policy_lines),
         policy_domain: evaluation.policy_domain.clone(),
-        mx_patterns: evaluation.mx_patterns.clone(),
+        mx_patterns: first(&evaluation.mx_patterns),
         ..TlsRow::default()
     }
+}
+
+/// The first of others' lines.
+fn first(lines: &[String]) -> Vec<String> {
+    let mut octets = 0;
+    let fits = |line: &&String| {
+        octets += line.len();
+        octets <= POLICY_OCTETS_MAX
+    };
+    lines.iter().take_while(fits).cloned().collect()
 }

@@ -325,8 +325,10 @@ impl Core {
             domain,
             report_id: &head.report_id,
             title: "This is an aggregate TLS report (RFC 8460).",
+            // RFC 8460 §3: it goes out also where TLS fails, and the next report doesn't tell of it, or they would go on for
+            // ever. Our own client does that for RFC 8689 §5, and so does a relay that knows it.
             fields: format!(
-                "TLS-Report-Domain: {domain}\r\nTLS-Report-Submitter: {}\r\n",
+                "TLS-Report-Domain: {domain}\r\nTLS-Report-Submitter: {}\r\nTLS-Required: No\r\n",
                 self.hostname
             ),
             multipart: "report; report-type=\"tlsrpt\"",

@@ -48,11 +48,15 @@ impl Reporting for Fake {
             return Ok(None);
         };
         let (domain, id) = line.split_once(' ').unwrap();
+        let end = match id {
+            "far" => i64::MAX,
+            _ => 1_700_000_000,
+        };
         Ok(Some(ReportRecord {
             domain: domain.to_owned(),
             reporter: "far".to_owned(),
             report_id: id.to_owned(),
-            end: 1_700_000_000,
+            end,
             dmarc: vec![row("192.0.2.1"); 2500],
             ..ReportRecord::default()
         }))
@@ -282,6 +286,20 @@ async fn one_report_past_those_that_are_kept() {
 }
 
 /// What waits in the queue: `reverse-path -> recipients`, and the octets.
+/// What comes later pushes out even a report that says to be of the end of time.
+#[tokio::test]
+async fn a_report_of_the_future_is_as_old_as_its_mail() {
+    let (server, _) = server().await;
+    arrives(&server, ANN, "report: example.org far").await;
+    server.core.read_reports().await.unwrap();
+    let range = keys::reports_of("example.org");
+    let rows = server.core.engine.scan(Page::first(range, 10)).await;
+    let (key, _) = rows.unwrap().remove(0);
+    let now = u64::try_from(server.core.clock.now().seconds()).unwrap();
+    let last = keys::report_in("example.org", now + 1, 0);
+    assert!(key[..] < last[..]);
+}
+
 async fn queued(server: &Server) -> Vec<(String, String)> {
     let page = Page::first(keys::all(keys::Subspace::Object), 10_000);
     let mut queued = Vec::new();
@@ -416,6 +434,45 @@ async fn one_row_past_what_is_counted() {
     );
 }
 
+#[tokio::test]
+async fn a_day_with_too_much_ends() {
+    let (server, _) = server().await;
+    let count = async |from: u64, to: u64| {
+        for n in from..to {
+            server.core.note_dmarc("example.net", row(&n.to_string()));
+        }
+        server.core.flush_counts().await.unwrap();
+        rows_of(&server, keys::Subspace::DmarcCounts).await
+    };
+    let at_once = GATHERED_MAX as u64;
+    for n in 0..gather::ROWS_PER_DAY_MAX / at_once {
+        count(n * at_once, (n + 1) * at_once).await;
+    }
+    let written = count(0, 0).await;
+    assert_eq!(count(0, 1).await, written);
+    server.pass(DAY);
+    assert_eq!(count(0, 0).await, written);
+    assert_eq!(count(0, 1).await, written + 1);
+}
+
+#[tokio::test]
+async fn one_line_past_what_is_repeated_of_a_policy() {
+    let (server, _) = server().await;
+    let mut long = attempt(None);
+    let line = "x".repeat(gather::POLICY_OCTETS_MAX / 4);
+    for host in &mut long.hosts {
+        if let Some(evaluation) = &mut host.evaluation {
+            evaluation.policy_lines = vec![line.clone(); 5];
+        }
+    }
+    server.core.note_tls(&long);
+    server.core.flush_counts().await.unwrap();
+    let page = Page::first(keys::all(keys::Subspace::TlsCounts), 10);
+    let rows = server.core.engine.scan(page).await.unwrap();
+    let counts = TlsCounts::from_bytes(&rows[0].0, &rows[0].1).unwrap();
+    assert_eq!(counts.rows[0].policy_lines, vec![line; 4]);
+}
+
 fn attempt(failure: Option<TlsFailure>) -> Attempt {
     let evaluation = TlsEvaluation {
         policy: TlsPolicyKind::Sts,
@@ -466,7 +523,7 @@ async fn a_day_of_tls_is_reported() {
     let (line, text) = queued(&server).await.remove(0);
     assert_eq!(line, "postmaster@example.org -> tls@example.net");
     for part in [
-        "\r\nTLS-Report-Domain: example.net\r\nTLS-Report-Submitter: mail.example.org\r\n",
+        "\r\nTLS-Report-Domain: example.net\r\nTLS-Report-Submitter: mail.example.org\r\nTLS-Required: No\r\n",
         "Content-Type: multipart/report; report-type=\"tlsrpt\";\r\n",
         "Content-Type: application/tlsrpt+gzip\r\n",
         &encoded("sts 2 2 [2]"),

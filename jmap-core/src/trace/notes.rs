@@ -14,7 +14,7 @@ use crate::{
     mail::{
         forward,
         message::Summary,
-        submission::{envelope::Envelope, records::EnvelopeAddress},
+        submission::{envelope::Envelope, records::EnvelopeAddress, report::Success},
     },
 };
 
@@ -28,8 +28,8 @@ pub(crate) struct Told {
     pub mailboxes: Vec<u64>,
     pub actions: Vec<String>,
     pub problem: Option<String>,
-    /// The sender was told that it was delivered.
-    pub is_reported: bool,
+    /// What the sender was told, who wanted to hear of success.
+    pub reported: Option<Success>,
 }
 
 impl Told {

@@ -375,7 +375,7 @@ async fn reports(server: &Server, notify: &str) -> Vec<String> {
             parameters::of_rcpt("NOTIFY", Some(notify)).unwrap(),
             parameters::of_rcpt("ORCPT", Some("rfc822;Bob@old.example")).unwrap(),
         ]],
-        session: None,
+        ..Arrival::default()
     };
     // The sender is here, so that what is queued for them can be read.
     arrives(server, "eve@example.org", &[BOB], MAIL, arrival).await;

@@ -4,10 +4,18 @@
 //! Holds: what the queue is told is what the peer has said; nothing is delivered where a policy forbids it.
 
 mod extensions;
+mod families;
 mod faults;
+mod greylisting;
 mod harness;
 mod names;
 mod peer;
 mod policies;
 mod postfix;
+mod published;
+mod relays;
+mod reports;
+mod signed;
+mod site;
+mod sts;
 mod whole;

@@ -15,7 +15,7 @@ pub struct NameServer {
     pub port: u16,
     /// The root's DNSKEY.
     pub anchor: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for NameServer {
@@ -111,7 +111,7 @@ pub fn start_with(
         child,
         port,
         anchor,
-        _folder: temporary,
+        folder: temporary,
     };
     server.wait();
     server
@@ -160,8 +160,27 @@ impl NameServer {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let log = fs::read_to_string(self._folder.path().join("log")).unwrap_or_default();
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         panic!("knotd does not answer within 20 seconds:\n{log}");
+    }
+
+    /// Gives the zone that is signed below the root other records; they are signed with the same keys.
+    pub fn change(&self, name: &str, records: &str) {
+        let folder = self.folder.path();
+        fs::write(
+            folder.join("signed.zone"),
+            format!("$ORIGIN {name}\n{HEAD}{records}"),
+        )
+        .expect("not written");
+        let output = Command::new("knotc")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .arg("-c")
+            .arg(folder.join("knot.conf"))
+            .args(["-b", "zone-reload", name])
+            .output()
+            .expect("knotc can't be run; it is in the Debian package knot");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}\n{output:?}");
     }
 
     pub fn settings(&self) -> DnsSettings {

@@ -5,7 +5,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use net::{
@@ -106,6 +106,18 @@ impl Drop for Peer {
     }
 }
 
+/// Listens, as soon as whoever listened there before is gone.
+pub async fn listen(address: SocketAddr) -> TcpListener {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) => assert!(Instant::now() < until, "no socket: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 impl Peer {
     /// On 127.0.0.1, on a free port.
     pub async fn start(script: Script) -> Peer {
@@ -120,7 +132,11 @@ impl Peer {
         } else {
             port
         };
-        let listener = TcpListener::bind((ip, port)).await.expect("no socket");
+        Peer::start_on((ip, port).into(), scripts).await
+    }
+
+    pub async fn start_on(address: SocketAddr, scripts: Vec<Script>) -> Peer {
+        let listener = listen(address).await;
         let address = listener.local_addr().expect("no address");
         let seen = Arc::new(Mutex::new(Seen::default()));
         let log = seen.clone();
@@ -148,6 +164,25 @@ impl Peer {
 
     pub fn ip(&self) -> IpAddr {
         self.address.ip()
+    }
+
+    /// The messages that have come, when there are so many.
+    pub fn arrived(&self, count: usize) -> Vec<String> {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let seen = self.seen.lock();
+            if seen.messages.len() >= count {
+                return (0..seen.messages.len()).map(|at| seen.text(at)).collect();
+            }
+            assert!(
+                Instant::now() < end,
+                "{} of {count} have arrived: {:?}",
+                seen.messages.len(),
+                seen.commands
+            );
+            drop(seen);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

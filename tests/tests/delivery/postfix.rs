@@ -23,6 +23,21 @@ pub struct Postfix {
     pub port: u16,
     /// Its certificate.
     pub certificate: Vec<u8>,
+    /// The authority's certificate, in PEM.
+    pub authority: String,
+}
+
+/// Puts more into the folder of a Postfix that hasn't started yet.
+pub type Prepare = Box<dyn FnOnce(&Path)>;
+
+/// What is not as usual.
+#[derive(Default)]
+pub struct Options {
+    /// Lines of main.cf.
+    pub main: String,
+    /// TLS from the first octet (RFC 8314).
+    pub is_implicit_tls: bool,
+    pub prepare: Option<Prepare>,
 }
 
 impl Drop for Postfix {
@@ -33,6 +48,14 @@ impl Drop for Postfix {
 
 impl Postfix {
     pub fn start(extra: &str) -> Postfix {
+        Postfix::start_with(Options {
+            main: extra.to_owned(),
+            ..Options::default()
+        })
+    }
+
+    /// `FOLDER` in the lines of main.cf stands for its folder.
+    pub fn start_with(options: Options) -> Postfix {
         let folder = tempfile::Builder::new()
             .prefix("posthorn-postfix-")
             .tempdir()
@@ -44,6 +67,7 @@ impl Postfix {
             folder,
             port,
             certificate,
+            authority: certificates.authority_pem(),
         };
         let at = postfix.folder.path();
         fs::set_permissions(at, fs::Permissions::from_mode(0o755)).expect("no permissions");
@@ -65,7 +89,14 @@ impl Postfix {
         fs::write(at.join("key.pem"), key).expect("not written");
         fs::set_permissions(at.join("key.pem"), fs::Permissions::from_mode(0o600))
             .expect("no permissions");
-        let extra = format!("smtpd_tls_security_level = may\n{extra}");
+        if let Some(prepare) = options.prepare {
+            prepare(at);
+        }
+        let extra = options.main.replace("FOLDER", &at.to_string_lossy());
+        let extra = format!(
+            "smtpd_tls_security_level = may\nsmtpd_tls_wrappermode = {}\n{extra}",
+            if options.is_implicit_tls { "yes" } else { "no" }
+        );
         fs::write(at.join("etc/main.cf"), main_cf(at, &extra)).expect("not written");
         fs::write(at.join("etc/master.cf"), master_cf(port)).expect("not written");
         postfix.run("start");
@@ -93,7 +124,7 @@ impl Postfix {
         assert!(output.status.success() || command == "stop", "{errors}");
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 

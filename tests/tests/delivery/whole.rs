@@ -3,44 +3,19 @@
 use std::time::{Duration, Instant};
 
 use e2e::{
-    Home, Jmap, Server,
+    Server,
     jmap::{string, strings},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{names, policies::tlsa, postfix::Postfix};
+use crate::{
+    names,
+    policies::tlsa,
+    postfix::Postfix,
+    site::{self, send, status},
+};
 
 const MESSAGE: &str = "From: alice@example.org\r\nTo: bob@b.test\r\nSubject: through it all\r\n\r\nGr\u{fc}n.\r\n.\r\n";
-
-fn send(alice: &mut Jmap, recipients: &[&str]) -> String {
-    let identity = alice.call("Identity/get", json!({"ids": null}));
-    let identity = string(&identity["list"][0]["id"]).to_owned();
-    let drafts = alice.mailbox("drafts");
-    let email = alice.import(MESSAGE.as_bytes(), &drafts);
-    let recipients: Vec<Value> = recipients
-        .iter()
-        .map(|email| json!({"email": email}))
-        .collect();
-    let envelope = json!({"mailFrom": {"email": "alice@example.org"}, "rcptTo": recipients});
-    let submission = json!({"identityId": identity, "emailId": email, "envelope": envelope});
-    let made = alice.call("EmailSubmission/set", json!({"create": {"s": submission}}));
-    string(&made["created"]["s"]["id"]).to_owned()
-}
-
-/// The status of each recipient, when nobody has only just been queued.
-fn status(server: &Server, alice: &mut Jmap, id: &str) -> Value {
-    let end = Instant::now() + Duration::from_secs(60);
-    loop {
-        let got = alice.call("EmailSubmission/get", json!({"ids": [id]}));
-        let status = got["list"][0]["deliveryStatus"].clone();
-        let all = status.as_object().expect("an object");
-        if all.values().all(|of| of["smtpReply"] != "250 2.0.0 Queued") {
-            return status;
-        }
-        assert!(Instant::now() < end, "{status}\n{}", server.log_tail());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 #[test]
 fn a_message_goes_through_the_queue_to_postfix() {
@@ -57,16 +32,7 @@ fn a_message_goes_through_the_queue_to_postfix() {
         "00".repeat(32)
     );
     let names = names::start(&root, &[]);
-    let home = Home::with_people()
-        .set(
-            "authentication",
-            &format!("resolvers = [\"127.0.0.1:{}\"]", names.port),
-        )
-        .set(
-            "dns",
-            &format!("trust-anchor = \"{}\"", names.anchor.display()),
-        )
-        .set("delivery", &format!("port = {port}\nallow-private = true"));
+    let home = site::home(&names, port);
     let mut server = Server::start_in(home);
     let mut alice = server.jmap("alice");
     let all = [
@@ -76,7 +42,7 @@ fn a_message_goes_through_the_queue_to_postfix() {
         "y@null.test",
         "z@none.test",
     ];
-    let id = send(&mut alice, &all);
+    let id = send(&mut alice, MESSAGE, &all);
     let status = status(&server, &mut alice, &id);
     let rows = [
         ("bob@b.test", "250 2.0.0 Ok", "unknown"),

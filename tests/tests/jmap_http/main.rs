@@ -23,6 +23,31 @@ use tokio_tungstenite::{
 use server::{LOGIN, PATIENCE, Server, answer, authorization, server, server_with};
 
 #[tokio::test]
+async fn a_server_without_a_trace_offers_none() {
+    const TRACE: &str = "urn:posthorn:params:jmap:trace";
+    for seconds in [0, 1] {
+        let limits = Limits {
+            trace_seconds: seconds,
+            ..Limits::default()
+        };
+        let server = server_with(limits, Bounds::default()).await;
+        let answer = server.ask("GET /jmap/session", "", b"").await;
+        let session = answer.json();
+        let account = &session["accounts"][&server.account];
+        for has in [
+            &session["capabilities"],
+            &account["accountCapabilities"],
+            &session["primaryAccounts"],
+        ] {
+            assert_eq!(has.get(TRACE).is_some(), seconds != 0, "{has}");
+        }
+        let call = format!(r#"{{"using":["{TRACE}"],"methodCalls":[]}}"#);
+        let status = server.post(&call).await.status;
+        assert_eq!(status, if seconds == 0 { 400 } else { 200 });
+    }
+}
+
+#[tokio::test]
 async fn session() {
     let server = server().await;
     for path in ["/.well-known/jmap", "/jmap/session"] {

@@ -1,8 +1,8 @@
 //! DMARC aggregate reports (RFC 7489 §7.2, RFC 9990) and TLS reports (RFC 8460): those in a mail are read, those to be sent are written, and who
 //! wants them is asked of the DNS.
 //!
-//! Holds: whatever is in a mail, reading it takes bounded memory: compressed files are unpacked up to a bound, a document with a DTD or with
-//! more elements than any report has is refused before it is parsed.
+//! Holds: whatever is in a mail, reading it takes bounded memory and time: compressed files are unpacked up to a bound, a document with a DTD or
+//! with more elements than any report has is refused before it is parsed, and after a few of them the rest is left alone.
 //! Other half: the crate `mail-auth`, which knows the formats; the binary, which hands the core what is found here.
 
 mod wish;
@@ -10,7 +10,7 @@ mod wish;
 use std::io::{Cursor, Read, Write as _};
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use mail_parser::{MessageParser, MimeHeaders as _, PartType};
+use mail_parser::{DateTime, MessageParser, MimeHeaders as _, PartType};
 
 pub use self::wish::{Destination, DmarcWish, NoAnswer};
 pub use mail_auth::report::tlsrpt::TlsReport;
@@ -23,11 +23,20 @@ pub use mail_auth::report::{
 
 /// Octets of a report, unpacked.
 pub const REPORT_OCTETS_MAX: usize = 8 << 20;
-/// Beginnings of XML tags in a report.
+/// Beginnings of XML tags in a report; commas in one of JSON.
 pub const TAGS_MAX: usize = 500_000;
-/// Parts of a mail that are looked at, and files of an archive.
+/// Records of an XML report, objects of one of JSON: each costs much more memory than the few octets it may be written with.
+pub const RECORDS_MAX: usize = 20_000;
+/// Parts of a mail that are looked at, and those of them that are unpacked and parsed.
 pub const PARTS_MAX: usize = 50;
+pub const TRIED_MAX: usize = 5;
+/// Files of an archive that are looked at, and those that it may list.
 pub const FILES_MAX: usize = 3;
+pub const LISTED_MAX: usize = 100;
+/// Seconds since 1970 of the last date that a report may have: the year 9999 ends.
+pub const DATE_MAX: u64 = 253_402_300_799;
+/// Characters of what a parser says about a report.
+const REASON_MAX: usize = 200;
 
 /// A report that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +54,18 @@ pub enum Unreadable {
     Packed,
     #[error("it has a document type definition")]
     Dtd,
+    #[error("its dates can't be")]
+    Dates,
     #[error("it is not of the format: {0}")]
     Format(String),
+}
+
+impl Unreadable {
+    /// What a parser says may repeat the report.
+    fn format(said: &str) -> Unreadable {
+        let plain = said.chars().filter(|c| !c.is_control());
+        Unreadable::Format(plain.take(REASON_MAX).collect())
+    }
 }
 
 /// What a file is, by what its part says of it.
@@ -63,6 +82,7 @@ pub fn read(message: &[u8]) -> Result<Option<Found>, Unreadable> {
         return Ok(None);
     };
     let mut failed = None;
+    let mut tried = 0;
     for part in message.parts.iter().take(PARTS_MAX) {
         let octets: &[u8] = match &part.body {
             PartType::Text(text) => text.as_bytes(),
@@ -79,6 +99,10 @@ pub fn read(message: &[u8]) -> Result<Option<Found>, Unreadable> {
         let Some(packing) = packing(&subtype, &name, octets) else {
             continue;
         };
+        if tried == TRIED_MAX {
+            break;
+        }
+        tried += 1;
         match unpacked(packing, octets).and_then(|octets| parse(&octets)) {
             Ok(found) => return Ok(Some(found)),
             Err(error) => failed = Some(error),
@@ -121,6 +145,11 @@ fn unpacked(packing: Packing, octets: &[u8]) -> Result<Vec<u8>, Unreadable> {
         Packing::Plain => Ok(octets.to_vec()),
         Packing::Gzip => bounded(GzDecoder::new(octets)),
         Packing::Zip => {
+            // The list of files is read whole, and as often as something looks like its end.
+            let count = |sign: &[u8]| memchr::memmem::find_iter(octets, sign).count();
+            if count(b"PK\x01\x02") > LISTED_MAX || count(b"PK\x05\x06") > LISTED_MAX {
+                return Err(Unreadable::TooLarge);
+            }
             let mut archive =
                 zip::ZipArchive::new(Cursor::new(octets)).map_err(|_| Unreadable::Packed)?;
             for at in 0..archive.len().min(FILES_MAX) {
@@ -150,24 +179,42 @@ fn bounded(reader: impl Read) -> Result<Vec<u8>, Unreadable> {
 
 fn parse(octets: &[u8]) -> Result<Found, Unreadable> {
     let text = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
+    let count = |octet: u8| memchr::memchr_iter(octet, text).count();
     if text.trim_ascii_start().first() == Some(&b'{') {
+        if count(b'{') > RECORDS_MAX || count(b',') > TAGS_MAX {
+            return Err(Unreadable::TooLarge);
+        }
         let report = TlsReport::parse_json(text)
-            .map_err(|error| Unreadable::Format(format!("{error:?}")))?;
+            .map_err(|error| Unreadable::format(&format!("{error:?}")))?;
+        let range = &report.date_range;
+        // What isn't a date comes as the year 1970.
+        let seconds = |date: &DateTime| u64::try_from(date.to_timestamp()).unwrap_or(0);
+        check_dates(seconds(&range.start_datetime), seconds(&range.end_datetime))?;
         return Ok(Found::Tls(Box::new(report)));
     }
-    if memchr::memmem::find(text, b"<!DOCTYPE").is_some()
-        || memchr::memmem::find(text, b"<!ENTITY").is_some()
-    {
+    let has = |text_in: &[u8]| memchr::memmem::find(text, text_in).is_some();
+    if has(b"<!DOCTYPE") || has(b"<!ENTITY") {
         return Err(Unreadable::Dtd);
     }
-    if memchr::memchr_iter(b'<', text).count() > TAGS_MAX {
+    let records = memchr::memmem::find_iter(text, b"<record").count();
+    if count(b'<') > TAGS_MAX || records > RECORDS_MAX {
         return Err(Unreadable::TooLarge);
     }
-    let report = DmarcReport::parse_xml(text).map_err(Unreadable::Format)?;
+    let report = DmarcReport::parse_xml(text).map_err(|error| Unreadable::format(&error))?;
     if report.policy_published.domain.is_empty() {
-        return Err(Unreadable::Format("it names no domain".to_owned()));
+        return Err(Unreadable::format("it names no domain"));
     }
+    let range = &report.report_metadata.date_range;
+    check_dates(range.begin, range.end)?;
     Ok(Found::Dmarc(Box::new(report)))
+}
+
+/// Reports are kept in the order of their dates, so one from nowhere in time would be among the first or the last forever.
+fn check_dates(begin: u64, end: u64) -> Result<(), Unreadable> {
+    match (1..=end).contains(&begin) && end <= DATE_MAX {
+        true => Ok(()),
+        false => Err(Unreadable::Dates),
+    }
 }
 
 /// A file as reports are sent. In memory, this doesn't fail.

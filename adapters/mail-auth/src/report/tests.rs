@@ -219,6 +219,132 @@ fn what_is_too_much_is_refused() {
     ));
 }
 
+/// Elements that cost more memory than their octets: one past those that there may be, and all of them in a mail of a few octets.
+#[test]
+fn records_without_end() {
+    let found = |octets: &[u8]| read(&mail("application/gzip", "r.gz", &gzip(octets)));
+    let xml = |records: usize| {
+        let empty = "<record></record>".repeat(records - 2);
+        DMARC.replace("</feedback>", &format!("{empty}</feedback>"))
+    };
+    assert!(found(xml(RECORDS_MAX).as_bytes()).unwrap().is_some());
+    let more = found(xml(RECORDS_MAX + 1).as_bytes());
+    assert_eq!(more, Err(Unreadable::TooLarge));
+
+    // Of the objects, 8 are the report's own.
+    let failure = r#"{"result-type": "validation-failure"},"#;
+    let json = |objects: usize| {
+        let all = failure.repeat(objects - 8);
+        TLS.replace(
+            r#""failure-details": ["#,
+            &format!(r#""failure-details": [{all}"#),
+        )
+    };
+    assert_eq!(TLS.matches('{').count(), 8);
+    assert!(found(json(RECORDS_MAX).as_bytes()).unwrap().is_some());
+    let more = found(json(RECORDS_MAX + 1).as_bytes());
+    assert_eq!(more, Err(Unreadable::TooLarge));
+
+    let hosts = |commas: usize| {
+        let all = r#""a","#.repeat(commas - TLS.matches(',').count());
+        TLS.replace(r#""mx-host": ["#, &format!(r#""mx-host": [{all}"#))
+    };
+    assert!(found(hosts(TAGS_MAX).as_bytes()).unwrap().is_some());
+    let more = found(hosts(TAGS_MAX + 1).as_bytes());
+    assert_eq!(more, Err(Unreadable::TooLarge));
+}
+
+/// Archives whose list of files is the bomb.
+#[test]
+fn lists_without_end() {
+    let files = |count: usize| {
+        let mut files = vec![("r.xml".to_owned(), DMARC.as_bytes())];
+        files.extend((1..count).map(|at| (at.to_string(), &b""[..])));
+        let files: Vec<(&str, &[u8])> = files
+            .iter()
+            .map(|(name, octets)| (name.as_str(), *octets))
+            .collect();
+        read(&mail("application/zip", "r.zip", &zipped(&files)))
+    };
+    assert!(files(LISTED_MAX).unwrap().is_some());
+    assert_eq!(files(LISTED_MAX + 1), Err(Unreadable::TooLarge));
+    // Ends of lists, of which each may be the right one.
+    let good = zipped(&[("r.xml", DMARC.as_bytes())]);
+    let end = good.len() - 22;
+    let ends = [&good[..], &good[end..].repeat(LISTED_MAX)].concat();
+    let many = read(&mail("application/zip", "r.zip", &ends));
+    assert_eq!(many, Err(Unreadable::TooLarge));
+}
+
+/// Only so many files of a mail are unpacked: a report behind more of them isn't seen.
+#[test]
+fn files_without_end() {
+    let part = |octets: &[u8]| {
+        let body = STANDARD.encode(gzip(octets));
+        format!(
+            "--b\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n{body}\r\n"
+        )
+    };
+    let found = |others: usize| {
+        let parts = part(b"<feedback/>").repeat(others) + &part(DMARC.as_bytes());
+        let head = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
+        read(format!("{head}{parts}--b--\r\n").as_bytes())
+    };
+    assert!(found(TRIED_MAX - 1).unwrap().is_some());
+    assert!(matches!(found(TRIED_MAX), Err(Unreadable::Format(_))));
+}
+
+#[test]
+fn dates_from_nowhere_in_time() {
+    let (begin, end) = ("1335571200", "1335657599");
+    let xml = |from: &str, to: &str| {
+        let text = DMARC.replace(
+            &format!("{begin}</begin><end>{end}"),
+            &format!("{from}</begin><end>{to}"),
+        );
+        read(&mail("text/xml", "r.xml", text.as_bytes()))
+    };
+    assert!(xml(begin, end).unwrap().is_some());
+    assert!(xml(begin, &DATE_MAX.to_string()).unwrap().is_some());
+    for (from, to) in [
+        (begin, "253402300800"),
+        (begin, "18446744073709551615"),
+        (end, begin),
+        ("0", end),
+        ("", end),
+    ] {
+        assert_eq!(xml(from, to), Err(Unreadable::Dates), "{from} {to}");
+    }
+    let (begin, end) = ("2016-04-01T00:00:00Z", "2016-04-01T23:59:59Z");
+    let json = |from: &str, to: &str| {
+        let text = TLS
+            .replace(end, "END")
+            .replace(begin, from)
+            .replace("END", to);
+        read(&mail("application/tlsrpt+json", "", text.as_bytes()))
+    };
+    assert!(json(begin, end).unwrap().is_some());
+    assert!(json(begin, "9999-12-31T23:59:59Z").unwrap().is_some());
+    for (from, to) in [
+        (end, begin),
+        ("yesterday", end),
+        ("0000-00-00T00:00:00Z", end),
+        (begin, "99999-01-01T00:00:00Z"),
+    ] {
+        assert_eq!(json(from, to), Err(Unreadable::Dates), "{from} {to}");
+    }
+}
+
+/// What is said of a report is short, whatever the report is.
+#[test]
+fn reasons_are_short() {
+    let text = format!("<{}\n\u{1b}[31m>", "x".repeat(1 << 20));
+    let error = read(&mail("text/xml", "r.xml", text.as_bytes())).unwrap_err();
+    let said = error.to_string();
+    assert!(said.len() < 300, "{}", said.len());
+    assert!(!said.chars().any(char::is_control));
+}
+
 /// Whatever comes, it ends, and without a panic.
 #[test]
 fn damaged_reports() {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use mail_auth::common::cache::NoCache;
-use mail_auth::dmarc::{Alignment, Dmarc, Policy};
+use mail_auth::dmarc::{Alignment, Dmarc, Policy, Psd};
 use mail_auth::mta_sts::{ReportUri, TlsRpt};
 use mail_auth::{DnsError, Error, MessageAuthenticator, Txt};
 use tokio::time::timeout;
@@ -15,7 +15,7 @@ use crate::Verifier;
 
 type Cache<'c> = Option<&'c NoCache<Box<str>, Txt>>;
 
-/// Names that are asked for a record: the domain's, and those above it (RFC 9989 §4.10).
+/// Names that are asked for a record (RFC 9989 §4.10): past it, the middle of a name is passed over.
 const NAMES_MAX: usize = 8;
 /// Addresses of a record that are looked at.
 const DESTINATIONS_MAX: usize = 10;
@@ -101,29 +101,53 @@ fn name(policy: Policy) -> &'static str {
     }
 }
 
-/// The record of a domain, or of the nearest one above it.
+/// The record that counts for a domain: its own, else that of its organisation, else that of the public suffix it is in (RFC 9989
+/// §4.10).
 async fn record_of(
     dns: &MessageAuthenticator,
     domain: &str,
 ) -> Result<Option<(String, Arc<Dmarc>)>, NoAnswer> {
     let cache: Cache<'_> = None;
-    let mut rest = domain;
-    for _ in 0..NAMES_MAX {
-        if !rest.contains('.') {
-            return Ok(None);
-        }
-        let key = format!("_dmarc.{rest}.");
+    let mut found: Vec<(&str, Arc<Dmarc>)> = Vec::new();
+    for name in walk(domain) {
+        let key = format!("_dmarc.{name}.");
         match dns.txt_lookup::<Dmarc>(key, cache).await {
-            Ok(record) => return Ok(Some((rest.to_owned(), record))),
+            Ok(record) => {
+                let is_last = record.psd != Psd::Default;
+                found.push((name, record));
+                // The domain's own counts, whatever is above it.
+                if is_last || name == domain {
+                    break;
+                }
+            }
             Err(Error::Dns(DnsError::Resolver(_)) | Error::Io(_)) => return Err(NoAnswer),
             Err(_) => {}
         }
-        match rest.split_once('.') {
-            Some((_, above)) => rest = above,
-            None => return Ok(None),
-        }
     }
-    Ok(None)
+    // Without `psd`, the shortest name is the organisation's; with `psd=y`, it is one label longer than that name.
+    let Some((name, record)) = found.pop() else {
+        return Ok(None);
+    };
+    let labels = |name: &str| name.split('.').count();
+    let is_below = |above: &str| record.psd == Psd::Yes && labels(above) == labels(name) + 1;
+    let below = found.pop().filter(|(above, _)| is_below(above));
+    let (name, record) = below.unwrap_or((name, record));
+    Ok(Some((name.to_owned(), record)))
+}
+
+/// The names that are asked for a record, at most [`NAMES_MAX`]: the domain, then those above it; the first of these has seven
+/// labels at the most.
+fn walk(domain: &str) -> impl Iterator<Item = &str> {
+    // A top-level domain alone sends no mail.
+    let first = Some(domain).filter(|domain| domain.contains('.'));
+    let names = std::iter::successors(first, |name| {
+        let (_, mut rest) = name.split_once('.')?;
+        while rest.split('.').count() >= NAMES_MAX {
+            (_, rest) = rest.split_once('.')?;
+        }
+        Some(rest)
+    });
+    names.take(NAMES_MAX)
 }
 
 async fn tls_wish(dns: &MessageAuthenticator, domain: &str) -> Result<Vec<Destination>, NoAnswer> {
@@ -143,4 +167,25 @@ async fn tls_wish(dns: &MessageAuthenticator, domain: &str) -> Result<Vec<Destin
         ReportUri::Http(_) => None,
     });
     Ok(each.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9989 §4.10.
+    #[test]
+    fn names_of_the_walk() {
+        let names = |domain| walk(domain).collect::<Vec<_>>();
+        assert_eq!(
+            names("a.b.example"),
+            ["a.b.example", "b.example", "example"]
+        );
+        assert!(names("example").is_empty());
+        let long = "1.2.3.4.5.6.7.8.9.example.test";
+        let found = names(long);
+        assert_eq!(found.len(), NAMES_MAX);
+        assert_eq!(found[..2], [long, "5.6.7.8.9.example.test"]);
+        assert_eq!(found[NAMES_MAX - 1], "test");
+    }
 }

@@ -15,7 +15,7 @@ use mail_auth::common::cache::NoCache;
 use mail_auth::hickory_resolver::lookup::Lookup;
 use mail_auth::hickory_resolver::net::NetError;
 use mail_auth::hickory_resolver::proto::rr::{Name, RData};
-use mail_auth::{DnsError, Error, MX, MessageAuthenticator, RecordSet};
+use mail_auth::{DnsError, Error, MessageAuthenticator, RecordSet};
 
 use self::record::{Mechanism, Piece, Prefix, Qualifier, Text};
 use crate::verdict::Outcome;
@@ -191,15 +191,19 @@ impl<'a> Walk<'a> {
     ) -> Checked<bool> {
         self.count_lookup()?;
         let target = self.target(target, domain).await;
-        if !is_name(&target) {
+        let Some(name) = absolute(&target) else {
             return Ok(false);
-        }
-        let none: Option<&NoCache<Box<str>, RecordSet<MX>>> = None;
-        let hosts: Vec<String> = match answer(self.dns.mx_lookup(&target, none).await) {
-            Answer::Records(records) => {
-                let hosts = records.rrset.iter().flat_map(|mx| mx.exchanges.iter());
-                hosts.map(|host| host.to_string()).collect()
+        };
+        let found = self.records(self.dns.0.mx_lookup(name).await, |data| match data {
+            // Not as it would be printed, which escapes characters.
+            RData::MX(mx) => {
+                let labels = mx.exchange.iter().map(String::from_utf8_lossy);
+                Some(labels.collect::<Vec<_>>().join("."))
             }
+            _ => None,
+        });
+        let hosts = match found {
+            Answer::Records(hosts) => hosts,
             Answer::Nothing => Vec::new(),
             Answer::Failure => return Err(Outcome::TempError),
         };

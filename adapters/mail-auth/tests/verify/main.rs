@@ -1,5 +1,6 @@
 //! Whole verifications, against a name server of the test's own.
 
+mod chains;
 #[allow(dead_code)]
 mod dns;
 mod wishes;

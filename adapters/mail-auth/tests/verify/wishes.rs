@@ -48,6 +48,35 @@ async fn who_wants_dmarc_reports() {
     assert_eq!(verifier.dmarc_wish("nowhere.example").await, Ok(None));
 }
 
+/// RFC 9989 §4.10: the domain's own record, else its organisation's, else that of the public suffix.
+#[tokio::test]
+async fn whose_record_counts() {
+    let mut zone = Zone::default();
+    let record = "v=DMARC1; p=reject";
+    zone.txt("_dmarc.example.net", record)
+        .txt("_dmarc.b.example.net", "v=DMARC1; p=none")
+        .txt("_dmarc.own.example.org", "v=DMARC1; p=none; psd=n")
+        .txt("_dmarc.example.org", record)
+        .txt("_dmarc.bank", "v=DMARC1; p=reject; psd=y")
+        .txt("_dmarc.our.bank", record)
+        .txt("_dmarc.deep.our.bank", record);
+    let verifier = verifier(zone).await;
+    for (domain, at) in [
+        ("b.example.net", "b.example.net"),
+        // What is between a domain and its organisation doesn't count.
+        ("a.b.example.net", "example.net"),
+        ("1.2.3.4.5.6.7.8.9.b.example.net", "example.net"),
+        ("a.own.example.org", "own.example.org"),
+        ("a.our.bank", "our.bank"),
+        ("a.deep.our.bank", "our.bank"),
+        ("other.bank", "bank"),
+    ] {
+        let wish = verifier.dmarc_wish(domain).await.unwrap();
+        assert_eq!(wish.unwrap().domain, at, "{domain}");
+    }
+    assert_eq!(verifier.dmarc_wish("nowhere").await, Ok(None));
+}
+
 #[tokio::test]
 async fn who_wants_tls_reports() {
     let mut zone = Zone::default();

@@ -121,14 +121,14 @@ async fn scram(
         235 => (text.rsplit(' ').next().unwrap_or_default().to_owned(), true),
         _ => return Err(AuthFailed::Refused(reply.text())),
     };
+    // A server that shows none may be anybody, who has never known the password.
+    let proof = decode(&proof)?;
+    let given = proof
+        .strip_prefix("v=")
+        .and_then(|given| STANDARD.decode(given).ok());
+    let given = given.ok_or(AuthFailed::Scram)?;
+    constant_time::verify_slices_are_equal(&given, &signature).map_err(|_| AuthFailed::Scram)?;
     if !is_done {
-        let proof = decode(&proof)?;
-        let given = proof
-            .strip_prefix("v=")
-            .and_then(|given| STANDARD.decode(given).ok());
-        let given = given.ok_or(AuthFailed::Scram)?;
-        constant_time::verify_slices_are_equal(&given, &signature)
-            .map_err(|_| AuthFailed::Scram)?;
         say(connection, "", 235).await?;
     }
     Ok(())

@@ -5,13 +5,17 @@
 //! Other half: `transaction`, which sends mail on it; `pool`, which keeps it for the next.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
+use jmap_core::inproc::outbound::TlsPolicyKind;
 use jmap_core::rng::Rng;
 use net::reader::Reader;
 use net::stream::UpgradeError;
 use net::writer::{self, WriteError};
 use net::{Pace, Peer, Stream};
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
@@ -80,6 +84,8 @@ pub struct Connection {
     pub messages: u64,
     /// A transaction was left without its end.
     pub is_dirty: bool,
+    /// The policies whose domains are told of it: at most one for each message.
+    told: Vec<(TlsPolicyKind, String)>,
 }
 
 impl Connection {
@@ -100,6 +106,7 @@ impl Connection {
             timeouts,
             messages: 0,
             is_dirty: false,
+            told: Vec::new(),
         };
         if goal.implicit_tls {
             connection = connection.handshake(goal, roots).await?;
@@ -281,9 +288,31 @@ impl Connection {
         let _ = timeout(within, self.command("QUIT", within)).await;
     }
 
-    /// Whether the peer has said something that nobody has asked for: a 421, before it closes.
-    pub fn has_news(&self) -> bool {
-        self.reader.has_buffered()
+    /// Whether the peer has said nothing that nobody has asked for. Whatever it has said, be it a 421, the connection's end,
+    /// or one reply too many, would be taken for the answer to the next command.
+    pub async fn is_quiet(&mut self) -> bool {
+        if self.reader.has_buffered() {
+            return false;
+        }
+        let mut octet = [0; 1];
+        let mut buffer = ReadBuf::new(&mut octet);
+        let stream = self.reader.get_mut();
+        std::future::poll_fn(|context| {
+            let read = Pin::new(&mut *stream).poll_read(context, &mut buffer);
+            Poll::Ready(read.is_pending())
+        })
+        .await
+    }
+
+    /// Whether a session by this policy is to be reported (RFC 8460 §4.1): a connection counts once for each policy that it
+    /// was held to, however many messages it carries.
+    pub fn is_new_to(&mut self, kind: TlsPolicyKind, domain: &str) -> bool {
+        let is_known = |told: &(TlsPolicyKind, String)| told.0 == kind && told.1 == domain;
+        let is_new = !self.told.iter().any(is_known);
+        if is_new {
+            self.told.push((kind, domain.to_owned()));
+        }
+        is_new
     }
 
     pub fn local_address(&self) -> Option<IpAddr> {

@@ -29,6 +29,8 @@ pub const ADDRESSES_MAX: usize = 6;
 pub struct NoHost {
     pub fate: Fate,
     pub reply: String,
+    /// The policy for which a host is passed over, with its failure: what a report about TLS says of it.
+    pub policy: Option<Box<Policy>>,
 }
 
 impl NoHost {
@@ -36,6 +38,7 @@ impl NoHost {
         NoHost {
             fate: Fate::Refused,
             reply: reply.into(),
+            policy: None,
         }
     }
 
@@ -43,6 +46,14 @@ impl NoHost {
         NoHost {
             fate: Fate::Later,
             reply: reply.into(),
+            policy: None,
+        }
+    }
+
+    fn by(self, policy: Policy) -> NoHost {
+        NoHost {
+            policy: Some(Box::new(policy)),
+            ..self
         }
     }
 }
@@ -259,12 +270,15 @@ impl Finder {
             )));
         }
         let has_any = by_family.iter().any(|(_, addresses)| !addresses.is_empty());
-        if let (false, Some(why)) = (has_any, temporary) {
-            return Err(NoHost::later(format!(
+        let unknown = temporary.map(|why| {
+            NoHost::later(format!(
                 "451 4.4.3 The address of {host} can't be looked up: {why}"
-            )));
-        }
+            ))
+        });
         if !has_any {
+            if let Some(unknown) = unknown {
+                return Err(unknown);
+            }
             return Err(NoHost::refused(format!(
                 "550 5.4.4 {host}, which takes the domain's mail, has no address"
             )));
@@ -280,12 +294,15 @@ impl Finder {
             .addresses
             .retain(|address| may_connect(*address, self.allow_private));
         found.addresses.truncate(ADDRESSES_MAX);
-        match found.addresses.is_empty() {
-            true => Err(NoHost::refused(format!(
-                "550 5.4.4 {host}, which takes the domain's mail, has no address on the internet"
-            ))),
-            false => Ok(found),
+        if !found.addresses.is_empty() {
+            return Ok(found);
         }
+        // What could not be looked up may be one that can be used.
+        Err(unknown.unwrap_or_else(|| {
+            NoHost::refused(format!(
+                "550 5.4.4 {host}, which takes the domain's mail, has no address on the internet"
+            ))
+        }))
     }
 
     fn shuffle(&self, addresses: &mut Vec<IpAddr>) {
@@ -319,9 +336,17 @@ impl Finder {
                 Ok(_) | Err(LookupError::NotFound(_) | LookupError::BadName) => continue,
                 // RFC 7672 §2.1.1, §2.2: a host whose records can't be had is not used.
                 Err(LookupError::Bogus) => {
-                    return Err(NoHost::later(format!(
+                    // RFC 8460 §4.3.2.1.
+                    let failure = Failure::new("dnssec-invalid", "the TLSA records are bogus");
+                    let policy = Policy {
+                        kind: TlsPolicyKind::Tlsa,
+                        failure: Some(failure),
+                        ..Policy::none(Need::Encrypted, base)
+                    };
+                    let no_host = NoHost::later(format!(
                         "451 4.7.5 The TLSA records of {base} are forged or damaged (DNSSEC: bogus)"
-                    )));
+                    ));
+                    return Err(no_host.by(policy));
                 }
                 Err(LookupError::Temporary(why)) => {
                     return Err(NoHost::later(format!(
@@ -330,6 +355,8 @@ impl Finder {
                 }
             };
             let mut records = answer.records;
+            // The DNS has no order, and a pool and reports want one.
+            records.sort();
             records.truncate(TLSA_RECORDS_MAX);
             let lines = records.iter().map(ToString::to_string).collect();
             records.retain(is_usable);
@@ -398,9 +425,13 @@ fn sts_policy(host: &str, domain: &str, sts: &Sts) -> Result<Policy, NoHost> {
     policy.vouched_host = true;
     match is_allowed {
         true => Ok(policy),
-        false => Err(NoHost::later(format!(
-            "451 4.7.5 {host} is none of the hosts that the domain's MTA-STS policy allows"
-        ))),
+        false => {
+            policy.failure = Some(not_allowed(host));
+            let no_host = NoHost::later(format!(
+                "451 4.7.5 {host} is none of the hosts that the domain's MTA-STS policy allows"
+            ));
+            Err(no_host.by(policy))
+        }
     }
 }
 

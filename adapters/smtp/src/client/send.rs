@@ -2,27 +2,27 @@
 //!
 //! Holds: the next host is tried only as long as nobody can have got the message; a connection from the pool that is dead
 //! is no attempt; what all hosts say for good is for good, anything else is tried again later.
-//! Other half: `hosts` finds them, `connection` and `transaction` talk to them.
+//! Other half: `hosts` finds them, `connection` and `transaction` talk to them; `transact` and `told` are the rest of this.
 
 use std::net::{IpAddr, SocketAddr};
 
-use jmap_core::inproc::outbound::{
-    Attempt, Fate, HostTried, Job, JobRecipient, Outcome, TlsEvaluation, TlsFailure,
-};
+use jmap_core::inproc::outbound::{Attempt, Fate, Job, JobRecipient, Outcome};
 
 use tokio::time::Instant;
 
 use super::Parts;
-use super::connection::{Connection, Goal, OpenError, TlsState};
+use super::connection::{Connection, Goal, OpenError};
 use super::fetch::Fetcher;
 use super::hosts::{Exchangers, Finder, NoHost, Policy, Target, literal, may_connect};
 use super::letter::Letters;
 use super::pool::{Pool, PoolKey};
-use super::reply::{Reply, shown};
+use super::reply::shown;
 use super::settings::{Protocol, Route, RouteTls};
 use super::sts::{Sts, StsPolicies};
 use super::tls::{Failure, Need};
-use super::transaction::{End, Transaction, ours};
+
+mod told;
+mod transact;
 
 #[derive(Debug)]
 pub struct Sender {
@@ -67,7 +67,11 @@ struct Call<'c> {
     requiretls: bool,
     attempt: Attempt,
     misses: Vec<Miss>,
+    /// Those that some host has refused for good before it went away: they aren't asked for again.
+    refused: Vec<Outcome>,
     sessions: usize,
+    /// A host was this server: those that come after it are no better (RFC 5321 §5.1).
+    is_at_ourselves: bool,
     until: Instant,
 }
 
@@ -111,7 +115,9 @@ impl Sender {
             requiretls: job.mail_from.parameter("REQUIRETLS").is_some(),
             attempt: Attempt::default(),
             misses: Vec::new(),
+            refused: Vec::new(),
             sessions: 0,
+            is_at_ourselves: false,
             until: Instant::now() + self.parts.settings.timeouts.call,
         };
         let result = match call.route {
@@ -126,11 +132,19 @@ impl Sender {
                 call.give_up();
             }
         }
+        call.attempt.outcomes.append(&mut call.refused);
         call.attempt
     }
 }
 
-impl Call<'_> {
+impl<'c> Call<'c> {
+    /// Those that have no answer yet.
+    fn recipients(&self) -> Vec<&'c JobRecipient> {
+        let is_refused = |at| self.refused.iter().any(|outcome| outcome.at == at);
+        let all = self.job.recipients.iter();
+        all.filter(|recipient| !is_refused(recipient.at)).collect()
+    }
+
     /// What RFC 8689 §5 lets the sender ask for.
     fn ignores_policies(&self) -> bool {
         self.letters.facts.tls_optional && !self.requiretls
@@ -212,7 +226,11 @@ impl Call<'_> {
                         return Ok(Some(outcomes));
                     }
                 }
-                Err(no_host) => self.note_miss(&host, None, None, None, Miss::of(no_host)),
+                Err(no_host) => {
+                    let policy = no_host.policy.as_deref();
+                    let evaluation = policy.and_then(|policy| self.evaluation(policy, None, None));
+                    self.note_miss(&host, None, None, evaluation, Miss::of(no_host));
+                }
             }
         }
         Ok(None)
@@ -227,7 +245,7 @@ impl Call<'_> {
 
     fn is_enough(&self) -> bool {
         let most = self.sender.parts.settings.limits.sessions_max;
-        self.sessions >= most || Instant::now() >= self.until
+        self.sessions >= most || self.is_at_ourselves || Instant::now() >= self.until
     }
 
     async fn try_target(
@@ -273,8 +291,8 @@ impl Call<'_> {
     ) -> Result<Next, NoHost> {
         let sender = self.sender;
         let key = self.key(target, at, need);
-        while let Some(connection) = sender.pool.take(&key) {
-            if connection.has_news() || self.has_enough_messages(&connection) {
+        while let Some(mut connection) = sender.pool.take(&key) {
+            if !connection.is_quiet().await || self.has_enough_messages(&connection) {
                 continue;
             }
             if let Some(next) = self
@@ -355,7 +373,7 @@ impl Call<'_> {
                     false => Next::Address,
                 };
                 let miss = self.no_tls(target, need, &failure);
-                let evaluation = self.evaluation(target, Some(failure), None);
+                let evaluation = self.evaluation(&target.policy, Some(failure), None);
                 (miss, evaluation, next)
             }
         };
@@ -378,254 +396,6 @@ impl Call<'_> {
                 Miss::later(format!("451 4.7.5 TLS with {} fails: {why}", target.host))
             }
         }
-    }
-
-    /// `None`: the connection came from the pool, and was dead.
-    async fn transact(
-        &mut self,
-        target: &Target,
-        mut connection: Connection,
-        key: PoolKey,
-        need: &Need,
-        is_reused: bool,
-    ) -> Result<Option<Next>, NoHost> {
-        let job = self.job;
-        let address = Some(connection.address.ip());
-        let tls = connection.tls.clone();
-        // A session is told of once.
-        let evaluation = match is_reused {
-            true => None,
-            false => self.evaluation(target, None, Some((&tls, connection.local_address()))),
-        };
-        if let Some(no_host) = self.objection(&connection) {
-            self.note_miss(
-                &target.host,
-                address,
-                tls.description,
-                evaluation,
-                Miss::of(no_host),
-            );
-            tokio::spawn(connection.quit());
-            return Ok(Some(Next::Address));
-        }
-        let letter = match self
-            .letters
-            .letter(&connection.extensions, self.requiretls)
-            .await
-        {
-            Ok(letter) => letter,
-            Err(no_host) => {
-                self.release(key, connection);
-                self.note(
-                    &target.host,
-                    address,
-                    tls.description,
-                    evaluation,
-                    &no_host.reply,
-                );
-                let all = job.recipients.iter();
-                let all = all.map(|recipient| ours(recipient, no_host.fate, &no_host.reply));
-                return Ok(Some(Next::Outcomes(all.collect())));
-            }
-        };
-        let most = self.recipients_max(&connection);
-        let recipients: Vec<&JobRecipient> = job.recipients.iter().take(most).collect();
-        let end = Transaction::new(&mut connection, job, &letter, recipients)
-            .run()
-            .await;
-        let description = tls.description;
-        match end {
-            End::Done(outcomes, broken) => {
-                let result = outcomes
-                    .last()
-                    .map_or("", |outcome| &outcome.reply)
-                    .to_owned();
-                self.note(&target.host, address, description, evaluation, &result);
-                if broken.is_none() {
-                    self.release(key, connection);
-                }
-                Ok(Some(Next::Outcomes(outcomes)))
-            }
-            End::Lost(_, true) if is_reused => Ok(None),
-            End::NotNow(reply) if is_reused && reply.code == 421 => Ok(None),
-            End::NotNow(reply) => {
-                let mut miss = self.peers(target, &reply);
-                // A server that wants TLS, which has failed, may have it again.
-                miss.is_permanent &= !(*need == Need::Plain && reply.code == 530);
-                self.note_miss(&target.host, address, description, evaluation, miss);
-                if reply.code != 421 {
-                    self.release(key, connection);
-                }
-                Ok(Some(Next::Address))
-            }
-            End::Lost(broken, _) => {
-                let reply = format!(
-                    "451 4.4.2 In the middle of the session with {}: {broken}",
-                    target.host
-                );
-                self.note_miss(
-                    &target.host,
-                    address,
-                    description,
-                    evaluation,
-                    Miss::later(reply),
-                );
-                Ok(Some(Next::Address))
-            }
-        }
-    }
-
-    /// Why mail isn't sent over a connection that is there.
-    fn objection(&self, connection: &Connection) -> Option<NoHost> {
-        let own = &self.sender.parts.settings.hostname;
-        let is_own = connection.extensions.domain.eq_ignore_ascii_case(own) && own != "localhost";
-        if self.route.is_none() && is_own {
-            return Some(NoHost::refused(format!(
-                "554 5.4.6 {} is this server, which does not have the domain: mail would go round in circles",
-                connection.host
-            )));
-        }
-        // RFC 8689 §4.2.1, and §4.3 for the code.
-        if self.requiretls && !connection.extensions.requiretls {
-            return Some(NoHost::refused(format!(
-                "550 5.7.30 The message asks for REQUIRETLS, which {} does not know",
-                connection.host
-            )));
-        }
-        None
-    }
-
-    fn recipients_max(&self, connection: &Connection) -> usize {
-        let own = self.sender.parts.settings.limits.recipients_max;
-        let peers = connection
-            .extensions
-            .rcpt_max
-            .and_then(|max| usize::try_from(max).ok());
-        peers.unwrap_or(own).min(own).max(1)
-    }
-
-    fn has_enough_messages(&self, connection: &Connection) -> bool {
-        let own = self.sender.parts.settings.limits.messages_max;
-        let peers = connection.extensions.mail_max.unwrap_or(own);
-        connection.messages >= own.min(peers)
-    }
-
-    /// The next message may have the connection. Whoever waits for the outcome doesn't wait for this.
-    fn release(&self, key: PoolKey, mut connection: Connection) {
-        if self.has_enough_messages(&connection) {
-            tokio::spawn(connection.quit());
-            return;
-        }
-        let (pool, limits) = (self.sender.pool.clone(), self.sender.parts.settings.limits);
-        if !connection.is_dirty {
-            return pool.put(key, connection, &limits);
-        }
-        tokio::spawn(async move {
-            if connection.reset().await {
-                pool.put(key, connection, &limits);
-            }
-        });
-    }
-
-    fn peers(&self, target: &Target, reply: &Reply) -> Miss {
-        Miss {
-            is_permanent: reply.is_permanent(),
-            reply: reply.text(),
-            remote: Some(target.host.clone()),
-        }
-    }
-
-    fn note_miss(
-        &mut self,
-        host: &str,
-        address: Option<IpAddr>,
-        tls: Option<String>,
-        evaluation: Option<TlsEvaluation>,
-        miss: Miss,
-    ) {
-        self.note(host, address, tls, evaluation, &miss.reply);
-        self.misses.push(miss);
-    }
-
-    fn note(
-        &mut self,
-        host: &str,
-        address: Option<IpAddr>,
-        tls: Option<String>,
-        evaluation: Option<TlsEvaluation>,
-        result: &str,
-    ) {
-        self.attempt.hosts.push(HostTried {
-            when: self.sender.parts.clock.now().0,
-            host: host.to_owned(),
-            address,
-            tls,
-            result: result.to_owned(),
-            evaluation,
-        });
-    }
-
-    /// Nobody has taken it: what is said to each recipient.
-    fn give_up(&mut self) {
-        let is_permanent =
-            !self.misses.is_empty() && self.misses.iter().all(|miss| miss.is_permanent);
-        let fate = match is_permanent {
-            true => Fate::Refused,
-            false => Fate::Later,
-        };
-        let told = self
-            .misses
-            .iter()
-            .rev()
-            .find(|miss| miss.is_permanent == is_permanent);
-        let (reply, remote) = match told {
-            Some(miss) => (miss.reply.clone(), miss.remote.clone()),
-            None => ("451 4.4.1 No host could be tried".to_owned(), None),
-        };
-        let all = self.job.recipients.iter().map(|recipient| Outcome {
-            at: recipient.at,
-            fate,
-            reply: reply.clone(),
-            remote: remote.clone(),
-        });
-        self.attempt.outcomes = all.collect();
-    }
-
-    /// What a report about TLS says of a session (RFC 8460): one that could not be had, or one that is there.
-    fn evaluation(
-        &self,
-        target: &Target,
-        failure: Option<Failure>,
-        session: Option<(&TlsState, Option<IpAddr>)>,
-    ) -> Option<TlsEvaluation> {
-        // A relay is the operator's own affair, and a message may be excepted.
-        if self.route.is_some() || self.ignores_policies() {
-            return None;
-        }
-        let policy = &target.policy;
-        let sending_address = session.and_then(|(_, address)| address);
-        let failure = failure.or_else(|| policy.failure.clone()).or_else(|| {
-            let (tls, _) = session?;
-            match (&tls.description, &tls.pkix) {
-                (None, _) => Some(Failure::new(
-                    "starttls-not-supported",
-                    "the session is not encrypted",
-                )),
-                (Some(_), Some(Err(failure))) if policy.is_testing => Some(failure.clone()),
-                _ => None,
-            }
-        });
-        Some(TlsEvaluation {
-            policy: policy.kind,
-            policy_lines: policy.lines.clone(),
-            policy_domain: policy.domain.clone(),
-            mx_patterns: policy.mx_patterns.clone(),
-            failure: failure.map(|failure| TlsFailure {
-                result_type: failure.result_type,
-                reason: shown(&failure.reason),
-                sending_address,
-            }),
-        })
     }
 }
 

@@ -24,6 +24,8 @@ use super::settings::{Family, Protocol, Route, RouteTls, Settings};
 use super::sts::{Mode, PATTERNS_MAX, Sts, StsPolicy, record_id};
 use super::tls::Need;
 
+mod dialogue;
+
 async fn read(octets: &[u8]) -> Result<Reply, Broken> {
     let mut reader = Reader::new(octets);
     reply::read(&mut reader, std::time::Duration::from_secs(5)).await

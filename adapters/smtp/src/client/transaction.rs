@@ -2,7 +2,7 @@
 //!
 //! Holds: each reply is attributed to the command that it answers, also when many were sent at once (RFC 2920); nobody is
 //! told "accepted" without the peer's 250 to the message; a connection that ends before the message was sent to its end has
-//! delivered nothing, and one that ends after it may have.
+//! delivered nothing, and one that ends after it may have; who was refused before that stays refused.
 //! Other half: `send`, which picks the host; `content` and `envelope`, which say what is sent.
 
 use std::time::Duration;
@@ -45,6 +45,15 @@ pub enum End {
     NotNow(Reply),
     /// Nobody has got anything: the connection is gone. `true`: before any reply.
     Lost(Broken, bool),
+}
+
+/// What came of a transaction, and who was refused in one that came to no end.
+#[derive(Debug)]
+pub struct Ended {
+    pub end: End,
+    /// Only with [`End::NotNow`] and [`End::Lost`]. Were they asked for again, a peer that hangs up at their refusal would
+    /// keep the message from everybody else.
+    pub refused: Vec<Outcome>,
 }
 
 /// A transaction on a connection.
@@ -90,7 +99,18 @@ impl<'t> Transaction<'t> {
         }
     }
 
-    pub async fn run(mut self) -> End {
+    pub async fn run(mut self) -> Ended {
+        let end = self.go().await;
+        let is_peers =
+            |outcome: &Outcome| outcome.fate == Fate::Refused && outcome.remote.is_some();
+        let refused = match end {
+            End::Done(..) => Vec::new(),
+            End::NotNow(_) | End::Lost(..) => self.outcomes.into_iter().filter(is_peers).collect(),
+        };
+        Ended { end, refused }
+    }
+
+    async fn go(&mut self) -> End {
         let mail = match envelope::mail(
             &self.job.mail_from,
             &self.letter.about,
@@ -118,7 +138,7 @@ impl<'t> Transaction<'t> {
             Err(Stop::Closing(reply)) => return End::NotNow(reply),
         }
         if self.accepted.is_empty() {
-            return End::Done(self.outcomes, None);
+            return End::Done(std::mem::take(&mut self.outcomes), None);
         }
         let by_chunks = self.connection.extensions.chunking;
         let sent = match by_chunks {
@@ -131,7 +151,7 @@ impl<'t> Transaction<'t> {
             // The message isn't wanted: that is everybody's answer.
             Ok(Some(reply)) => {
                 self.answer_all(&reply);
-                return End::Done(self.outcomes, None);
+                return End::Done(std::mem::take(&mut self.outcomes), None);
             }
             Err(broken) => return End::Lost(broken, false),
         }
@@ -139,7 +159,7 @@ impl<'t> Transaction<'t> {
         if broken.is_none() {
             self.connection.is_dirty = false;
         }
-        End::Done(self.outcomes, broken)
+        End::Done(std::mem::take(&mut self.outcomes), broken)
     }
 
     /// The lines of RCPT. Who can't be told to this peer has an outcome at once.
@@ -175,11 +195,17 @@ impl<'t> Transaction<'t> {
         self.connection.write(out.as_bytes(), b"").await?;
         let reply = self.reply().await?;
         if !reply.is_positive() {
-            // The others are answered too; what they say doesn't matter.
+            // The others are answered too; what they say doesn't matter, nor does a peer that has said enough, and closes.
+            let mut broken = None;
             for _ in &first {
-                self.reply().await?;
+                broken = match self.reply().await {
+                    Ok(_) => continue,
+                    Err(Stop::Broken(broken)) => Some(broken),
+                    Err(Stop::Closing(_)) => Some(Broken::Closed),
+                };
+                break;
             }
-            return Ok(Some(self.no_sender(reply, first, lines)));
+            return Ok(Some(self.no_sender((reply, broken), first, lines)));
         }
         self.recipients_of(first).await?;
         loop {
@@ -195,7 +221,7 @@ impl<'t> Transaction<'t> {
 
     fn no_sender(
         &mut self,
-        reply: Reply,
+        (reply, broken): (Reply, Option<Broken>),
         first: Vec<(&'t JobRecipient, String)>,
         others: impl Iterator<Item = (&'t JobRecipient, String)>,
     ) -> End {
@@ -207,7 +233,7 @@ impl<'t> Transaction<'t> {
             let outcome = self.outcome(recipient, &reply);
             self.outcomes.push(outcome);
         }
-        End::Done(std::mem::take(&mut self.outcomes), None)
+        End::Done(std::mem::take(&mut self.outcomes), broken)
     }
 
     async fn recipients_of(&mut self, batch: Vec<(&'t JobRecipient, String)>) -> Result<(), Stop> {

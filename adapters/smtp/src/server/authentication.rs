@@ -4,7 +4,9 @@
 //! §5); a DNS that does not answer loses no mail; SPF alone refuses none.
 //! Other half: `mail-auth-adapter`, which finds out; the operator, who says what follows.
 
-use mail_auth_adapter::{Disposition, Envelope, Outcome, Verdict, field};
+use jmap_core::directory::names;
+use jmap_core::inproc::origin::Author;
+use mail_auth_adapter::{Disposition, Envelope, Identity, Outcome, Verdict, field};
 
 use super::body::{Body, FRONT_OCTETS};
 use super::reported;
@@ -24,6 +26,8 @@ pub struct Origin {
     /// For the junk mailbox.
     pub is_junk: bool,
     pub refusal: Option<Reply>,
+    /// Who vouches for the From field.
+    pub author: Author,
 }
 
 impl<B: Backend> Session<B> {
@@ -60,6 +64,7 @@ impl<B: Backend> Session<B> {
         let Some(peer) = stranger else {
             return Origin {
                 field: field::not_verified(hostname),
+                author: Author::Trusted,
                 ..Origin::default()
             };
         };
@@ -98,5 +103,48 @@ fn judge(verification: &Verification, verdict: &Verdict, hostname: &str) -> Orig
         field: verdict.field(hostname),
         is_junk: treatment == Treatment::Quarantine,
         refusal,
+        author: author(verdict),
     }
 }
+
+/// Whether the domain of From vouches for the message: by DMARC, where it has a record, else by the same rule, but for the search of the
+/// organisation's domain: a signature, or SPF, that passes for this domain or one above it.
+fn author(verdict: &Verdict) -> Author {
+    let dmarc = &verdict.dmarc;
+    let domain = names::domain(&dmarc.domain);
+    let (Ok(domain), outcome) = (domain, dmarc.finding.outcome) else {
+        return Author::Unknown;
+    };
+    let is_aligned = |of: &str| {
+        names::domain(of).is_ok_and(|of| {
+            let rest = domain.strip_suffix(&*of);
+            // A name of one label is a registry's.
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) && of.contains('.')
+        })
+    };
+    let (mut passes, mut is_open) = (false, outcome == Outcome::TempError);
+    let signatures = verdict
+        .dkim
+        .iter()
+        .map(|dkim| (&dkim.finding, &*dkim.domain));
+    let spf = verdict.spf.iter();
+    let spf = spf
+        .filter(|spf| spf.identity == Identity::MailFrom)
+        .map(|spf| {
+            let domain = spf.value.rsplit_once('@').map_or("", |(_, domain)| domain);
+            (&spf.finding, domain)
+        });
+    for (finding, _) in signatures.chain(spf).filter(|(_, of)| is_aligned(of)) {
+        passes |= finding.outcome == Outcome::Pass;
+        is_open |= finding.outcome == Outcome::TempError;
+    }
+    match outcome {
+        Outcome::Pass => Author::Domain(domain),
+        Outcome::None if passes => Author::Domain(domain),
+        _ if is_open => Author::Unanswered,
+        _ => Author::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests;

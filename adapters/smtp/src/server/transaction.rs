@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use jmap_core::inproc::deliver::{Arrival, DeliverError, Inbound, Recipient};
+use jmap_core::inproc::origin::Author;
 use jmap_core::mail::submission::parameters;
 use jmap_core::mail::submission::records::Parameter;
 use jmap_core::trace::{self, Refusal, TraceSession};
@@ -59,8 +60,8 @@ impl Transaction {
 /// What the core has said.
 enum Outcome {
     Accepted,
-    /// For all recipients.
-    Refused(Reply),
+    /// For all recipients; with what was found about where it comes from.
+    Refused(Reply, Option<String>),
     /// The same; the core has noted what became of each.
     Undelivered(Reply),
     /// One for each recipient (LMTP).
@@ -84,20 +85,24 @@ impl<B: Backend> Session<B> {
         let size = body.content().len();
         let message_id = trace::id_in(body.content());
         let outcome = self.hand_over(&transaction, body).await;
-        if let Outcome::Refused(reply) = &outcome {
+        if let Outcome::Refused(reply, results) = &outcome {
+            let session = TraceSession {
+                authentication: results.clone(),
+                ..self.trace_session(&transaction)
+            };
             let message = (size as u64, message_id);
-            self.trace_refused_message(&transaction, reply, message);
+            self.trace_refused_message(&transaction, reply, session, message);
         }
         let id = &transaction.id;
         let accepted = || Reply::new(250, "2.0.0", format!("Accepted as {id}"));
         let count = transaction.recipients.len();
         let replies = match (self.mode(), outcome) {
             (Mode::Lmtp, Outcome::Accepted) => vec![accepted(); count],
-            (Mode::Lmtp, Outcome::Refused(reply) | Outcome::Undelivered(reply)) => {
+            (Mode::Lmtp, Outcome::Refused(reply, _) | Outcome::Undelivered(reply)) => {
                 vec![reply; count]
             }
             (_, Outcome::Accepted) => vec![accepted()],
-            (_, Outcome::Refused(reply) | Outcome::Undelivered(reply)) => vec![reply],
+            (_, Outcome::Refused(reply, _) | Outcome::Undelivered(reply)) => vec![reply],
             (_, Outcome::Each(outcomes)) => {
                 let reply = |outcome: &Result<(), DeliverError>| match outcome {
                     Ok(()) => accepted(),
@@ -152,24 +157,27 @@ impl<B: Backend> Session<B> {
 
     async fn hand_over(&self, transaction: &Transaction, mut body: Body) -> Outcome {
         if let Some(reply) = unacceptable(&body, transaction.is_binary) {
-            return Outcome::Refused(reply);
+            return Outcome::Refused(reply, None);
         }
         let mut session = self.trace_session(transaction);
         let mut is_junk = false;
+        // LMTP is spoken by servers that the operator trusts.
+        let mut author = Author::Trusted;
         let front = match self.mode() {
             Mode::Receive => {
                 let origin = self.authenticate(transaction, &mut body).await;
+                session.authentication = results_of(&origin.field);
                 if let Some(reply) = origin.refusal {
-                    return Outcome::Refused(reply);
+                    return Outcome::Refused(reply, session.authentication);
                 }
                 is_junk = origin.is_junk;
-                session.authentication = results_of(&origin.field);
+                author = origin.author;
                 self.received_front(transaction, &body, &origin.field)
             }
             Mode::Lmtp => self.received_front(transaction, &body, ""),
             Mode::Submission => {
                 if let Some(reply) = unsendable(transaction, &body) {
-                    return Outcome::Refused(reply);
+                    return Outcome::Refused(reply, None);
                 }
                 self.submission_front(transaction, &mut body)
             }
@@ -194,7 +202,7 @@ impl<B: Backend> Session<B> {
             };
             return match self.server.backend.submit(who, submission).await {
                 Ok(()) => Outcome::Accepted,
-                Err(error) => Outcome::Refused(translate::submit_error(&error)),
+                Err(error) => Outcome::Refused(translate::submit_error(&error), None),
             };
         }
         let inbound = Inbound {
@@ -208,6 +216,7 @@ impl<B: Backend> Session<B> {
                 mail: transaction.parameters.clone(),
                 recipients: transaction.recipient_parameters.clone(),
                 session: Some(session),
+                author,
             },
         };
         let mut outcomes = self.server.backend.deliver(inbound).await;
@@ -332,13 +341,14 @@ impl<B: Backend> Session<B> {
         &self,
         transaction: &Transaction,
         reply: &Reply,
+        session: TraceSession,
         (size, message_id): (u64, Option<String>),
     ) {
         if !self.may_trace() {
             return;
         }
         let refusal = Refusal {
-            session: self.trace_session(transaction),
+            session,
             mail_from: Some(transaction.mail_from.clone().unwrap_or_default()),
             recipients: transaction.recipients.clone(),
             size: Some(size),

@@ -236,7 +236,7 @@ impl Core {
         let step = Step::Retry {
             domain: domain.as_deref(),
         };
-        let count = self.change_all(which, domain.as_deref(), step).await?;
+        // First, since the queue looks at each message as soon as it is due.
         let tick = self.queue.tick();
         match which {
             Which::One(account, submission) => {
@@ -250,6 +250,7 @@ impl Core {
                 self.queue.board.lock().forgive(domain.as_deref(), tick);
             }
         }
+        let count = self.change_all(which, domain.as_deref(), step).await?;
         self.queue.wake();
         self.pump();
         Ok(count)
@@ -301,10 +302,12 @@ impl Core {
         while let Some(page) = open_page(&*snapshot, &mut after).await? {
             for (item, record) in page {
                 let is_meant = domain.is_none_or(|domain| waits_for(&record, domain));
-                // What a sender holds back isn't sent before its time.
+                // What a sender holds back isn't sent before its time. What was put off has a next try, though nothing of it was
+                // sent either.
                 let is_held = matches!(step, Step::Retry { .. })
                     && record.undo_status == UndoStatus::Pending
-                    && record.due > until;
+                    && record.due > until
+                    && record.recipients.iter().all(|r| r.next_try.is_none());
                 if !is_meant || is_held {
                     continue;
                 }

@@ -132,6 +132,8 @@ impl Core {
             }
             drop(each);
             self.pump();
+            // A long queue takes longer to look through than a lease lasts.
+            self.renew_leases().await;
             let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE) else {
                 *loaded_until = now;
                 return Ok(next);

@@ -1,6 +1,7 @@
 //! What waits for which destination, in memory: who goes next.
 //!
-//! Holds: memory is bounded ([`HELD_MAX`], [`WAITING_MAX`], [`PLACES_MAX`]); of what may start now, the highest priority goes
+//! Holds: memory is bounded ([`HELD_MAX`], [`LANES_MAX`], [`WAITING_MAX`], [`PLACES_MAX`], [`AGAIN_MAX`]), and
+//! a few destinations with long lines don't fill it; of what may start now, the highest priority goes
 //! first (RFC 6710), among equals the destination that was served least lately; a destination has at most as many jobs as
 //! it may, and none while it is paused, backs off, or has used up its rate.
 //! Other half: `admit` puts in what is due, `work` takes out.
@@ -20,8 +21,18 @@ use super::{
 
 /// Submissions that are in memory.
 pub const HELD_MAX: usize = 50_000;
+/// Their destinations, each counted for each of them. The last submission that is let in may be over it.
+pub const LANES_MAX: usize = 200_000;
 /// Of them, those that wait for one destination. The rest is put off.
 pub const WAITING_MAX: usize = 5_000;
+/// And no more than one in so many of the places that are free: dozens of destinations with a long line leave room for what
+/// comes for another.
+const FREE_SHARE: usize = 8;
+/// Lanes that are tried again while others keep their submission in memory. Those that there is no room for wait until it has
+/// left memory.
+pub const AGAIN_MAX: usize = 200_000;
+/// When a lane is looked at again whose time came while it was being sent, in milliseconds.
+const AGAIN_MS: u64 = 10_000;
 /// Destinations that are remembered.
 pub const PLACES_MAX: usize = 20_000;
 /// The destination of recipients here.
@@ -111,6 +122,8 @@ pub struct Board {
     /// Lanes of held submissions that are to be tried again while other lanes keep their submission in memory.
     again: BTreeSet<(u64, Item, Name)>,
     admitting: usize,
+    /// Lanes of all submissions.
+    lanes: usize,
     paused: HashSet<String>,
     running: usize,
     turns: u64,
@@ -164,7 +177,7 @@ impl Board {
     }
 
     pub fn is_full(&self) -> bool {
-        self.held.len() >= HELD_MAX
+        self.held.len() >= HELD_MAX || self.lanes >= LANES_MAX
     }
 
     pub fn len(&self) -> usize {
@@ -242,8 +255,9 @@ impl Board {
             (held.priority, held.due) = (priority, due);
         }
         if !lanes.is_empty() {
-            let later = later.into_iter().map(|(at, name)| (at, item, name));
-            self.again.extend(later);
+            for (at, name) in later {
+                self.try_again(at, item, name);
+            }
         }
         for name in lanes {
             self.line_up(item, name, now);
@@ -259,6 +273,7 @@ impl Board {
             return;
         }
         held.lanes.push((name.clone(), false));
+        self.lanes += 1;
         let waiting = (held.priority, Reverse(held.due), Reverse(item.1), item.0);
         let is_paused = &*name != HERE && self.paused.contains(&*name);
         if !self.places.contains_key(&name) && self.places.len() >= PLACES_MAX {
@@ -268,6 +283,20 @@ impl Board {
         place.is_paused = is_paused;
         place.waiting.push(waiting);
         self.arrange(&name, now);
+    }
+
+    fn try_again(&mut self, at: u64, item: Item, name: Name) {
+        if self.again.len() < AGAIN_MAX {
+            self.again.insert((at, item, name));
+        }
+    }
+
+    /// The time has come for a lane to be tried again. Where it is being sent it has begun with the recipients of before.
+    fn line_up_again(&mut self, item: Item, name: Name, now: u64) {
+        match self.is_running(&item, &name) {
+            true => self.try_again(now.saturating_add(AGAIN_MS), item, name),
+            false => self.line_up(item, name, now),
+        }
     }
 
     /// Destinations that nothing waits for go, and what was known of them.
@@ -302,7 +331,9 @@ impl Board {
                 reply: place.last_reply.clone(),
             };
         }
-        match place.waiting.len() >= WAITING_MAX {
+        let free = HELD_MAX.saturating_sub(self.held.len());
+        let most = WAITING_MAX.min(free / FREE_SHARE).max(1);
+        match place.waiting.len() >= most {
             true => Door::Crowded,
             false => Door::Open,
         }
@@ -441,7 +472,7 @@ impl Board {
         while let Some(first) = self.again.first().filter(|(at, ..)| *at <= now).cloned() {
             self.again.remove(&first);
             let (_, item, name) = first;
-            self.line_up(item, name, now);
+            self.line_up_again(item, name, now);
         }
     }
 
@@ -470,9 +501,12 @@ impl Board {
         let Some(held) = self.held.get_mut(&started.item) else {
             return;
         };
+        let before = held.lanes.len();
         held.lanes.retain(|(name, _)| *name != started.place);
-        if let Some(at) = again.filter(|_| !held.lanes.is_empty()) {
-            self.again.insert((at, started.item, started.place.clone()));
+        let others = held.lanes.len();
+        self.lanes -= before - others;
+        if let Some(at) = again.filter(|_| others > 0) {
+            self.try_again(at, started.item, started.place.clone());
         } else if again.is_some_and(|at| at <= now) {
             self.left_over.push(started.item);
         }
@@ -508,7 +542,7 @@ impl Board {
         }
         let due = std::mem::take(&mut self.again);
         for (_, item, name) in due {
-            self.line_up(item, name, now);
+            self.line_up_again(item, name, now);
         }
     }
 

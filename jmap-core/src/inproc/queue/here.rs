@@ -17,16 +17,17 @@ use crate::{
     Core,
     inproc::{
         deliver::{Arrival, DeliverError, Fenced, Recipient, RecipientError},
-        origin,
+        origin::{self, Author},
     },
     mail::{
-        forward,
-        submission::records::{EnvelopeAddress, SubmissionRecord},
+        forward::{self, Once},
+        submission::{
+            records::{EnvelopeAddress, SubmissionRecord},
+            report::Success,
+        },
         write::Message,
     },
 };
-
-const DELIVERED: &str = "250 2.1.5 Delivered to the mailbox";
 
 impl Core {
     /// Delivers to the recipients with these indices: what came of each, and the accounts that have it.
@@ -39,6 +40,7 @@ impl Core {
     ) -> Tried {
         let mut outcomes = Vec::new();
         let mut here = Vec::new();
+        let mut returned = None;
         let recipients = at
             .iter()
             .filter_map(|&at| Some((at, record.recipients.get(at)?)));
@@ -48,12 +50,19 @@ impl Core {
                 Ok(resolved) if resolved.targets.is_empty() => {
                     let from = Some(&*record.mail_from.email);
                     let message = Message::parse(octets.clone());
-                    outcomes.push(
-                        match self.return_report(&resolved.address, from, &message).await {
-                            Ok(()) => outcome(at, Came::Delivered, DELIVERED),
-                            Err(error) => undelivered(at, error),
-                        },
-                    );
+                    let once = Once {
+                        number: delivery_number(item),
+                        at: at as u64,
+                        fence: fence.clone(),
+                    };
+                    let sent = self.return_report(&resolved.address, from, &message, Some(once));
+                    outcomes.push(match sent.await {
+                        Ok(account) => {
+                            returned = Some(account);
+                            taken(at, Success::Delivered)
+                        }
+                        Err(error) => undelivered(at, error),
+                    });
                 }
                 Ok(resolved) => here.push((at, resolved)),
                 Err(error) => outcomes.push(refused(at, error)),
@@ -67,16 +76,24 @@ impl Core {
         for account in &record.delivered_to {
             targets.remove(&AccountId::new(*account));
         }
-        let mut delivered: HashSet<AccountId> = record
-            .delivered_to
-            .iter()
-            .map(|&n| AccountId::new(n))
-            .collect();
+        let before = record.delivered_to.iter();
+        let before = before.map(|&n| (AccountId::new(n), Success::Delivered));
+        let mut delivered: HashMap<AccountId, Success> = before.collect();
         let mut errors = HashMap::new();
         if !targets.is_empty() {
             let from = Some(record.mail_from.email.clone()).filter(|email| !email.is_empty());
-            let is_forwarded = self.is_forwarded(item.0, item.1, octets).await;
-            let octets = match is_forwarded.unwrap_or(false) {
+            let origin = match self.origin(item.0, item.1, octets).await {
+                Ok(origin) => origin,
+                Err(error) => {
+                    tracing::error!(account = %item.0, submission = item.1, %error, "where a message comes from can't be read");
+                    let each = here
+                        .iter()
+                        .map(|(at, _)| refused(*at, RecipientError::Temporary));
+                    outcomes.extend(each);
+                    return tried(outcomes, returned.into_iter().collect(), record);
+                }
+            };
+            let octets = match origin.is_forwarded {
                 true => octets.clone(),
                 false => origin::without_results(octets, &self.hostname),
             };
@@ -84,22 +101,28 @@ impl Core {
             let fenced = Fenced {
                 number: delivery_number(item),
                 fence,
-                arrival: arrival(record, &here),
+                arrival: arrival(record, &here, origin.author),
             };
             let targets = targets.into_iter().collect();
             let recipients: Vec<Recipient> = here.iter().map(|(_, r)| r.clone()).collect();
             let results = self.deliver_fenced(octets, from, &recipients, targets, fenced);
             for (account, result) in results.await {
                 match result {
-                    Ok(()) => drop(delivered.insert(account)),
+                    Ok(success) => drop(delivered.insert(account, success)),
                     Err(error) => drop(errors.insert(account, error)),
                 }
             }
         }
         for (at, Recipient { targets, .. }) in here {
             // One copy is enough, as with mail that comes in.
-            if targets.iter().any(|target| delivered.contains(target)) {
-                outcomes.push(outcome(at, Came::Delivered, DELIVERED));
+            let successes = targets.iter().filter_map(|target| delivered.get(target));
+            let best = successes.min_by_key(|success| match success {
+                Success::Delivered => 0,
+                Success::Expanded => 1,
+                Success::Silent => 2,
+            });
+            if let Some(best) = best {
+                outcomes.push(taken(at, *best));
                 continue;
             }
             let error = targets
@@ -111,17 +134,24 @@ impl Core {
                 error.unwrap_or(DeliverError::NoSuchMailbox),
             ));
         }
-        let known: HashSet<u64> = record.delivered_to.iter().copied().collect();
-        let new = delivered
-            .iter()
-            .map(|account| account.number())
-            .filter(|number| !known.contains(number));
-        Tried {
-            outcomes,
-            delivered_to: new.collect(),
-            hosts: Vec::new(),
-        }
+        let have = delivered.into_keys().chain(returned);
+        tried(outcomes, have.collect(), record)
     }
+}
+
+/// What came of a try; `have`: accounts that have the message, or have noted that they have.
+fn tried(outcomes: Vec<Outcome>, have: Vec<AccountId>, record: &SubmissionRecord) -> Tried {
+    let known: HashSet<u64> = record.delivered_to.iter().copied().collect();
+    let new = have.into_iter().map(AccountId::number);
+    Tried {
+        outcomes,
+        delivered_to: new.filter(|number| !known.contains(number)).collect(),
+        hosts: Vec::new(),
+    }
+}
+
+fn taken(at: usize, success: Success) -> Outcome {
+    outcome(at, Came::Delivered(success), success.reply())
 }
 
 fn undelivered(at: usize, error: DeliverError) -> Outcome {
@@ -179,7 +209,7 @@ fn with_return_path(mail_from: &str, octets: &Bytes) -> Bytes {
 }
 
 /// What the sender asked for, for the recipients that are here.
-fn arrival(record: &SubmissionRecord, here: &[(usize, Recipient)]) -> Arrival {
+fn arrival(record: &SubmissionRecord, here: &[(usize, Recipient)], author: Author) -> Arrival {
     let given = |address: &EnvelopeAddress| address.parameters.clone().unwrap_or_default();
     let recipient = |(at, _): &(usize, Recipient)| {
         let recipient = record.recipients.get(*at);
@@ -189,5 +219,6 @@ fn arrival(record: &SubmissionRecord, here: &[(usize, Recipient)]) -> Arrival {
         mail: given(&record.mail_from),
         recipients: here.iter().map(recipient).collect(),
         session: None,
+        author,
     }
 }

@@ -85,7 +85,9 @@ impl Core {
                 return Ok(None);
             };
             if let Some(row) = &hold.row {
-                if row.due == record.due {
+                // Of a lease that has run out, only the row tells whose it is.
+                let is_held = self.queue.is_alone || row.expires > self.queue_now();
+                if row.due == record.due && is_held {
                     return Ok(Some(record));
                 }
                 // Called back, or another node's by now.

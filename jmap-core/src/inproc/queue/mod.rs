@@ -65,6 +65,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// While so many submissions are in memory, there is enough to do, and the queue isn't looked at for each that is added.
 const BUSY: usize = 500;
 const BUSY_WAIT: Duration = Duration::from_millis(200);
+/// Of the memory for messages to other servers, local deliveries have one part in so many besides.
+const HERE_SHARE: u64 = 4;
 /// The unit in which the octets of messages in memory are counted.
 const BUDGET_UNIT: u64 = 64 << 10;
 
@@ -81,7 +83,7 @@ pub struct Queue {
     board: Mutex<Board>,
     /// What was sent, and could not be written down yet.
     unrecorded: Mutex<Vec<Unrecorded>>,
-    budget: Mutex<Arc<Semaphore>>,
+    budget: Mutex<Budget>,
     /// Until when the queue was looked through, in milliseconds since 1970.
     loaded_until: tokio::sync::Mutex<u64>,
     reports: reports::Limiter,
@@ -142,9 +144,35 @@ impl Queue {
     }
 }
 
-fn budget(settings: &Delivery) -> Arc<Semaphore> {
-    let units = (settings.octets_max / BUDGET_UNIT).clamp(1, 1 << 20);
-    Arc::new(Semaphore::new(units as usize))
+/// Memory for messages that are being sent. What is for here has some of its own: other servers may be slow to take theirs.
+#[derive(Clone, Debug)]
+struct Budget {
+    others: Room,
+    here: Room,
+}
+
+#[derive(Clone, Debug)]
+struct Room {
+    /// All of it, in units.
+    units: u32,
+    free: Arc<Semaphore>,
+}
+
+impl Room {
+    fn new(octets: u64) -> Self {
+        let units = (octets / BUDGET_UNIT).clamp(1, 1 << 20) as u32;
+        Self {
+            units,
+            free: Arc::new(Semaphore::new(units as usize)),
+        }
+    }
+}
+
+fn budget(settings: &Delivery) -> Budget {
+    Budget {
+        others: Room::new(settings.octets_max),
+        here: Room::new(settings.octets_max / HERE_SHARE),
+    }
 }
 
 impl Core {

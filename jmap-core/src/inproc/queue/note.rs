@@ -4,8 +4,7 @@
 //! sender's inbox or into the queue; it counts only while the lease is held.
 //! Other half: `work` and `admit` say what happened, `bounce` writes the reports.
 
-use jmap_types::DataType;
-use store::{engine::Batch, keys};
+use store::keys;
 
 use super::{
     admit,
@@ -18,6 +17,7 @@ use crate::{
         submission::{
             bounce::{self, Action, DeliverBy},
             records::{Delivered, HostRecord, RecipientRecord, SubmissionRecord, UndoStatus},
+            report::Success,
             stage,
         },
         write::MailTxn,
@@ -28,6 +28,7 @@ use crate::{
 const TRIES: usize = 8;
 
 const GIVEN_UP: &str = "554 5.4.7 The message could not be delivered in time";
+const MISSING: &str = "554 5.3.0 The mail system has lost the message";
 const CANCELED: &str = "554 5.7.0 The message was canceled by the administrator";
 
 /// What became of one recipient in one try.
@@ -43,8 +44,8 @@ pub(super) struct Outcome {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Came {
-    /// It is in the mailbox.
-    Delivered,
+    /// It was taken for an address here.
+    Delivered(Success),
     /// Another server has taken it.
     Accepted {
         tells_success: bool,
@@ -99,6 +100,8 @@ pub(super) enum Step<'t> {
         domain: Option<&'t str>,
         is_told: bool,
     },
+    /// Its message is gone from the store: nothing is left to be sent, and the sender is told.
+    Missing,
     Remove,
 }
 
@@ -246,6 +249,22 @@ impl Core {
                 }
                 hold.running == 0
             }
+            Step::Missing => {
+                for (at, recipient) in record.recipients.iter_mut().enumerate() {
+                    if recipient.delivered != Delivered::Queued {
+                        continue;
+                    }
+                    recipient.delivered = Delivered::No;
+                    recipient.smtp_reply = MISSING.to_owned();
+                    recipient.remote = None;
+                    self.metrics.queue_failed.add(1);
+                    if bounce::is_wanted(&recipient.address, Action::Failed) {
+                        told.push((Action::Failed, at));
+                    }
+                    changed.count += 1;
+                }
+                hold.running <= 1
+            }
         };
         self.tell(txn, (item.1, record), told).await?;
         self.close_or_move(txn, item, record, may_move);
@@ -366,7 +385,7 @@ impl Core {
             return;
         };
         // Canceled meanwhile, and taken all the same: that is what counts.
-        let is_taken = matches!(outcome.came, Came::Delivered | Came::Accepted { .. });
+        let is_taken = matches!(outcome.came, Came::Delivered(_) | Came::Accepted { .. });
         match recipient.delivered {
             Delivered::Queued => {}
             Delivered::No if is_taken => {}
@@ -384,11 +403,12 @@ impl Core {
         recipient.remote.clone_from(&outcome.remote);
         let address = &recipient.address;
         match outcome.came {
-            Came::Delivered => {
+            Came::Delivered(success) => {
                 recipient.delivered = Delivered::Yes;
                 self.metrics.queue_delivered.add(1);
-                if bounce::is_wanted(address, Action::Delivered) {
-                    told.push((Action::Delivered, outcome.at));
+                let action = success.action();
+                if let Some(action) = action.filter(|of| bounce::is_wanted(address, *of)) {
+                    told.push((action, outcome.at));
                 }
             }
             Came::Accepted { tells_success } => {
@@ -480,7 +500,7 @@ impl Core {
                 };
                 recipient.delivered = match outcome.came {
                     Came::Accepted { .. } => Delivered::Unknown,
-                    Came::Delivered => Delivered::Yes,
+                    Came::Delivered(_) => Delivered::Yes,
                     Came::Refused | Came::Later | Came::Elsewhere => continue,
                 };
                 recipient.smtp_reply.clone_from(&outcome.reply);
@@ -500,34 +520,6 @@ impl Core {
         }
         Err(store::Error::Conflict)
     }
-
-    /// A message of the queue is gone from the store: nothing is left to be sent.
-    pub(super) async fn drop_without_message(
-        &self,
-        (account, submission): Item,
-        hold: &mut Hold,
-    ) -> Result<(), store::Error> {
-        tracing::error!(%account, submission, "a message of the queue is missing");
-        let Some(row) = hold.row.take() else {
-            return Ok(());
-        };
-        let mut batch = Batch::new();
-        batch.assert(row.fence);
-        batch.delete(keys::queue_due(row.due, account, submission));
-        batch.add(keys::queue_length(), -1);
-        batch.put(
-            keys::quarantine(&keys::object(
-                account,
-                DataType::EmailSubmission,
-                submission,
-            )),
-            bytes::Bytes::from_static(b"its message is missing"),
-        );
-        match self.engine.commit(batch).await.map_err(store::Error::from) {
-            Err(store::Error::Conflict) => Ok(()),
-            result => result,
-        }
-    }
 }
 
 impl Step<'_> {
@@ -535,6 +527,7 @@ impl Step<'_> {
     fn own_lanes(self) -> usize {
         match self {
             Self::Tried { is_end, .. } => usize::from(is_end),
+            Self::Missing => 1,
             _ => 0,
         }
     }

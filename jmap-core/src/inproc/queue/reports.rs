@@ -126,6 +126,7 @@ impl Core {
             Action::Delayed,
             Action::Delivered,
             Action::Relayed,
+            Action::Expanded,
         ] {
             let recipients: Vec<RecipientRecord> = told
                 .iter()

@@ -16,7 +16,7 @@ pub struct Delivery {
     pub delay_notice: Duration,
     /// Mail transactions with other servers at the same time.
     pub at_once: usize,
-    /// Octets of the messages of these transactions.
+    /// Octets of the messages of these transactions. Local deliveries have a quarter of it besides.
     pub octets_max: u64,
     /// Of one destination.
     pub domain: DomainLimits,

@@ -103,13 +103,14 @@ impl Core {
             let end = self.record(started, Tried::default(), true).await;
             return (Verdict::Unknown, end);
         }
-        let _room = self.room(&record).await;
+        let _room = self.room(&record, is_here).await;
         let octets = match store::blob::get(&self.engine, &record.blob).await {
             Ok(Some(octets)) => octets,
             Ok(None) => {
+                tracing::error!(account = %item.0, submission = item.1, "a message of the queue is missing");
                 let mut hold = started.gate.0.lock().await;
-                if let Err(error) = self.drop_without_message(item, &mut hold).await {
-                    tracing::error!(account = %item.0, submission = item.1, %error, "a row of the queue could not be removed");
+                if let Err(error) = self.change(item, &mut hold, Step::Missing).await {
+                    tracing::error!(account = %item.0, submission = item.1, %error, "a submission without its message could not be ended");
                 }
                 hold.leave(is_here);
                 return nothing;
@@ -259,13 +260,18 @@ impl Core {
     }
 
     /// Waits until there is memory for a message. One that is larger than all of it goes alone.
-    async fn room(&self, record: &SubmissionRecord) -> Option<OwnedSemaphorePermit> {
-        let max = self.queue.settings().octets_max / BUDGET_UNIT;
-        let budget = self.queue.budget.lock().clone();
+    async fn room(&self, record: &SubmissionRecord, is_here: bool) -> Option<OwnedSemaphorePermit> {
+        let room = {
+            let budget = self.queue.budget.lock();
+            match is_here {
+                true => budget.here.clone(),
+                false => budget.others.clone(),
+            }
+        };
         let units = record.size.unwrap_or(SIZE_UNKNOWN).div_ceil(BUDGET_UNIT);
-        let units = units.clamp(1, max.clamp(1, 1 << 20));
-        let units = u32::try_from(units).unwrap_or(1);
-        budget.acquire_many_owned(units).await.ok()
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let units = units.clamp(1, room.units);
+        room.free.acquire_many_owned(units).await.ok()
     }
 }
 
@@ -354,7 +360,8 @@ fn tried(job: &Job, attempt: &Attempt) -> Tried {
 }
 
 /// What an attempt says of its destination. It fails as a whole when all recipients wait, and nobody has answered, or the answer
-/// was about the host: 421 (RFC 5321 §4.2.3), or a status of the system or the network (RFC 3463 §3.4, §3.5).
+/// was about the host: 421 (RFC 5321 §4.2.3), or a status of the system or the network (RFC 3463 §3.4, §3.5). An answer about
+/// a mailbox (§3.3) says that the host works: who has a full one doesn't hold up the mail of the others there.
 fn verdict_of(outcomes: &[Outcome]) -> Verdict {
     let Some(first) = outcomes.first() else {
         return Verdict::Unknown;
@@ -363,14 +370,23 @@ fn verdict_of(outcomes: &[Outcome]) -> Verdict {
         return Verdict::Works;
     }
     let is_hosts = |outcome: &Outcome| {
-        let status = outcome.reply.split(' ').nth(1).unwrap_or_default();
         outcome.remote.is_none()
             || outcome.reply.starts_with("421")
-            || status.starts_with("4.3.")
-            || status.starts_with("4.4.")
+            || status(outcome).starts_with("4.3.")
+            || status(outcome).starts_with("4.4.")
     };
-    match outcomes.iter().all(is_hosts) {
-        true => Verdict::HostFails(first.reply.clone()),
+    let is_mailboxes =
+        |outcome: &Outcome| !is_hosts(outcome) && status(outcome).starts_with("4.2.");
+    if outcomes.iter().all(is_hosts) {
+        return Verdict::HostFails(first.reply.clone());
+    }
+    match outcomes.iter().any(is_mailboxes) {
+        true => Verdict::Works,
         false => Verdict::TookNothing(first.reply.clone()),
     }
+}
+
+/// The enhanced status code of a reply (RFC 3463); empty without one.
+fn status(outcome: &Outcome) -> &str {
+    outcome.reply.split(' ').nth(1).unwrap_or_default()
 }

@@ -6,6 +6,7 @@
 //! Other half: `inproc::deliver` asks in its transaction; `inproc::queue` sends; `directory::forwards` says where to.
 
 mod list;
+mod service;
 mod srs;
 #[cfg(test)]
 mod tests;
@@ -13,31 +14,26 @@ mod tests;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use store::engine::{Assertion, Key};
 
+pub(crate) use self::service::Once;
+pub use self::service::ServiceError;
 pub(crate) use self::srs::{Srs, is_srs};
 use super::{
-    message::address,
     sieve::{Incoming, RECEIVED_MAX},
     submission::{
         self, bounce,
         envelope::Envelope,
         parameters,
         records::{Delivered, EnvelopeAddress, RecipientRecord, UndoStatus},
+        report::Success,
         stage,
     },
     write::{MailTxn, Message},
 };
-use crate::{
-    Core,
-    directory::{AccountKind, AccountRecord, Posters},
-    inproc::deliver::{DeliverError, Recipient, RecipientError},
-};
+use crate::{Core, directory::AccountKind, inproc::deliver::DeliverError};
 
 /// Recipients of one submission; more are several.
 const RECIPIENTS_AT_ONCE: usize = 100;
-/// What those are told who write to an address that takes reports of failure alone.
-const REPORTS_ALONE: &str = "This address takes reports of failed delivery alone";
 /// The first reply code and text of a message that goes round in circles.
 pub(crate) const LOOP: &str = "554 5.4.6 The message goes round in circles";
 
@@ -48,8 +44,8 @@ pub(crate) enum Forwarded {
     No,
     /// It goes on, and the account gets it too.
     AndKept,
-    /// It goes on, and that is all.
-    Alone,
+    /// It goes on, and that is all; or it was for the list itself. With what a sender is told who wants to hear of success.
+    Alone(Success),
     /// Nothing was written: the sender is to be told.
     Refused(DeliverError),
 }
@@ -75,18 +71,26 @@ pub(crate) async fn carry_out(
         }
         return refuse(core, txn, incoming, own, DeliverError::Loop).await;
     }
+    if record.list.is_some() {
+        match list::judge(core, incoming, &record, own).await? {
+            list::Judged::Goes => {}
+            list::Judged::Refused(error) => {
+                return refuse(core, txn, incoming, own, error).await;
+            }
+            list::Judged::Leaves(member) => {
+                return list::unsubscribe(core, txn, &record, own, &member).await;
+            }
+        }
+    }
     // Somebody else's junk in our name would be held against us; a list would be its amplifier.
     if incoming.is_junk && has_inbox {
         return Ok(Forwarded::No);
     }
     let octets = match &record.list {
         None => trace(&incoming.message.octets, own),
-        Some(list) => {
-            if incoming.is_junk || !may_post(core, incoming.message, &record, list.posters).await? {
-                let why = "You may not write to this list".to_owned();
-                return refuse(core, txn, incoming, own, DeliverError::Refused(why)).await;
-            }
-            list::with_fields(&trace(&incoming.message.octets, own), own, &record)
+        Some(_) => {
+            let octets = trace(&incoming.message.octets, own);
+            list::with_fields(core, txn.account(), &octets, own, &record).await?
         }
     };
     // By reverse-path: those here and those elsewhere may have another one.
@@ -100,17 +104,24 @@ pub(crate) async fn carry_out(
         };
         by_path.entry(path).or_default().push(to);
     }
+    let success = match (&record.list, forward.to.len()) {
+        (Some(_), _) => Success::Delivered,
+        (None, 1) => Success::Silent,
+        (None, _) => Success::Expanded,
+    };
+    let is_kept = has_inbox && forward.keep;
+    let is_reported = is_kept || success != Success::Silent;
     let mut envelopes = Vec::new();
     for (mail_from, to) in by_path {
         for recipients in to.chunks(RECIPIENTS_AT_ONCE) {
-            // RFC 3461 §5.2.7.1, RFC 8689 §4.2: what was asked for with the message is asked for further on. A list answers for
-            // itself (RFC 3461 §5.2.7.3).
+            // RFC 3461 §5.2.7.2, §5.2.7.3 (c), RFC 8689 §4.2: what was asked for with the message is asked for further on, but for
+            // reports of success, where they come from here. A list answers for itself (RFC 3461 §5.2.7.1).
             let given = |to: &&str| match &record.list {
                 Some(_) => EnvelopeAddress::plain(*to),
                 None => {
                     let came_to = incoming.recipient.unwrap_or(own);
-                    let is_kept = has_inbox && forward.keep;
-                    let handed_on = parameters::handed_on_to(came_to, incoming.parameters, is_kept);
+                    let given = incoming.parameters;
+                    let handed_on = parameters::handed_on_to(came_to, given, is_reported);
                     parameters::with(*to, handed_on)
                 }
             };
@@ -125,7 +136,7 @@ pub(crate) async fn carry_out(
         }
     }
     for (at, envelope) in envelopes.into_iter().enumerate() {
-        if stage::automatic(core, txn, envelope, octets.clone()).await? {
+        if stage::passed_on(core, txn, envelope, octets.clone(), incoming.author).await? {
             continue;
         }
         // Nothing is staged yet, and an account of its own can keep the message.
@@ -134,9 +145,9 @@ pub(crate) async fn carry_out(
         }
         return Ok(Forwarded::Refused(DeliverError::Temporary));
     }
-    Ok(match has_inbox && forward.keep {
+    Ok(match is_kept {
         true => Forwarded::AndKept,
-        false => Forwarded::Alone,
+        false => Forwarded::Alone(success),
     })
 }
 
@@ -160,7 +171,7 @@ async fn refuse(
     if !is_told {
         tracing::warn!(account = %txn.account(), reply, "a message was refused, and there is nobody to tell");
     }
-    Ok(Forwarded::Alone)
+    Ok(Forwarded::Alone(Success::Silent))
 }
 
 /// Stages a report to the sender that a message was refused. `false`: there is nobody to tell, or no room.
@@ -284,161 +295,4 @@ pub(crate) async fn original_sender(core: &Core, mail_from: &str) -> Result<Stri
         return Ok(sender);
     }
     Ok(mail_from.to_owned())
-}
-
-/// Whether one of the authors may write to a list.
-async fn may_post(
-    core: &Core,
-    message: &Message,
-    record: &AccountRecord,
-    posters: Posters,
-) -> Result<bool, store::Error> {
-    let own = record.addresses.first().map_or("", String::as_str);
-    let list_domain = own.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let members = record.forward.iter().flat_map(|forward| &forward.to);
-    let from = address::flatten(message.summary.from.as_deref().unwrap_or_default());
-    // RFC 5322 §3.6.2: there may be several; each of them has written it.
-    for author in &from {
-        let author = &author.email;
-        let may = match posters {
-            Posters::Anyone => true,
-            Posters::Domain => author
-                .rsplit_once('@')
-                .is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(list_domain)),
-            Posters::Members => {
-                let is_member = members
-                    .clone()
-                    .any(|member| member.eq_ignore_ascii_case(author));
-                is_member || core.is_same_mailbox(members.clone(), author).await?
-            }
-        };
-        if may {
-            return Ok(true);
-        }
-    }
-    Ok(posters == Posters::Anyone)
-}
-
-impl Core {
-    /// What to answer at RCPT for an address of the scheme; `None`: it isn't one.
-    pub(crate) async fn srs_recipient(
-        &self,
-        address: &str,
-    ) -> Result<Option<Result<Recipient, RecipientError>>, store::Error> {
-        let Some((local, domain)) = address.rsplit_once('@') else {
-            return Ok(None);
-        };
-        if !is_srs(local) || !self.is_local_domain(domain).await? {
-            return Ok(None);
-        }
-        Ok(Some(match self.srs.sender(local, day(self)) {
-            Ok(_) => Ok(Recipient {
-                address: address.to_owned(),
-                targets: Vec::new(),
-            }),
-            Err(error) => {
-                tracing::debug!(%error, "an address of a forwarder is refused");
-                Err(RecipientError::NoSuchMailbox)
-            }
-        }))
-    }
-
-    /// Sends a report of failure on to the one whose message it is about. `Ok`: it is in the queue, on disk.
-    pub(crate) async fn return_report(
-        &self,
-        recipient: &str,
-        mail_from: Option<&str>,
-        message: &Message,
-    ) -> Result<(), DeliverError> {
-        let local = recipient.rsplit_once('@').map_or("", |(local, _)| local);
-        let sender = self.srs.sender(local, day(self));
-        let Ok(sender) = sender else {
-            return Err(DeliverError::NoSuchMailbox);
-        };
-        if mail_from.is_some_and(|address| !address.is_empty()) {
-            return Err(DeliverError::Refused(REPORTS_ALONE.to_owned()));
-        }
-        if is_looping(message, recipient) {
-            return Err(DeliverError::Loop);
-        }
-        let octets = trace(&message.octets, recipient);
-        let staged = self.send_from_service("", &sender, octets).await;
-        staged.map_err(|error| {
-            tracing::error!(%error, "a report of failure could not be sent on");
-            DeliverError::Temporary
-        })
-    }
-
-    /// Puts a message of the server itself into the queue.
-    pub(crate) async fn send_from_service(
-        &self,
-        mail_from: &str,
-        to: &str,
-        octets: Bytes,
-    ) -> Result<(), ServiceError> {
-        let mail = (vec![to.to_owned()], octets);
-        self.service_transaction(mail_from, Some(mail), None, &[])
-            .await
-    }
-
-    /// Puts a message of the server itself into the queue, if there is one, and takes `gone` away with it, while `fence` is true.
-    pub(crate) async fn send_and_delete(
-        &self,
-        mail_from: &str,
-        mail: Option<(Vec<String>, Bytes)>,
-        fence: Assertion,
-        gone: &[Key],
-    ) -> Result<(), ServiceError> {
-        self.service_transaction(mail_from, mail, Some(fence), gone)
-            .await
-    }
-
-    async fn service_transaction(
-        &self,
-        mail_from: &str,
-        mail: Option<(Vec<String>, Bytes)>,
-        fence: Option<Assertion>,
-        gone: &[Key],
-    ) -> Result<(), ServiceError> {
-        const TRIES: usize = 8;
-        let account = self.accounts.handle(self.service_account().await?);
-        for _ in 0..TRIES {
-            let mut txn = account.writer.begin().await?;
-            if let Some(fence) = &fence {
-                txn.assert(fence.clone());
-            }
-            for key in gone {
-                txn.delete(key.clone());
-            }
-            if let Some((to, octets)) = &mail {
-                let envelope = Envelope {
-                    mail_from: EnvelopeAddress::plain(mail_from),
-                    recipients: to.iter().map(EnvelopeAddress::plain).collect(),
-                };
-                if !stage::automatic(self, &mut txn, envelope, octets.clone()).await? {
-                    return Err(ServiceError::Full);
-                }
-            }
-            match txn.commit().await {
-                Err(store::Error::Conflict) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => {
-                    self.queue.wake();
-                    return Ok(());
-                }
-            }
-        }
-        Err(store::Error::Conflict.into())
-    }
-}
-
-/// Why the server's own mail isn't in the queue.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    #[error("too many of the server's own messages wait to be sent")]
-    Full,
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    #[error(transparent)]
-    Directory(#[from] crate::directory::DirectoryError),
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     Core,
+    inproc::origin::Author,
     mail::{
         email, forward, mailbox,
         submission::{self, envelope::Envelope, parameters, records::EnvelopeAddress, stage},
@@ -120,7 +121,7 @@ pub(crate) async fn carry_out(
                 mailboxes: acting.mailboxes,
                 actions: acting.done,
                 problem: acting.problem,
-                is_reported: false,
+                reported: None,
             },
         },
     })
@@ -140,7 +141,8 @@ impl Acting<'_> {
         }
         let mut is_kept = self.file(txn, &plan.filings, &versions).await?;
         for redirect in &plan.redirects {
-            let is_sent = self.redirect(txn, redirect, &versions).await?;
+            let is_one = plan.redirects.len() == 1;
+            let is_sent = self.redirect(txn, redirect, &versions, is_one).await?;
             // What isn't sent must be somewhere.
             if !is_sent && !is_kept {
                 let inbox = Plan::inbox().filings;
@@ -276,12 +278,13 @@ impl Acting<'_> {
         }
     }
 
-    /// Stages a redirect (RFC 5228 §4.2). `false`: it isn't sent.
+    /// Stages a redirect (RFC 5228 §4.2); `is_one`: there is no other. `false`: it isn't sent.
     async fn redirect(
         &mut self,
         txn: &mut MailTxn,
         redirect: &Redirect,
         versions: &BTreeMap<usize, Message>,
+        is_one: bool,
     ) -> Result<bool, Rejected> {
         let account = txn.account();
         let own = self.own_address(txn).await?;
@@ -311,16 +314,22 @@ impl Acting<'_> {
         };
         // RFC 3461 §5.2.7.1, RFC 8689 §4.2: what was asked for with the message is asked for further on.
         let incoming = self.incoming;
-        let is_kept = !self.mailboxes.is_empty();
+        let is_reported = !self.mailboxes.is_empty() || !is_one;
         let came_to = incoming.recipient.unwrap_or(&own);
         let envelope = Envelope {
             mail_from: parameters::with(mail_from, parameters::handed_on(incoming.mail_parameters)),
             recipients: vec![parameters::with(
                 address.as_str(),
-                parameters::handed_on_to(came_to, incoming.parameters, is_kept),
+                parameters::handed_on_to(came_to, incoming.parameters, is_reported),
             )],
         };
-        let is_staged = self.send_envelope(txn, envelope, octets).await?;
+        // What a script has changed are not the author's words any more.
+        let author = match redirect.version {
+            0 => incoming.author.clone(),
+            _ => Author::Unknown,
+        };
+        let is_staged = stage::passed_on(self.core, txn, envelope, octets, &author).await?;
+        self.outgoing += usize::from(is_staged);
         if !is_staged {
             self.problem = Some("too many messages wait to be sent".to_owned());
         }
@@ -339,15 +348,6 @@ impl Acting<'_> {
             mail_from: EnvelopeAddress::plain(mail_from),
             recipients: vec![EnvelopeAddress::plain(to)],
         };
-        self.send_envelope(txn, envelope, octets).await
-    }
-
-    async fn send_envelope(
-        &mut self,
-        txn: &mut MailTxn,
-        envelope: Envelope,
-        octets: Bytes,
-    ) -> Result<bool, Rejected> {
         let is_staged = stage::automatic(self.core, txn, envelope, octets).await?;
         self.outgoing += usize::from(is_staged);
         Ok(is_staged)

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Core,
+    inproc::origin::Author,
     mail::{
         mailbox,
         submission::records::Parameter,
@@ -44,6 +45,8 @@ pub(crate) struct Incoming<'d> {
     pub received_at: i64,
     /// Octets that the account may use; 0 is no limit.
     pub quota_octets: u64,
+    /// Who vouches for the From field.
+    pub author: &'d Author,
 }
 
 /// What is to be done, by which script, and why that script didn't have its way.

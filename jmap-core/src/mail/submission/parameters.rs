@@ -213,12 +213,12 @@ pub fn needed_by_list(mail: &[Parameter]) -> Vec<Parameter> {
     mail.iter().filter(needed).cloned().collect()
 }
 
-/// The parameters of the new recipient of a message that came for `address` (RFC 3461 §5.2.7.1). `is_kept`: it is in a
-/// mailbox here too, and whoever wants to hear of success hears of that.
-pub fn handed_on_to(address: &str, rcpt: &[Parameter], is_kept: bool) -> Vec<Parameter> {
+/// The parameters of the new recipient of a message that came for `address` (RFC 3461 §5.2.7). `is_reported`: it is in a
+/// mailbox here too, or goes on to others as well, and whoever wants to hear of success hears of that.
+pub fn handed_on_to(address: &str, rcpt: &[Parameter], is_reported: bool) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     if let Some(asked) = rcpt.iter().find(|parameter| parameter.name == "NOTIFY") {
-        let is_left = |word: &&str| !(is_kept && word.eq_ignore_ascii_case("SUCCESS"));
+        let is_left = |word: &&str| !(is_reported && word.eq_ignore_ascii_case("SUCCESS"));
         let words: Vec<&str> = notify(rcpt).filter(is_left).collect();
         let value = match words.is_empty() {
             true => "NEVER".to_owned(),

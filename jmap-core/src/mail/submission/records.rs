@@ -9,6 +9,8 @@ use store::{Record, keys::BlobHash};
 
 use jmap_types::value::{Map, key, string};
 
+use crate::inproc::origin::Author;
+
 /// An EmailSubmission, and the place of a message in the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct SubmissionRecord {
@@ -60,6 +62,9 @@ pub struct SubmissionRecord {
     /// The last hosts that were tried, oldest first: at most [`HISTORY_MAX`].
     #[n(17)]
     pub history: Option<Vec<HostRecord>>,
+    /// Of a message that is passed on: who vouches for its author. `None`: nobody.
+    #[n(18)]
+    pub author: Option<Author>,
 }
 
 /// Hosts of the last tries that a record keeps.

@@ -12,7 +12,9 @@ use super::{
     envelope::Envelope,
     records::{SubmissionRecord, UndoStatus},
 };
-use crate::{Core, clock::UtcMillis, mail::write::MailTxn, object::Rejected};
+use crate::{
+    Core, clock::UtcMillis, inproc::origin::Author, mail::write::MailTxn, object::Rejected,
+};
 
 /// Old submissions that go at once when there are too many: so that not each new one looks for room.
 const ROOM: usize = 100;
@@ -86,7 +88,19 @@ pub(crate) async fn automatic(
     envelope: Envelope,
     octets: Bytes,
 ) -> Result<bool, store::Error> {
+    passed_on(core, txn, envelope, octets, &Author::Unknown).await
+}
+
+/// The same with a message that has arrived and goes on unchanged; `author`: who vouches for its From field.
+pub(crate) async fn passed_on(
+    core: &Core,
+    txn: &mut MailTxn,
+    envelope: Envelope,
+    octets: Bytes,
+    author: &Author,
+) -> Result<bool, store::Error> {
     let mut record = super::new_record(core, envelope, &octets, None);
+    record.author = Some(author.clone()).filter(|author| *author != Author::Unknown);
     record.is_hidden = true;
     record.undo_status = UndoStatus::Final;
     record.due = core.queue_now();

@@ -166,6 +166,25 @@ async fn retry_now() {
 }
 
 #[tokio::test]
+async fn what_was_put_off_before_its_first_try_is_tried_now() {
+    let server = Server::new().await;
+    let admin = Caller::server();
+    let others = Others::new(|job| all(job, Fate::Later, "450 4.4.1 No route", None));
+    server.core.send_with(others.clone());
+    submit(&server, &["x@a.example"]).await;
+    server.core.send_due().await.unwrap();
+    // The host is left alone: this one isn't tried at all.
+    submit(&server, &["y@a.example"]).await;
+    server.core.send_due().await.unwrap();
+    assert_eq!(others.tries(), 1);
+    others.answers(takes);
+    let count = server.core.retry_queue(&admin, &Which::All).await;
+    assert_eq!(count.unwrap(), 2);
+    server.core.send_due().await.unwrap();
+    assert_eq!(others.taken("y@a.example"), 1);
+}
+
+#[tokio::test]
 async fn cancel_with_and_without_a_report() {
     let server = Server::new().await;
     let admin = Caller::server();

@@ -147,6 +147,62 @@ fn what_waits_for_one_destination_is_bounded() {
 }
 
 #[test]
+fn long_lines_leave_room_for_others() {
+    let mut board = board(ONE, 1);
+    let mut id = 0;
+    // Many destinations, each with more than goes in.
+    for place in 0..50 {
+        let place = format!("d{place}");
+        while board.door(&place, 0) == Door::Open && !board.is_full() {
+            add(&mut board, id, &place, 0);
+            id += 1;
+        }
+    }
+    assert!(!board.is_full(), "{} are held", board.len());
+    assert_eq!(board.door("new", 0), Door::Open);
+    add(&mut board, id, "new", 0);
+    assert_eq!(board.door("d0", 0), Door::Crowded);
+}
+
+#[test]
+fn destinations_of_few_submissions_are_bounded_too() {
+    let mut board = board(ONE, 1);
+    let (mut id, mut lanes) = (0, 0);
+    while !board.is_full() {
+        let item = (AccountId::new(1), id);
+        board.begin_admission(item).unwrap();
+        let of_one: Vec<Name> = (0..1000).map(|n| Name::from(format!("d{n}"))).collect();
+        lanes += of_one.len();
+        board.end_admission(item, (of_one, Vec::new()), (0, id), 0);
+        id += 1;
+    }
+    assert_eq!(lanes, super::super::board::LANES_MAX);
+    let one = started(&mut board, 0).unwrap();
+    board.finish(&one, Verdict::Works, None, (0, 0));
+    assert!(!board.is_full());
+}
+
+#[test]
+fn who_is_due_while_the_lane_runs_is_not_forgotten() {
+    let limits = DomainLimits {
+        at_once: 2,
+        rate: None,
+    };
+    let mut board = board(limits, 10);
+    let item = (AccountId::new(1), 1);
+    board.begin_admission(item).unwrap();
+    // One recipient at `a` is due now and another later; `b` takes its time, and keeps the submission in memory.
+    let (now, later) = (vec!["a".into(), "b".into()], vec![(100, Name::from("a"))]);
+    board.end_admission(item, (now, later), (0, 1), 0);
+    let a = started(&mut board, 0).unwrap();
+    let _b = started(&mut board, 0).unwrap();
+    assert_eq!(&*a.place, "a");
+    assert_eq!(next(&mut board, 100), None);
+    board.finish(&a, Verdict::Works, None, (200, 0));
+    assert_eq!(next(&mut board, 10_100), Some((1, "a".into())));
+}
+
+#[test]
 fn destinations_are_forgotten_when_there_are_too_many() {
     let mut board = board(ONE, 1);
     for id in 0..super::super::board::PLACES_MAX as u64 + 1 {

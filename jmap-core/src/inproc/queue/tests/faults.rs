@@ -183,6 +183,49 @@ async fn a_lease_is_renewed_while_a_job_takes_long() {
 }
 
 #[tokio::test]
+async fn nobody_goes_on_with_a_lease_that_has_run_out() {
+    use super::super::lease::Hold;
+    let engine = MemoryEngine::new();
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    submit(&server, &["x@a.example", "y@b.example"]).await;
+    let (other, other_clock, _folder) = core_over(engine, 2, Limits::default()).await;
+    let item = (server.ann.account, records(&other, &server.ann).await[0].0);
+    let mut hold = Hold::default();
+    assert!(server.core.hold(&mut hold, item).await.unwrap().is_some());
+    server.pass(119);
+    assert!(server.core.hold(&mut hold, item).await.unwrap().is_some());
+    // One lane took long, nobody renewed the lease, and the other node has it: the next lane doesn't begin.
+    server.pass(2);
+    other_clock.advance(Duration::from_secs(121));
+    let mut theirs = Hold::default();
+    assert!(other.hold(&mut theirs, item).await.unwrap().is_some());
+    assert!(server.core.hold(&mut hold, item).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_message_that_is_lost_is_told_to_its_sender() {
+    let server = Server::new().await;
+    let others = Others::new(takes);
+    server.core.send_with(others.clone());
+    submit(&server, &["x@a.example", "y@b.example"]).await;
+    let blob = records(&server.core, &server.ann).await[0].1.blob;
+    let mut batch = store::engine::Batch::new();
+    batch.delete(keys::blob(&blob));
+    server.core.engine.commit(batch).await.unwrap();
+    server.core.send_due().await.unwrap();
+    assert_eq!(others.tries(), 0);
+    let (_, record) = records(&server.core, &server.ann).await.remove(0);
+    assert!(record.is_done, "{record:?}");
+    for recipient in &record.recipients {
+        assert_eq!(recipient.delivered, Delivered::No);
+        assert!(recipient.smtp_reply.starts_with("554 5.3.0"));
+    }
+    let subjects = server.inbox(&server.ann).await;
+    assert_eq!(subjects, ["Your message could not be delivered"]);
+    check_is_clean(&server.core).await;
+}
+
+#[tokio::test]
 async fn what_was_taken_is_recorded_without_a_lease_too() {
     let engine = MemoryEngine::new();
     let server = Server::with(engine.clone(), Limits::default()).await;

@@ -184,3 +184,31 @@ async fn a_domain_is_what_it_is_in_the_dns() {
         ["[192.0.2.1]", "[ipv6:2001:db8::1]", "xn--bcher-kva.example"]
     );
 }
+
+#[tokio::test]
+async fn mail_for_here_waits_for_no_memory_of_others() {
+    let server = Server::new().await;
+    let settings = crate::inproc::queue::Delivery {
+        octets_max: 1,
+        ..Default::default()
+    };
+    server.core.set_delivery(settings);
+    let others = Others::new(takes);
+    let slow = Duration::from_secs(3);
+    others.slow.lock().insert("slow.example".to_owned(), slow);
+    server.core.send_with(others.clone());
+    let send = |core: Core| tokio::spawn(async move { core.send_due().await });
+    submit(&server, &["x@slow.example"]).await;
+    let first = send(server.core.clone());
+    while others.tries() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    submit(&server, &["bob@example.org"]).await;
+    let second = send(server.core.clone());
+    while server.inbox(&server.bob).await.is_empty() {
+        assert_eq!(others.taken("x@slow.example"), 0, "bob's mail waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+}

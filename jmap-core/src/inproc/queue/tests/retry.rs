@@ -78,6 +78,28 @@ async fn a_greylist_lets_it_through_at_the_second_try() {
 }
 
 #[tokio::test]
+async fn full_mailboxes_hold_nobody_else_up() {
+    let server = Server::new().await;
+    let others = Others::new(|job| match &*job.recipients[0].address.email {
+        "full@a.example" => all(
+            job,
+            Fate::Later,
+            "452 4.2.2 The mailbox is full",
+            Some("mx"),
+        ),
+        _ => takes(job),
+    });
+    server.core.send_with(others.clone());
+    for _ in 0..10 {
+        submit(&server, &["full@a.example"]).await;
+        server.core.send_due().await.unwrap();
+    }
+    submit(&server, &["x@a.example"]).await;
+    server.core.send_due().await.unwrap();
+    assert_eq!(others.taken("x@a.example"), 1);
+}
+
+#[tokio::test]
 async fn each_recipient_has_a_schedule_of_its_own() {
     let server = Server::new().await;
     let others = Others::new(|job| match &*job.domain {

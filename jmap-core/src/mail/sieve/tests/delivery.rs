@@ -416,7 +416,7 @@ async fn what_is_asked_for_goes_on_with_a_redirect() {
             arrival: Arrival {
                 mail: vec![given("RET", Some("HDRS")), given("REQUIRETLS", None)],
                 recipients: vec![vec![asked]],
-                session: None,
+                ..Arrival::default()
             },
         };
         assert_eq!(server.core.deliver(inbound).await, [Ok(())]);

@@ -11,7 +11,7 @@ use crate::mail::sieve::{
     ActiveRecord, NAME_OCTETS_MAX, Remembered, RememberedRecord, SCRIPT_OCTETS_MAX, SCRIPTS_MAX,
     ScriptRecord,
 };
-use crate::mail::submission::parameters;
+use crate::{inproc::origin::Author, mail::submission::parameters};
 
 #[tokio::test]
 async fn made_changed_activated_and_destroyed() {
@@ -260,6 +260,7 @@ fn golden() {
         mail_parameters: None,
         parameters: None,
         reported: None,
+        author: None,
     };
     bytes_of(
         pending.clone(),
@@ -275,9 +276,29 @@ fn golden() {
         ..pending
     };
     bytes_of(
-        pending,
+        pending.clone(),
         expect![
             "8958200707070707070707070707070707070707070707070707070707070707070707810102f681656240632e64f68182635245546448445253818182635245546448445253818182656240632e648182635245546448445253"
         ],
     );
+    // With who vouches for the author.
+    let authors = [
+        Author::Here,
+        Author::Domain("c.d".to_owned()),
+        Author::Trusted,
+        Author::Unanswered,
+    ];
+    // The end of the bytes: the number of the kind, and what it has.
+    let wants = ["820180", "82028163632e64", "820380", "820480"];
+    for (author, want) in authors.into_iter().zip(wants) {
+        let pending = crate::inproc::deliver::PendingDelivery {
+            author: Some(author),
+            ..pending.clone()
+        };
+        let bytes = pending.to_bytes();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(hex.starts_with("8a5820") && hex.ends_with(want), "{hex}");
+        let read = crate::inproc::deliver::PendingDelivery::from_bytes(b"", &bytes);
+        assert_eq!(read.unwrap(), pending);
+    }
 }

@@ -32,6 +32,8 @@ pub enum Action {
     Delivered,
     /// It went on to a server that tells no more of it.
     Relayed,
+    /// It went on to the addresses that an address here stands for.
+    Expanded,
 }
 
 impl Action {
@@ -41,6 +43,7 @@ impl Action {
             Self::Delayed => "delayed",
             Self::Delivered => "delivered",
             Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
         }
     }
 
@@ -49,7 +52,7 @@ impl Action {
             Self::Failed => "Your message could not be delivered",
             Self::Delayed => "Your message is delayed",
             Self::Delivered => "Your message was delivered",
-            Self::Relayed => "Your message was passed on",
+            Self::Relayed | Self::Expanded => "Your message was passed on",
         }
     }
 
@@ -60,6 +63,9 @@ impl Action {
             Self::Delivered => "Your message was delivered to:",
             Self::Relayed => {
                 "Your message was taken by another server, which will not tell whether it arrives, for:"
+            }
+            Self::Expanded => {
+                "Your message was delivered to an address that stands for several others, and passed on to those:"
             }
         }
     }
@@ -101,7 +107,9 @@ pub fn is_wanted(recipient: &EnvelopeAddress, action: Action) -> bool {
     match action {
         Action::Failed => notify(recipient, Notify::Failure).unwrap_or(true),
         Action::Delayed => notify(recipient, Notify::Delay).unwrap_or(true),
-        Action::Delivered | Action::Relayed => notify(recipient, Notify::Success).unwrap_or(false),
+        Action::Delivered | Action::Relayed | Action::Expanded => {
+            notify(recipient, Notify::Success).unwrap_or(false)
+        }
     }
 }
 
@@ -321,7 +329,7 @@ impl Report<'_> {
             let _ = write!(text, "  {}\r\n", line(&recipient.address.email));
             let reply = line(&recipient.smtp_reply);
             let _ = match (self.action, &recipient.remote) {
-                (Action::Delivered, _) => Ok(()),
+                (Action::Delivered | Action::Expanded, _) => Ok(()),
                 (_, Some(remote)) => write!(text, "    {} said: {reply}\r\n", line(remote)),
                 (_, None) => write!(text, "    {reply}\r\n"),
             };
@@ -332,7 +340,7 @@ impl Report<'_> {
                 "You need not do anything: it will be tried again until\r\n{}.",
                 date(self.retry_until)
             ),
-            Action::Delivered => "You asked to be told.".to_owned(),
+            Action::Delivered | Action::Expanded => "You asked to be told.".to_owned(),
             Action::Relayed => "There will be no further report of success.".to_owned(),
         };
         let _ = write!(text, "\r\n{closing}\r\n");
@@ -358,6 +366,17 @@ impl Report<'_> {
         fields
     }
 
+    /// RFC 3464 §2.3.4: of the class 4, whatever was said. RFC 3463 §3.5: X.4.7 is for the time that the sender has given.
+    fn status_of_delay(&self, reply: &str) -> String {
+        let is_late = DeliverBy::of(self.record).is_some_and(|by| self.now >= by.deadline);
+        let status = status(reply);
+        match (is_late, status.starts_with('4')) {
+            (true, _) => "4.4.7".to_owned(),
+            (false, true) => status,
+            (false, false) => "4.0.0".to_owned(),
+        }
+    }
+
     fn write_recipient(&self, fields: &mut String, recipient: &RecipientRecord) {
         let email = line(&recipient.address.email);
         // RFC 3464 §2.3.1: only what the sender gave.
@@ -371,8 +390,9 @@ impl Report<'_> {
         let kind = if email.is_ascii() { "rfc822" } else { "utf-8" };
         let reply = line(&recipient.smtp_reply);
         let status = match self.action {
-            Action::Failed | Action::Delayed | Action::Relayed => status(&reply),
-            Action::Delivered => "2.0.0".to_owned(),
+            Action::Failed | Action::Relayed => status(&reply),
+            Action::Delayed => self.status_of_delay(&reply),
+            Action::Delivered | Action::Expanded => "2.0.0".to_owned(),
         };
         let action = self.action.as_str();
         let _ = write!(
@@ -382,7 +402,7 @@ impl Report<'_> {
         if let Some(remote) = &recipient.remote {
             let _ = write!(fields, "Remote-MTA: dns; {}\r\n", line(remote));
         }
-        if self.action != Action::Delivered {
+        if !matches!(self.action, Action::Delivered | Action::Expanded) {
             let _ = write!(fields, "Diagnostic-Code: smtp; {reply}\r\n");
         }
         if let Some(last) = recipient.last_try {

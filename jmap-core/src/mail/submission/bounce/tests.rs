@@ -164,6 +164,23 @@ fn a_delay() {
 }
 
 #[test]
+fn the_status_of_a_delay() {
+    // The report is written 100 seconds after the message came.
+    let rows = [
+        ("3600;N", "450 4.7.1 Greylisted", "4.7.1"),
+        ("3600;N", "250 2.0.0 Queued", "4.0.0"),
+        ("60;N", "450 4.7.1 Greylisted", "4.4.7"),
+        ("30;NT", "250 2.0.0 Queued", "4.4.7"),
+    ];
+    for (by, reply, status) in rows {
+        let delayed = recipient("x@c.d", &[], reply);
+        let text = report(Action::Delayed, &record(&[("BY", by)]), &[delayed], MESSAGE);
+        let want = format!("Action: delayed\r\nStatus: {status}\r\n");
+        assert!(text.contains(&want), "{by} {reply}: {text}");
+    }
+}
+
+#[test]
 fn all_of_it_comes_back_where_that_was_asked_for_and_may_be() {
     let failed = [recipient("x@c.d", &[], "550 No")];
     let full = record(&[("RET", "FULL")]);

@@ -123,6 +123,21 @@ fn version_2_says_what_the_queue_has_tried() {
     );
 }
 
+/// With who vouches for the author.
+#[test]
+fn version_3() {
+    let submission = SubmissionRecord {
+        author: Some(crate::inproc::origin::Author::Domain("c.d".into())),
+        ..SubmissionRecord::default()
+    };
+    check(
+        submission,
+        expect![
+            "9300000081608000005820000000000000000000000000000000000000000000000000000000000000000000008080f4f480f6f6f682028163632e64"
+        ],
+    );
+}
+
 #[test]
 fn the_history_is_bounded() {
     let mut record = SubmissionRecord::default();
