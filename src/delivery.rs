@@ -3,7 +3,11 @@
 //! Holds: a password is read once, and shown to nobody.
 //! Other half: `smtp::client`; `config`, which says how.
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use jmap_core::{Core, inproc::sts::StsPolicyRecord};
@@ -102,7 +106,8 @@ fn route(of: &config::Route) -> Result<client::Route, DeliveryError> {
     })
 }
 
-fn password(file: &PathBuf) -> io::Result<Secret<String>> {
+/// The first line of a file.
+pub fn password(file: &Path) -> io::Result<Secret<String>> {
     if fs::metadata(file)?.len() > PASSWORD_FILE_OCTETS_MAX {
         return Err(io::Error::other("it is too large"));
     }

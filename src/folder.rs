@@ -62,10 +62,16 @@ pub enum FolderError {
     Newer(PathBuf, store::Error),
     #[error("the database in {0} can't be opened: {1}")]
     Database(PathBuf, EngineError),
+    #[error("the database can't be opened: {0}")]
+    SqlDatabase(EngineError),
+    #[error("the password of the database can't be read from {0}: {1}")]
+    DatabasePassword(PathBuf, io::Error),
     #[error("the search index in {0} can't be opened: {1}")]
     Search(PathBuf, String),
     #[error("the store in {0} can't be read: {1}")]
     Store(PathBuf, store::Error),
+    #[error("cluster.notices can't be used: {0}")]
+    Notices(String),
 }
 
 impl Folder {

@@ -11,6 +11,7 @@ mod engine;
 mod folder;
 mod log;
 mod metrics;
+mod notices;
 mod publish;
 mod push_transport;
 mod reports;

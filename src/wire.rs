@@ -17,6 +17,7 @@ use jmap::Jmap;
 use jmap_core::{
     Core, Parts,
     clock::{Clock, SystemClock},
+    cluster,
     push::{PushConfig, PushTransport, crypto::EndpointPolicy},
     rng::{Rng, SystemRng},
 };
@@ -43,6 +44,7 @@ use crate::{
     engine,
     folder::{Folder, FolderError},
     metrics::Sources,
+    notices,
     publish::{self, Publisher},
     push_transport::HttpPushTransport,
     reports, web,
@@ -105,12 +107,61 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         search: Arc::new(search),
         push: push(&config.push),
     };
-    let core = Core::open(parts)
-        .await
-        .map_err(|error| folder.store_error(error))?;
+    let core = match parts.engine.is_exclusive() {
+        true => Core::open(parts).await,
+        false => Core::open_node(parts, cluster_settings(config, folder)?).await,
+    };
+    let core = core.map_err(|error| folder.store_error(error))?;
     core.set_delivery(config.delivery.core());
     core.sign_with(publish::signing(config));
     Ok(core)
+}
+
+/// How this process works together with others that have the same database.
+fn cluster_settings(config: &Config, folder: &Folder) -> Result<cluster::Settings, FolderError> {
+    let of = &config.cluster;
+    let name = of.name.as_ref().unwrap_or(&config.hostname.0);
+    let mut settings = cluster::Settings::new(folder.path().to_owned(), name);
+    settings.poll_every = of.poll_interval.0;
+    settings.check_every = of.check_interval.0;
+    settings.beat_every = of.heartbeat.0;
+    settings.dead_after = of.dead_after.0;
+    if let Some(url) = notices_url(config).map_err(FolderError::Notices)? {
+        settings.notices = Some(notices::of(&url).map_err(FolderError::Notices)?);
+    }
+    Ok(settings)
+}
+
+/// What was configured, or the database itself, if that brings notices.
+fn notices_url(config: &Config) -> Result<Option<String>, String> {
+    let (url, password) = match (&config.cluster.notices, &config.store.url) {
+        (Some(url), _) => (
+            url.0.clone(),
+            match &config.cluster.notices_password_file {
+                None => None,
+                Some(file) => Some(
+                    delivery::password(file)
+                        .map_err(|error| error.to_string())?
+                        .expose()
+                        .clone(),
+                ),
+            },
+        ),
+        (None, Some(url)) if is_postgres(&url.0) => {
+            let password =
+                engine::password(&config.store).map_err(|(_, error)| error.to_string())?;
+            (url.0.clone(), password)
+        }
+        _ => return Ok(None),
+    };
+    match password {
+        None => Ok(Some(url)),
+        Some(password) => config::NoticesUrl(url).with_password(&password).map(Some),
+    }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 /// Pushes go over HTTP; a system without resolver or certificates does without.
@@ -267,6 +318,9 @@ impl Server {
         stop(signals, shutdown, accepting, (workers.into(), sending)).await;
         if let Err(error) = core.flush_traces().await {
             tracing::warn!(%error, "what happened to the last messages could not be written down");
+        }
+        if let Err(error) = core.leave_cluster().await {
+            tracing::warn!(%error, "the other servers don't know yet that this one has stopped");
         }
         Ok(())
     }

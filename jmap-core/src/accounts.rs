@@ -2,8 +2,8 @@
 //!
 //! Holds: there is one handle an account in this process; views take at most `VIEW_OCTETS_MAX`
 //! together, the ones least recently used go first, and those that nobody uses go after
-//! `VIEW_ROUNDS_MAX`; a view that is there is current.
-//! Other half: `store::account` commits, and calls `publish`.
+//! `VIEW_ROUNDS_MAX`; a view that is read has all that this process has committed, and all that it has heard other nodes to have committed.
+//! Other half: `store::account` commits, and calls `publish`; `cluster` hears of other nodes.
 
 use std::{
     collections::HashMap,
@@ -13,14 +13,19 @@ use std::{
     },
 };
 
-use jmap_types::{AccountId, DataType};
+use jmap_types::{AccountId, DataType, data_type::DataTypes};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use store::{AccountWriter, Committed, Head, engine::Engine};
+use store::{
+    AccountWriter, Committed, Head, Record as _,
+    engine::{Engine, Key},
+    keys,
+};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::{
     bus::Bus,
-    mail::view::{View, ViewEvent},
+    cluster::Cluster,
+    mail::view::{CatchUp, View, ViewEvent},
     metrics::Gauges,
 };
 
@@ -28,6 +33,8 @@ use crate::{
 pub const VIEW_OCTETS_MAX: usize = 64 << 20;
 /// Rounds of background work (about a minute each) that a view stays without being looked at.
 pub const VIEW_ROUNDS_MAX: u32 = 10;
+/// Heads that are read at once.
+const HEADS_PER_READ: usize = 500;
 /// Handles without a view that are kept: they cost little, and making one is a read.
 const HANDLES_MAX: usize = 4096;
 
@@ -38,6 +45,7 @@ pub struct AccountHandle {
     engine: Arc<dyn Engine>,
     view: RwLock<Option<View>>,
     loading: AsyncMutex<()>,
+    is_shared: bool,
     /// Held while the items of a /set are staged, so that `ifInState` is true of all of them.
     pub set_turn: AsyncMutex<()>,
     /// Held from the look at `$mdnsent` until it is set, so that an email is answered by one notification.
@@ -54,12 +62,60 @@ impl AccountHandle {
     /// The account's mail. Loads it when it isn't in memory.
     pub async fn view(&self) -> Result<ViewGuard<'_>, store::Error> {
         loop {
+            self.catch_up().await?;
             if let Some(view) = self.loaded_view() {
                 self.rounds_unused.store(0, Ordering::Relaxed);
                 return Ok(view);
             }
             self.load().await?;
         }
+    }
+
+    /// Looks whether another node has committed what this one hasn't heard of. What is read after that has it.
+    pub async fn look(&self) -> Result<(), store::Error> {
+        if self.is_shared {
+            let head = self.writer.stored_head().await?;
+            self.writer.told(head.revision.unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        let newest = self.writer.newest();
+        self.is_shared
+            && self
+                .loaded_view()
+                .is_some_and(|view| view.head.revision.unwrap_or(0) < newest)
+    }
+
+    /// Brings a view that is loaded up to what is known of other nodes.
+    async fn catch_up(&self) -> Result<(), store::Error> {
+        if !self.is_behind() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.loading.lock().await;
+        while self.is_behind() {
+            let Some(since) = self.loaded_view().map(|view| view.head.clone()) else {
+                return Ok(());
+            };
+            let snapshot = self.engine.snapshot().await?;
+            let news = CatchUp::read(&*snapshot, self.id, &since).await?;
+            let mut view = self.view.write();
+            let Some(current) = view.as_mut() else {
+                return Ok(());
+            };
+            let revision = current.head.revision.unwrap_or(0);
+            match news {
+                // It was loaded before other nodes shared the account, or the log is too short.
+                None => *view = None,
+                // A commit of our own was faster.
+                Some(_) if current.head != since => {}
+                // There is nothing newer: the account is being removed.
+                Some(news) if news.head.revision.unwrap_or(0) <= revision => return Ok(()),
+                Some(news) => current.catch_up(news),
+            }
+        }
+        Ok(())
     }
 
     /// The view, when it is in memory.
@@ -72,16 +128,18 @@ impl AccountHandle {
         if self.view.read().is_some() {
             return Ok(());
         }
-        // While commits stand still, what is on disk doesn't move.
+        // While our own commits stand still, none of them falls between the snapshot and the view. Those of other nodes are caught up with.
         let _still = self.writer.pause_commits().await;
-        let head = self.writer.stored_head().await?;
-        let view = View::load(&self.engine, self.id, head).await?;
+        let snapshot = self.engine.snapshot().await?;
+        let view = View::load(&*snapshot, self.id).await?;
+        self.writer.told(view.head.revision.unwrap_or(0));
         *self.view.write() = Some(view);
         Ok(())
     }
 
     /// The account's state as of the last commit.
     pub async fn head(&self) -> Result<Head, store::Error> {
+        self.catch_up().await?;
         if let Some(view) = self.loaded_view() {
             return Ok(view.head.clone());
         }
@@ -93,6 +151,14 @@ impl AccountHandle {
         let Some(view) = view.as_mut() else {
             return;
         };
+        if self.is_shared {
+            let revision = |head: &Head| head.revision.unwrap_or(0);
+            let of_group = committed.last().map_or(0, |last| revision(&last.head));
+            // Another node has committed in between: whoever reads next catches up with all of it.
+            if revision(&view.head) + 1 != of_group {
+                return;
+            }
+        }
         for transaction in committed {
             for event in transaction.events.drain(..) {
                 view.apply(transaction.sequence, event);
@@ -115,10 +181,12 @@ pub struct Accounts {
     tick: AtomicU64,
     touched: Notify,
     this: Weak<Accounts>,
+    /// `None`: this process has the database alone.
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Accounts {
-    pub fn new(engine: Arc<dyn Engine>, bus: Arc<Bus>) -> Arc<Self> {
+    pub fn new(engine: Arc<dyn Engine>, bus: Arc<Bus>, cluster: Option<Arc<Cluster>>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             engine,
             handles: Mutex::default(),
@@ -126,6 +194,7 @@ impl Accounts {
             tick: AtomicU64::new(0),
             touched: Notify::new(),
             this: this.clone(),
+            cluster,
         })
     }
 
@@ -159,9 +228,15 @@ impl Accounts {
                 accounts.publish(account, committed);
             }
         });
+        let engine = self.engine.clone();
+        let writer = match &self.cluster {
+            Some(cluster) => AccountWriter::of_node(id, engine, sink, cluster.session()),
+            None => AccountWriter::new(id, engine, sink),
+        };
         Arc::new(AccountHandle {
             id,
-            writer: AccountWriter::new(id, self.engine.clone(), sink),
+            writer,
+            is_shared: self.cluster.is_some(),
             engine: self.engine.clone(),
             view: RwLock::new(None),
             loading: AsyncMutex::new(()),
@@ -189,10 +264,62 @@ impl Accounts {
             .iter()
             .flat_map(|c| &c.changes)
             .filter_map(|change| change.data_type());
-        let types: jmap_types::data_type::DataTypes = types.collect();
-        if let (false, Some(last)) = (types.is_empty(), committed.last()) {
+        let mut types: DataTypes = types.collect();
+        let Some(last) = committed.last() else {
+            return;
+        };
+        if let Some(cluster) = &self.cluster {
+            // Of what other nodes have done before this, nobody else tells.
+            types = cluster
+                .learn(account, &last.head)
+                .iter()
+                .fold(types, DataTypes::with);
+            cluster.tell_account(account, last.head.revision.unwrap_or(0));
+        }
+        if !types.is_empty() {
             self.bus.publish(account, types, &last.head);
         }
+    }
+
+    /// Other nodes have committed something to these accounts, it may be: views and subscribers learn of what is new.
+    pub async fn others_wrote(&self, accounts: &[AccountId]) -> Result<(), store::Error> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(());
+        };
+        for accounts in accounts.chunks(HEADS_PER_READ) {
+            let rows: Vec<Key> = accounts
+                .iter()
+                .map(|&account| keys::head(account))
+                .collect();
+            let heads = self.engine.multi_get(&rows).await?;
+            for ((&account, row), bytes) in accounts.iter().zip(&rows).zip(heads) {
+                let Some(bytes) = bytes else {
+                    continue;
+                };
+                match Head::from_bytes(row, &bytes) {
+                    Ok(head) => self.other_wrote(cluster, account, &head),
+                    // Invariant 5: the other accounts go on.
+                    Err(error) => tracing::error!(%error, "an account can't be followed"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn other_wrote(&self, cluster: &Cluster, account: AccountId, head: &Head) {
+        let handle = self.handles.lock().get(&account).cloned();
+        if let Some(handle) = handle {
+            handle.writer.told(head.revision.unwrap_or(0));
+        }
+        let types = cluster.learn(account, head);
+        if !types.is_empty() {
+            self.bus.publish(account, types, head);
+        }
+    }
+
+    /// The accounts that are in memory.
+    pub fn in_memory(&self) -> Vec<AccountId> {
+        self.handles.lock().keys().copied().collect()
     }
 
     /// How many accounts and views there are in memory.
@@ -256,7 +383,7 @@ mod tests {
 
     async fn with_views(count: u64) -> (Arc<Accounts>, Vec<Arc<AccountHandle>>) {
         let engine: Arc<dyn Engine> = MemoryEngine::new();
-        let accounts = Accounts::new(engine, Arc::new(Bus::default()));
+        let accounts = Accounts::new(engine, Arc::new(Bus::default()), None);
         let handles: Vec<_> = (1..=count)
             .map(|id| accounts.handle(AccountId::new(id)))
             .collect();

@@ -70,6 +70,27 @@ impl Bus {
         }
     }
 
+    /// What callers may see has changed, and it isn't known for whom.
+    pub fn all_look_again(&self) {
+        let subscribers = self.subscribers.lock();
+        for subscriber in subscribers.values().flatten().filter_map(Weak::upgrade) {
+            subscriber.look_again.store(true, Ordering::Release);
+            subscriber.wake.notify_one();
+        }
+    }
+
+    /// The accounts that somebody wants to hear of.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        let subscribers = self.subscribers.lock();
+        let is_live = |of_account: &Vec<Weak<Mailbox>>| {
+            of_account
+                .iter()
+                .any(|subscriber| subscriber.strong_count() > 0)
+        };
+        let live = subscribers.iter().filter(|(_, of)| is_live(of));
+        live.map(|(account, _)| *account).collect()
+    }
+
     pub fn watch(&self, watcher: Arc<dyn Watcher>) {
         self.watchers.lock().push(watcher);
     }

@@ -22,10 +22,17 @@ use crate::{
     bus::{Bus, Subscription},
     caller::Caller,
     clock::Clock,
+    cluster::{self, Cluster},
     directory::{Directory, dkim::Signing},
     inproc::{self, imap_view::Structures, outbound::Outbound, queue::Queue},
     limits::Limits,
-    mail::{email::Summaries, forward::Srs, search::Search, sieve, submission::SendingRate},
+    mail::{
+        email::Summaries,
+        forward::Srs,
+        search::{Cursors, Search},
+        sieve,
+        submission::SendingRate,
+    },
     metrics::Metrics,
     push::{Push, PushConfig},
     reports::Reports,
@@ -58,6 +65,8 @@ pub struct Inner {
     pub hostname: String,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) bus: Arc<Bus>,
+    /// `None`: no other process has the database.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) directory: Directory,
     pub(crate) search: Arc<Search>,
     pub(crate) summaries: Summaries,
@@ -122,18 +131,53 @@ fn no_account() -> MethodError {
 impl Core {
     /// Opens the core over a store: checks its format, and takes up what was left half-done.
     pub async fn open(parts: Parts) -> Result<Self, store::Error> {
+        Self::open_with(parts, None).await
+    }
+
+    /// Opens one of several cores, each in a process of its own, over a store that they share.
+    pub async fn open_node(
+        parts: Parts,
+        settings: cluster::Settings,
+    ) -> Result<Self, store::Error> {
+        Self::open_with(parts, Some(settings)).await
+    }
+
+    async fn open_with(
+        parts: Parts,
+        settings: Option<cluster::Settings>,
+    ) -> Result<Self, store::Error> {
         store::format::open(&parts.engine).await?;
         let bus = Arc::new(Bus::default());
-        let accounts = Accounts::new(parts.engine.clone(), bus.clone());
+        let cursors = match &settings {
+            None => Cursors::of_store(parts.engine.clone()),
+            Some(settings) => Cursors::of_node(&settings.folder)?,
+        };
+        let cluster = match settings {
+            None => None,
+            Some(settings) => {
+                Some(Cluster::open(settings, &parts.engine, &parts.clock, &*parts.rng).await?)
+            }
+        };
+        let accounts = Accounts::new(parts.engine.clone(), bus.clone(), cluster.clone());
         let scram_key = scram::key::load(&parts.engine, &*parts.rng).await?;
         let srs = Srs::of_server(scram_key.expose());
         let directory = Directory::new(&parts.rng, &parts.clock, scram_key);
-        let search = Search::open(parts.search, parts.engine.clone()).await?;
+        let search = Search::open(parts.search, parts.engine.clone(), cursors).await?;
         bus.watch(search.clone());
-        let push = Push::open(parts.push, &parts.engine, &parts.clock, &parts.rng).await?;
+        let push = Push::open(
+            parts.push,
+            &parts.engine,
+            &parts.clock,
+            &parts.rng,
+            cluster.clone(),
+        )
+        .await?;
         bus.watch(push.clone());
         inproc::queue::count_once(&parts.engine).await?;
-        let queue = Queue::new(&*parts.rng, &parts.clock, parts.engine.is_exclusive());
+        let queue = match &cluster {
+            Some(cluster) => Queue::of_node(cluster.clone(), &parts.clock),
+            None => Queue::new(&*parts.rng, &parts.clock, parts.engine.is_exclusive()),
+        };
         let trace = Trace::new(&parts.limits);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
@@ -143,6 +187,7 @@ impl Core {
             hostname: parts.hostname,
             accounts,
             bus,
+            cluster,
             directory,
             search,
             summaries: Summaries::default(),

@@ -10,6 +10,7 @@ pub mod blob;
 pub mod bus;
 pub mod caller;
 pub mod clock;
+pub mod cluster;
 mod core;
 #[cfg(test)]
 mod corpus;

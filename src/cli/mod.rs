@@ -93,12 +93,15 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
     }
     let core = wire::open(config, &folder).await?;
     let target = Target {
-        core,
+        core: core.clone(),
         clock: wire::clock(),
         publisher: Publisher::new(config),
         connections: None,
     };
-    Ok(execute::execute(&target, command, &progress).await?)
+    let answer = execute::execute(&target, command, &progress).await;
+    core.tell_others().await;
+    core.leave_cluster().await?;
+    Ok(answer?)
 }
 
 /// Progress goes over one line of the terminal, and nowhere else.

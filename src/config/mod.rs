@@ -4,6 +4,7 @@
 //! `posthorn.example.toml` has them all.
 //! Other half: `wire`, which builds the server from it.
 
+mod cluster;
 mod limits;
 mod listeners;
 mod mail;
@@ -18,13 +19,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    cluster::{Cluster, NoticesUrl},
     limits::Limits,
     listeners::{Http, Https, ImapListener, MailListener, ManageSieve, PlaintextLogins, Pop3},
     mail::{
         Authentication, Delivery, Dns, Family, MtaSts, MtaStsMode, OnTemporaryError, Reports,
         Route, RouteProtocol, RouteTls, Signing, Treatment,
     },
-    store::{Search, Store},
+    store::{DatabaseUrl, Search, Store},
 };
 use values::{Hostname, Listen, Network, Span, Uri};
 
@@ -61,6 +63,7 @@ pub struct Config {
     pub limits: Limits,
     pub store: Store,
     pub search: Search,
+    pub cluster: Cluster,
     pub log: Log,
     pub trace: Trace,
     pub push: Push,
@@ -262,6 +265,7 @@ impl Default for Config {
             limits: Limits::default(),
             store: Store::default(),
             search: Search::default(),
+            cluster: Cluster::default(),
             log: Log::default(),
             trace: Trace::default(),
             push: Push::default(),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use jmap_core::directory::names;
+use store::engine::sql::SqlKind;
 
 use super::{Config, PLACES, Service, values::Listen};
 
@@ -60,6 +61,8 @@ impl Config {
             &mut config.tls.key,
             &mut config.dns.trust_anchor,
             &mut config.delivery.ca_file,
+            &mut config.cluster.notices_password_file,
+            &mut config.store.password_file,
         ];
         let routes = config.delivery.route.iter_mut();
         let passwords = routes.map(|route| &mut route.password_file);
@@ -119,6 +122,8 @@ impl Config {
         if self.search.shards == 0 {
             return Err(("search.shards", "there is at least one shard".into()));
         }
+        self.cluster.check()?;
+        self.check_store()?;
         self.check_delivery()?;
         self.check_client()?;
         if self.dns.timeout.0.is_zero() {
@@ -145,6 +150,23 @@ impl Config {
 }
 
 impl Config {
+    fn check_store(&self) -> Result<(), (&'static str, String)> {
+        let of = &self.store;
+        if let Some(url) = &of.url {
+            SqlKind::of(&url.0, Path::new("")).map_err(|error| ("store.url", error.to_string()))?;
+        }
+        if of.password_file.is_some() && of.url.is_none() {
+            return Err(("store.password-file", "it needs store.url as well".into()));
+        }
+        if of.connections == 0 {
+            return Err(("store.connections", "there is at least one".into()));
+        }
+        if of.timeout.0.is_zero() {
+            return Err(("store.timeout", "nobody answers in no time".into()));
+        }
+        Ok(())
+    }
+
     fn check_delivery(&self) -> Result<(), (&'static str, String)> {
         let of = &self.delivery;
         if of.retry.is_empty() || of.retry.iter().any(|wait| wait.0.is_zero()) {

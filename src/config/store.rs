@@ -3,15 +3,35 @@
 //! Holds: the defaults are those of the crate `store`.
 //! Other half: `engine::open` and `wire::open`.
 
+use std::{fmt, path::PathBuf};
+
 use serde::{Deserialize, Serialize};
 
-use super::values::Octets;
+use super::values::{Octets, Span};
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Store {
+    /// An SQL database, in place of the one in the data folder.
+    pub url: Option<DatabaseUrl>,
+    /// A file with the password of the database in its first line.
+    pub password_file: Option<PathBuf>,
+    pub connections: u32,
+    pub timeout: Span,
+    pub durable: bool,
     pub block_cache: Octets,
     pub write_buffer: Octets,
+}
+
+/// The URL of a database. It may have a password in it, which `Debug` doesn't show.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct DatabaseUrl(pub String);
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&store::engine::sql::without_password(&self.0))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -24,7 +44,13 @@ pub struct Search {
 impl Default for Store {
     fn default() -> Store {
         let options = store::engine::RocksOptions::default();
+        let sql = store::engine::sql::SqlOptions::new("");
         Store {
+            url: None,
+            password_file: None,
+            connections: sql.connections,
+            timeout: Span(sql.timeout),
+            durable: sql.durable,
             block_cache: Octets(options.block_cache_octets as u64),
             write_buffer: Octets(options.write_buffer_octets as u64),
         }

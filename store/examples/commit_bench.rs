@@ -1,11 +1,13 @@
-//! Measures synced commits: `cargo run --release --example commit_bench [FOLDER] [SECONDS]`.
+//! Measures synced commits: `cargo run --release --example commit_bench [FOLDER|URL] [SECONDS]`.
+//!
+//! In a folder it is RocksDB; a URL is that of an empty SQL database.
 //!
 //! A row for each number of writers and size of value: commits a second, and the processor
 //! time of the whole process for one commit.
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use store::engine::{Batch, Engine, RocksEngine, RocksOptions, SplitMix64};
+use store::engine::{
+    Batch, Engine, RocksEngine, RocksOptions, SplitMix64,
+    sql::{SqlOptions, open_sql},
+};
 
 const WRITERS: [usize; 3] = [1, 8, 64];
 const VALUE_OCTETS: [usize; 2] = [1000, 20_000];
@@ -21,18 +26,30 @@ const VALUE_OCTETS: [usize; 2] = [1000, 20_000];
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = env::args().skip(1);
-    let folder = arguments
-        .next()
+    let place = arguments.next();
+    let url = place.as_ref().filter(|place| place.contains(':'));
+    let folder = place
+        .as_ref()
         .map_or_else(|| env::temp_dir().join("commit_bench"), PathBuf::from);
     let seconds = arguments.next().map_or(Ok(3), |seconds| seconds.parse())?;
     println!("writers  octets  commits/s  processor µs/commit");
     for octets in VALUE_OCTETS {
         for writers in WRITERS {
             let path = folder.join(format!("{writers}-{octets}"));
-            let engine = RocksEngine::open(&path, &RocksOptions::default())?;
+            let engine = match url {
+                Some(url) => open_sql(&SqlOptions::new(url), Path::new("")).await?,
+                None => RocksEngine::open(&path, &RocksOptions::default())?,
+            };
             let (commits, processor) = measure(&engine, writers, octets, seconds).await?;
+            if url.is_some() {
+                let mut batch = Batch::new();
+                batch.delete_range(Vec::new()..vec![0xff; 8]);
+                engine.commit(batch).await?;
+            }
             drop(engine);
-            fs::remove_dir_all(&path)?;
+            if url.is_none() {
+                fs::remove_dir_all(&path)?;
+            }
             println!(
                 "{writers:7}  {octets:6}  {:9}  {:19.1}",
                 commits / seconds,

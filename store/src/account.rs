@@ -3,7 +3,10 @@
 //! Holds: an account's transactions form one sequence; each sees all that were staged before
 //! it; what is staged while a commit is under way goes to disk together with the next one; a
 //! transaction is acknowledged and published after it is on disk, in the order of the sequence.
+//! Where several nodes write, `shared` sees to it that each gets its turn, and that a lost answer is found out about.
 //! Other half: `log` reads the rows that transactions leave.
+
+mod shared;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,6 +21,7 @@ use jmap_types::{AccountId, DataType};
 use minicbor::{Decode, Encode};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, RwLock, watch};
 
+use self::shared::Shared;
 use crate::{
     Change, Error, Record,
     engine::{Assertion, Batch, Engine, Key, KeyRange, Page, Write},
@@ -50,6 +54,21 @@ pub struct Head {
     /// The last UIDVALIDITY given to a mailbox; `None` until the first is made after they began to be different ones.
     #[n(6)]
     pub uid_validity: Option<u32>,
+    /// Counted up with each commit, also with one that changes no object; `None` until several nodes share the account.
+    #[n(7)]
+    pub revision: Option<u64>,
+    /// By node: the revision that it wrote last. So a node finds out what became of a commit whose answer it has lost.
+    #[n(8)]
+    pub writers: Option<Vec<Written>>,
+}
+
+/// The last commit of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Written {
+    #[n(0)]
+    pub node: u64,
+    #[n(1)]
+    pub revision: u64,
 }
 
 impl Record for Head {
@@ -99,6 +118,8 @@ pub struct AccountWriter<E> {
     /// Each transaction has a share of it; who has several to make one after the other takes it whole.
     turn: Arc<RwLock<()>>,
     sink: Sink<E>,
+    /// `None`: no other node writes.
+    shared: Option<Arc<Shared>>,
 }
 
 tokio::task_local! {
@@ -115,6 +136,7 @@ impl<E> Clone for AccountWriter<E> {
             flushing: self.flushing.clone(),
             turn: self.turn.clone(),
             sink: self.sink.clone(),
+            shared: self.shared.clone(),
         }
     }
 }
@@ -138,6 +160,17 @@ struct Building<E> {
     group: Group<E>,
     /// What is on its way to the disk.
     in_flight: Option<Arc<Overlay>>,
+    /// The value of the row that keeps other nodes from writing, while it is ours.
+    claim: Option<Bytes>,
+    /// There is such a row, as of when the head was read.
+    has_turn_row: bool,
+}
+
+impl<E> Building<E> {
+    /// Nothing is staged that is not on disk.
+    fn is_still(&self) -> bool {
+        self.group.committed.is_empty() && self.in_flight.is_none()
+    }
 }
 
 struct Group<E> {
@@ -171,6 +204,11 @@ pub struct Ticket {
 impl Ticket {
     /// Waits until the transaction is on disk and published.
     pub async fn durable(mut self) -> Result<(), Error> {
+        self.wait().await
+    }
+
+    /// The same, of a ticket that somebody else waits for as well.
+    pub async fn wait(&mut self) -> Result<(), Error> {
         wait(&mut self.outcome).await
     }
 }
@@ -190,6 +228,8 @@ impl<E: Send + 'static> AccountWriter<E> {
             base: None,
             group: Group::new(),
             in_flight: None,
+            claim: None,
+            has_turn_row: false,
         };
         Self {
             account,
@@ -198,6 +238,15 @@ impl<E: Send + 'static> AccountWriter<E> {
             flushing: Arc::new(Mutex::new(())),
             turn: Arc::default(),
             sink,
+            shared: None,
+        }
+    }
+
+    /// A writer beside which other nodes write as well. `node`: a number that no other node has.
+    pub fn of_node(account: AccountId, engine: Arc<dyn Engine>, sink: Sink<E>, node: u64) -> Self {
+        Self {
+            shared: Some(Arc::new(Shared::new(node))),
+            ..Self::new(account, engine, sink)
         }
     }
 
@@ -217,10 +266,15 @@ impl<E: Send + 'static> AccountWriter<E> {
                 let _ = wait(&mut outcome).await;
                 continue;
             }
+            self.look_at_others(&mut building).await?;
             let head = match &building.head {
                 Some(head) => head.clone(),
                 None => self.read_head(&mut building).await?,
             };
+            if self.must_claim(&building) {
+                // What was read says that another node has the turn.
+                continue;
+            }
             return Ok(Txn {
                 writer: self.clone(),
                 building,
@@ -231,6 +285,7 @@ impl<E: Send + 'static> AccountWriter<E> {
                 overlay: HashMap::new(),
                 changes: Vec::new(),
                 known: HashSet::new(),
+                unseen: Vec::new(),
                 events: Vec::new(),
             });
         }
@@ -241,6 +296,9 @@ impl<E: Send + 'static> AccountWriter<E> {
     ///
     /// `work` must not take another account's turn, nor leave transactions to tasks that it waits for.
     pub async fn in_turn<T>(&self, work: impl Future<Output = T>) -> T {
+        if self.has_turn() {
+            return work.await;
+        }
         let _turn = self.turn.write().await;
         HAS_TURN.scope(self.address(), work).await
     }
@@ -262,13 +320,17 @@ impl<E: Send + 'static> AccountWriter<E> {
 
     async fn read_head(&self, building: &mut Building<E>) -> Result<Head, Error> {
         let key = keys::head(self.account);
-        let bytes = self.engine.get(&key).await?;
+        let bytes = match &self.shared {
+            None => self.engine.get(&key).await?,
+            Some(shared) => self.read_with_turn(shared, building).await?,
+        };
         let head = match &bytes {
             Some(bytes) => Head::from_bytes(&key, bytes)?,
             None => Head::default(),
         };
         building.base = bytes;
         building.head = Some(head.clone());
+        self.told(head.revision.unwrap_or(0));
         Ok(head)
     }
 
@@ -281,7 +343,7 @@ impl<E: Send + 'static> AccountWriter<E> {
 
     async fn flush(&self) {
         let _turn = self.flushing.lock().await;
-        let (mut group, overlay) = {
+        let (mut group, overlay, expected) = {
             let mut building = self.building.lock().await;
             if building.group.batch.is_empty() && building.group.committed.is_empty() {
                 // The group that this turn was for went down with the one before it. To write nothing would conflict,
@@ -292,19 +354,24 @@ impl<E: Send + 'static> AccountWriter<E> {
             let overlay = Arc::new(mem::take(&mut group.overlay));
             building.in_flight = Some(overlay.clone());
             let head_key = keys::head(self.account);
-            group.batch.assert(match building.base.take() {
+            let base = building.base.take();
+            group.batch.assert(match base.clone() {
                 Some(bytes) => Assertion::Equals(head_key.clone(), bytes),
                 None => Assertion::Absent(head_key.clone()),
             });
+            let expected = self.take_turn(&mut building, &mut group, base);
             if let Some(head) = &building.head {
                 let bytes = head.to_bytes();
                 building.base = Some(bytes.clone());
                 group.batch.put(head_key, bytes);
             }
-            (group, overlay)
+            (group, overlay, expected)
         };
         let batch = mem::take(&mut group.batch);
-        let result = self.engine.commit(batch).await.map_err(Error::from);
+        let result = match (self.engine.commit(batch).await, expected) {
+            (result, Some(expected)) => self.find_out(result, expected).await,
+            (result, None) => result.map_err(Error::from),
+        };
         drop(overlay);
         let mut building = self.building.lock().await;
         building.in_flight = None;
@@ -331,6 +398,25 @@ impl<E: Send + 'static> AccountWriter<E> {
         Arc::strong_count(&self.building) == 1
     }
 
+    /// Waits until all that is staged is on disk, or has failed. In a turn, nothing of others comes after it.
+    pub async fn drained(&self) {
+        loop {
+            let mut outcome = {
+                let building = self.building.lock().await;
+                if building.is_still() {
+                    return;
+                }
+                building.group.outcome.subscribe()
+            };
+            // What is in flight ends with the lock, what is staged with its outcome.
+            drop(self.flushing.lock().await);
+            if !self.building.lock().await.group.committed.is_empty() {
+                // Whether it worked is the business of those that staged it.
+                let _ = wait(&mut outcome).await;
+            }
+        }
+    }
+
     /// While the guard lives, nothing of this account goes to disk: transactions may be staged,
     /// and wait.
     pub async fn pause_commits(&self) -> OwnedMutexGuard<()> {
@@ -348,7 +434,7 @@ impl<E: Send + 'static> AccountWriter<E> {
 }
 
 /// A transaction under construction. It holds the account's turn.
-pub struct Txn<E> {
+pub struct Txn<E: Send + 'static> {
     writer: AccountWriter<E>,
     building: OwnedMutexGuard<Building<E>>,
     _share: Option<OwnedRwLockReadGuard<()>>,
@@ -359,10 +445,11 @@ pub struct Txn<E> {
     changes: Vec<Change>,
     /// The same, once there are more than a few.
     known: HashSet<Change>,
+    unseen: Vec<u64>,
     events: Vec<E>,
 }
 
-impl<E> fmt::Debug for Txn<E> {
+impl<E: Send + 'static> fmt::Debug for Txn<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Txn")
             .field("sequence", &self.sequence)
@@ -485,6 +572,13 @@ impl<E: Send + 'static> Txn<E> {
         }
     }
 
+    /// An email was written without a change that clients of /changes hear of: other nodes have to read it all the same.
+    pub fn changed_unseen(&mut self, email: u64) {
+        if !self.unseen.contains(&email) {
+            self.unseen.push(email);
+        }
+    }
+
     /// Something for the sink, once the transaction is on disk.
     pub fn emit(&mut self, event: E) {
         self.events.push(event);
@@ -505,8 +599,10 @@ impl<E: Send + 'static> Txn<E> {
                     self.head.set_state(data_type, sequence);
                 }
             }
+            let unseen = mem::take(&mut self.unseen);
             let row = LogRow {
                 changes: self.changes.clone(),
+                unseen: (!unseen.is_empty()).then_some(unseen),
             };
             self.batch
                 .put(keys::log(self.writer.account, sequence), row.to_bytes());
@@ -553,6 +649,22 @@ impl<E: Send + 'static> Txn<E> {
             self.batch
                 .delete_range(keys::log_range(account, self.head.log_trimmed..upto + 1));
             self.head.log_trimmed = upto;
+        }
+    }
+}
+
+impl<E: Send + 'static> Drop for Txn<E> {
+    /// A claim of the account's turn that nothing is written with is given back.
+    fn drop(&mut self) {
+        if !self.building.is_still() {
+            return;
+        }
+        if let (Some(claim), Ok(runtime)) = (
+            self.building.claim.take(),
+            tokio::runtime::Handle::try_current(),
+        ) {
+            let writer = self.writer.clone();
+            runtime.spawn(async move { writer.release(claim).await });
         }
     }
 }

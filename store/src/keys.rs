@@ -52,6 +52,9 @@ pub enum Subspace {
     DmarcCounts = 0x81,
     TlsCounts = 0x82,
     ReportWaiting = 0x83,
+    Node = 0x90,
+    Lease = 0x91,
+    Turn = 0x92,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -174,6 +177,13 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         Subspace::ReportWaiting,
         "number u64",
         "hash of a mail that may have a report in it, time received u64",
+    ),
+    (Subspace::Node, "node u64", "node record"),
+    (Subspace::Lease, "name of the work", "lease record"),
+    (
+        Subspace::Turn,
+        "account u64",
+        "node u64, number u64; or empty: nobody claims it",
     ),
 ];
 
@@ -730,6 +740,38 @@ pub fn decode_report_waiting(key: &[u8]) -> Option<u64> {
     let mut fields = Fields::of(Subspace::ReportWaiting, key)?;
     let number = fields.u64()?;
     fields.end().map(|()| number)
+}
+
+/// A process of a cluster, by its number.
+pub fn node(node: u64) -> Key {
+    Builder::new(Subspace::Node).u64(node).0
+}
+
+pub fn decode_node(key: &[u8]) -> Option<u64> {
+    let mut fields = Fields::of(Subspace::Node, key)?;
+    let node = fields.u64()?;
+    fields.end().map(|()| node)
+}
+
+/// Work that one node of a cluster does at a time.
+pub fn lease(name: &str) -> Key {
+    Builder::new(Subspace::Lease).bytes(name.as_bytes()).0
+}
+
+pub fn decode_lease(key: &[u8]) -> Option<&str> {
+    let fields = Fields::of(Subspace::Lease, key)?;
+    std::str::from_utf8(fields.rest()).ok()
+}
+
+/// While it names a node, only that one writes to the account.
+pub fn turn(account: AccountId) -> Key {
+    Builder::new(Subspace::Turn).u64(account.number()).0
+}
+
+pub fn decode_turn(key: &[u8]) -> Option<AccountId> {
+    let mut fields = Fields::of(Subspace::Turn, key)?;
+    let account = AccountId::new(fields.u64()?);
+    fields.end().map(|()| account)
 }
 
 pub fn trace(event: u64) -> Key {

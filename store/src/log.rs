@@ -45,6 +45,9 @@ pub enum ChangeKind {
 pub struct LogRow {
     #[n(0)]
     pub changes: Vec<Change>,
+    /// Emails that were written without a change that clients hear of, such as one whose `\Deleted` keeps it from JMAP.
+    #[n(1)]
+    pub unseen: Option<Vec<u64>>,
 }
 
 impl Record for LogRow {

@@ -16,6 +16,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::databases::{OwnDatabase, TestStore};
+
 pub const DOMAIN: &str = "example.org";
 /// Of every account of a test.
 pub const PASSWORD: &str = "seven green bicycles 41";
@@ -38,6 +40,7 @@ pub struct Home {
     pub managesieve: u16,
     pub http: u16,
     pub https: u16,
+    pub database: OwnDatabase,
     /// Added to every table of the configuration, by table name ("" is the top).
     extra: Vec<(String, String)>,
     /// Variables of the server's environment.
@@ -53,6 +56,11 @@ impl Default for Home {
 impl Home {
     /// An empty one: no domain, no account.
     pub fn new() -> Home {
+        Home::on(TestStore::of_all_tests())
+    }
+
+    /// An empty one, over this kind of database.
+    pub fn on(store: TestStore) -> Home {
         let folder = tempfile::Builder::new().prefix("posthorn-e2e-").tempdir();
         let folder = folder.expect("a temporary folder can't be made");
         fs::create_dir(folder.path().join("data")).expect("the data folder can't be made");
@@ -69,6 +77,7 @@ impl Home {
             managesieve: free_port(),
             http: free_port(),
             https: free_port(),
+            database: OwnDatabase::new(store),
             extra: Vec::new(),
             environment: Vec::new(),
         }
@@ -85,6 +94,25 @@ impl Home {
         self.cli(&["domain", "add", DOMAIN], "");
         for name in ["alice", "bob"] {
             self.add_account(name);
+        }
+    }
+
+    /// One over this kind of database, with the people.
+    pub fn with_people_on(store: TestStore) -> Home {
+        let home = Home::on(store);
+        home.add_people();
+        home
+    }
+
+    /// Another one over the same database, for a server beside that of this one.
+    pub fn beside(&self) -> Home {
+        let url = match &self.database {
+            OwnDatabase::Server(database) => database.url(),
+            other => panic!("{other:?} is one server's alone"),
+        };
+        Home {
+            database: OwnDatabase::Shared(url),
+            ..Home::on(TestStore::RocksDb)
         }
     }
 
@@ -139,7 +167,7 @@ impl Home {
     pub fn config(&self) -> String {
         let open = "exempt = [\"127.0.0.0/8\"]";
         let many = "message-rate = \"1000000/1s\"\nmessages-per-connection = 1000000";
-        let places: [(&str, Vec<String>); 13] = [
+        let places: [(&str, Vec<String>); 14] = [
             ("", vec!["hostname = \"mail.example.org\"".to_owned()]),
             (
                 "smtp",
@@ -165,6 +193,7 @@ impl Home {
             ("http", vec![listen(self.http), open.to_owned()]),
             ("https", vec![listen(self.https), open.to_owned()]),
             ("limits", Vec::new()),
+            ("store", self.database.config()),
         ];
         let mut text = String::new();
         for (table, lines) in &places {
@@ -213,7 +242,15 @@ impl Home {
 
     /// Runs the command line on the data folder.
     pub fn try_cli(&self, args: &[&str], input: &str) -> Output {
-        let mut child = Command::new(binary())
+        let mut command = Command::new(binary());
+        let store = self.database.config();
+        if !store.is_empty() {
+            let file = self.path().join("store.toml");
+            let text = format!("[store]\n{}\n", store.join("\n"));
+            fs::write(&file, text).expect("the configuration can't be written");
+            command.arg("--config").arg(file);
+        }
+        let mut child = command
             .arg("--data")
             .arg(&self.data)
             .args(args)

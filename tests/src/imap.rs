@@ -133,6 +133,23 @@ impl Imap {
             .unwrap_or_else(|error| panic!("APPEND {mailbox}: {error}"))
     }
 
+    /// IDLE, until [`Imap::done`].
+    pub fn idle(&mut self) {
+        self.connection.write(b"t IDLE\r\n").expect("no IDLE");
+        let line = self.line();
+        assert!(line.starts_with("+ "), "{line}");
+    }
+
+    /// The next line, whatever it is.
+    pub fn line(&mut self) -> String {
+        self.connection.line().expect("no line")
+    }
+
+    pub fn done(&mut self) {
+        self.connection.write(b"DONE\r\n").expect("no DONE");
+        while !self.line().starts_with("t OK") {}
+    }
+
     /// The names that LIST has.
     pub fn names(&mut self) -> Vec<String> {
         let listed = self.ok("LIST \"\" \"*\"");

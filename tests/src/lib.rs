@@ -5,6 +5,7 @@
 //! Other half: the folder `tests` beside, one file a subject.
 
 pub mod corpus;
+pub mod databases;
 pub mod dice;
 pub mod fuzzing;
 pub mod home;

@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 use e2e::{
     Home, Server,
     corpus::message,
+    databases::TestStore,
     server::{Trouble, start_that_fails},
 };
 use serde_json::json;
@@ -33,6 +34,9 @@ fn check_fails(home: &Home, words: &[&str]) {
 
 #[test]
 fn a_second_server_on_the_same_data_is_refused() {
+    if !TestStore::is_in_the_folder_for("a_second_server_on_the_same_data_is_refused") {
+        return;
+    }
     let mut server = Server::start();
     let second = Home::new().with_data(server.home.data.clone());
     second.write_config();
@@ -44,6 +48,9 @@ fn a_second_server_on_the_same_data_is_refused() {
 
 #[test]
 fn a_data_folder_of_a_newer_format_is_refused() {
+    if !TestStore::is_rocksdb_for("a_data_folder_of_a_newer_format_is_refused") {
+        return;
+    }
     let home = Home::with_people();
     home.write_config();
     let runtime = tokio::runtime::Runtime::new().expect("no runtime");
@@ -229,6 +236,9 @@ fn check_health(server: &Server, status: u16, metric: &str) {
 
 #[test]
 fn room_on_the_disk_is_found_without_anybody_writing() {
+    if !TestStore::is_in_the_folder_for("room_on_the_disk_is_found_without_anybody_writing") {
+        return;
+    }
     let home = Home::new();
     let place = home.path().join("small");
     let Some(mount) = Mount::tmpfs(&place, "size=40m") else {
@@ -255,6 +265,9 @@ fn room_on_the_disk_is_found_without_anybody_writing() {
 
 #[test]
 fn on_a_full_disk_mail_is_put_off_and_nothing_is_lost() {
+    if !TestStore::is_in_the_folder_for("on_a_full_disk_mail_is_put_off_and_nothing_is_lost") {
+        return;
+    }
     const MESSAGES: usize = 600;
     let home = Home::new();
     let place = home.path().join("small");
@@ -302,6 +315,11 @@ fn on_a_full_disk_mail_is_put_off_and_nothing_is_lost() {
 
 #[test]
 fn when_a_sync_fails_nothing_is_acknowledged_until_the_server_is_started_again() {
+    if !TestStore::is_rocksdb_for(
+        "when_a_sync_fails_nothing_is_acknowledged_until_the_server_is_started_again",
+    ) {
+        return;
+    }
     let home = Home::with_people();
     let trigger = home.path().join("syncs-fail");
     let trouble = Trouble::FailingSyncWhile(trigger.clone());

@@ -23,6 +23,7 @@ cargo xtask <command>
   setup [--test] [--bench]   install what building needs (and the tests, and the benchmark's peers), build RocksDB once
   run [-- ARGS]              build a release and run the server; data in ./data
   test [-- ARGS]             format, import rules, clippy, every test; ARGS go to cargo test
+  test --store NAME          the same with the tests of the store and end to end over rocksdb, sqlite, postgres, mariadb or all
   check-imports              only the rule of who may import whom
   bench [ARGS]               measure a release build beside Postfix and Dovecot; --help lists its arguments
   cargo ARGS                 any cargo command with the cached RocksDB, e.g. `cargo xtask cargo check -p store`

@@ -29,6 +29,8 @@ enum Found {
     PythonVenv,
     /// A module that perl can load.
     PerlModule(&'static str),
+    /// PostgreSQL's server, which Debian has in a folder for each version.
+    PostgresServer,
     /// This file.
     File(&'static str),
     /// This file below one of the folders of libraries, whose names differ by machine.
@@ -151,6 +153,36 @@ const PACKAGES: &[Package] = &[
         need: Need::Test,
         why: "a place for Python's JMAP client, away from the system's",
         found: Found::PythonVenv,
+    },
+    Package {
+        name: "redis-server",
+        need: Need::Test,
+        why: "a server that brings notices from node to node in the tests",
+        found: Found::Program(&["redis-server"]),
+    },
+    Package {
+        name: "nats-server",
+        need: Need::Test,
+        why: "another one",
+        found: Found::Program(&["nats-server"]),
+    },
+    Package {
+        name: "postgresql",
+        need: Need::Test,
+        why: "a database server that the tests keep mail in",
+        found: Found::PostgresServer,
+    },
+    Package {
+        name: "postgresql-client",
+        need: Need::Test,
+        why: "psql, with which the tests make their databases",
+        found: Found::Program(&["psql"]),
+    },
+    Package {
+        name: "mariadb-server",
+        need: Need::Test,
+        why: "another one, for what MySQL does in its own way",
+        found: Found::Program(&["mariadbd"]),
     },
     Package {
         name: "postfix",
@@ -296,7 +328,7 @@ fn apt(prefix: &[&str], args: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Keeps apt-get from starting the peers as services: the benchmark starts its own, on its own ports. Debian's way is a
+/// Keeps apt-get from starting the peers as services: tests and benchmark start their own, on their own ports. Debian's way is a
 /// `policy-rc.d` that says no; one that the system already has is left as it is.
 struct NoServices {
     written: bool,
@@ -307,9 +339,19 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 impl NoServices {
     fn new(names: &[&str]) -> Self {
         let services = names.iter().any(|name| {
-            ["postfix", "dovecot", "knot", "postgrey", "sasl2"]
-                .iter()
-                .any(|of| name.starts_with(of))
+            [
+                "postfix",
+                "dovecot",
+                "knot",
+                "postgrey",
+                "sasl2",
+                "postgresql",
+                "mariadb",
+                "redis",
+                "nats",
+            ]
+            .iter()
+            .any(|of| name.starts_with(of))
         });
         let mut written = false;
         if services && is_root() && !Path::new(POLICY).exists() {
@@ -337,6 +379,11 @@ fn is_there(found: &Found) -> bool {
             quiet("python3", &["-c", "import venv, ensurepip"])
         }
         Found::PerlModule(name) => quiet("perl", &[&format!("-M{name}"), "-e1"]),
+        Found::PostgresServer => {
+            let folders = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+            let is_server = |folder: fs::DirEntry| folder.path().join("bin/initdb").exists();
+            folders.flatten().any(is_server) || has("initdb")
+        }
         Found::File(path) => Path::new(path).exists(),
         Found::Library(file) => folders_of_libraries().any(|folder| folder.join(file).exists()),
     }

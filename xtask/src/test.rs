@@ -19,8 +19,19 @@ const PYTHON_PACKAGES: &[&str] = &[
     "PyYAML==6.0.3",
 ];
 
+/// Databases that the end-to-end tests can be run with.
+const STORES: [&str; 4] = ["rocksdb", "sqlite", "postgres", "mariadb"];
+
+/// `[--store NAME|all] [-- ARGS]`
 pub fn test(args: &[String]) -> Result<(), String> {
     let time = Ticker::start();
+    let (stores, args) = match args.split_first() {
+        Some((first, rest)) if first == "--store" => {
+            let (name, rest) = rest.split_first().ok_or("--store needs a name")?;
+            (stores(name)?, rest)
+        }
+        _ => (&[][..], args),
+    };
     packages::ensure(&[packages::Need::Build, packages::Need::Test])?;
     let args = match args.split_first() {
         Some((first, rest)) if first == "--" => rest,
@@ -46,14 +57,37 @@ pub fn test(args: &[String]) -> Result<(), String> {
     let build = ["build", "--package", "posthorn", "--bin", "posthorn"];
     cargo::check("building posthorn", cargo::cargo()?.args(build))?;
     say::step(format_args!("{} so far", time.elapsed()));
-    let mut tests = cargo::cargo()?;
-    tests
-        .args(["test", "--workspace"])
-        .args(args)
-        .env("POSTHORN_BIN", cache::target()?.join("debug/posthorn"))
-        .env("POSTHORN_PYTHON", venv.join("bin/python"))
-        .envs(suites);
-    cargo::check("cargo test --workspace", &mut tests)
+    let tests = |packages: &[&str], store: &str| {
+        let mut tests = cargo::cargo()?;
+        tests
+            .arg("test")
+            .args(packages)
+            .args(args)
+            .env("POSTHORN_BIN", cache::target()?.join("debug/posthorn"))
+            .env("POSTHORN_PYTHON", venv.join("bin/python"))
+            .env("POSTHORN_TEST_STORE", store)
+            .envs(suites.clone());
+        Ok::<_, String>(tests)
+    };
+    if stores.is_empty() {
+        return cargo::check("cargo test --workspace", &mut tests(&["--workspace"], "")?);
+    }
+    for store in stores {
+        // What the kind of database makes a difference to.
+        let packages = ["--package", "store", "--package", "e2e"];
+        let what = format!("cargo test over {store}");
+        cargo::check(&what, &mut tests(&packages, store)?)?;
+    }
+    Ok(())
+}
+
+fn stores(name: &str) -> Result<&'static [&'static str], String> {
+    if name == "all" {
+        return Ok(&STORES);
+    }
+    let found = STORES.iter().position(|store| *store == name);
+    let at = found.ok_or_else(|| format!("--store {name}: one of {STORES:?}, or all"))?;
+    Ok(&STORES[at..=at])
 }
 
 /// The folder of a Python environment with these packages; made when it isn't in the cache yet.

@@ -63,6 +63,7 @@ impl Core {
         let login = stored_form(login);
         let checked = self.directory.rate.check(origin, Some(&login));
         let delay = checked.map_err(|retry_after| too_many(&login, origin, retry_after))?;
+        self.look_at_directory().await.map_err(unavailable)?;
         // Before anything is read: a change that comes in between makes what is remembered void.
         let generation = self.directory.generation();
         let candidate = self.candidate(&login).await.map_err(unavailable)?;
@@ -101,6 +102,7 @@ impl Core {
             AuthError::TooManyAttempts { retry_after }
         })?;
         wait(delay).await;
+        self.look_at_directory().await.map_err(unavailable)?;
         let generation = self.directory.generation();
         let found = match token::parse_bearer(text.expose()) {
             Some(presented) => {

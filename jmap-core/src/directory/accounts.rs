@@ -418,10 +418,15 @@ impl Core {
             .await?;
         // RFC 9425 §4.3: clients hear of the new limit.
         let handle = self.accounts.handle(id);
-        let mut txn = handle.writer.begin().await?;
-        txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
-        txn.commit().await?;
-        Ok(account)
+        for _ in 0..crate::object::TRIES {
+            let mut txn = handle.writer.begin().await?;
+            txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
+            match txn.commit().await {
+                Err(store::Error::Conflict) => {}
+                result => return Ok(result.map(|_| account)?),
+            }
+        }
+        Err(store::Error::Conflict.into())
     }
 
     pub(super) async fn change_account(

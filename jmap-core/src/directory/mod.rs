@@ -159,6 +159,11 @@ impl Directory {
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
+
+    /// What is remembered counts no more.
+    pub(crate) fn count_up(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 /// A bounded cache whose entries count while the directory's generation is the one they were made with.
@@ -192,7 +197,7 @@ impl<K, V> std::fmt::Debug for Remembered<K, V> {
 }
 
 /// The key of the counter that every change of the directory asserts and counts up.
-const COUNTER: &str = "directory";
+pub(crate) const COUNTER: &str = "directory";
 
 /// What the directory was when a change began to read it.
 #[derive(Debug)]
@@ -214,7 +219,10 @@ impl Fence {
 impl Core {
     /// Something that callers are made of has changed: the directory, or what is shared with whom.
     pub fn directory_changed(&self) {
-        self.directory.generation.fetch_add(1, Ordering::AcqRel);
+        self.directory.count_up();
+        if let Some(cluster) = &self.cluster {
+            cluster.tell_directory();
+        }
     }
 
     /// These accounts, or members of these groups, see more or less of others than before.

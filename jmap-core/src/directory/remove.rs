@@ -36,6 +36,7 @@ const OF_ACCOUNT: &[Subspace] = &[
     Subspace::Upload,
     Subspace::SearchPending,
     Subspace::SearchCursor,
+    Subspace::Turn,
     Subspace::Head,
 ];
 
@@ -127,11 +128,17 @@ impl Core {
     /// A delivery that is under way finds no mailbox any more: without its UIDs it takes no email.
     async fn close_mailboxes(&self, id: AccountId) -> Result<(), store::Error> {
         let handle = self.accounts.handle(id);
-        let mut txn = handle.writer.begin().await?;
-        for (key, _) in txn.scan(of_account(Subspace::MailboxUid, id)).await? {
-            txn.delete(key.to_vec());
+        for _ in 0..crate::object::TRIES {
+            let mut txn = handle.writer.begin().await?;
+            for (key, _) in txn.scan(of_account(Subspace::MailboxUid, id)).await? {
+                txn.delete(key.to_vec());
+            }
+            match txn.commit().await {
+                Err(store::Error::Conflict) => {}
+                result => return result.map(drop),
+            }
         }
-        txn.commit().await.map(drop)
+        Err(store::Error::Conflict)
     }
 
     /// References are ordered by blob: all of them are looked at.

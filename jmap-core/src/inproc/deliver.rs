@@ -124,7 +124,7 @@ pub enum DeliverError {
 /// Accounts that one message is delivered to at the same time.
 const DELIVERIES_AT_ONCE: usize = 16;
 /// How often a delivery is tried when concurrent changes win.
-const TRIES: usize = 8;
+const TRIES: usize = crate::object::TRIES;
 
 /// A message that was accepted for several accounts: kept until each has it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -704,6 +704,14 @@ impl Core {
                 return Ok(Success::from_bytes(&noted));
             }
             txn.put(key, Bytes::new());
+            if delivery.is_accepted {
+                let list = keys::pending_delivery(number);
+                if txn.get(&list).await?.is_none() {
+                    // Somebody else has seen to all accounts, and has cleared away what said so.
+                    return Ok(Success::Silent);
+                }
+                txn.assert(Assertion::Present(list));
+            }
         }
         if let Some(fence) = &delivery.fence {
             txn.assert(fence.clone());

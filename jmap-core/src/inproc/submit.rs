@@ -60,7 +60,7 @@ pub enum SubmitError {
 }
 
 /// How often the transaction is tried when concurrent ones win.
-const TRIES: usize = 8;
+const TRIES: usize = crate::object::TRIES;
 
 impl Core {
     /// Takes a message for sending. An empty `mail_from` is the null reverse-path. Addresses are without angle

@@ -4,10 +4,12 @@
 //! `emails`, `by_received`, `thread`, `counts` and `EmailRow::places`; what has "all" in its name, and `by_uid`, has them as well.
 //!
 //! Holds: the view is what the store has as of `head.sequence`; it is loaded by one scan and
-//! kept current by each committed transaction, so counts are always a recount.
+//! kept current by each committed transaction, so counts are always a recount. What other nodes have
+//! committed, it reads from the change log (`catch_up`).
 //! Other half: transactions emit [`ViewEvent`]s; `accounts::AccountHandle` applies them.
 
 mod blocks;
+mod catch_up;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -21,10 +23,11 @@ use std::{
 use jmap_types::DataType;
 use store::{
     Head, Record, decode_numbers,
-    engine::{Engine, KeyRange, Page},
+    engine::{KeyRange, Page, Snapshot},
     keys,
 };
 
+pub use self::catch_up::CatchUp;
 pub use self::row::{EmailRow, KeywordSet, Places};
 pub use self::uids::{Difference, Messages, UidList};
 use self::{blocks::Blocks, row::Keywords};
@@ -143,12 +146,16 @@ impl View {
         }
     }
 
-    /// Reads an account's mail. The caller sees to it that nothing is committed meanwhile.
+    /// Reads an account's mail, all of it as of one moment. The caller sees to it that this process commits nothing meanwhile.
     pub async fn load(
-        engine: &Arc<dyn Engine>,
+        engine: &dyn Snapshot,
         account: jmap_types::AccountId,
-        head: Head,
     ) -> Result<Self, store::Error> {
+        let key = keys::head(account);
+        let head = match engine.get(&key).await? {
+            Some(bytes) => Head::from_bytes(&key, &bytes)?,
+            None => Head::default(),
+        };
         let mut view = Self::empty(head);
         view.is_loading = true;
         let uids = keys::mailbox_uids(account);
@@ -180,6 +187,10 @@ impl View {
         view.uids_next = BTreeMap::new();
         view.shrink_to_fit();
         view.count_all_threads();
+        if view.head.revision.is_some() {
+            let (changes, first) = catch_up::last_changes(engine, account, &view.head).await?;
+            view.date_back(&changes, first);
+        }
         Ok(view)
     }
 
@@ -611,8 +622,8 @@ fn remove_sorted(list: &mut Vec<(i64, u64)>, item: (i64, u64)) {
 }
 
 /// Calls `visit` with each object of a type: key, id, record.
-pub async fn each(
-    engine: &Arc<dyn Engine>,
+async fn each(
+    engine: &dyn Snapshot,
     account: jmap_types::AccountId,
     data_type: DataType,
     mut visit: impl FnMut(&[u8], u64, &[u8]) -> Result<(), store::Error>,
@@ -626,7 +637,7 @@ pub async fn each(
 }
 
 async fn each_row(
-    engine: &Arc<dyn Engine>,
+    engine: &dyn Snapshot,
     mut range: KeyRange,
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), store::Error>,
 ) -> Result<(), store::Error> {

@@ -247,6 +247,8 @@ async fn insert(
     if record.is_visible() {
         join_thread(txn, thread).await?;
         txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
+    } else {
+        txn.changed_unseen(id);
     }
     txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
     if placement.is_delivery {
@@ -455,8 +457,9 @@ pub async fn set_places(
         (false, false) => (keywords_changed || before != after).then_some(ChangeKind::Updated),
         (true, true) => None,
     };
-    if let Some(kind) = kind {
-        txn.changed(Change::new(DataType::Email, id, kind));
+    match kind {
+        Some(kind) => txn.changed(Change::new(DataType::Email, id, kind)),
+        None => txn.changed_unseen(id),
     }
     txn.put_record(keys::object(txn.account(), DataType::Email, id), &record);
     txn.emit(ViewEvent::Email {
@@ -518,6 +521,8 @@ pub async fn remove_email(
     if record.is_visible() {
         leave_thread(txn, record.thread).await?;
         txn.changed(Change::new(DataType::Email, id, ChangeKind::Destroyed));
+    } else {
+        txn.changed_unseen(id);
     }
     txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
     txn.emit(ViewEvent::EmailGone { id });

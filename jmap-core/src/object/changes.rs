@@ -52,7 +52,16 @@ pub async fn delta_since<O: ChangesObject>(
 ) -> Result<(Delta, ChangesState), MethodError> {
     let account = context.account()?;
     O::prepare(context).await?;
-    let head = account.head().await.map_err(method_error)?;
+    let mut head = account.head().await.map_err(method_error)?;
+    let newest = match since {
+        ChangesState::Whole(State(from)) => from,
+        ChangesState::Within { upto, .. } => upto,
+    };
+    if newest > head.sequence {
+        // The client may know it from another node.
+        account.look().await.map_err(method_error)?;
+        head = account.head().await.map_err(method_error)?;
+    }
     let (from, until, told) = match since {
         ChangesState::Whole(State(from)) => (from, head.sequence, None),
         ChangesState::Within { since, upto, told } => (since, upto, Some(told)),

@@ -95,6 +95,16 @@ pub fn properties_of<O: GetObject>(asked: Option<Vec<String>>) -> Result<Propert
     }
 }
 
+/// Whether another node has changed the account lately.
+async fn has_news(context: &Context) -> Result<bool, MethodError> {
+    let Ok(account) = context.account() else {
+        return Ok(false);
+    };
+    let before = account.writer.newest();
+    account.look().await.map_err(method_error)?;
+    Ok(account.writer.newest() > before)
+}
+
 impl<O: GetObject> Handle for Get<O> {
     async fn handle(self, context: Context) -> Result<GetResponse, MethodError> {
         let properties = properties_of::<O>(self.properties)?;
@@ -129,7 +139,11 @@ impl<O: GetObject> Handle for Get<O> {
         if numbers.len() > max {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
-        let objects = O::fetch(&context, &numbers, &properties, &self.arguments).await?;
+        let mut objects = O::fetch(&context, &numbers, &properties, &self.arguments).await?;
+        if objects.iter().any(Option::is_none) && has_news(&context).await? {
+            // The client may know them from another node.
+            objects = O::fetch(&context, &numbers, &properties, &self.arguments).await?;
+        }
         let mut list = Vec::with_capacity(objects.len());
         for (number, object) in numbers.into_iter().zip(objects) {
             match object {

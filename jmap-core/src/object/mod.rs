@@ -4,6 +4,7 @@
 mod changes;
 mod creation;
 mod get;
+mod guard;
 mod query;
 mod set;
 #[cfg(test)]
@@ -12,7 +13,6 @@ mod tests;
 pub use changes::{ChangesObject, delta_since};
 pub use creation::resolve_creation_ids;
 pub use get::{GetObject, Properties, properties_of};
+pub(crate) use guard::{Guard, TRIES};
 pub use query::{QueryObject, Results, Search, Window, window};
-pub(crate) use set::durable;
 pub use set::{Rejected, SetObject, Staged, check_state};
-pub(crate) use set::{stage_in_state, tries};

@@ -5,16 +5,15 @@
 use std::{collections::HashSet, future::Future};
 
 use jmap_types::{
-    DataType, MethodError, MethodErrorKind, SetError, SetErrorKind, State, WireId,
+    MethodError, MethodErrorKind, SetError, SetErrorKind, State, WireId,
     method::{CreatedIds, Set, SetResponse},
     value::Map,
 };
 use store::account::Ticket;
 
-use super::{GetObject, resolve_creation_ids};
+use super::{GetObject, guard::Guard, resolve_creation_ids};
 use crate::{
     Context, Handle,
-    accounts::AccountHandle,
     error::{method_error, set_error},
 };
 
@@ -84,42 +83,6 @@ pub trait SetObject: GetObject {
     }
 }
 
-/// How often an item is tried when concurrent changes win.
-const TRIES: usize = 5;
-
-/// With `ifInState`, what a concurrent change (of another node) got in the way of isn't tried again: the state isn't
-/// the one any more that the client knows.
-pub(crate) fn tries(expected: Option<&str>) -> usize {
-    match expected {
-        Some(_) => 1,
-        None => TRIES,
-    }
-}
-
-/// Does `staging` if the account is in the `expected` state, which it returns. Between this look at the state and the
-/// last item of `staging`, nobody else stages anything: RFC 8620 §5.3 `ifInState` is true of all of them.
-pub(crate) async fn stage_in_state(
-    account: &AccountHandle,
-    data_type: DataType,
-    expected: Option<&str>,
-    staging: impl Future<Output = ()> + Send,
-) -> Result<State, MethodError> {
-    let _one_set_at_a_time = account.set_turn.lock().await;
-    if expected.is_none() {
-        let head = account.head().await.map_err(method_error)?;
-        staging.await;
-        return Ok(State(head.state(data_type)));
-    }
-    let in_turn = async {
-        let head = account.writer.staged_head().await.map_err(method_error)?;
-        let state = State(head.state(data_type));
-        check_state(expected, state)?;
-        staging.await;
-        Ok(state)
-    };
-    account.writer.in_turn(in_turn).await
-}
-
 /// RFC 8620 §5.3: the state must be the one that the client knows.
 pub fn check_state(expected: Option<&str>, now: State) -> Result<(), MethodError> {
     match expected {
@@ -149,10 +112,10 @@ impl<O: SetObject> Handle for Set<O> {
             setting.stage_updates(self.update, &self.destroy).await;
             setting.stage_destroys(self.destroy).await;
         };
-        let expected = self.if_in_state.as_deref();
-        let old_state = stage_in_state(&account, O::STATE, expected, staging).await?;
-        let tries = tries(expected);
-        let mut response = setting.settle(self.account_id, old_state, tries).await;
+        let guard = Guard::new(account.clone(), O::STATE, self.if_in_state);
+        let old_state = guard.stage(staging).await?;
+        let mut response = setting.settle(self.account_id, old_state, &guard).await;
+        guard.check()?;
         response.new_state = State(account.head().await.map_err(method_error)?.state(O::STATE));
         O::finish(&context, self.arguments, &mut response, &self.created_ids).await;
         Ok(response)
@@ -267,7 +230,7 @@ impl<O: SetObject> Setting<'_, O> {
         self,
         account_id: jmap_types::AccountId,
         old_state: State,
-        tries: usize,
+        guard: &Guard,
     ) -> SetResponse {
         let (context, arguments) = (self.context, self.arguments);
         let mut response = SetResponse {
@@ -284,7 +247,7 @@ impl<O: SetObject> Setting<'_, O> {
         };
         for (creation_id, properties, staged) in self.creates {
             let again = || O::create(context, arguments, properties.clone());
-            match durable(staged, tries, again).await {
+            match guard.durable(staged, again).await {
                 Ok((number, server_set)) => {
                     let id = O::wire_id(number);
                     self.created_ids.insert(creation_id.clone(), id.clone());
@@ -298,14 +261,14 @@ impl<O: SetObject> Setting<'_, O> {
         }
         for (id, number, patch, staged) in self.updates {
             let again = || O::update(context, arguments, number, patch.clone());
-            match durable(staged, tries, again).await {
+            match guard.durable(staged, again).await {
                 Ok(map) => response.updated.push((O::wire_id(number), map)),
                 Err(error) => response.not_updated.push((id, error)),
             }
         }
         for (id, number, staged) in self.destroys {
             let again = || O::destroy(context, arguments, number);
-            match durable(staged, tries, again).await {
+            match guard.durable(staged, again).await {
                 Ok(()) => response.destroyed.push(O::wire_id(number)),
                 Err(error) => response.not_destroyed.push((id, error)),
             }
@@ -333,31 +296,4 @@ fn refers_to(map: &Map, names: &HashSet<String>) -> bool {
             .is_some_and(|name| names.contains(name))
             || in_value(value, names)
     })
-}
-
-/// The result of an item once it is on disk.
-pub(crate) async fn durable<T, F: Future<Output = Staged<T>>>(
-    staged: Staged<T>,
-    tries: usize,
-    again: impl Fn() -> F,
-) -> Result<T, SetError> {
-    let mut staged = staged;
-    for left in (0..tries).rev() {
-        let conflict = match staged {
-            Ok((value, None)) => return Ok(value),
-            Ok((value, Some(ticket))) => match ticket.durable().await {
-                Ok(()) => return Ok(value),
-                Err(store::Error::Conflict) => store::Error::Conflict,
-                Err(error) => return Err(set_error(error)),
-            },
-            Err(Rejected::Store(store::Error::Conflict)) => store::Error::Conflict,
-            Err(rejected) => return Err(rejected.into()),
-        };
-        if left == 0 {
-            break;
-        }
-        tracing::debug!(%conflict, "an item of a /set is tried again");
-        staged = again().await;
-    }
-    Err(set_error(store::Error::Conflict))
 }

@@ -165,6 +165,22 @@ impl Index {
         self.schedule(key, now);
     }
 
+    /// Forgets all subscriptions. Requests that are under way end by themselves.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The accounts that somebody hears of.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        self.listeners.keys().copied().collect()
+    }
+
+    /// The subscriptions of an account.
+    pub fn of_account(&self, account: AccountId) -> Vec<SubscriptionKey> {
+        let keys = self.entries.keys();
+        keys.filter(|key| key.account == account).copied().collect()
+    }
+
     pub fn contains(&self, key: SubscriptionKey) -> bool {
         self.entries.contains_key(&key)
     }

@@ -18,7 +18,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use jmap_types::{AccountId, data_type::DataTypes};
 use parking_lot::Mutex;
@@ -33,7 +33,7 @@ use self::{
     index::Index,
     rate::VerificationRate,
 };
-use crate::{Core, bus::Watcher, clock::Clock, rng::Rng};
+use crate::{Core, bus::Watcher, clock::Clock, cluster::Cluster, rng::Rng};
 
 /// How pushes go out. The default is that they don't.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,9 @@ pub struct Push {
     index: Mutex<Index>,
     rate: Mutex<VerificationRate>,
     wake: Notify,
+    cluster: Option<Arc<Cluster>>,
+    /// This node pushes: in a cluster, one does.
+    is_ours: AtomicBool,
 }
 
 impl Push {
@@ -64,6 +67,7 @@ impl Push {
         engine: &Arc<dyn Engine>,
         clock: &Arc<dyn Clock>,
         rng: &Arc<dyn Rng>,
+        cluster: Option<Arc<Cluster>>,
     ) -> Result<Arc<Self>, store::Error> {
         Ok(Arc::new(Self {
             transport: config.transport,
@@ -74,7 +78,14 @@ impl Push {
             index: Mutex::default(),
             rate: Mutex::default(),
             wake: Notify::new(),
+            is_ours: AtomicBool::new(cluster.is_none()),
+            cluster,
         }))
+    }
+
+    /// The accounts of whose changes subscriptions hear.
+    pub(crate) fn accounts(&self) -> Vec<AccountId> {
+        self.index.lock().accounts()
     }
 }
 

@@ -46,7 +46,7 @@ const DAY_SECONDS: i64 = 86_400;
 pub const EXPIRES_DEFAULT_SECONDS: i64 = 7 * DAY_SECONDS;
 pub const EXPIRES_MAX_SECONDS: i64 = 30 * DAY_SECONDS;
 /// How often an item is tried when concurrent changes win.
-const TRIES: usize = 5;
+const TRIES: usize = crate::object::TRIES;
 
 impl Handle for PushSubscriptionSet {
     async fn handle(self, context: Context) -> Result<PushSubscriptionSetResponse, MethodError> {

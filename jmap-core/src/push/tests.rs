@@ -768,3 +768,76 @@ async fn the_worker_pushes_by_itself() {
         .unwrap();
     worker.abort();
 }
+
+/// Two nodes over one engine: the one that leads, and the one at which clients are.
+#[tokio::test]
+async fn one_node_pushes_for_all() {
+    let clock = Arc::new(TestClock::new(NOW));
+    let engine = MemoryEngine::new();
+    let service = Arc::new(FakeService::default());
+    let mut nodes = Vec::new();
+    for seed in 1..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let search =
+            SearchIndex::open(&folder.path().join("s"), &SearchOptions::default()).unwrap();
+        let parts = Parts {
+            engine: engine.clone(),
+            clock: clock.clone(),
+            rng: Arc::new(SeededRng::new(seed)),
+            limits: Limits::default(),
+            hostname: "mail.test".into(),
+            search: Arc::new(search),
+            push: PushConfig {
+                transport: Some(service.clone()),
+                policy: EndpointPolicy::AllowInsecure,
+                contact: None,
+            },
+        };
+        let settings = crate::cluster::Settings::new(folder.path().to_owned(), "node");
+        let core = Core::open_node(parts, settings).await.unwrap();
+        nodes.push(Server {
+            core,
+            clock: clock.clone(),
+            service: service.clone(),
+            engine: engine.clone(),
+            housekeeping: Housekeeping::default(),
+            _search: folder,
+        });
+    }
+    let [leader, other] = &nodes[..] else {
+        panic!("two nodes")
+    };
+    for node in &nodes {
+        node.core.beat_once().await.unwrap();
+    }
+    let pushing = tokio::spawn(run(leader.core.clone()));
+    let idle = tokio::spawn(run(other.core.clone()));
+    while !leader
+        .core
+        .push
+        .is_ours
+        .load(std::sync::atomic::Ordering::Acquire)
+    {
+        tokio::task::yield_now().await;
+    }
+    let who = other.account("ann").await;
+    let subscription =
+        json!({"create": {"s": {"deviceClientId": "d", "url": format!("{ORIGIN}/1")}}});
+    let made = other.set(&who, subscription).await;
+    assert!(made["created"]["s"]["id"].is_string(), "{made}");
+    assert!(service.requests.lock().is_empty());
+    // The notice.
+    for text in other.core.cluster().unwrap().take_outbox() {
+        let packet = crate::cluster::Packet::decode(&text).unwrap();
+        leader.core.take_packet(packet).await;
+    }
+    for _ in 0..200 {
+        if !service.requests.lock().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(service.requests.lock().len(), 1, "the verification, once");
+    pushing.abort();
+    idle.abort();
+}

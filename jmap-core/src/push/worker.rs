@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     Core,
     caller::Caller,
+    cluster::PUSH,
     directory::records::{AccountKind, CredentialRecord},
 };
 
@@ -48,6 +49,8 @@ pub const VERIFICATION_TRIES: u32 = 5;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is over, or lost its credential, is cleared away this often.
 pub const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether this node is the one that pushes.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long push services keep a message for a device that is away, in seconds (RFC 8030 §5.2).
 const TTL_SECONDS: u32 = 86_400;
 const VERIFICATION_TTL_SECONDS: u32 = 3600;
@@ -57,15 +60,56 @@ pub async fn run(core: Core) {
     let Some(transport) = core.push.transport.clone() else {
         return;
     };
-    let mut housekeeping = Housekeeping {
-        last: Some((core.clock.monotonic(), core.directory.generation())),
-    };
-    if let Err(error) = core.load_subscriptions().await {
-        tracing::error!(%error, "not all push subscriptions could be read");
-    }
-    let mut jobs = JoinSet::new();
     loop {
-        core.keep_house(&mut housekeeping).await;
+        core.wait_for_pushing().await;
+        core.push_while_ours(&transport).await;
+        // Another node was faster to take over what this one could not keep; it tells the states of now.
+        core.push.index.lock().clear();
+    }
+}
+
+impl Core {
+    /// Until this node is the one that pushes.
+    async fn wait_for_pushing(&self) {
+        loop {
+            match self.leads(PUSH).await {
+                Ok(true) => return self.push.is_ours.store(true, Ordering::Release),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "who pushes could not be found out"),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn push_while_ours(&self, transport: &Arc<dyn PushTransport>) {
+        let mut housekeeping = Housekeeping {
+            last: Some((self.clock.monotonic(), self.directory.generation())),
+        };
+        if let Err(error) = self.load_subscriptions().await {
+            tracing::error!(%error, "not all push subscriptions could be read");
+        }
+        let mut asked = tokio::time::Instant::now();
+        let mut jobs = JoinSet::new();
+        loop {
+            if self.push.cluster.is_some() && asked.elapsed() >= LOOK_EVERY {
+                asked = tokio::time::Instant::now();
+                if !matches!(self.leads(PUSH).await, Ok(true)) {
+                    return self.push.is_ours.store(false, Ordering::Release);
+                }
+            }
+            self.push_some(&mut housekeeping, &mut jobs, transport)
+                .await;
+        }
+    }
+
+    async fn push_some(
+        &self,
+        housekeeping: &mut Housekeeping,
+        jobs: &mut JoinSet<()>,
+        transport: &Arc<dyn PushTransport>,
+    ) {
+        let core = self;
+        core.keep_house(housekeeping).await;
         let now = core.clock.monotonic();
         let (due, next) = core
             .push
@@ -73,9 +117,13 @@ pub async fn run(core: Core) {
         for job in due {
             jobs.spawn(core.clone().push_one(transport.clone(), job));
         }
+        let longest = match core.push.cluster {
+            Some(_) => LOOK_EVERY,
+            None => HOUSEKEEPING_EVERY,
+        };
         let pause = match next {
-            Some(next) if jobs.len() < IN_FLIGHT_MAX => next.min(HOUSEKEEPING_EVERY),
-            _ => HOUSEKEEPING_EVERY,
+            Some(next) if jobs.len() < IN_FLIGHT_MAX => next.min(longest),
+            _ => longest,
         };
         tokio::select! {
             () = core.push.wake.notified() => {}
@@ -89,6 +137,16 @@ pub async fn run(core: Core) {
 #[derive(Debug, Default)]
 pub(super) struct Housekeeping {
     last: Option<(Instant, u64)>,
+}
+
+/// What a subscription was told before it was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// It isn't known what.
+    Something,
+    /// The index knows.
+    AsBefore,
 }
 
 /// What has become of a job.
@@ -109,13 +167,24 @@ enum Outcome {
 impl Push {
     /// A subscription was created or changed.
     pub(super) fn note(&self, key: SubscriptionKey, facts: Facts, verify: bool) {
+        self.tell_others(key);
+        if !self.is_ours.load(Ordering::Acquire) {
+            return;
+        }
         let now = self.clock.monotonic();
         self.index.lock().put(key, facts, verify, false, now);
         self.wake.notify_one();
     }
 
     pub(super) fn forget(&self, key: SubscriptionKey) {
+        self.tell_others(key);
         self.index.lock().remove(key);
+    }
+
+    fn tell_others(&self, key: SubscriptionKey) {
+        if let Some(cluster) = &self.cluster {
+            cluster.tell_subscriptions(key.account);
+        }
     }
 
     pub(super) fn take_due(&self, now: Instant, max: usize) -> (Vec<Job>, Option<Duration>) {
@@ -145,7 +214,7 @@ impl Core {
                 .scan(Page::first(accounts.clone(), ROWS).keys_only())
                 .await?;
             for account in rows.iter().filter_map(|(row, _)| keys::decode_account(row)) {
-                self.load_subscriptions_of(account).await?;
+                self.load_subscriptions_of(account, Told::Something).await?;
             }
             let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else {
                 return Ok(());
@@ -154,7 +223,45 @@ impl Core {
         }
     }
 
-    async fn load_subscriptions_of(&self, account: AccountId) -> Result<(), store::Error> {
+    /// Finds all subscriptions again, if this is the node that pushes: something about them may have been missed.
+    pub(crate) async fn load_subscriptions_again(&self) {
+        if !self.push.is_ours.load(Ordering::Acquire) || self.push.transport.is_none() {
+            return;
+        }
+        if let Err(error) = self.load_subscriptions().await {
+            tracing::error!(%error, "not all push subscriptions could be read");
+        }
+    }
+
+    /// Another node has changed subscriptions of these accounts.
+    pub(crate) async fn reload_subscriptions(&self, accounts: &[AccountId]) {
+        if !self.push.is_ours.load(Ordering::Acquire) || self.push.transport.is_none() {
+            return;
+        }
+        for &account in accounts {
+            if let Err(error) = self.reload_subscriptions_of(account).await {
+                tracing::error!(%account, %error, "push subscriptions could not be read");
+            }
+        }
+        self.push.wake.notify_one();
+    }
+
+    async fn reload_subscriptions_of(&self, account: AccountId) -> Result<(), store::Error> {
+        let known = self.push.index.lock().of_account(account);
+        for key in known {
+            match self.subscription(key).await? {
+                Some(record) => self.take_in(key, &record, Told::AsBefore).await?,
+                None => self.push.index.lock().remove(key),
+            }
+        }
+        self.load_subscriptions_of(account, Told::Nothing).await
+    }
+
+    async fn load_subscriptions_of(
+        &self,
+        account: AccountId,
+        told: Told,
+    ) -> Result<(), store::Error> {
         let limit = self.limits.max_push_subscriptions as usize;
         let range = keys::objects(account, DataType::PushSubscription);
         for (row, bytes) in self.engine.scan(Page::first(range, limit)).await? {
@@ -172,7 +279,7 @@ impl Core {
                     continue;
                 }
             };
-            self.take_in(key, &record, true).await?;
+            self.take_in(key, &record, told).await?;
         }
         Ok(())
     }
@@ -182,7 +289,7 @@ impl Core {
         &self,
         key: SubscriptionKey,
         record: &PushSubscriptionRecord,
-        tell_all: bool,
+        told: Told,
     ) -> Result<(), store::Error> {
         let owner = self.owner(key, record).await?;
         let endpoint = PushEndpoint::parse(&record.url, self.push.policy);
@@ -197,7 +304,13 @@ impl Core {
             visible: owner.accounts().collect(),
         };
         let now = self.clock.monotonic();
-        self.push.index.lock().put(key, facts, false, tell_all, now);
+        // What was just made elsewhere hears of its verification, and what was verified of all that happens from now on.
+        let verify = told == Told::Nothing && !record.verified;
+        let tell_all = told == Told::Something;
+        self.push
+            .index
+            .lock()
+            .put(key, facts, verify, tell_all, now);
         Ok(())
     }
 
@@ -267,7 +380,7 @@ impl Core {
             .keys_to_check(directory_changed, self.clock.now().seconds());
         for key in keys {
             let result = match self.subscription(key).await {
-                Ok(Some(record)) => self.take_in(key, &record, false).await,
+                Ok(Some(record)) => self.take_in(key, &record, Told::AsBefore).await,
                 Ok(None) => {
                     self.push.forget(key);
                     Ok(())

@@ -27,7 +27,7 @@ use self::{
     gather::Gathered,
     records::{DmarcRow, ReportRecord, TlsRow},
 };
-use crate::Core;
+use crate::{Core, cluster::REPORTS};
 
 /// Rows of one report that are kept, or sent.
 pub const ROWS_MAX: usize = 2000;
@@ -154,7 +154,13 @@ impl Core {
     pub async fn run_reports(&self) {
         let reading = async {
             loop {
-                if let Err(error) = self.read_reports().await {
+                let read = async {
+                    match self.leads(REPORTS).await? {
+                        true => self.read_reports().await,
+                        false => Ok(0),
+                    }
+                };
+                if let Err(error) = read.await {
                     tracing::error!(%error, "reports that have come could not be read, and are tried again");
                 }
                 tokio::select! {
@@ -176,7 +182,13 @@ impl Core {
                 // Not all servers of the world at the same time.
                 let jitter = Duration::from_secs(self.rng.next_u64() % SEND_EVERY.as_secs());
                 tokio::time::sleep(SEND_EVERY / 2 + jitter).await;
-                if let Err(error) = self.send_reports().await {
+                let sent = async {
+                    match self.leads(REPORTS).await? {
+                        true => self.send_reports().await,
+                        false => Ok(0),
+                    }
+                };
+                if let Err(error) = sent.await {
                     tracing::error!(%error, "reports could not be sent, and are tried again");
                 }
             }

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use store::{engine::Batch, keys};
 
 use self::rest::AtRest;
-use crate::{Core, mail::search, metrics::Gauges};
+use crate::{Core, cluster::UPKEEP, mail::search, metrics::Gauges};
 
 /// How often the work is looked at, and by how much that varies, so that nodes don't do it at the same time.
 const EVERY: Duration = Duration::from_secs(60);
@@ -40,10 +40,12 @@ impl Core {
         let reporting: BoxFuture<'static, ()> = Box::pin(async move { core.run_reports().await });
         let core = self.clone();
         let tracing: BoxFuture<'static, ()> = Box::pin(async move { core.run_trace().await });
+        let core = self.clone();
+        let clustering: BoxFuture<'static, ()> = Box::pin(async move { core.run_cluster().await });
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
             let upkeep = futures_util::future::join5(probing, resting, rounds, reporting, tracing);
-            futures_util::future::join4(searching, queue, pushing, upkeep).await;
+            futures_util::future::join5(searching, queue, pushing, upkeep, clustering).await;
         })
     }
 
@@ -78,6 +80,17 @@ impl Core {
 
     /// One turn of all the work that has a clock.
     pub async fn work_once(&self, view_octets_max: usize) {
+        let leads = self.leads(UPKEEP).await;
+        if self.noted("find out whose work it is", leads) == Some(true) {
+            self.keep_up().await;
+        }
+        let keys = self.keep_dkim_keys().await;
+        self.noted("look after DKIM keys", keys);
+        self.accounts.shrink(view_octets_max);
+    }
+
+    /// What one node does for all.
+    async fn keep_up(&self) {
         for _ in 0..ROUNDS_MAX {
             let more = self.expire_uploads().await;
             if !self.noted("expire uploads", more).unwrap_or(false) {
@@ -104,9 +117,6 @@ impl Core {
             let expired = self.expire_sts_policies().await;
             self.noted("expire MTA-STS policies", expired);
         }
-        let keys = self.keep_dkim_keys().await;
-        self.noted("look after DKIM keys", keys);
-        self.accounts.shrink(view_octets_max);
     }
 
     fn noted<T>(&self, work: &'static str, result: Result<T, store::Error>) -> Option<T> {
@@ -121,6 +131,11 @@ impl Core {
     /// Accounts whose search index is behind.
     pub fn search_pending(&self) -> usize {
         self.search.pending_accounts()
+    }
+
+    /// Brings the search index up to date, now.
+    pub async fn index_now(&self) -> Result<(), search::Error> {
+        self.search.index_pending().await
     }
 
     /// Builds the search index anew.

@@ -5,7 +5,7 @@ use jmap_types::DataType;
 use super::*;
 use crate::{
     ChangeKind,
-    engine::{FaultPlan, FaultyEngine, MemoryEngine},
+    engine::{FaultPlan, FaultyEngine, sql::tests::FreshEngine},
 };
 
 const ACCOUNT: AccountId = AccountId::new(3);
@@ -36,60 +36,66 @@ async fn count(writer: &AccountWriter<u64>) -> Ticket {
     txn.stage()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_sees_those_staged_before_it() {
-    let (writer, published) = writer(MemoryEngine::new());
-    let mut tickets = Vec::new();
-    for _ in 0..100 {
-        tickets.push(count(&writer).await);
+    for fresh in FreshEngine::of_all_kinds().await {
+        let (writer, published) = writer(fresh.engine.clone());
+        let mut tickets = Vec::new();
+        for _ in 0..100 {
+            tickets.push(count(&writer).await);
+        }
+        for (at, ticket) in tickets.into_iter().enumerate() {
+            assert_eq!(ticket.sequence, at as u64 + 1);
+            ticket.durable().await.unwrap();
+        }
+        let expected: Vec<(u64, Vec<u64>)> = (1..=100).map(|n| (n, vec![n])).collect();
+        assert_eq!(*published.lock(), expected);
+        let head = writer.stored_head().await.unwrap();
+        assert_eq!(
+            (
+                head.sequence,
+                head.state(DataType::Email),
+                head.state(DataType::Mailbox)
+            ),
+            (100, 100, 0)
+        );
     }
-    for (at, ticket) in tickets.into_iter().enumerate() {
-        assert_eq!(ticket.sequence, at as u64 + 1);
-        ticket.durable().await.unwrap();
-    }
-    let expected: Vec<(u64, Vec<u64>)> = (1..=100).map(|n| (n, vec![n])).collect();
-    assert_eq!(*published.lock(), expected);
-    let head = writer.stored_head().await.unwrap();
-    assert_eq!(
-        (
-            head.sequence,
-            head.state(DataType::Email),
-            head.state(DataType::Mailbox)
-        ),
-        (100, 100, 0)
-    );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_transaction_leaves_nothing() {
-    let (writer, published) = writer(MemoryEngine::new());
-    let mut txn = writer.begin().await.unwrap();
-    assert_eq!(txn.new_id(), 1);
-    txn.put(b"x".to_vec(), "1");
-    txn.changed(Change::new(DataType::Email, 1, ChangeKind::Created));
-    drop(txn);
-    let mut txn = writer.begin().await.unwrap();
-    assert_eq!(
-        (txn.new_id(), txn.sequence(), txn.get(b"x").await.unwrap()),
-        (1, 1, None)
-    );
-    drop(txn);
-    assert!(published.lock().is_empty());
+    for fresh in FreshEngine::of_all_kinds().await {
+        let (writer, published) = writer(fresh.engine.clone());
+        let mut txn = writer.begin().await.unwrap();
+        assert_eq!(txn.new_id(), 1);
+        txn.put(b"x".to_vec(), "1");
+        txn.changed(Change::new(DataType::Email, 1, ChangeKind::Created));
+        drop(txn);
+        let mut txn = writer.begin().await.unwrap();
+        assert_eq!(
+            (txn.new_id(), txn.sequence(), txn.get(b"x").await.unwrap()),
+            (1, 1, None)
+        );
+        drop(txn);
+        assert!(published.lock().is_empty());
+    }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scans_see_what_is_staged() {
-    let (writer, _) = writer(MemoryEngine::new());
-    let mut txn = writer.begin().await.unwrap();
-    txn.put(b"a1".to_vec(), "1");
-    txn.put(b"a2".to_vec(), "2");
-    let _ = txn.stage();
-    let mut txn = writer.begin().await.unwrap();
-    txn.delete(b"a1".to_vec());
-    txn.put(b"a3".to_vec(), "3");
-    let rows = txn.scan(keys::prefix(b"a".to_vec())).await.unwrap();
-    let rows: Vec<&[u8]> = rows.iter().map(|(key, _)| key.as_ref()).collect();
-    assert_eq!(rows, [b"a2", b"a3"]);
+    for fresh in FreshEngine::of_all_kinds().await {
+        let (writer, _) = writer(fresh.engine.clone());
+        let mut txn = writer.begin().await.unwrap();
+        txn.put(b"a1".to_vec(), "1");
+        txn.put(b"a2".to_vec(), "2");
+        let _ = txn.stage();
+        let mut txn = writer.begin().await.unwrap();
+        txn.delete(b"a1".to_vec());
+        txn.put(b"a3".to_vec(), "3");
+        let rows = txn.scan(keys::prefix(b"a".to_vec())).await.unwrap();
+        let rows: Vec<&[u8]> = rows.iter().map(|(key, _)| key.as_ref()).collect();
+        assert_eq!(rows, [b"a2", b"a3"]);
+    }
 }
 
 /// Whatever fails, what was acknowledged is there, and numbers are given once.
@@ -136,6 +142,8 @@ fn heads_have_golden_bytes() {
         log_trimmed: 5,
         submissions: None,
         uid_validity: None,
+        revision: None,
+        writers: None,
     };
     let counted = Head {
         submissions: Some(6),
@@ -145,10 +153,19 @@ fn heads_have_golden_bytes() {
         uid_validity: Some(7),
         ..counted.clone()
     };
+    let shared = Head {
+        revision: Some(9),
+        writers: Some(vec![Written {
+            node: 8,
+            revision: 9,
+        }]),
+        ..numbered.clone()
+    };
     let rows = [
         (head, "8502820001030405"),
         (counted, "860282000103040506"),
         (numbered, "87028200010304050607"),
+        (shared, "890282000103040506070981820809"),
     ];
     for (head, golden) in rows {
         let bytes = head.to_bytes();
@@ -158,34 +175,36 @@ fn heads_have_golden_bytes() {
     assert!(Head::from_bytes(b"", b"\xff").is_err());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_comes_between_the_transactions_of_a_turn() {
-    let (writer, published) = writer(MemoryEngine::new());
-    let other = writer.clone();
-    let (entered, mut has_entered) = tokio::sync::mpsc::channel(1);
-    let others = tokio::spawn(async move {
-        has_entered.recv().await;
-        count(&other).await.durable().await.unwrap();
-    });
-    let sequences = writer
-        .in_turn(async {
-            entered.send(()).await.unwrap();
-            let mut sequences = Vec::new();
-            for _ in 0..5 {
-                assert_eq!(
-                    writer.staged_head().await.unwrap().sequence,
-                    sequences.last().copied().unwrap_or(0)
-                );
-                let ticket = count(&writer).await;
-                sequences.push(ticket.sequence);
-                // What is staged goes to disk meanwhile.
-                ticket.durable().await.unwrap();
-                tokio::task::yield_now().await;
-            }
-            sequences
-        })
-        .await;
-    assert_eq!(sequences, [1, 2, 3, 4, 5]);
-    others.await.unwrap();
-    assert_eq!(published.lock().last(), Some(&(6, vec![6])));
+    for fresh in FreshEngine::of_all_kinds().await {
+        let (writer, published) = writer(fresh.engine.clone());
+        let other = writer.clone();
+        let (entered, mut has_entered) = tokio::sync::mpsc::channel(1);
+        let others = tokio::spawn(async move {
+            has_entered.recv().await;
+            count(&other).await.durable().await.unwrap();
+        });
+        let sequences = writer
+            .in_turn(async {
+                entered.send(()).await.unwrap();
+                let mut sequences = Vec::new();
+                for _ in 0..5 {
+                    assert_eq!(
+                        writer.staged_head().await.unwrap().sequence,
+                        sequences.last().copied().unwrap_or(0)
+                    );
+                    let ticket = count(&writer).await;
+                    sequences.push(ticket.sequence);
+                    // What is staged goes to disk meanwhile.
+                    ticket.durable().await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                sequences
+            })
+            .await;
+        assert_eq!(sequences, [1, 2, 3, 4, 5]);
+        others.await.unwrap();
+        assert_eq!(published.lock().last(), Some(&(6, vec![6])));
+    }
 }

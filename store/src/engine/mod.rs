@@ -11,6 +11,7 @@ mod faulty;
 mod memory;
 mod overlay;
 mod rocks;
+pub mod sql;
 #[cfg(test)]
 mod tests;
 

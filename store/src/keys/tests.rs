@@ -84,6 +84,9 @@ fn keys_come_apart_as_they_were_put_together() {
     for text in ["", "example.org", "\0a", "a\0", "a\0b\0c"] {
         assert_eq!(decode_dkim_key(&[&[0x60], text.as_bytes()].concat()), None);
     }
+    assert_eq!(decode_node(&node(4)), Some(4));
+    assert_eq!(decode_lease(&lease("upkeep")), Some("upkeep"));
+    assert_eq!(decode_turn(&turn(a)), Some(a));
     assert_eq!(decode_trace(&trace(6)), Some(6));
     for index in [TraceIndex::Message(9), TraceIndex::Account(a)] {
         assert_eq!(decode_trace_index(&trace_index(index, 6)), Some((index, 6)));

@@ -13,6 +13,7 @@ async fn engine(rows: &[&[Change]]) -> Arc<dyn Engine> {
     for (at, changes) in rows.iter().enumerate() {
         let row = LogRow {
             changes: changes.to_vec(),
+            unseen: None,
         };
         batch.put(keys::log(ACCOUNT, at as u64 + 1), row.to_bytes());
     }
@@ -63,11 +64,18 @@ async fn rows_fold_into_their_net_effect() {
 fn rows_have_golden_bytes() {
     let row = LogRow {
         changes: vec![email(300, ChangeKind::Updated)],
+        unseen: None,
     };
-    let bytes = row.to_bytes();
-    assert_eq!(
-        crate::record::hex(&bytes),
-        "818183021901 2c01".replace(' ', "")
-    );
-    assert_eq!(LogRow::from_bytes(b"", &bytes).unwrap(), row);
+    let with_unseen = LogRow {
+        unseen: Some(vec![5]),
+        ..row.clone()
+    };
+    for (row, golden) in [
+        (row, "8181830219012c01"),
+        (with_unseen, "8281830219012c018105"),
+    ] {
+        let bytes = row.to_bytes();
+        assert_eq!(crate::record::hex(&bytes), golden);
+        assert_eq!(LogRow::from_bytes(b"", &bytes).unwrap(), row);
+    }
 }

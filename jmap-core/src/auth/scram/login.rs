@@ -53,6 +53,7 @@ impl Core {
     ) -> Result<ScramAttempt, AuthError> {
         let login = stored_form(login);
         self.may_try(&login, &origin)?;
+        self.look_at_directory().await.map_err(unavailable)?;
         let generation = self.directory.generation();
         let candidate = self.candidate(&login).await.map_err(unavailable)?;
         let kept = match &candidate {
@@ -111,6 +112,7 @@ impl Core {
         let delay = self.may_try(&login, &origin)?;
         wait(delay).await;
         let signature = check(&verifier, signed, proof);
+        self.look_at_directory().await.map_err(unavailable)?;
         let candidate = match candidate {
             Some(candidate) => {
                 let now = self.account_record(candidate.id).await;

@@ -15,6 +15,8 @@ impl Core {
     /// The caller's own inbox, as it is now. [`ViewError::NoSuchMailbox`]: there is none.
     pub async fn maildrop_open(&self, who: &Caller) -> Result<Maildrop, ViewError> {
         let account = self.accounts.handle(who.account);
+        // What an earlier session removed, at another node perhaps, must not be listed again.
+        account.look().await?;
         let view = account.view().await?;
         let mailbox = view
             .mailbox_by_role("inbox")

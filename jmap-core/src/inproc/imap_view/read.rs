@@ -88,6 +88,8 @@ impl Core {
     /// What a session that selects the mailbox begins with.
     pub async fn view_open(&self, who: &Caller, key: MailboxKey) -> Result<Opened, ViewError> {
         let target = self.view_target(who, key)?;
+        // What the client knows of the mailbox may come from another node.
+        target.account.look().await?;
         let view = target.account.view().await?;
         let rights = readable(&view, who, target.standing, key)?;
         let row = view.mailbox(key.mailbox).ok_or(ViewError::NoSuchMailbox)?;

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How often something is tried when concurrent changes win.
-const TRIES: usize = 5;
+const TRIES: usize = crate::object::TRIES;
 /// Messages that one transaction changes, where not all of them have to be in one.
 pub(super) const MESSAGES_PER_TRANSACTION: usize = 256;
 

@@ -206,7 +206,15 @@ impl Core {
             .commit(batch)
             .await
             .map_err(store::Error::from)?;
+        self.tell_others_of_queue();
         Ok(self.read_pauses().await?)
+    }
+
+    /// Other nodes look at pauses now and not within the minute.
+    fn tell_others_of_queue(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.tell_queue();
+        }
     }
 
     /// Ends a pause.
@@ -219,6 +227,7 @@ impl Core {
             .commit(batch)
             .await
             .map_err(store::Error::from)?;
+        self.tell_others_of_queue();
         self.read_pauses().await?;
         *self.queue.loaded_until.lock().await = 0;
         self.queue.wake();

@@ -63,7 +63,18 @@ impl Queue {
     /// Whether another node works on it. With a database of its own there is none: what a process that has crashed
     /// was working on is taken up at once. On a shared one, only time tells whether the other node still lives.
     pub(super) fn is_anothers(&self, lease: &Lease, now: u64) -> bool {
-        !self.is_alone && lease.owner != self.owner && lease.expires > now
+        let is_gone =
+            |cluster: &std::sync::Arc<crate::cluster::Cluster>| !cluster.is_alive(lease.owner);
+        !self.is_alone
+            && lease.owner != self.owner
+            && lease.expires > now
+            && !self.cluster.as_ref().is_some_and(is_gone)
+    }
+
+    /// Whether a lease seems to be that of a node that is no more.
+    fn is_orphan(&self, lease: &Lease) -> bool {
+        let mut cluster = self.cluster.iter();
+        lease.owner != self.owner && cluster.any(|cluster| !cluster.is_alive(lease.owner))
     }
 }
 
@@ -115,7 +126,14 @@ impl Core {
             return Ok(None);
         };
         let now = self.queue_now();
-        match Lease::decode(&key, &value)? {
+        let lease = Lease::decode(&key, &value)?;
+        if let (Some(cluster), Some(lease)) = (&self.cluster, &lease)
+            && self.queue.is_orphan(lease)
+        {
+            // It may have come a moment ago: whoever has a lease was there before.
+            cluster.look_around().await?;
+        }
+        match lease {
             Some(lease)
                 if lease.owner == self.queue.owner
                     && lease.expires > now.saturating_add(LEASE_MS / 2) =>

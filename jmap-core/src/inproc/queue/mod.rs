@@ -26,7 +26,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -49,6 +49,7 @@ use self::{board::Board, lease::LEASE_MS, work::Unrecorded};
 use crate::{
     Core,
     clock::Clock,
+    cluster::Cluster,
     mail::submission::{
         KEPT_DAYS,
         records::{SubmissionRecord, UndoStatus},
@@ -80,6 +81,10 @@ pub struct Queue {
     owner: u64,
     /// No other process has the database: a lease of another owner is that of one that is no more.
     is_alone: bool,
+    /// Knows who of those that have leases is no more.
+    cluster: Option<Arc<Cluster>>,
+    /// All of the queue is to be looked at: a node has died, it may be.
+    looks_at_all: AtomicBool,
     board: Mutex<Board>,
     /// What was sent, and could not be written down yet.
     unrecorded: Mutex<Vec<Unrecorded>>,
@@ -95,13 +100,19 @@ pub struct Queue {
 
 impl Queue {
     pub(crate) fn new(rng: &dyn Rng, clock: &Arc<dyn Clock>, is_alone: bool) -> Self {
-        let settings = Delivery::default();
         // 0 would be taken for no owner.
+        Self::owned_by(rng.next_u64() | 1, clock, is_alone)
+    }
+
+    fn owned_by(owner: u64, clock: &Arc<dyn Clock>, is_alone: bool) -> Self {
+        let settings = Delivery::default();
         Self {
             wake: Notify::new(),
             moved: Notify::new(),
-            owner: rng.next_u64() | 1,
+            owner,
             is_alone,
+            cluster: None,
+            looks_at_all: AtomicBool::new(false),
             unrecorded: Mutex::default(),
             budget: Mutex::new(budget(&settings)),
             board: Mutex::default(),
@@ -111,6 +122,22 @@ impl Queue {
             clock: clock.clone(),
             origin: clock.monotonic(),
         }
+    }
+
+    /// That of a node.
+    pub(crate) fn of_node(cluster: Arc<Cluster>, clock: &Arc<dyn Clock>) -> Self {
+        let owner = cluster.session();
+        Self {
+            owner,
+            cluster: Some(cluster),
+            ..Self::owned_by(owner, clock, false)
+        }
+    }
+
+    /// Another node has left work behind, or has said that there is some.
+    pub(crate) fn look_at_all(&self) {
+        self.looks_at_all.store(true, Ordering::Release);
+        self.wake.notify_one();
     }
 
     /// Something is due.
@@ -206,7 +233,8 @@ impl Core {
     pub async fn run_queue(&self) {
         let mut whole: Option<tokio::time::Instant> = None;
         loop {
-            let is_whole = whole.is_none_or(|last| last.elapsed() >= LOOK_EVERY);
+            let is_told = self.queue.looks_at_all.swap(false, Ordering::AcqRel);
+            let is_whole = is_told || whole.is_none_or(|last| last.elapsed() >= LOOK_EVERY);
             if is_whole {
                 whole = Some(tokio::time::Instant::now());
             }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How often a transaction is tried when concurrent ones win.
-const TRIES: usize = 8;
+const TRIES: usize = crate::object::TRIES;
 
 const GIVEN_UP: &str = "554 5.4.7 The message could not be delivered in time";
 const MISSING: &str = "554 5.3.0 The mail system has lost the message";

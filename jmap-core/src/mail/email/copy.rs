@@ -20,7 +20,7 @@ use crate::{
         access::is_email_visible,
         write::{Message, Placement},
     },
-    object::{GetObject, check_state, resolve_creation_ids, stage_in_state, tries},
+    object::{GetObject, Guard, check_state, resolve_creation_ids},
 };
 
 impl Handle for Copy<Email> {
@@ -29,11 +29,15 @@ impl Handle for Copy<Email> {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let from = from_account(&context, self.from_account_id, self.account_id)?;
+        if self.if_from_in_state.is_some() {
+            // The client may know it from another node.
+            from.account()?.look().await.map_err(method_error)?;
+        }
         let from_state = head_state(&from).await?;
         check_state(self.if_from_in_state.as_deref(), from_state)?;
         let account = context.account()?.clone();
-        let expected = self.if_in_state.as_deref();
-        let mut arrivals = Arrivals::new(&context, &self.created_ids, tries(expected));
+        let guard = Guard::new(account, Email::STATE, self.if_in_state);
+        let mut arrivals = Arrivals::new(&context, &self.created_ids, &guard);
         let mut originals = Vec::new();
         let staging = async {
             for (creation_id, mut email) in self.create {
@@ -48,8 +52,9 @@ impl Handle for Copy<Email> {
                 arrivals.stage(creation_id, arrival).await;
             }
         };
-        let old_state = stage_in_state(&account, Email::STATE, expected, staging).await?;
+        let old_state = guard.stage(staging).await?;
         arrivals.settle().await;
+        guard.check()?;
         let Arrivals {
             created,
             not_created,

@@ -23,7 +23,7 @@ use crate::{
         message::date,
         write::{Inserted, Message, Placement},
     },
-    object::{GetObject, Staged, durable, resolve_creation_ids, stage_in_state, tries},
+    object::{GetObject, Guard, Staged, resolve_creation_ids},
 };
 
 /// Octets of messages that are held until they are on disk.
@@ -35,7 +35,7 @@ pub(super) struct Arrivals<'a> {
     created_ids: &'a CreatedIds,
     waiting: Vec<(String, Arrival, Staged<Inserted>)>,
     octets: usize,
-    tries: usize,
+    guard: &'a Guard,
     pub created: Vec<(String, Map)>,
     pub not_created: Vec<(String, SetError)>,
 }
@@ -47,13 +47,13 @@ pub(super) struct Arrival {
 }
 
 impl<'a> Arrivals<'a> {
-    pub fn new(context: &'a Context, created_ids: &'a CreatedIds, tries: usize) -> Self {
+    pub fn new(context: &'a Context, created_ids: &'a CreatedIds, guard: &'a Guard) -> Self {
         Self {
             context,
             created_ids,
             waiting: Vec::new(),
             octets: 0,
-            tries,
+            guard,
             created: Vec::new(),
             not_created: Vec::new(),
         }
@@ -77,7 +77,7 @@ impl<'a> Arrivals<'a> {
         self.octets = 0;
         for (creation_id, arrival, staged) in std::mem::take(&mut self.waiting) {
             let again = || create::insert(self.context, &arrival.message, &arrival.placement);
-            match durable(staged, self.tries, again).await {
+            match self.guard.durable(staged, again).await {
                 Ok(inserted) => {
                     let id = Email::wire_id(inserted.id);
                     let mut map = Map::with_capacity(4).with(Property::Id, id.to_string());
@@ -98,8 +98,8 @@ impl Handle for Import {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let account = context.account()?.clone();
-        let expected = self.if_in_state.as_deref();
-        let mut arrivals = Arrivals::new(&context, &self.created_ids, tries(expected));
+        let guard = Guard::new(account.clone(), Email::STATE, self.if_in_state);
+        let mut arrivals = Arrivals::new(&context, &self.created_ids, &guard);
         let staging = async {
             for (creation_id, mut email) in self.emails {
                 let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
@@ -109,8 +109,9 @@ impl Handle for Import {
                 arrivals.stage(creation_id, arrival).await;
             }
         };
-        let old_state = stage_in_state(&account, Email::STATE, expected, staging).await?;
+        let old_state = guard.stage(staging).await?;
         arrivals.settle().await;
+        guard.check()?;
         let Arrivals {
             created,
             not_created,

@@ -125,7 +125,7 @@ impl Core {
         (fence, gone): (Option<Assertion>, &[Key]),
         once: Option<&Once>,
     ) -> Result<AccountId, ServiceError> {
-        const TRIES: usize = 8;
+        const TRIES: usize = crate::object::TRIES;
         let account = self.accounts.handle(self.service_account().await?);
         for _ in 0..TRIES {
             let mut txn = account.writer.begin().await?;

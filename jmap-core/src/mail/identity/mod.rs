@@ -142,7 +142,7 @@ fn missing(addresses: &[String], identities: &[(u64, IdentityRecord)]) -> Vec<St
 
 /// Makes the identities of addresses that have none.
 pub(crate) async fn ensure(core: &Core, account: &AccountHandle) -> Result<(), store::Error> {
-    const TRIES: usize = 5;
+    const TRIES: usize = crate::object::TRIES;
     let Some(record) = core.account_record(account.id).await? else {
         return Ok(());
     };

@@ -8,12 +8,13 @@ use jmap_types::{
     patch,
     value::{Map, MapExt, as_text, string},
 };
-use store::{Change, ChangeKind, account::Ticket, keys};
+use store::{Change, ChangeKind, account::Ticket, engine::Batch, keys};
 
 use super::get::{self, RIGHTS};
 use crate::{
     Context, Core, Limits,
     access::{MailboxRights, Standing},
+    cluster::SHARING,
     mail::{
         message::fold,
         records::{Grant, MailboxRecord},
@@ -297,51 +298,66 @@ impl SetObject for Mailbox {
     }
 
     async fn destroy(context: &Context, arguments: &MailboxSetArguments, id: u64) -> Staged<()> {
+        // What is in the mailbox is read from the view: nothing may come into it in between.
         let account = context.account()?.clone();
-        let standing = context.standing()?;
-        let emails = emails_of(context, id).await?;
-        let mut txn = account.writer.begin().await?;
-        let mailboxes = Mailboxes::read(&txn).await?;
-        let Some(record) = mailboxes
-            .get(id)
-            .filter(|record| get::is_visible(&context.who, standing, record))
-        else {
-            return Err(SetError::not_found().into());
-        };
-        if !get::my_rights(&context.who, standing, id, record).contains(MailboxRights::DELETE) {
-            return Err(SetError::forbidden("This mailbox may not be destroyed.").into());
-        }
-        if mailboxes.has_child(id) {
-            return Err(SetError::new(SetErrorKind::MailboxHasChild).into());
-        }
-        let old = record.clone();
-        remove_emails(
-            context,
-            &mut txn,
-            id,
-            &emails,
-            arguments.on_destroy_remove_emails,
-        )
-        .await?;
-        let concerned = share(&mut txn, &old.share_with, &[]).await?;
-        write::remove_mailbox(&mut txn, id).await?;
-        Ok(((), hand_in(context, txn, concerned).await?))
+        let in_turn = destroy_in_turn(context, arguments, id);
+        account.writer.in_turn(in_turn).await
     }
+}
+
+async fn destroy_in_turn(
+    context: &Context,
+    arguments: &MailboxSetArguments,
+    id: u64,
+) -> Staged<()> {
+    let account = context.account()?;
+    let standing = context.standing()?;
+    account.writer.drained().await;
+    account.look().await?;
+    let (emails, sequence) = emails_of(context, id).await?;
+    let mut txn = account.writer.begin().await?;
+    if txn.head.sequence != sequence {
+        // Another node was faster.
+        return Err(store::Error::Conflict.into());
+    }
+    let mailboxes = Mailboxes::read(&txn).await?;
+    let Some(record) = mailboxes
+        .get(id)
+        .filter(|record| get::is_visible(&context.who, standing, record))
+    else {
+        return Err(SetError::not_found().into());
+    };
+    if !get::my_rights(&context.who, standing, id, record).contains(MailboxRights::DELETE) {
+        return Err(SetError::forbidden("This mailbox may not be destroyed.").into());
+    }
+    if mailboxes.has_child(id) {
+        return Err(SetError::new(SetErrorKind::MailboxHasChild).into());
+    }
+    let old = record.clone();
+    remove_emails(
+        context,
+        &mut txn,
+        id,
+        &emails,
+        arguments.on_destroy_remove_emails,
+    )
+    .await?;
+    let concerned = share(&mut txn, &old.share_with, &[]).await?;
+    write::remove_mailbox(&mut txn, id).await?;
+    Ok(((), hand_in(context, txn, concerned).await?))
 }
 
 fn is_trash(record: &MailboxRecord) -> bool {
     record.role.as_deref() == Some("trash")
 }
 
-/// Emails that the view knows in a mailbox, read before the transaction begins; those that come
-/// in meanwhile are found by its own reading.
-async fn emails_of(context: &Context, id: u64) -> Result<Vec<u64>, Rejected> {
+/// The emails in a mailbox, and the sequence as of which that is so.
+async fn emails_of(context: &Context, id: u64) -> Result<(Vec<u64>, u64), Rejected> {
     let account = context.account()?;
     let view = account.view().await?;
-    Ok(view
-        .mailbox(id)
-        .map(|row| row.by_uid().iter().map(|(_, email)| email).collect())
-        .unwrap_or_default())
+    let row = view.mailbox(id);
+    let emails = row.map(|row| row.by_uid().iter().map(|(_, email)| email).collect());
+    Ok((emails.unwrap_or_default(), view.head.sequence))
 }
 
 /// RFC 8621 §2.5 `onDestroyRemoveEmails`: emails leave the mailbox, and those that are in no other go.
@@ -729,15 +745,20 @@ async fn share(
 /// reads before that would count as current.
 async fn hand_in(
     context: &Context,
-    txn: MailTxn,
+    mut txn: MailTxn,
     concerned: Vec<AccountId>,
 ) -> Result<Option<Ticket>, Rejected> {
     if concerned.is_empty() {
         return Ok(Some(txn.stage()));
     }
-    txn.commit().await?;
+    // Other nodes find out by it.
+    let mut counted = Batch::new();
+    counted.add(keys::meta(SHARING), 1);
+    txn.append_unread(counted);
+    let mut ticket = txn.stage();
+    ticket.wait().await?;
     context.core.sharing_changed(&concerned);
-    Ok(None)
+    Ok(Some(ticket))
 }
 
 impl From<MethodError> for Rejected {

@@ -1,9 +1,10 @@
 //! Full-text search of mail: what is indexed, and what isn't yet.
 //!
 //! Holds: a message is found as soon as it was acknowledged. The index is behind the change log by
-//! the rows after an account's cursor; a query looks at those emails themselves.
+//! the rows after an account's cursor; a query looks at those emails themselves. Each node of a cluster has an index of its own.
 //! Other half: `worker` brings the index up to date.
 
+mod cursors;
 mod worker;
 
 use std::{
@@ -33,6 +34,7 @@ use super::{
 };
 use crate::bus::Watcher;
 
+pub use cursors::Cursors;
 pub use worker::run;
 
 /// Documents of mail in the index.
@@ -48,6 +50,7 @@ const TEXT_CACHE_OCTETS: u64 = 4 << 20;
 pub struct Search {
     index: Arc<SearchIndex>,
     engine: Arc<dyn Engine>,
+    cursors: Cursors,
     /// Accounts whose index is behind, and the last transaction that touched an email.
     pending: Mutex<HashMap<AccountId, u64>>,
     wake: Notify,
@@ -97,6 +100,11 @@ impl From<store::engine::EngineError> for Error {
 impl Watcher for Search {
     fn changed(&self, account: AccountId, types: DataTypes, head: &Head) {
         if types.contains(DataType::Email) {
+            // Another node tells of what is known here.
+            let known = self.cursors.known(account);
+            if known.is_some_and(|cursor| cursor >= head.state(DataType::Email)) {
+                return;
+            }
             self.pending
                 .lock()
                 .insert(account, head.state(DataType::Email));
@@ -111,16 +119,23 @@ impl Search {
     pub async fn open(
         index: Arc<SearchIndex>,
         engine: Arc<dyn Engine>,
+        cursors: Cursors,
     ) -> Result<Arc<Self>, store::Error> {
         let search = Self {
             index,
             engine,
+            cursors,
             pending: Mutex::default(),
             wake: Notify::new(),
             waiting: AtomicU64::new(0),
             indexing: AsyncMutex::new(()),
             texts: quick_cache::sync::Cache::with_weighter(1024, TEXT_CACHE_OCTETS, TextWeight),
         };
+        if search.cursors.is_local() {
+            search.find_pending().await?;
+            search.wake.notify_one();
+            return Ok(Arc::new(search));
+        }
         let mut range = keys::all(keys::Subspace::SearchPending);
         loop {
             const ROWS: usize = 1000;
@@ -151,12 +166,37 @@ impl Search {
         self.index.trim_memory();
     }
 
-    async fn cursor(&self, account: AccountId) -> Result<u64, store::Error> {
-        let key = keys::search_cursor(account);
-        match self.engine.get(&key).await? {
-            Some(bytes) => Ok(decode_numbers::<1>(&key, &bytes)?[0]),
-            None => Ok(0),
+    /// The accounts whose logs have more than the index of this node.
+    async fn find_pending(&self) -> Result<(), store::Error> {
+        let mut range = keys::all(keys::Subspace::Head);
+        loop {
+            const ROWS: usize = 1000;
+            let rows = self.engine.scan(Page::first(range.clone(), ROWS)).await?;
+            for (key, value) in &rows {
+                let account =
+                    keys::decode_head(key).ok_or_else(|| store::Error::bad_key("head", key))?;
+                match Head::from_bytes(key, value) {
+                    Ok(head) => drop(self.is_behind(account, &head)),
+                    // Invariant 5: the others are indexed.
+                    Err(error) => tracing::error!(%error, "an account is not indexed"),
+                }
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else {
+                return Ok(());
+            };
+            range.start = [last, &[0u8][..]].concat();
         }
+    }
+
+    /// Whether emails have changed that the index doesn't know of, as of `head`.
+    fn is_behind(&self, account: AccountId, head: &Head) -> bool {
+        let state = head.state(DataType::Email);
+        let mut pending = self.pending.lock();
+        if self.cursors.is_local() && state > self.cursors.known(account).unwrap_or(0) {
+            let newest = pending.entry(account).or_default();
+            *newest = (*newest).max(state);
+        }
+        pending.contains_key(&account)
     }
 
     /// The emails of an account that match, in order of their ids, as of `head` or later.
@@ -166,8 +206,7 @@ impl Search {
         query: Query,
         head: &Head,
     ) -> Result<Vec<u64>, Error> {
-        let behind = self.pending.lock().contains_key(&account);
-        if !behind {
+        if !self.is_behind(account, head) {
             return self.search_index(account, query).await;
         }
         let mut tail = self.tail(account, head).await?;
@@ -198,7 +237,7 @@ impl Search {
         place: Place,
         head: &Head,
     ) -> Result<Option<Containing>, Error> {
-        let behind = self.pending.lock().contains_key(&account);
+        let behind = self.is_behind(account, head);
         let mut tail = Vec::new();
         if behind {
             let mut found = self.tail_ids(account, head).await?;
@@ -289,10 +328,10 @@ impl Search {
     }
 
     async fn tail_ids(&self, account: AccountId, head: &Head) -> Result<Option<Vec<u64>>, Error> {
-        let cursor = self.cursor(account).await?;
-        if cursor < head.log_trimmed {
+        let cursor = self.cursors.get(account).await?;
+        let Some(cursor) = cursor.filter(|cursor| *cursor >= head.log_trimmed) else {
             return Ok(None);
-        }
+        };
         let now = head.sequence;
         let delta = log::changes(
             &self.engine,

@@ -149,10 +149,12 @@ impl Search {
             Some(bytes) => Head::from_bytes(&key, &bytes)?,
             None => Head::default(),
         };
-        let cursor = self.cursor(account).await?;
-        if cursor < head.log_trimmed || (cursor == 0 && head.sequence == 0) {
+        let cursor = self.cursors.get(account).await?;
+        let Some(cursor) = cursor
+            .filter(|cursor| *cursor >= head.log_trimmed && (*cursor != 0 || head.sequence != 0))
+        else {
             return self.collect_all(account, &head).await;
-        }
+        };
         let max = documents.max(1);
         let delta = log::changes(
             &self.engine,
@@ -241,6 +243,15 @@ impl Search {
 
     /// The index is on disk up to the batch's cursor.
     async fn advance(&self, batch: AccountBatch) -> Result<(), Error> {
+        if self.cursors.is_local() {
+            self.cursors.put(&[(batch.account, Some(batch.cursor))])?;
+            let mut pending = self.pending.lock();
+            let waiting = pending.get(&batch.account);
+            if batch.is_last && waiting.is_none_or(|sequence| *sequence <= batch.cursor) {
+                pending.remove(&batch.account);
+            }
+            return Ok(());
+        }
         let mut write = Batch::new();
         write.put(keys::search_cursor(batch.account), numbers(&[batch.cursor]));
         let waiting = self.pending.lock().get(&batch.account).copied();
@@ -307,6 +318,13 @@ impl Search {
     }
 
     async fn forget_cursor(&self, account: AccountId, head: &Head) -> Result<(), Error> {
+        if self.cursors.is_local() {
+            self.cursors.put(&[(account, None)])?;
+            self.pending
+                .lock()
+                .insert(account, head.state(DataType::Email));
+            return Ok(());
+        }
         let mut batch = Batch::new();
         batch.delete(keys::search_cursor(account));
         batch.put(

@@ -350,7 +350,7 @@ impl SetObject for SieveScript {
         if wanted.is_none() && !arguments.on_success_deactivate_script {
             return;
         }
-        const TRIES: usize = 5;
+        const TRIES: usize = crate::object::TRIES;
         for _ in 0..TRIES {
             match activate(context, wanted, arguments.on_success_deactivate_script).await {
                 Ok(Some(switched)) => return tell(context, response, switched).await,

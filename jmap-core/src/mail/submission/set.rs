@@ -83,6 +83,12 @@ impl SetObject for EmailSubmission {
         let lease = core.first_lease(&record);
         let inserted = stage::insert(&mut txn, &record, &octets, lease, kept_max).await;
         let id = inserted.inspect_err(|_| core.sending.give_back(sender, recipients))?;
+        let mut ticket = txn.stage();
+        if core.cluster.is_some() {
+            // Where another node was faster, this comes again, and is neither counted nor told twice.
+            let kept = ticket.wait().await;
+            kept.inspect_err(|_| core.sending.give_back(sender, recipients))?;
+        }
         core.trace_submission(Submitted {
             account: account.id,
             id,
@@ -97,7 +103,7 @@ impl SetObject for EmailSubmission {
         if !has_envelope {
             server_set.insert(key("envelope"), record.envelope_value());
         }
-        Ok(((id, server_set), Some(txn.stage())))
+        Ok(((id, server_set), Some(ticket)))
     }
 
     async fn update(

@@ -133,6 +133,9 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::QueueLength => {}
         Subspace::QueueDue => return keys::decode_queue_due(key).map(drop),
         Subspace::DkimKey => return keys::decode_dkim_key(key).map(drop),
+        Subspace::Node => return keys::decode_node(key).map(drop),
+        Subspace::Lease => return keys::decode_lease(key).map(drop),
+        Subspace::Turn => return keys::decode_turn(key).map(drop),
     }
     fields.end()
 }

@@ -1,0 +1,76 @@
+//! Work that one node does at a time.
+//!
+//! Holds: a lease is its node's while the node is in the registry with the epoch that the lease names; whoever takes it over changes its
+//! row, so that what the former owner still writes under the old one is refused.
+//! Other half: `registry` says who lives.
+
+use store::{
+    Record as _,
+    engine::{Assertion, Batch},
+    keys,
+};
+
+use super::{Cluster, LeaseRecord};
+use crate::Core;
+
+/// Clearing away: uploads, blobs, traces, accounts, what was left half-done.
+pub(crate) const UPKEEP: &str = "upkeep";
+/// Reports to other servers.
+pub(crate) const REPORTS: &str = "reports";
+/// Push subscriptions.
+pub(crate) const PUSH: &str = "push";
+
+impl Cluster {
+    /// Takes a lease, or keeps it: what must be true of whatever is done under it. `None`: it is another node's.
+    pub(crate) async fn lease(&self, work: &str) -> Result<Option<Assertion>, store::Error> {
+        let Some(epoch) = self.own_epoch().await else {
+            return Ok(None);
+        };
+        let key = keys::lease(work);
+        let found = self.engine.get(&key).await?;
+        let record = match &found {
+            Some(bytes) => LeaseRecord::from_bytes(&key, bytes)?,
+            None => LeaseRecord::default(),
+        };
+        if let Some(bytes) = &found {
+            if (record.session, record.epoch) == (self.session(), epoch) {
+                return Ok(Some(Assertion::Equals(key, bytes.clone())));
+            }
+            if self.has_epoch(record.session, record.epoch) {
+                return Ok(None);
+            }
+            // It may have joined a moment ago.
+            self.look_around().await?;
+            if self.has_epoch(record.session, record.epoch) {
+                return Ok(None);
+            }
+        }
+        let mine = LeaseRecord {
+            session: self.session(),
+            epoch,
+            token: record.token + 1,
+        };
+        let mine = mine.to_bytes();
+        let mut batch = Batch::new();
+        batch.assert(match found {
+            Some(bytes) => Assertion::Equals(key.clone(), bytes),
+            None => Assertion::Absent(key.clone()),
+        });
+        batch.put(key.clone(), mine.clone());
+        match self.engine.commit(batch).await.map_err(store::Error::from) {
+            Ok(()) => Ok(Some(Assertion::Equals(key, mine))),
+            Err(store::Error::Conflict) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Core {
+    /// Whether some work is this node's. Without other nodes, everything is.
+    pub(crate) async fn leads(&self, work: &str) -> Result<bool, store::Error> {
+        match &self.cluster {
+            None => Ok(true),
+            Some(cluster) => Ok(cluster.lease(work).await?.is_some()),
+        }
+    }
+}

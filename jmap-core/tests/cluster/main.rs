@@ -1,0 +1,8 @@
+//! Several nodes over one engine, in one process: what each of them tells is what there is.
+//!
+//! Holds: whatever nodes do at the same time, each call works; nothing is lost and nothing is there twice; at the end all nodes tell the
+//! same, and what a node that starts then reads. A seed that fails is printed; the tasks run as they happen to, so it may have to be tried again.
+
+mod random;
+mod together;
+mod world;

@@ -1,0 +1,358 @@
+//! Some cores over one engine, as nodes of a cluster are.
+//!
+//! Holds: nothing is shared between them but the engine, the clock and, where a test wants it, a way for notices.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jmap_core::{
+    Caller, Core, Handle, Limits, Parts,
+    auth::{AuthError, Credentials, Origin, Protocol, Secret},
+    clock::{TestClock, UtcMillis},
+    cluster::{LocalNotices, Notices, Settings},
+    directory::NewAccount,
+    inproc::deliver::{Inbound, Recipient},
+    rng::SeededRng,
+};
+use jmap_types::{AccountId, Arguments, Value, method::MethodResponse};
+use serde_json::json;
+use store::{
+    engine::{
+        Batch, CommitError, Engine, EngineError, Key, MemoryEngine, Page, Snapshot, SplitMix64,
+    },
+    search::{SearchIndex, SearchOptions},
+};
+
+pub const ADDRESS: &str = "alice@example.org";
+pub const OTHER_ADDRESS: &str = "bob@example.org";
+
+/// An engine over a network: whatever is asked takes some time, so that nodes come in between.
+#[derive(Debug)]
+pub struct Distant {
+    memory: Arc<MemoryEngine>,
+    dice: AtomicU64,
+}
+
+impl Distant {
+    pub fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self {
+            memory: MemoryEngine::new(),
+            dice: AtomicU64::new(seed),
+        })
+    }
+
+    async fn travel(&self) {
+        let seed = self
+            .dice
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        match SplitMix64(seed).below(8) {
+            0 => tokio::time::sleep(Duration::from_millis(1)).await,
+            1..4 => tokio::task::yield_now().await,
+            _ => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for Distant {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.travel().await;
+        self.memory.get(key).await
+    }
+
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        self.travel().await;
+        self.memory.multi_get(keys).await
+    }
+
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.travel().await;
+        self.memory.scan(page).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
+        self.travel().await;
+        self.memory.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.travel().await;
+        self.memory.commit(batch).await?;
+        self.travel().await;
+        Ok(())
+    }
+
+    async fn disk_octets(&self) -> Result<u64, EngineError> {
+        Ok(0)
+    }
+}
+
+/// One node's way to the engine. When it is cut, nothing of that node gets through any more, and it gets no answers: it is dead.
+#[derive(Debug)]
+pub struct Link {
+    engine: Arc<Distant>,
+    is_cut: AtomicBool,
+}
+
+impl Link {
+    pub fn cut(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+    }
+
+    async fn pass(&self) {
+        if self.is_cut.load(Ordering::SeqCst) {
+            std::future::pending().await
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for Link {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.pass().await;
+        self.engine.get(key).await
+    }
+
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        self.pass().await;
+        self.engine.multi_get(keys).await
+    }
+
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.pass().await;
+        self.engine.scan(page).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
+        self.pass().await;
+        self.engine.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.pass().await;
+        let done = self.engine.commit(batch).await;
+        self.pass().await;
+        done
+    }
+
+    async fn disk_octets(&self) -> Result<u64, EngineError> {
+        Ok(0)
+    }
+}
+
+/// A node, and somebody who has logged in there.
+pub struct Node {
+    pub core: Core,
+    pub link: Arc<Link>,
+    pub who: Caller,
+    _folder: tempfile::TempDir,
+}
+
+pub struct World {
+    pub engine: Arc<Distant>,
+    pub clock: Arc<TestClock>,
+    pub nodes: Vec<Node>,
+    pub account: AccountId,
+    pub other: AccountId,
+    pub token: Secret<String>,
+    pub notices: Option<LocalNotices>,
+    made: u64,
+    seed: u64,
+}
+
+impl World {
+    pub async fn new(seed: u64, nodes: usize, notices: Option<LocalNotices>) -> Self {
+        let engine = Distant::new(seed);
+        let clock = Arc::new(TestClock::new(UtcMillis(1_700_000_000_000)));
+        let mut world = Self {
+            engine,
+            clock,
+            nodes: Vec::new(),
+            account: AccountId::new(0),
+            other: AccountId::new(0),
+            token: Secret::new(String::new()),
+            notices,
+            made: 0,
+            seed,
+        };
+        let (core, link, folder) = world.open().await;
+        let server = Caller::server();
+        core.add_domain(&server, "example.org")
+            .await
+            .expect("no domain");
+        let mut ids = Vec::new();
+        for address in [ADDRESS, OTHER_ADDRESS] {
+            let account = core
+                .add_account(&server, NewAccount::person(address, None))
+                .await;
+            ids.push(account.expect("no account").id);
+        }
+        let token = core.add_token(&server, ids[0], "", None).await;
+        world.token = token.expect("no token").secret;
+        (world.account, world.other) = (ids[0], ids[1]);
+        let who = login(&core, &world.token).await.expect("no login");
+        world.nodes.push(Node {
+            core,
+            link,
+            who,
+            _folder: folder,
+        });
+        for _ in 1..nodes {
+            world.add_node().await;
+        }
+        world
+    }
+
+    async fn open(&mut self) -> (Core, Arc<Link>, tempfile::TempDir) {
+        self.made += 1;
+        let link = Arc::new(Link {
+            engine: self.engine.clone(),
+            is_cut: AtomicBool::new(false),
+        });
+        let folder = tempfile::tempdir().expect("no temporary folder");
+        let options = SearchOptions {
+            shards: 1,
+            ..SearchOptions::default()
+        };
+        let index = SearchIndex::open(&folder.path().join("search"), &options);
+        let parts = Parts {
+            push: Default::default(),
+            engine: link.clone(),
+            clock: self.clock.clone(),
+            rng: Arc::new(SeededRng::new(self.seed * 1000 + self.made)),
+            limits: Limits {
+                default_quota_octets: 1 << 40,
+                ..Limits::default()
+            },
+            hostname: "mail.example.org".to_owned(),
+            search: Arc::new(index.expect("no index")),
+        };
+        let name = format!("node {}", self.made);
+        let mut settings = Settings::new(folder.path().to_owned(), &name);
+        settings.notices = self
+            .notices
+            .clone()
+            .map(|notices| Arc::new(notices) as Arc<dyn Notices>);
+        // What is to happen by polling, the tests do themselves.
+        settings.poll_every = Duration::from_secs(3600);
+        settings.check_every = Duration::from_secs(3600);
+        let core = Core::open_node(parts, settings).await;
+        (core.expect("a node can't be opened"), link, folder)
+    }
+
+    pub async fn add_node(&mut self) {
+        let (core, link, folder) = self.open().await;
+        let who = login(&core, &self.token).await.expect("no login");
+        self.nodes.push(Node {
+            core,
+            link,
+            who,
+            _folder: folder,
+        });
+    }
+
+    /// Each node looks what the others have done.
+    pub async fn poll(&self) {
+        for node in &self.nodes {
+            node.core.poll_once().await.expect("no poll");
+        }
+    }
+
+    /// As when a node beats and looks around, again and again.
+    pub async fn beat(&self) {
+        for node in &self.nodes {
+            node.core.beat_once().await.expect("no beat");
+        }
+    }
+
+    pub fn recipient(&self, address: &str) -> Recipient {
+        let target = match address {
+            ADDRESS => self.account,
+            _ => self.other,
+        };
+        Recipient {
+            address: address.to_owned(),
+            targets: vec![target],
+        }
+    }
+}
+
+impl Node {
+    /// A call that must work.
+    pub async fn call<C: Handle>(
+        &self,
+        world: &World,
+        arguments: serde_json::Value,
+    ) -> serde_json::Value {
+        let result = self.try_call::<C>(world.account, arguments.clone()).await;
+        result.unwrap_or_else(|error| panic!("{} {arguments}: {error}", C::NAME))
+    }
+
+    pub async fn try_call<C: Handle>(
+        &self,
+        account: AccountId,
+        mut arguments: serde_json::Value,
+    ) -> Result<serde_json::Value, serde_json::Value> {
+        arguments["accountId"] = json!(account.to_string());
+        // The values borrow from their text for ever: what a test uses.
+        let map = Value::parse_json(arguments.to_string().leak()).expect("bad JSON");
+        let map = map.into_object().expect("no object");
+        let result = match C::from_arguments(Arguments::new(map)) {
+            Ok(call) => self.core.call(&self.who, call).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(response) => Ok(json_of(response.into_map())),
+            Err(error) => Err(json_of(error.into_map())),
+        }
+    }
+
+    pub async fn deliver(&self, recipients: Vec<Recipient>, message: String) {
+        let inbound = Inbound {
+            mail_from: Some("carol@example.net".to_owned()),
+            recipients,
+            message: message.into(),
+            peer: None,
+            is_junk: false,
+            answers_each: false,
+            arrival: Default::default(),
+        };
+        for result in self.core.deliver(inbound).await {
+            result.expect("a message was not delivered");
+        }
+    }
+}
+
+fn json_of(map: jmap_types::value::Map) -> serde_json::Value {
+    serde_json::to_value(Value::Object(map)).expect("no JSON")
+}
+
+pub async fn login(core: &Core, token: &Secret<String>) -> Result<Caller, AuthError> {
+    let origin = Origin {
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        protocol: Protocol::Jmap,
+        tls: false,
+    };
+    let token = token.clone();
+    core.login(Credentials::Bearer { token }, origin).await
+}
+
+pub fn text(value: &serde_json::Value) -> String {
+    let text = value.as_str();
+    text.unwrap_or_else(|| panic!("not a string: {value}"))
+        .to_owned()
+}
+
+pub fn message(message_id: &str, body: &str) -> String {
+    format!(
+        "From: carol@example.net\r\nTo: {ADDRESS}\r\nMessage-ID: <{message_id}>\r\nSubject: thread\r\n\r\n{body}\r\n"
+    )
+}

@@ -1,0 +1,256 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use jmap_types::{AccountId, DataType};
+use tokio::sync::Barrier;
+
+use super::*;
+use crate::{
+    Change, ChangeKind,
+    account::Sink,
+    decode_numbers,
+    engine::{Engine, Key, MemoryEngine, Page, Snapshot},
+};
+
+const ACCOUNT: AccountId = AccountId::new(3);
+
+/// An engine over a network: commits take a moment, and answers get lost when the test says so.
+#[derive(Debug)]
+struct Distant {
+    memory: Arc<MemoryEngine>,
+    loses_answers: AtomicBool,
+    /// The commit isn't done at all: neither is it answered.
+    loses_requests: AtomicBool,
+    commits: AtomicU64,
+}
+
+impl Distant {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            memory: MemoryEngine::new(),
+            loses_answers: AtomicBool::new(false),
+            loses_requests: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
+        })
+    }
+}
+
+#[async_trait]
+impl Engine for Distant {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        tokio::task::yield_now().await;
+        self.memory.get(key).await
+    }
+
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        self.memory.multi_get(keys).await
+    }
+
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.memory.scan(page).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
+        self.memory.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        let lost = || CommitError::Engine(EngineError::Io("the connection is gone".into()));
+        tokio::task::yield_now().await;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        if self.loses_requests.swap(false, Ordering::Relaxed) {
+            return Err(lost());
+        }
+        self.memory.commit(batch).await?;
+        tokio::task::yield_now().await;
+        match self.loses_answers.swap(false, Ordering::Relaxed) {
+            true => Err(lost()),
+            false => Ok(()),
+        }
+    }
+
+    async fn disk_octets(&self) -> Result<u64, EngineError> {
+        Ok(0)
+    }
+}
+
+fn writer(engine: Arc<dyn Engine>, node: u64) -> AccountWriter<u64> {
+    let sink: Sink<u64> = Arc::new(|_, _| ());
+    AccountWriter::of_node(ACCOUNT, engine, sink, node)
+}
+
+fn counter() -> Key {
+    keys::object(ACCOUNT, DataType::Email, 1)
+}
+
+/// One try to count up: the number that it gave away.
+async fn count(writer: &AccountWriter<u64>) -> Result<u64, Error> {
+    let mut txn = writer.begin().await?;
+    let key = counter();
+    let before = match txn.get(&key).await? {
+        Some(bytes) => decode_numbers::<1>(&key, &bytes)?[0],
+        None => 0,
+    };
+    let id = txn.new_id();
+    txn.put(key, numbers(&[before + 1]));
+    txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
+    txn.commit().await.map(|_| id)
+}
+
+/// Nobody claims the turn.
+async fn is_free(engine: &Arc<dyn Engine>) -> bool {
+    let turn = engine.get(&keys::turn(ACCOUNT)).await.unwrap();
+    turn.is_none_or(|turn| turn.is_empty())
+}
+
+async fn counted(engine: &Arc<dyn Engine>) -> u64 {
+    let bytes = engine.get(&counter()).await.unwrap().unwrap();
+    decode_numbers::<1>(&counter(), &bytes).unwrap()[0]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_that_write_at_the_same_time_all_have_their_turn() {
+    const NODES: u64 = 3;
+    const EACH: u64 = 60;
+    let engine: Arc<dyn Engine> = Distant::new();
+    let begin = Arc::new(Barrier::new(NODES as usize));
+    let tasks = (1..=NODES).map(|node| {
+        let (engine, begin) = (engine.clone(), begin.clone());
+        tokio::spawn(async move {
+            let writer = writer(engine, node);
+            begin.wait().await;
+            let (mut ids, mut worst) = (Vec::new(), 0);
+            for _ in 0..EACH {
+                let mut tries = 1;
+                loop {
+                    match count(&writer).await {
+                        Ok(id) => break ids.push(id),
+                        Err(Error::Conflict) => tries += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                worst = worst.max(tries);
+            }
+            (ids, worst)
+        })
+    });
+    let mut all = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        let (ids, worst) = task.await.unwrap();
+        assert!(ids.is_sorted());
+        assert!(worst <= 6, "a transaction was begun {worst} times");
+        all.extend(ids);
+    }
+    all.sort_unstable();
+    assert_eq!(all, (1..=NODES * EACH).collect::<Vec<_>>());
+    assert_eq!(counted(&engine).await, NODES * EACH);
+    assert!(is_free(&engine).await, "a claim was left behind");
+}
+
+#[tokio::test]
+async fn two_that_change_no_object_do_not_both_count() {
+    let engine: Arc<dyn Engine> = Distant::new();
+    let (a, b) = (writer(engine.clone(), 1), writer(engine.clone(), 2));
+    // Both have the head in memory.
+    for writer in [&a, &b] {
+        drop(writer.begin().await.unwrap());
+    }
+    let mut results = Vec::new();
+    for writer in [&a, &b] {
+        let mut txn = writer.begin().await.unwrap();
+        txn.put(b"x".to_vec(), "1");
+        results.push(txn.commit().await.is_ok());
+    }
+    assert_eq!(results, [true, false]);
+}
+
+#[tokio::test]
+async fn a_notice_saves_the_conflict() {
+    let engine: Arc<dyn Engine> = Distant::new();
+    let (a, b) = (writer(engine.clone(), 1), writer(engine.clone(), 2));
+    count(&a).await.unwrap();
+    count(&b).await.unwrap();
+    assert!(matches!(count(&a).await, Err(Error::Conflict)));
+    a.told(b.newest());
+    assert_eq!(count(&a).await.unwrap(), 3);
+    b.told(a.newest());
+    assert_eq!(count(&b).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_out_about() {
+    let distant = Distant::new();
+    let engine: Arc<dyn Engine> = distant.clone();
+    let writer = writer(engine.clone(), 1);
+    count(&writer).await.unwrap();
+    distant.loses_answers.store(true, Ordering::Relaxed);
+    assert_eq!(count(&writer).await.unwrap(), 2);
+    // It never got there, and is kept from getting there later.
+    let before = engine.get(&keys::head(ACCOUNT)).await.unwrap();
+    distant.loses_requests.store(true, Ordering::Relaxed);
+    assert!(matches!(count(&writer).await, Err(Error::Conflict)));
+    assert_ne!(engine.get(&keys::head(ACCOUNT)).await.unwrap(), before);
+    assert_eq!(count(&writer).await.unwrap(), 3);
+    assert_eq!(counted(&engine).await, 3);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_behind_what_others_wrote() {
+    let distant = Distant::new();
+    let engine: Arc<dyn Engine> = distant.clone();
+    let (a, b) = (writer(engine.clone(), 1), writer(engine.clone(), 2));
+    count(&a).await.unwrap();
+    let mut building = a.building.lock().await;
+    let mut group = Group::new();
+    group
+        .batch
+        .assert(Assertion::Absent(b"of the head".to_vec()));
+    let base = building.base.clone();
+    let expected = a.take_turn(&mut building, &mut group, base).unwrap();
+    let head = building.head.clone().unwrap();
+    let mut batch = Batch::new();
+    batch.put(keys::head(ACCOUNT), head.to_bytes());
+    engine.commit(batch).await.unwrap();
+    drop(building);
+    count(&b).await.unwrap();
+    let lost = CommitError::Engine(EngineError::Io("lost".into()));
+    a.find_out(Err(lost), expected).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_claim_of_a_dead_node_holds_nobody_up_for_ever() {
+    let engine: Arc<dyn Engine> = Distant::new();
+    let (dead, living) = (writer(engine.clone(), 1), writer(engine.clone(), 2));
+    let shared = dead.shared.clone().unwrap();
+    dead.claim(&shared).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let mut tries = 0;
+    while count(&living).await.is_err() {
+        tries += 1;
+    }
+    assert!(tries <= 2, "{tries}");
+    let waited = began.elapsed();
+    assert!(
+        waited > Duration::from_secs(2) && waited < Duration::from_secs(10),
+        "{waited:?}"
+    );
+    assert!(is_free(&engine).await);
+}
+
+#[tokio::test]
+async fn a_claim_without_a_transaction_is_given_back() {
+    let engine: Arc<dyn Engine> = Distant::new();
+    let writer = writer(engine.clone(), 1);
+    let shared = writer.shared.clone().unwrap();
+    shared.losses.store(CLAIM_AFTER, Ordering::Relaxed);
+    let txn = writer.begin().await.unwrap();
+    assert!(!is_free(&engine).await);
+    drop(txn);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(is_free(&engine).await);
+}
