@@ -180,11 +180,10 @@ async fn a_run_that_takes_too_long() {
     assert_eq!(filed(&server, &server.bob).await, ["hello: Inbox"]);
     // The next one doesn't wait for it.
     assert!(server.core.sieve.stuck.lock().contains(&server.bob.account));
-    let before = std::time::Instant::now();
     arrives(&server, &HELLO.replace("hello", "next"))
         .await
         .unwrap();
-    assert!(before.elapsed() < std::time::Duration::from_secs(1));
+    assert!(server.core.sieve.stuck.lock().contains(&server.bob.account));
     assert_eq!(
         filed(&server, &server.bob).await,
         ["hello: Inbox", "next: Inbox"]
