@@ -5,12 +5,17 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use store::engine::{
-    Engine, EngineError, RocksEngine, RocksOptions,
-    sql::{SqlKind, SqlOptions, open_sql},
+use store::{
+    blob::Seal,
+    engine::{
+        Engine, EngineError, RocksEngine, RocksOptions,
+        sql::{SqlKind, SqlOptions, open_sql},
+    },
+    format::{Formats, Plan},
 };
 
 use crate::{
+    blobs,
     config::{self, Config, DatabaseUrl},
     delivery,
     folder::{Folder, FolderError},
@@ -19,16 +24,79 @@ use crate::{
 /// Has the password of the database, where no file has.
 const PASSWORD_VARIABLE: &str = "POSTHORN_STORE_PASSWORD";
 
-/// Blocks while the database recovers. An older format is brought up to date, a newer one is an error.
+/// Blocks while the database recovers. An older format is brought up to date, a newer one is an error, and so is a database that something is
+/// being restored into.
 pub async fn open(config: &Config, folder: &Folder) -> Result<Arc<dyn Engine>, FolderError> {
-    let engine = match &config.store.url {
-        Some(url) => sql(config, url, folder).await?,
-        None => rocks(config, folder)?,
-    };
-    store::format::open(&engine)
+    let engine = open_restoring(config, folder).await?;
+    let is_unfinished = jmap_core::inproc::backup::is_unfinished(&engine).await;
+    match is_unfinished.map_err(|error| folder.store_error(error))? {
+        false => Ok(engine),
+        true => Err(FolderError::Restoring),
+    }
+}
+
+/// The same for who restores.
+pub async fn open_restoring(
+    config: &Config,
+    folder: &Folder,
+) -> Result<Arc<dyn Engine>, FolderError> {
+    let engine = open_any(config, folder).await?;
+    let formats = Formats::of_this_version();
+    let progress = |sentence: &str| tracing::warn!("{sentence}");
+    store::format::open_with(&engine, &formats, &progress)
         .await
         .map_err(|error| folder.store_error(error))?;
-    Ok(engine)
+    blobs::over(engine, config, folder).await
+}
+
+/// The same, whatever is in it: for who copies.
+pub async fn open_any(config: &Config, folder: &Folder) -> Result<Arc<dyn Engine>, FolderError> {
+    match &config.store.url {
+        Some(url) => sql(config, url, folder).await,
+        None => rocks(config, folder),
+    }
+}
+
+/// What an upgrade of the data would do.
+pub async fn plan(config: &Config, folder: &Folder) -> Result<Plan, FolderError> {
+    let engine = open_any(config, folder).await?;
+    let planned = store::format::plan(&engine, &Formats::of_this_version(), &now_ms).await;
+    planned.map_err(|error| folder.store_error(error))
+}
+
+/// Upgrades the data. Returns what there was to do.
+pub async fn upgrade(
+    config: &Config,
+    folder: &Folder,
+    progress: store::format::Progress<'_>,
+) -> Result<Plan, FolderError> {
+    let engine = open_any(config, folder).await?;
+    let formats = Formats::of_this_version();
+    let work = async {
+        let planned = store::format::plan(&engine, &formats, &now_ms).await?;
+        store::format::open_with(&engine, &formats, progress).await?;
+        Ok(planned)
+    };
+    work.await.map_err(|error| folder.store_error(error))
+}
+
+fn now_ms() -> i64 {
+    crate::wire::clock().now().0
+}
+
+/// Puts aside those of the server's own values without which none starts, if they are damaged: their names.
+pub async fn mend(config: &Config, folder: &Folder) -> Result<Vec<&'static str>, FolderError> {
+    let engine = open_any(config, folder).await?;
+    let now = now_ms();
+    let work = async {
+        let mut mended = Vec::new();
+        if store::format::mend(&engine, now).await? {
+            mended.push("format");
+        }
+        mended.extend(jmap_core::work::check::mend_before_open(&engine, now).await?);
+        Ok(mended)
+    };
+    work.await.map_err(|error| folder.store_error(error))
 }
 
 fn rocks(config: &Config, folder: &Folder) -> Result<Arc<dyn Engine>, FolderError> {
@@ -64,7 +132,8 @@ async fn sql(
         password,
         connections: of.connections,
         timeout: of.timeout.0,
-        value_octets_max: limits.max_size_message.0.max(limits.max_size_upload.0),
+        start_timeout: of.start_timeout.0,
+        value_octets_max: Seal::octets_max(limits.max_size_message.0.max(limits.max_size_upload.0)),
         durable: of.durable,
         ..SqlOptions::new(url.0.clone())
     };

@@ -58,7 +58,7 @@ pub enum FolderError {
         "the data folder {0} is in use by another process, and no server takes commands there; stop that process first"
     )]
     Locked(PathBuf),
-    #[error("the data folder {0} can't be opened: {1}")]
+    #[error("the store of the data folder {0} can't be opened: {1}")]
     Newer(PathBuf, store::Error),
     #[error("the database in {0} can't be opened: {1}")]
     Database(PathBuf, EngineError),
@@ -70,8 +70,14 @@ pub enum FolderError {
     Search(PathBuf, String),
     #[error("the store in {0} can't be read: {1}")]
     Store(PathBuf, store::Error),
+    #[error("{0}")]
+    Blobs(String),
     #[error("cluster.notices can't be used: {0}")]
     Notices(String),
+    #[error(
+        "a backup is being restored here, and not all of it is there: do the same `posthorn restore` again"
+    )]
+    Restoring,
 }
 
 impl Folder {
@@ -116,7 +122,7 @@ impl Folder {
             EngineError::Full(why) => {
                 FolderError::ReadOnly(self.0.clone(), io::Error::other(why.to_string()))
             }
-            EngineError::Corrupt(_) | EngineError::Io(_) => {
+            EngineError::Corrupt(_) | EngineError::Io(_) | EngineError::Unavailable(_) => {
                 FolderError::Database(self.0.clone(), error)
             }
         }
@@ -124,7 +130,10 @@ impl Folder {
 
     pub fn store_error(&self, error: store::Error) -> FolderError {
         match error {
-            store::Error::NewerFormat { .. } => FolderError::Newer(self.0.clone(), error),
+            store::Error::NewerFormat { .. }
+            | store::Error::UnfinishedCopy
+            | store::Error::NoUpgrade { .. }
+            | store::Error::NodesServe => FolderError::Newer(self.0.clone(), error),
             store::Error::Engine(error) => self.engine_error(error),
             store::Error::Conflict | store::Error::Corrupt { .. } => {
                 FolderError::Store(self.0.clone(), error)

@@ -3,6 +3,8 @@
 //! Holds: this is the only crate that sees both the store and the adapters.
 
 mod allocators;
+mod backups;
+mod blobs;
 mod certificate;
 mod cli;
 mod config;
@@ -11,6 +13,7 @@ mod engine;
 mod folder;
 mod log;
 mod metrics;
+mod moving;
 mod notices;
 mod publish;
 mod push_transport;

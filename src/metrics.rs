@@ -29,6 +29,7 @@ pub struct Sources {
     pub admissions: Vec<(String, Arc<Admission>)>,
     /// As it was a moment ago: measuring it reads a folder.
     pub disk_octets: Arc<AtomicU64>,
+    pub backups: Arc<crate::backups::schedule::Counters>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -58,6 +59,7 @@ impl Sources {
         registry.register("build", "This version", version);
         self.connection_metrics(&mut registry);
         self.core_metrics(&mut registry);
+        self.backup_metrics(&mut registry);
         let mut text = String::new();
         // Writing to a string can't fail.
         let _ = encode(&mut text, &registry);
@@ -98,6 +100,22 @@ impl Sources {
             "connections_refused",
             "Connections that were sent away",
             refused,
+        );
+    }
+
+    fn backup_metrics(&self, registry: &mut Registry) {
+        let last = self.backups.last_success.load(Ordering::Relaxed);
+        registry.register_with_unit(
+            "backup_last_success_time",
+            "When the last backup of [backup] worked, since 1970; 0: none has",
+            Unit::Seconds,
+            ConstGauge::new(last),
+        );
+        let failures = self.backups.failures.load(Ordering::Relaxed);
+        registry.register(
+            "backup_failures",
+            "Backups of [backup] that failed",
+            ConstCounter::new(failures),
         );
     }
 

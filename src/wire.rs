@@ -34,6 +34,10 @@ use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
     allocators,
+    backups::{
+        Tools,
+        schedule::{Counters, run_schedule},
+    },
     certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{
@@ -101,6 +105,8 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         limits: jmap_core::Limits {
             trace_seconds: config.trace.keep.0.as_secs(),
             max_traces: config.trace.max_events,
+            undelete_seconds: config.undelete.keep.0.as_secs(),
+            max_undelete_octets: config.undelete.max_octets.0,
             ..config.limits.core()
         },
         hostname: config.hostname.0.clone(),
@@ -120,8 +126,9 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
 /// How this process works together with others that have the same database.
 fn cluster_settings(config: &Config, folder: &Folder) -> Result<cluster::Settings, FolderError> {
     let of = &config.cluster;
-    let name = of.name.as_ref().unwrap_or(&config.hostname.0);
-    let mut settings = cluster::Settings::new(folder.path().to_owned(), name);
+    let name = of.name.clone().or_else(machine_name);
+    let name = name.unwrap_or_else(|| config.hostname.0.clone());
+    let mut settings = cluster::Settings::new(folder.path().to_owned(), &name);
     settings.poll_every = of.poll_interval.0;
     settings.check_every = of.check_interval.0;
     settings.beat_every = of.heartbeat.0;
@@ -130,6 +137,13 @@ fn cluster_settings(config: &Config, folder: &Folder) -> Result<cluster::Setting
         settings.notices = Some(notices::of(&url).map_err(FolderError::Notices)?);
     }
     Ok(settings)
+}
+
+/// What this machine, or container, is called.
+fn machine_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// What was configured, or the database itself, if that brings notices.
@@ -244,6 +258,7 @@ impl Server {
             core: core.clone(),
             admissions,
             disk_octets: Arc::new(AtomicU64::new(0)),
+            backups: Arc::new(Counters::default()),
         };
         let view_octets_max = config.limits.max_memory_views.as_usize();
         Ok(Server {
@@ -269,6 +284,15 @@ impl Server {
                     .run_work(self.view_octets_max, Box::new(allocators::give_back)),
             ),
             tokio::spawn(measure(self.sources.clone())),
+            tokio::spawn(run_schedule(
+                self.core.clone(),
+                self.config.backup.clone(),
+                Tools {
+                    clock: clock(),
+                    rng: rng(),
+                },
+                self.sources.backups.clone(),
+            )),
         ];
         let budget = net::Budget::new(
             self.config.limits.max_memory_receiving.0,
@@ -647,7 +671,7 @@ fn plans(config: &Config) -> Vec<Plan<'_>> {
             https.connection_rate,
             &https.exempt,
         ),
-        proxies: Vec::new(),
+        proxies: networks(&https.proxies),
     });
     plans
 }

@@ -143,7 +143,11 @@ impl AccountHandle {
         if let Some(view) = self.loaded_view() {
             return Ok(view.head.clone());
         }
-        self.writer.stored_head().await
+        match self.writer.stored_head().await {
+            // Invariant 5: the account can still be read.
+            Err(store::Error::Corrupt { .. }) => Ok(self.view().await?.head.clone()),
+            head => head,
+        }
     }
 
     fn publish(&self, committed: &mut [Committed<ViewEvent>]) {
@@ -165,6 +169,11 @@ impl AccountHandle {
             }
             view.head = transaction.head.clone();
         }
+    }
+
+    /// The view is loaded anew when somebody asks.
+    pub(crate) fn forget_view(&self) {
+        self.unload();
     }
 
     fn unload(&self) -> bool {

@@ -79,6 +79,9 @@ pub struct Inner {
     pub(crate) srs: Srs,
     pub(crate) reports: Reports,
     pub(crate) trace: Trace,
+    /// One repair at a time.
+    pub(crate) repairing: tokio::sync::Mutex<()>,
+    pub(crate) backup_holds: inproc::backup::Holds,
     pub(crate) outbound: OnceLock<Arc<dyn Outbound>>,
     pub(crate) signing: OnceLock<Signing>,
 }
@@ -200,6 +203,8 @@ impl Core {
             srs,
             reports: Reports::default(),
             trace,
+            repairing: tokio::sync::Mutex::new(()),
+            backup_holds: inproc::backup::Holds::default(),
             outbound: OnceLock::new(),
             signing: OnceLock::new(),
         })))

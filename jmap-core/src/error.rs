@@ -11,10 +11,15 @@ pub fn method_error(error: store::Error) -> MethodError {
             MethodErrorKind::ServerUnavailable,
             "The server has no room to store changes at the moment.",
         ),
-        store::Error::Conflict => MethodErrorKind::ServerUnavailable.into(),
+        store::Error::Engine(EngineError::Unavailable(_)) | store::Error::Conflict => {
+            MethodErrorKind::ServerUnavailable.into()
+        }
         store::Error::Engine(_)
         | store::Error::Corrupt { .. }
-        | store::Error::NewerFormat { .. } => MethodErrorKind::ServerFail.into(),
+        | store::Error::NewerFormat { .. }
+        | store::Error::UnfinishedCopy
+        | store::Error::NoUpgrade { .. }
+        | store::Error::NodesServe => MethodErrorKind::ServerFail.into(),
     }
 }
 
@@ -25,10 +30,16 @@ pub fn set_error(error: store::Error) -> SetError {
         store::Error::Engine(EngineError::Full(_)) => {
             "The server has no room to store changes at the moment."
         }
+        store::Error::Engine(EngineError::Unavailable(_)) => {
+            "A part of the server isn't available at the moment; please try again later."
+        }
         store::Error::Conflict => "A concurrent change came in between; please try again.",
         store::Error::Engine(_)
         | store::Error::Corrupt { .. }
-        | store::Error::NewerFormat { .. } => "The server failed to store the change.",
+        | store::Error::NewerFormat { .. }
+        | store::Error::UnfinishedCopy
+        | store::Error::NoUpgrade { .. }
+        | store::Error::NodesServe => "The server failed to store the change.",
     };
     SetError::describe(SetErrorKind::ServerFail, why)
 }

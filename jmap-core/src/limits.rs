@@ -49,6 +49,10 @@ pub struct Limits {
     pub trace_seconds: u64,
     /// Events that are kept; of more, the oldest go.
     pub max_traces: u64,
+    /// Seconds for which emails that were deleted can be brought back; 0: they can't.
+    pub undelete_seconds: u64,
+    /// Octets of deleted emails of one account that are kept; of more, the oldest go.
+    pub max_undelete_octets: u64,
 }
 
 impl Default for Limits {
@@ -83,6 +87,8 @@ impl Default for Limits {
             max_sieve_run_ms: 5000,
             trace_seconds: 30 * 86_400,
             max_traces: 10_000_000,
+            undelete_seconds: 0,
+            max_undelete_octets: 1 << 30,
         }
     }
 }

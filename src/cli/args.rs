@@ -7,13 +7,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::backup::{BackupArgs, RestoreArgs};
 use super::trace::TraceQuery;
 use super::{
+    blobs::BlobsVerb,
     command::{
         Change, Command, CredentialKind, DomainLimits, Kind, NewAccount, Password, Posters, Quota,
         Role,
     },
+    moving::{CopyArgs, ExportVerb, ImportVerb},
     queue::QueueVerb,
+    repair::{CheckArgs, QuarantineVerb},
+    undelete::UndeleteVerb,
 };
 use crate::config::values::{Octets, Span};
 
@@ -66,19 +71,46 @@ pub enum Verb {
     /// Mail that is under way
     #[command(subcommand)]
     Queue(QueueVerb),
+    /// Where the octets of messages are, and how they are encrypted
+    #[command(subcommand)]
+    Blobs(BlobsVerb),
     /// The full-text index
     #[command(subcommand)]
     Search(SearchVerb),
     /// Reads every record and says what is wrong; exits with 1 if anything is
-    Check {
-        /// Doesn't compare the octets of blobs with their hashes
+    Check(CheckArgs),
+    /// Records that were put aside, as they could not stay where they were
+    #[command(subcommand)]
+    Quarantine(QuarantineVerb),
+    /// Builds the search index of one account, or of all, anew, while what it has is still found
+    Reindex { account: Option<String> },
+    /// Brings the data to the format of this version, without serving
+    Upgrade {
+        /// Says what there is to do, and changes nothing
         #[arg(long)]
-        fast: bool,
+        check: bool,
     },
+    /// Asks the running server whether all is well; exits with 1 if none runs, or it can't keep mail
+    Health,
+    /// Copies of the whole server: makes one, or looks after those that there are
+    Backup(BackupArgs),
+    /// Restores a whole server into an empty store, or brings back what an account had
+    Restore(Box<RestoreArgs>),
     /// What the server, or the data folder, has
     Status,
     /// What happened to messages, and why
     Trace(TraceArgs),
+    /// Mail that was deleted, and can be brought back for a while
+    #[command(subcommand)]
+    Undelete(UndeleteVerb),
+    /// Brings mail in; given again, it brings what is new
+    #[command(subcommand)]
+    Import(ImportVerb),
+    /// Writes an account into files
+    #[command(subcommand)]
+    Export(ExportVerb),
+    /// Copies everything to another database, while no server runs
+    Copy(CopyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -448,10 +480,17 @@ pub enum PasswordFrom {
 pub type AskPassword<'a> = &'a dyn Fn(PasswordFrom) -> std::io::Result<Password>;
 
 impl Verb {
-    /// The command for a server; `None` for what runs one.
+    /// The command for a server; `None` for what runs one, or is more than a command.
     pub fn command(self, password: AskPassword<'_>) -> std::io::Result<Option<Command>> {
         Ok(Some(match self {
-            Verb::Serve { .. } => return Ok(None),
+            // A server runs as long as it is let; moving and backups are not all a server's work.
+            Verb::Serve { .. }
+            | Verb::Import(_)
+            | Verb::Export(_)
+            | Verb::Copy(_)
+            | Verb::Backup(_)
+            | Verb::Restore(_)
+            | Verb::Upgrade { .. } => return Ok(None),
             Verb::Domain(verb) => verb.command(),
             Verb::Account(verb) => verb.command(password)?,
             Verb::Group(verb) => verb.command(),
@@ -461,9 +500,14 @@ impl Verb {
             Verb::Report(ReportVerb::Show { domain, days }) => Command::ReportShow { domain, days },
             Verb::Credential(verb) => verb.command(),
             Verb::Queue(verb) => Command::Queue(verb.command()),
+            Verb::Blobs(verb) => verb.command(),
             Verb::Search(SearchVerb::Rebuild) => Command::SearchRebuild,
-            Verb::Check { fast } => Command::Check { fast },
+            Verb::Check(args) => args.command(),
+            Verb::Quarantine(verb) => verb.command(),
+            Verb::Reindex { account } => Command::Reindex { account },
+            Verb::Health => Command::Health,
             Verb::Status => Command::Status,
+            Verb::Undelete(verb) => Command::Undelete(verb.command()),
             Verb::Trace(args) => Command::Trace(TraceQuery {
                 message_id: args.message_id,
                 from: args.from,

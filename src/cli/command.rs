@@ -6,8 +6,13 @@
 use jmap_core::auth::Secret;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::backup::{BackupAnswer, BackupCommand};
+use super::blobs::{BlobsRewriteRow, BlobsStatusRow};
 use super::queue::{QueueAnswer, QueueCommand};
+use super::repair::{CheckRow, ExportRow, QuarantineCommand, QuarantineRows};
 use super::trace::{TraceQuery, TraceRow};
+use super::undelete::{DeletedRow, RestoredRow, UndeleteCommand};
+use crate::moving::MovedRow;
 use crate::publish::check::Finding;
 
 /// A command. Accounts and groups are named by their login name or by an address.
@@ -164,11 +169,23 @@ pub enum Command {
     },
     Check {
         fast: bool,
+        repair: bool,
     },
+    Quarantine(QuarantineCommand),
+    Reindex {
+        account: Option<String>,
+    },
+    BlobsStatus,
+    BlobsRewrite,
     SearchRebuild,
+    Health,
     Status,
     Queue(QueueCommand),
     Trace(TraceQuery),
+    Undelete(UndeleteCommand),
+    /// Mail is moved in or out: a session of `moving` follows.
+    Move,
+    Backup(BackupCommand),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,9 +293,17 @@ pub enum Answer {
     /// Their rows are shown together.
     ReportsTogether(Vec<ReportRow>),
     Check(CheckRow),
+    Quarantine(QuarantineRows),
+    Export(ExportRow),
+    Blobs(BlobsStatusRow),
+    BlobsRewritten(BlobsRewriteRow),
     Status(StatusRow),
     Queue(QueueAnswer),
     Trace(Vec<TraceRow>),
+    Moved(MovedRow),
+    Deleted(Vec<DeletedRow>),
+    Restored(RestoredRow),
+    Backup(BackupAnswer),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -452,27 +477,6 @@ pub struct FailureRow {
     pub mx: String,
     pub sessions: u64,
     pub reason: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CheckRow {
-    pub records: u64,
-    pub accounts: u64,
-    pub emails: u64,
-    pub blobs: u64,
-    pub problems: Vec<ProblemRow>,
-    /// More were found than are listed.
-    pub has_more: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProblemRow {
-    /// In hexadecimal; the first octet is the subspace.
-    pub key: String,
-    pub what: String,
-    pub sentence: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 //! Other half: `execute` does what comes in; `client` in here asks.
 //!
 //! Lines are JSON: a [`Command`] goes in; any number of `{"progress": …}` come out, then one `{"answer": …}` or
-//! `{"error": …}`.
+//! `{"error": …}`. After [`Command::Move`] a session of `moving` follows.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -21,6 +21,7 @@ use super::{
     command::{Answer, Command},
     execute::{Target, execute},
 };
+use crate::moving;
 
 /// Longest command, in octets.
 pub const COMMAND_OCTETS_MAX: u64 = 64 << 10;
@@ -90,6 +91,9 @@ pub async fn session(
         let why = "the server doesn't know this command; it may be of another version".to_owned();
         return write(&mut stream, &Reply::Error(why)).await;
     };
+    if matches!(command, Command::Move) {
+        return moving::serve::session(&mut stream, &target.core).await;
+    }
     let (sender, mut receiver) = mpsc::channel(PROGRESS_MAX);
     let progress = move |sentence: &str| drop(sender.try_send(sentence.to_owned()));
     let mut executing = std::pin::pin!(execute(target, command, &progress));
@@ -106,7 +110,11 @@ pub async fn session(
     write(&mut stream, &reply).await
 }
 
-async fn write(stream: &mut (impl AsyncWrite + Unpin), reply: &impl Serialize) -> io::Result<()> {
+/// Writes a line of JSON.
+pub async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    reply: &impl Serialize,
+) -> io::Result<()> {
     let mut line = zeroize::Zeroizing::new(serde_json::to_vec(reply)?);
     line.push(b'\n');
     stream.write_all(&line).await?;
@@ -114,7 +122,7 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), reply: &impl Serialize) -
 }
 
 /// A line without its end; an error when it is longer than `octets_max` or isn't whole.
-async fn read_line(
+pub async fn read_line(
     stream: &mut (impl AsyncBufReadExt + Unpin),
     octets_max: u64,
 ) -> io::Result<Vec<u8>> {

@@ -15,17 +15,21 @@ use jmap_core::{
     },
     inproc::queue::QueueError,
     trace::TraceError,
-    work::check::{CheckError, CheckOptions, Progress},
+    work::{
+        check::{CheckError, Progress, RepairError},
+        quarantine::QuarantineError,
+    },
 };
 
 use super::{
+    backup, blobs,
     command::{
-        AccountRow, Answer, Change, CheckRow, Command, CredentialKind, CredentialRow, DkimKeyRow,
-        DomainRow, IssuedRow, Kind, NewAccount, Password, ProblemRow, Quota, RecordRow, RecordsRow,
-        Role, StatusRow,
+        AccountRow, Answer, Change, Command, CredentialKind, CredentialRow, DkimKeyRow, DomainRow,
+        IssuedRow, Kind, NewAccount, Password, Quota, RecordRow, RecordsRow, Role, StatusRow,
     },
-    forwards, queue, reports, trace,
+    forwards, queue, repair, reports, trace, undelete,
 };
+use crate::backups::BackupError;
 use crate::publish::{self, PublishError, Publisher, records::Record};
 
 /// What commands work with.
@@ -50,11 +54,23 @@ pub enum CommandError {
     #[error(transparent)]
     Check(#[from] CheckError),
     #[error(transparent)]
+    Repair(#[from] RepairError),
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
+    #[error(transparent)]
     Publish(#[from] PublishError),
     #[error(transparent)]
     Search(#[from] jmap_core::mail::search::Error),
     #[error(transparent)]
     Queue(#[from] QueueError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Blobs(#[from] store::blob::RewriteError),
+    #[error(transparent)]
+    Undelete(#[from] jmap_core::mail::undelete::UndeleteError),
+    #[error(transparent)]
+    Import(#[from] jmap_core::inproc::import::ImportError),
     #[error("{0}")]
     Refused(&'static str),
 }
@@ -100,20 +116,30 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
             let rows = reports::rows(target, who, Some(&domain), days, true).await?;
             Ok(Answer::ReportsTogether(rows))
         }
-        Command::Check { fast } => check(core, fast, progress).await,
+        Command::Check { fast, repair } => repair::check(core, fast, repair, progress).await,
+        Command::Quarantine(command) => repair::quarantine(core, command).await,
+        Command::Reindex { account } => repair::reindex(core, account, progress).await,
+        Command::BlobsStatus => blobs::status(core, progress).await,
+        Command::BlobsRewrite => blobs::rewrite(core, progress).await,
         Command::SearchRebuild => {
             core.rebuild_search().await?;
             done("the search index was built anew")
         }
+        Command::Health => health(target),
         Command::Status => status(target, who).await,
         Command::Queue(command) => Ok(match queue::execute(core, command).await? {
             queue::Done::Rows(answer) => Answer::Queue(answer),
             queue::Done::Sentence(sentence) => Answer::Done(sentence),
         }),
+        Command::Backup(command) => Ok(Answer::Backup(
+            backup::execute(target, command, progress).await?,
+        )),
         Command::Trace(query) => {
             let now = target.clock.now().0;
             Ok(Answer::Trace(trace::find(core, who, query, now).await?))
         }
+        Command::Undelete(command) => undelete::execute(target, who, command).await,
+        Command::Move => Err(CommandError::Refused("a session is no command")),
         command => account(core, who, command).await,
     }
 }
@@ -507,23 +533,14 @@ fn credential_row(credential: directory::Credential) -> CredentialRow {
     }
 }
 
-async fn check(core: &Core, fast: bool, progress: Progress<'_>) -> Done {
-    let report = core
-        .check(CheckOptions { skip_hashing: fast }, progress)
-        .await?;
-    let problem = |problem: jmap_core::work::check::Problem| ProblemRow {
-        key: problem.key_text(),
-        what: problem.kind.name().to_owned(),
-        sentence: problem.sentence,
-    };
-    Ok(Answer::Check(CheckRow {
-        records: report.records,
-        accounts: report.accounts,
-        emails: report.emails,
-        blobs: report.blobs,
-        problems: report.problems.into_iter().map(problem).collect(),
-        has_more: report.has_more,
-    }))
+/// What `/healthz` says.
+fn health(target: &Target) -> Done {
+    match target.core.is_writable() {
+        true => done("all is well"),
+        false => Err(CommandError::Refused(
+            "the server runs, and can't write to its database",
+        )),
+    }
 }
 
 async fn status(target: &Target, who: &Caller) -> Done {

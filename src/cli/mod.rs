@@ -4,18 +4,24 @@
 //! locked meanwhile; both come to the same. Exit codes: 0 done, 1 refused or problems found, 2 a wrong command line.
 
 pub mod args;
+mod backup;
+pub mod blobs;
 pub mod command;
 pub mod control;
 pub mod execute;
 mod forwards;
+mod moving;
 mod password;
 mod print;
 pub mod queue;
+mod repair;
 mod reports;
 mod serve;
 #[cfg(test)]
 mod tests;
 mod trace;
+pub mod undelete;
+mod upgrade;
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -31,8 +37,9 @@ use self::{
     execute::Target,
 };
 use crate::{
-    config::{Config, LogLevel},
-    folder::Folder,
+    config::{Config, LogLevel, values::Span},
+    engine,
+    folder::{Folder, FolderError},
     log,
     publish::{Publisher, check::Finding},
     wire,
@@ -70,16 +77,29 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         log::start(&config.log);
         runtime.block_on(serve::serve(config, quickstart))?;
         ExitCode::SUCCESS
+    } else if let Verb::Upgrade { check } = cli.verb {
+        config.log.level = LogLevel::Error;
+        log::start(&config.log);
+        runtime.block_on(upgrade::upgrade(&config, check, cli.json))?
     } else {
         // Events of the store are the server's; here only what is wrong counts.
         config.log.level = LogLevel::Error;
+        // Whoever waits for a command can give it again.
+        config.store.start_timeout = Span::seconds(0);
         log::start(&config.log);
         let style = Style::of(&cli);
-        let command = cli.verb.command(&password::read)?;
-        match command {
-            Some(command) => show(runtime.block_on(give(&config, command))?, style),
-            None => ExitCode::SUCCESS,
-        }
+        let answer = match cli.verb {
+            Verb::Import(verb) => Some(runtime.block_on(moving::import(&config, verb))?),
+            Verb::Export(verb) => Some(runtime.block_on(moving::export(&config, verb))?),
+            Verb::Copy(args) => Some(runtime.block_on(moving::copy(&config, args))?),
+            Verb::Backup(args) => Some(runtime.block_on(backup::backup(&config, args))?),
+            Verb::Restore(args) => Some(runtime.block_on(backup::restore(&config, *args))?),
+            verb => match verb.command(&password::read)? {
+                Some(command) => Some(runtime.block_on(give(&config, command))?),
+                None => None,
+            },
+        };
+        answer.map_or(ExitCode::SUCCESS, |answer| show(answer, style))
     };
     runtime.shutdown_timeout(END_TIME);
     Ok(code)
@@ -91,7 +111,22 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
     if let Some(stream) = control::connect(&folder.control_socket()).await? {
         return Ok(control::ask(stream, &command, &progress).await?);
     }
-    let core = wire::open(config, &folder).await?;
+    if command == Command::Health {
+        return Err("no server runs over this data folder".into());
+    }
+    let is_repair = matches!(command, Command::Check { repair: true, .. });
+    let core = match wire::open(config, &folder).await {
+        // Without some of its own values no server starts.
+        Err(FolderError::Store(_, store::Error::Corrupt { .. })) if is_repair => {
+            for name in engine::mend(config, &folder).await? {
+                eprintln!(
+                    "posthorn: the server's own value \"{name}\" was damaged, and begins anew"
+                );
+            }
+            wire::open(config, &folder).await?
+        }
+        opened => opened?,
+    };
     let target = Target {
         core: core.clone(),
         clock: wire::clock(),
@@ -133,6 +168,18 @@ impl Style {
 }
 
 fn show(answer: Answer, style: Style) -> ExitCode {
+    if let Answer::Export(row) = &answer {
+        return match repair::write(row) {
+            Ok(sentence) => {
+                let _ = writeln!(std::io::stdout(), "{sentence}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("posthorn: {} can't be written: {error}", row.file.display());
+                ExitCode::FAILURE
+            }
+        };
+    }
     let text = match (style, &answer) {
         (Style::Id, Answer::Account(row)) => row.id.clone(),
         (Style::Json, answer) => print::json(answer),
@@ -144,8 +191,12 @@ fn show(answer: Answer, style: Style) -> ExitCode {
     // A reader that has seen enough, such as `head`, is no error.
     let _ = writeln!(std::io::stdout(), "{text}");
     match answer {
-        Answer::Check(row) if !row.problems.is_empty() => ExitCode::FAILURE,
+        Answer::Check(row) if row.is_wrong() => ExitCode::FAILURE,
+        Answer::Moved(row) if !row.problems.is_empty() => ExitCode::FAILURE,
+        Answer::BlobsRewritten(row) if row.damaged_count > 0 => ExitCode::FAILURE,
+        Answer::Restored(row) if !row.not_restored.is_empty() => ExitCode::FAILURE,
         Answer::Findings(rows) if rows.iter().any(Finding::is_wrong) => ExitCode::FAILURE,
+        Answer::Backup(answer) if backup::is_wrong(&answer) => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
 }

@@ -4,12 +4,15 @@
 
 use std::fmt::Write as _;
 
+use super::blobs;
 use super::command::{
-    AccountRow, Answer, CheckRow, CredentialKind, CredentialRow, DkimKeyRow, DomainRow, IssuedRow,
-    Kind, Posters, RecordsRow, Role, StatusRow,
+    AccountRow, Answer, CredentialKind, CredentialRow, DkimKeyRow, DomainRow, IssuedRow, Kind,
+    Posters, RecordsRow, Role, StatusRow,
 };
+use super::repair;
 use super::reports;
 use super::trace;
+use super::undelete;
 use crate::publish::{
     check::{Finding, Status},
     records::zone,
@@ -37,10 +40,22 @@ pub fn text(answer: &Answer) -> String {
         Answer::Issued(row) => issued(row),
         Answer::Reports(rows) => lines(rows, "there are no reports", reports::line),
         Answer::ReportsTogether(rows) => reports::together(rows),
-        Answer::Check(row) => check(row),
+        Answer::Check(row) => repair::check_text(row),
+        Answer::Quarantine(rows) => repair::quarantine_text(rows),
+        Answer::Export(row) => format!("to be written to {}", row.file.display()),
+        Answer::Blobs(row) => blobs::status_text(row),
+        Answer::BlobsRewritten(row) => blobs::rewrite_text(row),
         Answer::Status(row) => status(row),
         Answer::Queue(answer) => super::queue::text(answer),
         Answer::Trace(rows) => trace::story(rows),
+        Answer::Moved(row) => row.text(),
+        Answer::Deleted(rows) => lines(
+            rows,
+            "nothing was deleted that can be brought back",
+            undelete::line,
+        ),
+        Answer::Restored(row) => undelete::text(row),
+        Answer::Backup(answer) => super::backup::text(answer),
     }
 }
 
@@ -239,31 +254,6 @@ fn issued(row: &IssuedRow) -> String {
     )
 }
 
-fn check(row: &CheckRow) -> String {
-    let mut text = String::new();
-    for problem in &row.problems {
-        let _ = writeln!(
-            text,
-            "{}: {} ({})",
-            problem.what, problem.sentence, problem.key
-        );
-    }
-    if row.has_more {
-        text.push_str("There are more problems than are listed.\n");
-    }
-    let found = match row.problems.len() {
-        0 => "nothing is wrong".to_owned(),
-        1 => "1 problem".to_owned(),
-        count => format!("{count} problems"),
-    };
-    let _ = write!(
-        text,
-        "{} records of {} accounts, {} emails and {} blobs were read: {found}",
-        row.records, row.accounts, row.emails, row.blobs
-    );
-    text
-}
-
 fn status(row: &StatusRow) -> String {
     let running = if row.is_running {
         "is running"
@@ -293,7 +283,7 @@ fn status(row: &StatusRow) -> String {
 }
 
 /// Octets with a unit, three digits or so.
-fn size(octets: u64) -> String {
+pub(super) fn size(octets: u64) -> String {
     const UNITS: &[&str] = &["KiB", "MiB", "GiB", "TiB"];
     let mut value = octets as f64;
     let mut name = "B";

@@ -5,7 +5,7 @@
 
 use std::{io::Write as _, path::Path};
 
-use jmap_core::{Caller, Core, auth::Secret, rng::Rng};
+use jmap_core::{Caller, Core, auth::Secret, directory::DirectoryError, rng::Rng};
 
 use super::{AnyError, password};
 use crate::{
@@ -50,8 +50,12 @@ async fn first_administrator(
     }
     let name = format!("admin@{}", domain_of(hostname));
     let password = password::random(rng);
-    core.bootstrap_admin(&name, password.clone()).await?;
-    Ok(Some((name, password)))
+    match core.bootstrap_admin(&name, password.clone()).await {
+        Ok(_) => Ok(Some((name, password))),
+        // Another server over the same database was faster, and has shown its password.
+        Err(DirectoryError::AlreadyExists(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The domain that a host is most likely for: `example.org` of `mail.example.org`.

@@ -254,8 +254,17 @@ fn command_lines() {
                 name: "example.org".into(),
             },
         ),
-        ("check --fast", Command::Check { fast: true }),
+        (
+            "check --fast",
+            Command::Check {
+                fast: true,
+                repair: false,
+            },
+        ),
+        ("blobs status", Command::BlobsStatus),
+        ("blobs rewrite", Command::BlobsRewrite),
         ("search rebuild", Command::SearchRebuild),
+        ("health", Command::Health),
         ("status", Command::Status),
         (
             "queue list --domain b.c",

@@ -14,7 +14,7 @@ use super::values::Span;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cluster {
-    /// What people call this server; without it, the hostname.
+    /// What people call this server; without it, the name of the machine.
     pub name: Option<String>,
     /// Where nodes tell each other of changes: PostgreSQL, Redis or NATS.
     pub notices: Option<NoticesUrl>,

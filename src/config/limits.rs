@@ -108,6 +108,8 @@ impl Limits {
             max_sieve_run_ms: jmap_core::Limits::default().max_sieve_run_ms,
             trace_seconds: jmap_core::Limits::default().trace_seconds,
             max_traces: jmap_core::Limits::default().max_traces,
+            undelete_seconds: jmap_core::Limits::default().undelete_seconds,
+            max_undelete_octets: jmap_core::Limits::default().max_undelete_octets,
         }
     }
 }

@@ -102,6 +102,8 @@ pub struct Http {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Https {
     pub listen: Option<Vec<Listen>>,
+    /// Proxies that send a PROXY header.
+    pub proxies: Vec<Network>,
     pub connections: usize,
     pub connections_per_client: usize,
     pub connection_rate: Rate,
@@ -219,6 +221,7 @@ impl Default for Https {
         let limits = net::ConnectionLimits::default();
         Https {
             listen: None,
+            proxies: Vec::new(),
             connections: limits.total,
             connections_per_client: limits.per_client,
             connection_rate: connection_rate(),

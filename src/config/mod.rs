@@ -4,6 +4,8 @@
 //! `posthorn.example.toml` has them all.
 //! Other half: `wire`, which builds the server from it.
 
+mod backup;
+mod blobs;
 mod cluster;
 mod limits;
 mod listeners;
@@ -19,6 +21,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    backup::Backup,
+    blobs::{BlobPlace, Blobs, Encryption, EncryptionKey},
     cluster::{Cluster, NoticesUrl},
     limits::Limits,
     listeners::{Http, Https, ImapListener, MailListener, ManageSieve, PlaintextLogins, Pop3},
@@ -28,7 +32,7 @@ pub use self::{
     },
     store::{DatabaseUrl, Search, Store},
 };
-use values::{Hostname, Listen, Network, Span, Uri};
+use values::{Hostname, Listen, Network, Octets, Span, Uri};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -64,8 +68,10 @@ pub struct Config {
     pub store: Store,
     pub search: Search,
     pub cluster: Cluster,
+    pub backup: Backup,
     pub log: Log,
     pub trace: Trace,
+    pub undelete: Undelete,
     pub push: Push,
     pub metrics: Metrics,
 }
@@ -110,6 +116,25 @@ pub struct Trace {
     pub keep: Span,
     /// Events; of more, the oldest go.
     pub max_events: u64,
+}
+
+/// Emails that were deleted, and can be brought back.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Undelete {
+    /// For how long; 0: they can't.
+    pub keep: Span,
+    /// Of one account; of more, the oldest go.
+    pub max_octets: Octets,
+}
+
+impl Default for Undelete {
+    fn default() -> Undelete {
+        Undelete {
+            keep: Span::seconds(30 * 86_400),
+            max_octets: Octets(jmap_core::Limits::default().max_undelete_octets),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -266,8 +291,10 @@ impl Default for Config {
             store: Store::default(),
             search: Search::default(),
             cluster: Cluster::default(),
+            backup: Backup::default(),
             log: Log::default(),
             trace: Trace::default(),
+            undelete: Undelete::default(),
             push: Push::default(),
             metrics: Metrics::default(),
         };

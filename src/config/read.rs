@@ -63,10 +63,15 @@ impl Config {
             &mut config.delivery.ca_file,
             &mut config.cluster.notices_password_file,
             &mut config.store.password_file,
+            &mut config.store.blobs.secret_access_key_file,
+            &mut config.backup.passphrase_file,
+            &mut config.backup.s3_secret_access_key_file,
         ];
         let routes = config.delivery.route.iter_mut();
         let passwords = routes.map(|route| &mut route.password_file);
-        for path in paths.into_iter().chain(passwords).flatten() {
+        let keys = config.store.encryption.keys.iter_mut();
+        let keys = keys.map(|key| &mut key.file);
+        for path in paths.into_iter().chain(passwords).chain(keys).flatten() {
             *path = folder.join(&*path);
         }
         Ok(config)
@@ -164,7 +169,8 @@ impl Config {
         if of.timeout.0.is_zero() {
             return Err(("store.timeout", "nobody answers in no time".into()));
         }
-        Ok(())
+        of.blobs.check()?;
+        of.encryption.check()
     }
 
     fn check_delivery(&self) -> Result<(), (&'static str, String)> {

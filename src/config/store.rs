@@ -7,7 +7,10 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Octets, Span};
+use super::{
+    blobs::{Blobs, Encryption},
+    values::{Octets, Span},
+};
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -18,9 +21,13 @@ pub struct Store {
     pub password_file: Option<PathBuf>,
     pub connections: u32,
     pub timeout: Span,
+    /// How long a database that isn't there yet is waited for when the server starts.
+    pub start_timeout: Span,
     pub durable: bool,
     pub block_cache: Octets,
     pub write_buffer: Octets,
+    pub blobs: Blobs,
+    pub encryption: Encryption,
 }
 
 /// The URL of a database. It may have a password in it, which `Debug` doesn't show.
@@ -50,9 +57,12 @@ impl Default for Store {
             password_file: None,
             connections: sql.connections,
             timeout: Span(sql.timeout),
+            start_timeout: Span::seconds(60),
             durable: sql.durable,
             block_cache: Octets(options.block_cache_octets as u64),
             write_buffer: Octets(options.write_buffer_octets as u64),
+            blobs: Blobs::default(),
+            encryption: Encryption::default(),
         }
     }
 }

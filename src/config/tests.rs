@@ -115,6 +115,22 @@ fn errors_name_file_line_and_key() {
             "p.toml, line 2, smtp.idle-timeout: \"5 minutes\" is not a span",
         ),
         (
+            "[store.blobs]\nurl = \"gs://bucket\"\n",
+            "p.toml, line 2, store.blobs.url: this is neither a folder nor s3://BUCKET/PREFIX",
+        ),
+        (
+            "[store.blobs]\nurl = \"s3:///prefix\"\n",
+            "p.toml, line 2, store.blobs.url: the bucket has no name",
+        ),
+        (
+            "[store.blobs]\naccess-key-id = \"a\"\n",
+            "p.toml, line 2, store.blobs.access-key-id: store.blobs.secret-access-key-file and this need each other",
+        ),
+        (
+            "[store.encryption]\nkeys = [{ id = \"a\" }]\n",
+            "p.toml, line 2, store.encryption.keys: the key \"a\" needs a file or a variable",
+        ),
+        (
             "[log]\nlevel = \"loud\"\n",
             "p.toml, line 2, log.level: unknown variant `loud`",
         ),
@@ -229,4 +245,27 @@ fn quickstart_keeps_to_this_machine() {
             );
         }
     }
+}
+
+#[test]
+fn places_of_blobs() {
+    use super::{BlobPlace, Blobs};
+    let bucket = |name: &str, prefix: &str| BlobPlace::Bucket {
+        name: name.into(),
+        prefix: prefix.into(),
+    };
+    let rows = [
+        ("s3://mail", bucket("mail", "")),
+        ("s3://mail/a/b/", bucket("mail", "a/b")),
+        ("octets", BlobPlace::Folder("/data/octets".into())),
+        ("/srv/octets", BlobPlace::Folder("/srv/octets".into())),
+    ];
+    for (url, want) in rows {
+        let of = Blobs {
+            url: Some(url.into()),
+            ..Blobs::default()
+        };
+        assert_eq!(of.place(Path::new("/data")), Some(want), "{url}");
+    }
+    assert_eq!(Blobs::default().place(Path::new("/data")), None);
 }

@@ -6,6 +6,7 @@
 //! Where several nodes write, `shared` sees to it that each gets its turn, and that a lost answer is found out about.
 //! Other half: `log` reads the rows that transactions leave.
 
+mod mend;
 mod shared;
 
 use std::{
@@ -326,7 +327,7 @@ impl<E: Send + 'static> AccountWriter<E> {
         };
         let head = match &bytes {
             Some(bytes) => Head::from_bytes(&key, bytes)?,
-            None => Head::default(),
+            None => self.first_head().await?,
         };
         building.base = bytes;
         building.head = Some(head.clone());

@@ -3,8 +3,25 @@
 //! Holds: a blob that a committed reference names exists. A batch that adds a reference either
 //! puts the blob or asserts that it is there; the batch that removes a blob asserts that no
 //! reference is: the engine serialises the two, so there is no race.
+//! Other half: [`BlobEngine`] keeps the octets encrypted or outside of the engine, unseen by who uses this.
 
-use std::sync::Arc;
+mod cache;
+mod collect;
+mod commit;
+mod engine;
+pub mod keyring;
+mod outside;
+mod read;
+mod registry;
+mod rewrite;
+#[cfg(any(test, feature = "conformance"))]
+pub mod s3_server;
+mod seal;
+mod stub;
+#[cfg(test)]
+mod tests;
+
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -13,6 +30,20 @@ use crate::{
     engine::{Assertion, Batch, Engine, Page},
     keys::{self, BlobHash},
 };
+
+pub use self::{
+    engine::{BlobEngine, BlobSettings, OpenError, Source},
+    outside::{OutsidePlace, OutsideSettings, S3Settings},
+    registry::UseRecord,
+    rewrite::{Census, Count, RewriteError, Rewritten},
+    seal::Seal,
+    stub::BlobStub,
+};
+
+/// Whether a row of the server's own values says how, and where, this store keeps its blobs: of another store it isn't true.
+pub fn is_of_place(key: &[u8]) -> bool {
+    key.starts_with(&keys::meta(registry::PREFIX))
+}
 
 pub fn hash(octets: &[u8]) -> BlobHash {
     *blake3::hash(octets).as_bytes()
@@ -35,6 +66,15 @@ pub async fn ensure(
 
 pub async fn get(engine: &Arc<dyn Engine>, hash: &BlobHash) -> Result<Option<Bytes>, Error> {
     Ok(engine.get(&keys::blob(hash)).await?)
+}
+
+/// The octets `range` of a blob, cut off at its end; without reading the rest, where that can be.
+pub async fn get_range(
+    engine: &Arc<dyn Engine>,
+    hash: &BlobHash,
+    range: Range<u64>,
+) -> Result<Option<Bytes>, Error> {
+    Ok(engine.get_range(&keys::blob(hash), range).await?)
 }
 
 /// How many candidates one round of collecting looks at.
@@ -61,13 +101,15 @@ pub async fn collect(engine: &Arc<dyn Engine>, before_ms: u64) -> Result<usize, 
             .is_empty()
         {
             batch.assert(Assertion::RangeEmpty(refs));
+            // A backup may be about to read it.
+            batch.assert(Assertion::RangeEmpty(keys::backup_holds()));
             batch
                 .delete(keys::blob(&hash))
                 .delete(keys::summary(&hash))
                 .delete(keys::structure(&hash));
         }
         match engine.commit(batch).await.map_err(Error::from) {
-            // A reference came in between: the next removal of it marks the blob again.
+            // A reference came in between: the next removal of it marks the blob again. Or a backup has begun: the candidate stays.
             Ok(()) | Err(Error::Conflict) => {}
             Err(error) => return Err(error),
         }

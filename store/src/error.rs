@@ -21,9 +21,22 @@ pub enum Error {
         cause: String,
     },
     #[error(
-        "the data folder has format {found}, and this version reads formats up to {known}; a newer version of the server wrote it"
+        "the data folder has format {found}, and this version reads formats up to {known}; a newer version of the server wrote it: install that version, or go back to a backup that was made before the upgrade"
     )]
     NewerFormat { found: u64, known: u64 },
+    #[error(
+        "it is a copy that was not finished; give the command `posthorn copy` again, or empty it"
+    )]
+    UnfinishedCopy,
+    #[error(
+        "the data has format {from}, and this version knows no way from there to format {to}; upgrade with a version between the two first"
+    )]
+    NoUpgrade { from: u64, to: u64 },
+    /// An upgrade would change records under them.
+    #[error(
+        "the data is to be upgraded, and other nodes serve from it; stop all nodes, and start this one first"
+    )]
+    NodesServe,
 }
 
 impl Error {

@@ -36,6 +36,8 @@ pub enum Subspace {
     Upload = 0x24,
     UploadExpiry = 0x25,
     Structure = 0x26,
+    BlobStub = 0x27,
+    BlobGarbage = 0x28,
     SearchPending = 0x30,
     SearchCursor = 0x31,
     QueueDue = 0x40,
@@ -55,6 +57,9 @@ pub enum Subspace {
     Node = 0x90,
     Lease = 0x91,
     Turn = 0x92,
+    Undelete = 0x94,
+    Backup = 0x95,
+    Import = 0x98,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -130,6 +135,16 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "hash",
         "message structure, as IMAP sends it",
     ),
+    (
+        Subspace::BlobStub,
+        "hash",
+        "where the octets of the blob are, and by which key they are encrypted",
+    ),
+    (
+        Subspace::BlobGarbage,
+        "time u64, hash, nonce of 16 octets",
+        "empty: an object outside that nothing names any more",
+    ),
     (Subspace::SearchPending, "account u64", "sequence u64"),
     (Subspace::SearchCursor, "account u64", "sequence u64"),
     (
@@ -184,6 +199,21 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         Subspace::Turn,
         "account u64",
         "node u64, number u64; or empty: nobody claims it",
+    ),
+    (
+        Subspace::Undelete,
+        "account u64, time u64, email u64; time 0: nothing more",
+        "deleted email record; of time 0: their octets i64",
+    ),
+    (
+        Subspace::Backup,
+        "kind u8, then 0: hold u64; 1: repository (16 octets)",
+        "0: beat u64, while a backup keeps blobs from being collected; 1: record of a repository",
+    ),
+    (
+        Subspace::Import,
+        "account u64, collection of 16 octets, item",
+        "import record",
     ),
 ];
 
@@ -542,6 +572,39 @@ pub fn decode_blob_candidate(key: &[u8]) -> Option<(u64, BlobHash)> {
     fields.end().map(|()| pair)
 }
 
+pub fn blob_stub(hash: &BlobHash) -> Key {
+    Builder::new(Subspace::BlobStub).bytes(hash).0
+}
+
+pub fn decode_blob_stub(key: &[u8]) -> Option<BlobHash> {
+    let mut fields = Fields::of(Subspace::BlobStub, key)?;
+    let hash = fields.hash()?;
+    fields.end().map(|()| hash)
+}
+
+/// What tells the uploads of one blob apart.
+pub type BlobNonce = [u8; 16];
+
+pub fn blob_garbage(time: u64, hash: &BlobHash, nonce: &BlobNonce) -> Key {
+    Builder::new(Subspace::BlobGarbage)
+        .u64(time)
+        .bytes(hash)
+        .bytes(nonce)
+        .0
+}
+
+/// Garbage whose time is before `time`.
+pub fn blob_garbage_before(time: u64) -> KeyRange {
+    vec![Subspace::BlobGarbage as u8]..Builder::new(Subspace::BlobGarbage).u64(time).0
+}
+
+pub fn decode_blob_garbage(key: &[u8]) -> Option<(u64, BlobHash, BlobNonce)> {
+    let mut fields = Fields::of(Subspace::BlobGarbage, key)?;
+    let (time, hash) = (fields.u64()?, fields.hash()?);
+    let nonce = fields.rest().try_into().ok()?;
+    Some((time, hash, nonce))
+}
+
 pub fn upload(account: AccountId, hash: &BlobHash) -> Key {
     Builder::new(Subspace::Upload)
         .u64(account.number())
@@ -644,7 +707,14 @@ pub fn sts_policy(domain: &str) -> Key {
     Builder::new(Subspace::StsPolicy).bytes(domain.as_bytes()).0
 }
 
+/// Longest key that a row of the quarantine has in its own; a longer one has its hash there, and itself in the record.
+const QUARANTINED_KEY_OCTETS_MAX: usize = 1500;
+
 pub fn quarantine(key: &[u8]) -> Key {
+    if key.len() > QUARANTINED_KEY_OCTETS_MAX {
+        let hash = blake3::hash(key);
+        return Builder::new(Subspace::Quarantine).bytes(hash.as_bytes()).0;
+    }
     Builder::new(Subspace::Quarantine).bytes(key).0
 }
 
@@ -774,6 +844,54 @@ pub fn decode_turn(key: &[u8]) -> Option<AccountId> {
     fields.end().map(|()| account)
 }
 
+const HOLD: u8 = 0;
+const REPOSITORY: u8 = 1;
+/// Octets of the number of a repository.
+pub const REPOSITORY_OCTETS: usize = 16;
+
+/// While it is there, no blob is collected.
+pub fn backup_hold(hold: u64) -> Key {
+    Builder::new(Subspace::Backup).u8(HOLD).u64(hold).0
+}
+
+pub fn backup_holds() -> KeyRange {
+    prefix(Builder::new(Subspace::Backup).u8(HOLD).0)
+}
+
+/// What is known of a repository of backups.
+pub fn backup_repository(repository: &[u8; REPOSITORY_OCTETS]) -> Key {
+    Builder::new(Subspace::Backup)
+        .u8(REPOSITORY)
+        .bytes(repository)
+        .0
+}
+
+pub fn backup_repositories() -> KeyRange {
+    prefix(Builder::new(Subspace::Backup).u8(REPOSITORY).0)
+}
+
+/// A row of [`Subspace::Backup`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupKey {
+    Hold(u64),
+    Repository([u8; REPOSITORY_OCTETS]),
+}
+
+pub fn decode_backup(key: &[u8]) -> Option<BackupKey> {
+    let mut fields = Fields::of(Subspace::Backup, key)?;
+    match fields.u8()? {
+        HOLD => {
+            let hold = fields.u64()?;
+            fields.end().map(|()| BackupKey::Hold(hold))
+        }
+        REPOSITORY => {
+            let repository = fields.rest().try_into().ok()?;
+            Some(BackupKey::Repository(repository))
+        }
+        _ => None,
+    }
+}
+
 pub fn trace(event: u64) -> Key {
     Builder::new(Subspace::Trace).u64(event).0
 }
@@ -813,5 +931,63 @@ pub fn decode_trace_index(key: &[u8]) -> Option<(TraceIndex, u64)> {
     fields.end().map(|()| (index, event))
 }
 
+/// An email that was deleted, and when: milliseconds since 1970, not 0.
+pub fn undelete(account: AccountId, time: u64, email: u64) -> Key {
+    Builder::new(Subspace::Undelete)
+        .u64(account.number())
+        .u64(time.max(1))
+        .u64(email)
+        .0
+}
+
+/// The counter of the octets of an account's deleted emails.
+pub fn undelete_octets(account: AccountId) -> Key {
+    Builder::new(Subspace::Undelete)
+        .u64(account.number())
+        .u64(0)
+        .u64(0)
+        .0
+}
+
+/// The deleted emails of an account, the oldest first.
+pub fn undelete_of(account: AccountId) -> KeyRange {
+    let all = prefix(Builder::new(Subspace::Undelete).u64(account.number()).0);
+    undelete(account, 1, 0)..all.end
+}
+
+/// Account, time, email; of the counter, the last two are 0.
+pub fn decode_undelete(key: &[u8]) -> Option<(AccountId, u64, u64)> {
+    let mut fields = Fields::of(Subspace::Undelete, key)?;
+    let triple = (AccountId::new(fields.u64()?), fields.u64()?, fields.u64()?);
+    fields.end().map(|()| triple)
+}
+
+/// Octets of what names a place that mails are imported from.
+pub const COLLECTION_OCTETS: usize = 16;
+pub type Collection = [u8; COLLECTION_OCTETS];
+
+/// What is known of one item of a collection that was imported from.
+pub fn import(account: AccountId, collection: &Collection, item: &[u8]) -> Key {
+    Builder::new(Subspace::Import)
+        .u64(account.number())
+        .bytes(collection)
+        .bytes(item)
+        .0
+}
+
+pub fn imports_of(account: AccountId, collection: &Collection) -> KeyRange {
+    prefix(import(account, collection, &[]))
+}
+
+pub fn decode_import(key: &[u8]) -> Option<(AccountId, Collection, &[u8])> {
+    let mut fields = Fields::of(Subspace::Import, key)?;
+    let account = AccountId::new(fields.u64()?);
+    let (collection, item) = fields.rest().split_first_chunk::<COLLECTION_OCTETS>()?;
+    (!item.is_empty()).then_some((account, *collection, item))
+}
+
+mod describe;
 #[cfg(test)]
 mod tests;
+
+pub use self::describe::describe;

@@ -10,6 +10,7 @@ mod error;
 pub mod format;
 pub mod keys;
 pub mod log;
+pub mod quarantine;
 mod record;
 
 pub use account::{AccountWriter, Committed, Head, Txn};

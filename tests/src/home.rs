@@ -4,19 +4,22 @@
 //! when a server is started on them again.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs,
     io::Write,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU16, Ordering},
 };
 
 use tempfile::TempDir;
 
-use crate::databases::{OwnDatabase, TestStore};
+use crate::{
+    blobs::{OwnBlobs, TestBlobs},
+    databases::{OwnDatabase, TestStore},
+};
 
 pub const DOMAIN: &str = "example.org";
 /// Of every account of a test.
@@ -41,6 +44,7 @@ pub struct Home {
     pub http: u16,
     pub https: u16,
     pub database: OwnDatabase,
+    pub blobs: OwnBlobs,
     /// Added to every table of the configuration, by table name ("" is the top).
     extra: Vec<(String, String)>,
     /// Variables of the server's environment.
@@ -78,6 +82,7 @@ impl Home {
             http: free_port(),
             https: free_port(),
             database: OwnDatabase::new(store),
+            blobs: OwnBlobs::new(TestBlobs::of_all_tests()),
             extra: Vec::new(),
             environment: Vec::new(),
         }
@@ -104,12 +109,33 @@ impl Home {
         home
     }
 
+    /// One that keeps its blobs there, with the people.
+    pub fn with_people_and_blobs(kind: TestBlobs) -> Home {
+        let home = Home::new().with_blobs(kind);
+        home.add_people();
+        home
+    }
+
+    /// Puts blobs into a place of this kind.
+    pub fn with_blobs(mut self, kind: TestBlobs) -> Home {
+        self.blobs = OwnBlobs::new(kind);
+        self
+    }
+
     /// Another one over the same database, for a server beside that of this one.
     pub fn beside(&self) -> Home {
         let url = match &self.database {
             OwnDatabase::Server(database) => database.url(),
             other => panic!("{other:?} is one server's alone"),
         };
+        Home {
+            blobs: self.blobs.clone(),
+            ..Home::over(url)
+        }
+    }
+
+    /// One over the database of a URL, which others may have too.
+    pub fn over(url: String) -> Home {
         Home {
             database: OwnDatabase::Shared(url),
             ..Home::on(TestStore::RocksDb)
@@ -132,6 +158,12 @@ impl Home {
     pub fn change(&mut self, table: &str, line: &str) {
         self.extra.push((table.to_owned(), line.to_owned()));
         self.write_config();
+    }
+
+    /// As [`Home::change`], in place of what was set in the table before.
+    pub fn replace(&mut self, table: &str, line: &str) {
+        self.extra.retain(|(of, _)| of != table);
+        self.change(table, line);
     }
 
     /// Sets a variable of the server's environment.
@@ -167,7 +199,7 @@ impl Home {
     pub fn config(&self) -> String {
         let open = "exempt = [\"127.0.0.0/8\"]";
         let many = "message-rate = \"1000000/1s\"\nmessages-per-connection = 1000000";
-        let places: [(&str, Vec<String>); 14] = [
+        let mut places: Vec<(&str, Vec<String>)> = vec![
             ("", vec!["hostname = \"mail.example.org\"".to_owned()]),
             (
                 "smtp",
@@ -195,6 +227,7 @@ impl Home {
             ("limits", Vec::new()),
             ("store", self.database.config()),
         ];
+        places.extend(self.blobs.config());
         let mut text = String::new();
         for (table, lines) in &places {
             if !table.is_empty() {
@@ -242,23 +275,7 @@ impl Home {
 
     /// Runs the command line on the data folder.
     pub fn try_cli(&self, args: &[&str], input: &str) -> Output {
-        let mut command = Command::new(binary());
-        let store = self.database.config();
-        if !store.is_empty() {
-            let file = self.path().join("store.toml");
-            let text = format!("[store]\n{}\n", store.join("\n"));
-            fs::write(&file, text).expect("the configuration can't be written");
-            command.arg("--config").arg(file);
-        }
-        let mut child = command
-            .arg("--data")
-            .arg(&self.data)
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary can't be started");
+        let mut child = self.start_cli(args);
         if let Some(mut stdin) = child.stdin.take() {
             // A command that doesn't read its input may have closed it.
             let _ = stdin.write_all(format!("{input}\n").as_bytes());
@@ -266,6 +283,57 @@ impl Home {
         child
             .wait_with_output()
             .expect("the command can't be waited for")
+    }
+
+    /// Starts the command line on the data folder.
+    pub fn start_cli(&self, args: &[&str]) -> Child {
+        self.command(args)
+            .spawn()
+            .expect("the binary can't be started")
+    }
+
+    /// A command of the command line on the data folder, to be started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        let store = self.store_config();
+        if !store.is_empty() {
+            let file = self.path().join("store.toml");
+            fs::write(&file, store).expect("the configuration can't be written");
+            command.arg("--config").arg(file);
+        }
+        command
+            .arg("--data")
+            .arg(&self.data)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// What the command line needs to know of the configuration.
+    fn store_config(&self) -> String {
+        let mut text = String::new();
+        let store = self.database.config();
+        if !store.is_empty() {
+            text.push_str(&format!("[store]\n{}\n", store.join("\n")));
+        }
+        let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (table, line) in &self.extra {
+            if table.starts_with("store.") {
+                tables.entry(table).or_default().push(line.clone());
+            }
+        }
+        for (table, lines) in self.blobs.config() {
+            let own = tables.entry(table).or_default();
+            let is_new = |line: &String| !own.iter().any(|other| key_of(other) == key_of(line));
+            let lines: Vec<String> = lines.into_iter().filter(is_new).collect();
+            own.extend(lines);
+        }
+        for (table, lines) in tables {
+            text.push_str(&format!("[{table}]\n{}\n", lines.join("\n")));
+        }
+        text
     }
 
     /// `posthorn check` has to find nothing wrong, whether a server runs or not.
@@ -317,10 +385,15 @@ pub fn free_port() -> u16 {
     panic!("no port from {} to {} is free", PORTS.start, PORTS.end);
 }
 
+/// Whether this process is root's.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
 /// Whether this process is root's, without whom a program can't be started; it is said if not.
 pub fn is_root_for(program: &str) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    let is_root = is_root();
     if !is_root {
         eprintln!("{program} is left out: only root can start it");
     }

@@ -92,6 +92,21 @@ impl Imap {
         imap
     }
 
+    /// Logs in, or has the server's refusal.
+    pub fn try_login(port: u16, user: &str, password: &str) -> io::Result<Result<Imap, String>> {
+        let mut connection = Connection::open(port)?;
+        let greeting = connection.line()?;
+        if !greeting.starts_with("* OK") {
+            return Ok(Err(greeting.trim_start_matches("* ").to_owned()));
+        }
+        let mut imap = Imap { connection };
+        let answer = imap.try_say(format!("LOGIN {user} \"{password}\"").as_bytes())?;
+        Ok(match answer.is_ok() {
+            true => Ok(imap),
+            false => Err(answer.end),
+        })
+    }
+
     pub fn try_say(&mut self, command: &[u8]) -> io::Result<Answer> {
         self.connection.write(&[b"t ", command, b"\r\n"].concat())?;
         let mut untagged = Vec::new();
@@ -138,6 +153,11 @@ impl Imap {
         self.connection.write(b"t IDLE\r\n").expect("no IDLE");
         let line = self.line();
         assert!(line.starts_with("+ "), "{line}");
+    }
+
+    /// The next line, or that there is none any more.
+    pub fn try_line(&mut self) -> io::Result<String> {
+        self.connection.line()
     }
 
     /// The next line, whatever it is.

@@ -18,6 +18,7 @@ const USING: &[&str] = &[
     "urn:ietf:params:jmap:mdn",
     "urn:ietf:params:jmap:sieve",
     "urn:posthorn:params:jmap:trace",
+    "urn:posthorn:params:jmap:undelete",
 ];
 
 /// Emails asked for at a time.

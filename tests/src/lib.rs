@@ -4,9 +4,13 @@
 //! an end. The binary is the one that `POSTHORN_BIN` names, or the one of a debug build; building it is not done here.
 //! Other half: the folder `tests` beside, one file a subject.
 
+pub mod blobs;
+pub mod chaos;
 pub mod corpus;
 pub mod databases;
 pub mod dice;
+pub mod dovecot;
+pub mod dump;
 pub mod fuzzing;
 pub mod home;
 pub mod http;

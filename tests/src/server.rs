@@ -76,6 +76,29 @@ impl Server {
         self.restart();
     }
 
+    /// Starts again on the same data, and doesn't wait until it serves.
+    pub fn start_again(&mut self) {
+        assert!(!self.is_running(), "the server still runs");
+        self.spawn();
+    }
+
+    /// Waits until it serves.
+    pub fn wait_until_there(&mut self) {
+        self.wait_until_healthy();
+    }
+
+    /// Sends a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(
+            sent.expect("kill can't be run").success(),
+            "SIG{name} could not be sent"
+        );
+    }
+
     fn spawn(&mut self) {
         let log = OpenOptions::new()
             .create(true)

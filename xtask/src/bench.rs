@@ -9,7 +9,11 @@ use crate::{cache, cargo, packages};
 pub fn bench(args: &[String]) -> Result<(), String> {
     let mut needs = vec![packages::Need::Build];
     let asks = args.iter().any(|arg| arg == "--help" || arg == "-h");
-    if !asks && !args.iter().any(|arg| arg == "--no-peer") {
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    if has("--engines") || has("--nodes") {
+        // The databases are those of the tests.
+        needs.push(packages::Need::Test);
+    } else if !asks && !has("--no-peer") {
         needs.push(packages::Need::Bench);
     }
     packages::ensure(&needs)?;

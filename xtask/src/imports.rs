@@ -10,6 +10,7 @@ use crate::{cargo, say};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("jmap-types", &[]),
     ("net", &[]),
+    ("backup", &[]),
     ("store", &["jmap-types"]),
     ("jmap-core", &["jmap-types", "store"]),
     ("jmap", ADAPTER),

@@ -6,6 +6,7 @@
 mod bench;
 mod cache;
 mod cargo;
+mod chaos;
 mod imports;
 mod json;
 mod packages;
@@ -24,8 +25,10 @@ cargo xtask <command>
   run [-- ARGS]              build a release and run the server; data in ./data
   test [-- ARGS]             format, import rules, clippy, every test; ARGS go to cargo test
   test --store NAME          the same with the tests of the store and end to end over rocksdb, sqlite, postgres, mariadb or all
+  test --blobs NAME          the same with blobs in the database (inline), in a folder (fs), encrypted in a server of S3 (s3), or all
   check-imports              only the rule of who may import whom
   bench [ARGS]               measure a release build beside Postfix and Dovecot; --help lists its arguments
+  chaos [ARGS]               three nodes over one database while everything goes wrong; --help lists its arguments
   cargo ARGS                 any cargo command with the cached RocksDB, e.g. `cargo xtask cargo check -p store`
   env                        print the same environment for a shell: eval \"$(cargo xtask env)\"
 
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         "test" => test::test(rest),
         "check-imports" => imports::check_workspace(),
         "bench" => bench::bench(rest),
+        "chaos" => chaos::chaos(rest),
         "cargo" => cargo::pass_through(rest),
         "env" => cargo::print_env(),
         "help" | "--help" | "-h" => {

@@ -65,6 +65,12 @@ const PACKAGES: &[Package] = &[
         found: Found::Program(&["curl"]),
     },
     Package {
+        name: "age",
+        need: Need::Test,
+        why: "an independent reader of encrypted backups, and the maker of their keys",
+        found: Found::Program(&["age-keygen"]),
+    },
+    Package {
         name: "swaks",
         need: Need::Test,
         why: "a client the tests drive the server's SMTP with",
@@ -185,6 +191,18 @@ const PACKAGES: &[Package] = &[
         found: Found::Program(&["mariadbd"]),
     },
     Package {
+        name: "openssl",
+        need: Need::Test,
+        why: "makes the certificate of a deployment",
+        found: Found::Program(&["openssl"]),
+    },
+    Package {
+        name: "haproxy",
+        need: Need::Test,
+        why: "the balancer in front of the nodes of a deployment",
+        found: Found::Program(&["haproxy"]),
+    },
+    Package {
         name: "postfix",
         need: Need::Test,
         why: "a server that the tests send mail to",
@@ -213,6 +231,12 @@ const PACKAGES: &[Package] = &[
         need: Need::Test,
         why: "a greylist that mail of the tests waits for",
         found: Found::Program(&["postgrey"]),
+    },
+    Package {
+        name: "dovecot-imapd",
+        need: Need::Test,
+        why: "a server that the tests bring mail in from",
+        found: Found::File("/usr/lib/dovecot/imap"),
     },
     Package {
         name: "libfaketime",
@@ -346,6 +370,7 @@ impl NoServices {
                 "postgrey",
                 "sasl2",
                 "postgresql",
+                "haproxy",
                 "mariadb",
                 "redis",
                 "nats",

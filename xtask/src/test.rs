@@ -22,16 +22,14 @@ const PYTHON_PACKAGES: &[&str] = &[
 /// Databases that the end-to-end tests can be run with.
 const STORES: [&str; 4] = ["rocksdb", "sqlite", "postgres", "mariadb"];
 
-/// `[--store NAME|all] [-- ARGS]`
+/// Places of blobs that they can be run with.
+const BLOBS: [&str; 3] = ["inline", "fs", "s3"];
+
+/// `[--store NAME|all] [--blobs NAME|all] [-- ARGS]`
 pub fn test(args: &[String]) -> Result<(), String> {
     let time = Ticker::start();
-    let (stores, args) = match args.split_first() {
-        Some((first, rest)) if first == "--store" => {
-            let (name, rest) = rest.split_first().ok_or("--store needs a name")?;
-            (stores(name)?, rest)
-        }
-        _ => (&[][..], args),
-    };
+    let (stores, args) = option("--store", &STORES, args)?;
+    let (blobs, args) = option("--blobs", &BLOBS, args)?;
     packages::ensure(&[packages::Need::Build, packages::Need::Test])?;
     let args = match args.split_first() {
         Some((first, rest)) if first == "--" => rest,
@@ -57,7 +55,7 @@ pub fn test(args: &[String]) -> Result<(), String> {
     let build = ["build", "--package", "posthorn", "--bin", "posthorn"];
     cargo::check("building posthorn", cargo::cargo()?.args(build))?;
     say::step(format_args!("{} so far", time.elapsed()));
-    let tests = |packages: &[&str], store: &str| {
+    let tests = |packages: &[&str], store: &str, blobs: &str| {
         let mut tests = cargo::cargo()?;
         tests
             .arg("test")
@@ -66,28 +64,48 @@ pub fn test(args: &[String]) -> Result<(), String> {
             .env("POSTHORN_BIN", cache::target()?.join("debug/posthorn"))
             .env("POSTHORN_PYTHON", venv.join("bin/python"))
             .env("POSTHORN_TEST_STORE", store)
+            .env("POSTHORN_TEST_BLOBS", blobs)
             .envs(suites.clone());
         Ok::<_, String>(tests)
     };
-    if stores.is_empty() {
-        return cargo::check("cargo test --workspace", &mut tests(&["--workspace"], "")?);
+    if stores.is_empty() && blobs.is_empty() {
+        let mut all = tests(&["--workspace"], "", "")?;
+        return cargo::check("cargo test --workspace", &mut all);
     }
-    for store in stores {
-        // What the kind of database makes a difference to.
-        let packages = ["--package", "store", "--package", "e2e"];
-        let what = format!("cargo test over {store}");
-        cargo::check(&what, &mut tests(&packages, store)?)?;
+    // What is not named is the usual one.
+    let or_usual = |names: &'static [&'static str]| match names {
+        [] => &[""],
+        names => names,
+    };
+    for store in or_usual(stores) {
+        for blobs in or_usual(blobs) {
+            // What the kind of database, or of place, makes a difference to.
+            let packages = ["--package", "store", "--package", "e2e"];
+            let what = format!("cargo test over {store} {blobs}");
+            cargo::check(&what, &mut tests(&packages, store, blobs)?)?;
+        }
     }
     Ok(())
 }
 
-fn stores(name: &str) -> Result<&'static [&'static str], String> {
+/// The names that an option asks for, and the arguments behind it.
+fn option<'a>(
+    option: &str,
+    names: &'static [&'static str],
+    args: &'a [String],
+) -> Result<(&'static [&'static str], &'a [String]), String> {
+    let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == option) else {
+        return Ok((&[], args));
+    };
+    let (name, rest) = rest
+        .split_first()
+        .ok_or_else(|| format!("{option} needs a name"))?;
     if name == "all" {
-        return Ok(&STORES);
+        return Ok((names, rest));
     }
-    let found = STORES.iter().position(|store| *store == name);
-    let at = found.ok_or_else(|| format!("--store {name}: one of {STORES:?}, or all"))?;
-    Ok(&STORES[at..=at])
+    let found = names.iter().position(|other| other == name);
+    let at = found.ok_or_else(|| format!("{option} {name}: one of {names:?}, or all"))?;
+    Ok((&names[at..=at], rest))
 }
 
 /// The folder of a Python environment with these packages; made when it isn't in the cache yet.

@@ -18,6 +18,7 @@ use jmap_types::{
     search_snippet::SearchSnippetGet,
     sieve::{SieveScript, SieveScriptValidate},
     trace::MessageTrace,
+    undelete::{DeletedEmail, DeletedEmailRestore},
     value::Map,
 };
 
@@ -99,6 +100,8 @@ pub const MDN: &str = "urn:ietf:params:jmap:mdn";
 pub const SIEVE: &str = "urn:ietf:params:jmap:sieve";
 /// Of our own: see the README.
 pub const TRACE: &str = "urn:posthorn:params:jmap:trace";
+/// Of our own: see the README.
+pub const UNDELETE: &str = "urn:posthorn:params:jmap:undelete";
 pub const WEBPUSH_VAPID: &str = "urn:ietf:params:jmap:webpush-vapid";
 
 /// All methods.
@@ -152,6 +155,9 @@ pub static METHODS: &[Method] = &[
     entry::<SieveScriptValidate>(SIEVE),
     entry::<Get<MessageTrace>>(TRACE),
     entry::<Query<MessageTrace>>(TRACE),
+    entry::<Get<DeletedEmail>>(UNDELETE),
+    entry::<Query<DeletedEmail>>(UNDELETE),
+    entry::<DeletedEmailRestore>(UNDELETE),
 ];
 
 /// A capability with methods, and which ones its specification gives it.
@@ -231,6 +237,14 @@ pub static CAPABILITIES: &[Capability] = &[
     Capability {
         uri: TRACE,
         methods: &["MessageTrace/get", "MessageTrace/query"],
+    },
+    Capability {
+        uri: UNDELETE,
+        methods: &[
+            "DeletedEmail/get",
+            "DeletedEmail/query",
+            "DeletedEmail/restore",
+        ],
     },
 ];
 

@@ -104,11 +104,16 @@ pub fn is_offered(limits: &Limits, config: &Config, uri: &str) -> bool {
     }
 }
 
-/// What is complete, and of use: a server that keeps no trace has none to show.
+/// What is complete, and of use: a server that keeps no trace, or nothing that was deleted, has none to show.
 fn offered(limits: &Limits) -> impl Iterator<Item = &'static methods::Capability> {
-    let is_tracing = limits.trace_seconds != 0;
+    let (is_tracing, is_keeping) = (limits.trace_seconds != 0, limits.undelete_seconds != 0);
+    let is_of_use = move |uri: &str| match uri {
+        methods::TRACE => is_tracing,
+        methods::UNDELETE => is_keeping,
+        _ => true,
+    };
     let all = methods::CAPABILITIES.iter();
-    all.filter(move |c| c.is_complete() && (is_tracing || c.uri != methods::TRACE))
+    all.filter(move |c| c.is_complete() && is_of_use(c.uri))
 }
 
 fn capabilities(limits: &Limits, config: &Config, base: &str) -> Map<String, Value> {

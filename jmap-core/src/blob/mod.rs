@@ -226,17 +226,21 @@ impl Core {
         if !self.blob_is_visible(who, account, &id).await? {
             return Err(BlobError::NotFound);
         }
-        let whole = store::blob::get(&self.engine, &id.hash)
-            .await?
-            .ok_or(BlobError::NotFound)?;
         let Some(section) = id.section else {
-            return Ok(whole);
+            let whole = store::blob::get(&self.engine, &id.hash).await?;
+            return whole.ok_or(BlobError::NotFound);
         };
-        let (start, end) = (section.start as usize, section.end as usize);
-        if start > end || end > whole.len() {
+        let (start, end) = (u64::from(section.start), u64::from(section.end));
+        if start > end {
             return Err(BlobError::NotFound);
         }
-        Ok(decoded(whole.slice(start..end), section).await)
+        let octets = store::blob::get_range(&self.engine, &id.hash, start..end)
+            .await?
+            .ok_or(BlobError::NotFound)?;
+        if octets.len() as u64 != end - start {
+            return Err(BlobError::NotFound);
+        }
+        Ok(decoded(octets, section).await)
     }
 
     /// Whether the account refers to the blob in a way that `who` may see.

@@ -17,6 +17,10 @@ use crate::Core;
 pub(crate) const UPKEEP: &str = "upkeep";
 /// Reports to other servers.
 pub(crate) const REPORTS: &str = "reports";
+/// Repair of the store.
+pub(crate) const REPAIR: &str = "repair";
+/// Backups that nobody has to ask for.
+pub(crate) const BACKUP: &str = "backup";
 /// Push subscriptions.
 pub(crate) const PUSH: &str = "push";
 

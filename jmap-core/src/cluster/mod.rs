@@ -28,7 +28,7 @@ use quick_cache::sync::Cache;
 use store::{Head, engine::Engine, keys};
 use tokio::sync::Notify;
 
-pub(crate) use self::lease::{PUSH, REPORTS, UPKEEP};
+pub(crate) use self::lease::{BACKUP, PUSH, REPAIR, REPORTS, UPKEEP};
 use self::registry::Registry;
 pub use self::{
     notice::{LocalNotices, NOTICE_OCTETS_MAX, Notice, NoticeError, NoticeStream, Notices, Packet},
@@ -85,6 +85,8 @@ pub struct Cluster {
     known: Cache<AccountId, Arc<Head>>,
     outbox: Mutex<Outbox>,
     has_mail: Notify,
+    /// Another node has gone, and with it what it was about to do.
+    lost: Notify,
     is_connected: AtomicBool,
     /// The directory's counters, as they were last seen.
     directory: Mutex<Option<[u64; 2]>>,
@@ -134,6 +136,7 @@ impl Cluster {
             known: Cache::new(KNOWN_MAX),
             outbox: Mutex::default(),
             has_mail: Notify::new(),
+            lost: Notify::new(),
             is_connected: AtomicBool::new(false),
             directory: Mutex::default(),
             missed: AtomicU64::new(0),
@@ -186,6 +189,11 @@ impl Cluster {
     pub(crate) fn tell_subscriptions(&self, account: AccountId) {
         self.outbox.lock().subscriptions.insert(account);
         self.has_mail.notify_one();
+    }
+
+    /// Waits until another node has gone.
+    pub(crate) async fn lost_one(&self) {
+        self.lost.notified().await;
     }
 
     /// Whether notices of other nodes arrive at the moment.

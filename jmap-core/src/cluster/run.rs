@@ -57,6 +57,8 @@ impl Core {
         if cluster.has_lost_some() {
             // What a node that has gone was sending is ours now.
             self.queue.look_at_all();
+            // So are the deliveries that it has accepted and not finished.
+            cluster.lost.notify_one();
         }
         Ok(())
     }

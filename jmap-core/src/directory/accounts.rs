@@ -67,7 +67,7 @@ impl NewAccount {
 }
 
 /// The key of the number that the next account gets.
-const NEXT_ACCOUNT: &str = "next account";
+pub(crate) const NEXT_ACCOUNT: &str = "next account";
 
 impl Core {
     /// Makes an account with its mailboxes.
@@ -205,7 +205,7 @@ impl Core {
     }
 
     /// The domain is served under this name, and nobody has the address.
-    async fn check_new_address(&self, address: &Address) -> Result<(), DirectoryError> {
+    pub(super) async fn check_new_address(&self, address: &Address) -> Result<(), DirectoryError> {
         match self.canonical_domain(address.domain.clone()).await? {
             None => return Err(DirectoryError::NotFound(address.domain.clone())),
             Some((domain, _)) if domain != address.domain => {

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod allowance;
+mod bring_back;
 mod credentials;
 pub mod dkim;
 mod domains;
@@ -35,6 +36,7 @@ use store::{
     keys, numbers,
 };
 
+pub(crate) use accounts::NEXT_ACCOUNT;
 pub use accounts::NewAccount;
 pub use credentials::{Credential, Issued};
 pub use domains::{Domain, DomainChange};
@@ -225,6 +227,11 @@ impl Core {
         }
     }
 
+    /// Other nodes find out by it that somebody sees more or less than before.
+    pub(crate) fn count_sharing(&self, batch: &mut Batch) {
+        batch.add(keys::meta(crate::cluster::SHARING), 1);
+    }
+
     /// These accounts, or members of these groups, see more or less of others than before.
     pub(crate) fn sharing_changed(&self, concerned: &[AccountId]) {
         self.directory_changed();
@@ -264,6 +271,14 @@ impl Core {
             None => 1,
         };
         Ok(Fence { key, found, next })
+    }
+
+    /// Makes `batch` a change of the directory: whoever read it before begins again.
+    pub(crate) async fn count_directory(&self, batch: &mut Batch) -> Result<(), store::Error> {
+        let fence = self.fence().await?;
+        batch.assert(fence.assertion());
+        batch.put(fence.key, numbers(&[fence.next]));
+        Ok(())
     }
 
     /// Commits `batch` if nobody else has changed the directory since `fence`.

@@ -17,7 +17,7 @@ use super::{
     DirectoryError,
     records::{AccountKind, AccountRecord},
 };
-use crate::{Core, access, caller::Caller};
+use crate::{Core, access, blob::UploadRecord, caller::Caller};
 
 /// Rows that one batch of removing looks at.
 const ROWS_PER_BATCH: usize = 1000;
@@ -37,6 +37,8 @@ const OF_ACCOUNT: &[Subspace] = &[
     Subspace::SearchPending,
     Subspace::SearchCursor,
     Subspace::Turn,
+    Subspace::Undelete,
+    Subspace::Import,
     Subspace::Head,
 ];
 
@@ -113,6 +115,7 @@ impl Core {
         self.close_mailboxes(id).await?;
         self.remove_blob_refs(id).await?;
         self.remove_shares(id).await?;
+        self.remove_upload_expiries(id).await?;
         for &subspace in OF_ACCOUNT {
             let mut batch = Batch::new();
             batch.delete_range(of_account(subspace, id));
@@ -122,6 +125,23 @@ impl Core {
         batch.delete(keys::account(id));
         self.engine.commit(batch).await?;
         self.directory_changed();
+        Ok(())
+    }
+
+    async fn remove_upload_expiries(&self, id: AccountId) -> Result<(), store::Error> {
+        let uploads = self.rows(of_account(Subspace::Upload, id), false).await?;
+        for uploads in uploads.chunks(ROWS_PER_BATCH) {
+            let mut batch = Batch::new();
+            for (key, bytes) in uploads {
+                // Of one that can't be read, the row goes when its time is over.
+                if let Some((account, hash)) = keys::decode_upload(key)
+                    && let Ok(record) = UploadRecord::from_bytes(key, bytes)
+                {
+                    batch.delete(keys::upload_expiry(record.expires, account, &hash));
+                }
+            }
+            self.engine.commit(batch).await?;
+        }
         Ok(())
     }
 

@@ -583,13 +583,28 @@ impl Core {
         for (key, value) in rows {
             let number = keys::decode_pending_delivery(&key)
                 .ok_or_else(|| store::Error::bad_key("pending delivery", &key))?;
-            let record = PendingDelivery::from_bytes(&key, &value)?;
-            let Some(octets) = store::blob::get(&self.engine, &record.blob).await? else {
-                tracing::error!(
-                    delivery = number,
-                    "the message of a pending delivery is missing"
-                );
-                continue;
+            let record = match PendingDelivery::from_bytes(&key, &value) {
+                Ok(record) => record,
+                // Invariant 5: the others are finished.
+                Err(error) => {
+                    tracing::error!(%error, "a delivery can't be finished");
+                    continue;
+                }
+            };
+            let octets = match store::blob::get(&self.engine, &record.blob).await {
+                Ok(Some(octets)) => octets,
+                Ok(None) => {
+                    tracing::error!(
+                        delivery = number,
+                        "the message of a pending delivery is missing"
+                    );
+                    continue;
+                }
+                // It waits; the others don't have to.
+                Err(error) => {
+                    tracing::error!(delivery = number, %error, "the message of a pending delivery can't be read");
+                    continue;
+                }
             };
             let message = parse(octets).await;
             let accounts: Vec<AccountId> =
@@ -698,12 +713,16 @@ impl Core {
         };
         let handle = self.accounts.handle(account);
         let mut txn = handle.writer.begin().await?;
+        let mut staged = None;
         if let Some(number) = delivery.number {
             let key = keys::delivered(account, number);
-            if let Some(noted) = txn.get(&key).await? {
-                return Ok(Success::from_bytes(&noted));
+            let noted = txn.get(&key).await?;
+            if let Some(noted) = &noted {
+                let on_disk = self.engine.get(&key).await.map_err(store::Error::from)?;
+                if on_disk.is_some() {
+                    return Ok(Success::from_bytes(noted));
+                }
             }
-            txn.put(key, Bytes::new());
             if delivery.is_accepted {
                 let list = keys::pending_delivery(number);
                 if txn.get(&list).await?.is_none() {
@@ -712,9 +731,17 @@ impl Core {
                 }
                 txn.assert(Assertion::Present(list));
             }
+            txn.put(key, noted.clone().unwrap_or_default());
+            staged = noted;
         }
         if let Some(fence) = &delivery.fence {
             txn.assert(fence.clone());
+        }
+        if let Some(noted) = staged {
+            // Another task of this process is about to, and may yet fail. What is staged behind it is on disk only if that is: until then
+            // the account doesn't count as one that has the message.
+            txn.commit().await?;
+            return Ok(Success::from_bytes(&noted));
         }
         let has_report = incoming
             .recipient

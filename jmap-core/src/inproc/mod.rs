@@ -1,7 +1,10 @@
 //! Typed calls that exist only in-process and are never reachable through JSON.
 
+pub mod backup;
 pub mod deliver;
+pub mod export;
 pub mod imap_view;
+pub mod import;
 pub mod origin;
 pub mod outbound;
 pub mod queue;

@@ -1,6 +1,7 @@
 //! JMAP Mail (RFC 8621).
 
 pub mod access;
+pub mod bring_back;
 pub mod email;
 pub mod forward;
 pub mod identity;
@@ -14,6 +15,12 @@ pub mod search_snippet;
 pub mod sieve;
 pub mod submission;
 pub mod thread;
+pub mod undelete;
 pub mod vacation;
 pub mod view;
 pub mod write;
+
+/// Whether a keyword has the characters of one, in any letter case (RFC 8621 §4.1.1).
+pub(crate) fn message_keyword(text: &str) -> bool {
+    email::keyword(text).is_some()
+}

@@ -152,9 +152,15 @@ impl View {
         account: jmap_types::AccountId,
     ) -> Result<Self, store::Error> {
         let key = keys::head(account);
-        let head = match engine.get(&key).await? {
-            Some(bytes) => Head::from_bytes(&key, &bytes)?,
-            None => Head::default(),
+        // Invariant 5: without its head an account can't be written to, and still be read.
+        let (head, is_stand_in) = match engine.get(&key).await?.map(|b| Head::from_bytes(&key, &b))
+        {
+            Some(Ok(head)) => (head, false),
+            Some(Err(error)) => {
+                tracing::error!(%account, %error, "the account can be read alone, until it is repaired");
+                (Head::default(), true)
+            }
+            None => (Head::default(), false),
         };
         let mut view = Self::empty(head);
         view.is_loading = true;
@@ -162,15 +168,24 @@ impl View {
         each_row(engine, uids, |key, bytes| {
             let (_, id) = keys::decode_mailbox_uid(key)
                 .ok_or_else(|| store::Error::bad_key("mailbox UID", key))?;
-            let [_, next] = decode_numbers(key, bytes)?;
+            let next = match decode_numbers::<2>(key, bytes) {
+                Ok([_, next]) => next,
+                // The UIDs of the emails tell it; nothing comes in.
+                Err(error) => {
+                    tracing::error!(%error, "a mailbox takes no mail, until it is repaired");
+                    return Ok(());
+                }
+            };
             view.uids_next
                 .insert(id, u32::try_from(next).unwrap_or(u32::MAX));
             Ok(())
         })
         .await?;
         each(engine, account, DataType::Mailbox, |key, id, bytes| {
-            let record: MailboxRecord = Record::from_bytes(key, bytes)?;
-            view.put_mailbox(id, Arc::new(record));
+            match MailboxRecord::from_bytes(key, bytes) {
+                Ok(record) => view.put_mailbox(id, Arc::new(record)),
+                Err(error) => tracing::error!(%error, "a mailbox is left out of the view"),
+            }
             Ok(())
         })
         .await?;
@@ -187,6 +202,12 @@ impl View {
         view.uids_next = BTreeMap::new();
         view.shrink_to_fit();
         view.count_all_threads();
+        if is_stand_in {
+            let newest = view.emails.iter().map(|(_, row)| row.modseq).max();
+            view.head.sequence = newest.unwrap_or(0);
+            let states = DataType::ALL.iter().map(|_| view.head.sequence);
+            view.head.states = states.collect();
+        }
         if view.head.revision.is_some() {
             let (changes, first) = catch_up::last_changes(engine, account, &view.head).await?;
             view.date_back(&changes, first);

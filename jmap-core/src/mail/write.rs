@@ -18,6 +18,7 @@ use store::{
 use super::{
     message::{Summary, WireStructure},
     records::{EmailRecord, InMailbox, MailboxRecord},
+    undelete,
     view::ViewEvent,
 };
 use crate::{clock::UtcMillis, object::Rejected};
@@ -36,6 +37,12 @@ const FIRST_MAILBOXES: &[(&str, &str, u32)] = &[
     ("Junk", "junk", 5),
     ("Trash", "trash", 6),
 ];
+
+/// Name, role and sort order of one of the mailboxes that every account begins with, by its number.
+pub(crate) fn first_mailbox(id: u64) -> Option<(&'static str, &'static str, u32)> {
+    let at = usize::try_from(id.checked_sub(INBOX)?).ok()?;
+    FIRST_MAILBOXES.get(at).copied()
+}
 
 /// Makes the mailboxes of a new account. Does nothing to one that has mailboxes.
 pub fn provision(txn: &mut MailTxn, now: UtcMillis) {
@@ -74,6 +81,11 @@ pub fn insert_mailbox(txn: &mut MailTxn, record: MailboxRecord) -> u64 {
         keys::mailbox_uid(account, id),
         numbers(&[record.uid_validity.into(), 1]),
     );
+    txn.assert(Assertion::Absent(keys::object(
+        account,
+        DataType::Mailbox,
+        id,
+    )));
     put_mailbox(txn, id, record, ChangeKind::Created);
     id
 }
@@ -243,7 +255,10 @@ async fn insert(
         has_attachment: stored.summary.has_attachment,
     };
     txn.head.used_octets = used;
-    txn.put_record(keys::object(account, DataType::Email, id), &record);
+    let key = keys::object(account, DataType::Email, id);
+    // A head that went back would have numbers given again: no email takes the place of another.
+    txn.assert(Assertion::Absent(key.clone()));
+    txn.put_record(key, &record);
     if record.is_visible() {
         join_thread(txn, thread).await?;
         txn.changed(Change::new(DataType::Email, id, ChangeKind::Created));
@@ -473,29 +488,37 @@ fn visible_mailboxes(record: &EmailRecord) -> BTreeSet<u64> {
     record.places().map(|place| place.mailbox).collect()
 }
 
+/// What removing an email leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal {
+    pub now: UtcMillis,
+    /// It can be brought back (`undelete`).
+    pub is_kept: bool,
+}
+
 /// Takes an email out of a mailbox; it goes when that was its last place, with `\Deleted` or without.
 pub async fn leave_mailbox(
     txn: &mut MailTxn,
     id: u64,
     record: EmailRecord,
     mailbox: u64,
-    now: UtcMillis,
+    removal: Removal,
 ) -> Result<(), store::Error> {
     let mut places = record.all_places.clone();
     places.retain(|place| place.mailbox != mailbox);
     if places.is_empty() {
-        return remove_email(txn, id, &record, now).await;
+        return remove_email(txn, id, &record, removal).await;
     }
     let keywords = record.keywords.clone();
     set_places(txn, id, record, places, keywords).await
 }
 
-/// Removes an email. Its blob goes when nothing else refers to it, after a time of grace.
+/// Removes an email. Its blob goes when nothing else refers to it, after a time of grace; if it is kept, after that time.
 pub async fn remove_email(
     txn: &mut MailTxn,
     id: u64,
     record: &EmailRecord,
-    now: UtcMillis,
+    removal: Removal,
 ) -> Result<(), store::Error> {
     let account = txn.account();
     let key = keys::summary(&record.blob);
@@ -514,10 +537,13 @@ pub async fn remove_email(
     txn.head.used_octets = txn.head.used_octets.saturating_sub(record.size);
     txn.delete(keys::object(account, DataType::Email, id));
     txn.delete(keys::blob_ref(&record.blob, account, DataType::Email, id));
-    txn.put(
-        keys::blob_candidate(now.0.max(0) as u64, &record.blob),
-        Bytes::new(),
-    );
+    match removal.is_kept {
+        true => undelete::keep(txn, id, record, removal.now),
+        false => txn.put(
+            keys::blob_candidate(removal.now.0.max(0) as u64, &record.blob),
+            Bytes::new(),
+        ),
+    }
     if record.is_visible() {
         leave_thread(txn, record.thread).await?;
         txn.changed(Change::new(DataType::Email, id, ChangeKind::Destroyed));

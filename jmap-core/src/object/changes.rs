@@ -71,9 +71,15 @@ pub async fn delta_since<O: ChangesObject>(
     }
     let rows_max = told.map_or(max, |_| usize::MAX);
     let engine = &context.core.engine;
-    let delta = log::changes(engine, account.id, O::STATE, from, until, rows_max)
-        .await
-        .map_err(method_error)?;
+    let delta = log::changes(engine, account.id, O::STATE, from, until, rows_max).await;
+    let delta = match delta {
+        // Invariant 5: a client whose way leads over a damaged row begins anew.
+        Err(error @ store::Error::Corrupt { .. }) => {
+            tracing::error!(account = %account.id, %error, "changes can't be told");
+            return Err(MethodErrorKind::CannotCalculateChanges.into());
+        }
+        delta => delta.map_err(method_error)?,
+    };
     let delta = O::widen(context, from, delta).await?;
     let mut delta = O::restrict(context, delta).await?;
     if let Some(told) = told {

@@ -25,7 +25,9 @@ use parking_lot::Mutex;
 use store::{Head, engine::Engine};
 use tokio::sync::Notify;
 
+pub(crate) use record::PushSubscriptionRecord;
 pub use transport::{PushError, PushRequest, PushResponse, PushTransport};
+pub(crate) use vapid_key::{NAME as VAPID, is_readable as is_vapid_key};
 pub use worker::run;
 
 use self::{

@@ -14,8 +14,13 @@ use store::{
 use super::crypto::{PushCryptoError, VapidKey};
 use crate::rng::Rng;
 
-const NAME: &str = "vapid";
+pub(crate) const NAME: &str = "vapid";
 const TRIES: usize = 5;
+
+/// Whether the octets are a key.
+pub(crate) fn is_readable(octets: &[u8]) -> bool {
+    VapidKey::from_pkcs8(octets).is_ok()
+}
 
 /// Reads the key, or makes it.
 pub(super) async fn load(

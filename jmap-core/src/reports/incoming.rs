@@ -8,9 +8,10 @@ use bytes::Bytes;
 use jmap_types::DataType;
 use store::{
     Record as _, decode_numbers,
-    engine::{Batch, Page},
+    engine::{Batch, EngineError, Page},
     keys::{self, BlobHash},
     numbers,
+    quarantine::{self, Aside},
 };
 
 use super::{REPORTS_PER_DOMAIN_MAX, ROWS_MAX, records::ReportRecord};
@@ -89,12 +90,28 @@ impl Core {
                     // Invariant 5: a bad row is put aside.
                     let mut batch = Batch::new();
                     batch.delete(key.to_vec());
-                    batch.put(keys::quarantine(key), value.clone());
+                    let aside = Aside {
+                        key: key.to_vec(),
+                        octets: value.to_vec(),
+                        reason: "record/unreadable".to_owned(),
+                        at: self.clock.now().0,
+                    };
+                    let place = keys::quarantine(key);
+                    let known = self.engine.get(&place).await?;
+                    quarantine::put(&mut batch, place, known.as_ref(), aside);
                     self.engine.commit(batch).await?;
                     continue;
                 };
                 let mut batch = Batch::new();
-                if let Some(octets) = store::blob::get(&self.engine, &hash).await? {
+                let octets = match store::blob::get(&self.engine, &hash).await {
+                    // Nothing will ever be read from it, and the others don't have to wait.
+                    Err(error @ store::Error::Engine(EngineError::Corrupt(_))) => {
+                        tracing::error!(%error, "a mail that may have a report in it is damaged");
+                        None
+                    }
+                    result => result?,
+                };
+                if let Some(octets) = octets {
                     let reporting = reporting.clone();
                     let read = tokio::task::spawn_blocking(move || reporting.read(&octets)).await;
                     match read {

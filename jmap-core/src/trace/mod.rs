@@ -18,7 +18,7 @@ pub use read::{TraceError, TraceFilter, Traced};
 pub use records::{
     TraceHost, TraceKind, TracePlace, TraceRecipient, TraceRecord, TraceSession, TraceSubmission,
 };
-pub(crate) use write::Trace;
+pub(crate) use write::{COUNT, Trace, index_of};
 
 /// Recipients that one record names; of more it has the number.
 pub const RECIPIENTS_MAX: usize = 100;

@@ -6,7 +6,11 @@ use jmap_types::{
     trace::MessageTrace,
 };
 use serde_json::json;
-use store::{Record as _, engine::MemoryEngine};
+use store::{
+    Record as _,
+    engine::{Engine as _, FaultPlan, FaultyEngine, MemoryEngine, Page},
+    keys::{self, Subspace},
+};
 
 use super::{write::first_id, *};
 use crate::{
@@ -314,6 +318,22 @@ async fn a_submission_and_what_became_of_it() {
         assert_eq!(list.len(), 1, "{got}");
         assert_eq!(list[0]["event"], event);
     }
+}
+
+#[tokio::test]
+async fn who_wants_to_see_waits_for_what_is_being_written() {
+    let engine = FaultyEngine::new(FaultPlan::default());
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    server.core.flush_traces().await.unwrap();
+    server.core.note_trace(whole());
+    let second = async {
+        server.core.flush_traces().await.unwrap();
+        let page = Page::first(keys::all(Subspace::Trace), 10);
+        engine.scan(page).await.unwrap().len()
+    };
+    let (first, seen) = tokio::join!(server.core.flush_traces(), second);
+    first.unwrap();
+    assert_eq!(seen, 1);
 }
 
 #[tokio::test]

@@ -33,12 +33,14 @@ const REMOVED_AT_ONCE: usize = 1000;
 const ID_BITS: u32 = 20;
 
 /// The name of the number of records that there are.
-const COUNT: &str = "traces";
+pub(crate) const COUNT: &str = "traces";
 
 /// Records that wait to be written.
 #[derive(Debug)]
 pub(crate) struct Trace {
     is_on: bool,
+    /// Held while some are written: who wants to see what there is waits for them.
+    flushing: tokio::sync::Mutex<()>,
     waiting: Mutex<Vec<(u64, Bytes, Vec<keys::TraceIndex>)>>,
     first: Notify,
     full: Notify,
@@ -51,6 +53,7 @@ impl Trace {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             is_on: limits.trace_seconds != 0,
+            flushing: tokio::sync::Mutex::default(),
             waiting: Mutex::default(),
             first: Notify::new(),
             full: Notify::new(),
@@ -92,7 +95,7 @@ pub(super) fn message_hash(message_id: &str) -> u64 {
 }
 
 /// The rows by which a record is found.
-fn index_of(record: &TraceRecord) -> Vec<keys::TraceIndex> {
+pub(crate) fn index_of(record: &TraceRecord) -> Vec<keys::TraceIndex> {
     let message = record.message_id.as_deref().map(message_hash);
     let message = message.into_iter().map(keys::TraceIndex::Message);
     let accounts = record.accounts().into_iter().map(keys::TraceIndex::Account);
@@ -129,8 +132,9 @@ impl Core {
         }
     }
 
-    /// Writes what was gathered.
+    /// Writes what was gathered. When it returns, all that was noted before the call is on disk, or lost.
     pub async fn flush_traces(&self) -> Result<(), store::Error> {
+        let _turn = self.trace.flushing.lock().await;
         let waiting = std::mem::take(&mut *self.trace.waiting.lock());
         if waiting.is_empty() {
             return Ok(());

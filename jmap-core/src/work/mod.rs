@@ -5,12 +5,17 @@
 //! Other half: the binary runs [`Core::run_work`] as long as it serves.
 
 pub mod check;
+pub mod quarantine;
 pub mod rest;
 
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use store::{engine::Batch, keys};
+use jmap_types::AccountId;
+use store::{
+    engine::{Batch, Page},
+    keys,
+};
 
 use self::rest::AtRest;
 use crate::{Core, cluster::UPKEEP, mail::search, metrics::Gauges};
@@ -42,9 +47,12 @@ impl Core {
         let tracing: BoxFuture<'static, ()> = Box::pin(async move { core.run_trace().await });
         let core = self.clone();
         let clustering: BoxFuture<'static, ()> = Box::pin(async move { core.run_cluster().await });
+        let core = self.clone();
+        let objects: BoxFuture<'static, ()> = Box::pin(async move { core.run_objects().await });
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
         Box::pin(async move {
             let upkeep = futures_util::future::join5(probing, resting, rounds, reporting, tracing);
+            let upkeep = futures_util::future::join(upkeep, objects);
             futures_util::future::join5(searching, queue, pushing, upkeep, clustering).await;
         })
     }
@@ -74,7 +82,16 @@ impl Core {
         loop {
             self.work_once(view_octets_max).await;
             let jitter = Duration::from_millis(self.rng.next_u64() % JITTER_MS);
-            tokio::time::sleep(EVERY + jitter).await;
+            let lost = async {
+                match &self.cluster {
+                    Some(cluster) => cluster.lost_one().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(EVERY + jitter) => {}
+                () = lost => {}
+            }
         }
     }
 
@@ -109,6 +126,12 @@ impl Core {
                 break;
             }
         }
+        let mut account = Some(0);
+        for _ in 0..ROUNDS_MAX {
+            let Some(from) = account else { break };
+            let next = self.purge_deleted(from).await;
+            account = self.noted("purge deleted emails", next).flatten();
+        }
         let open = self.resume_deliveries().await;
         self.noted("resume deliveries", open);
         let removed = self.resume_removals().await;
@@ -141,6 +164,41 @@ impl Core {
     /// Builds the search index anew.
     pub async fn rebuild_search(&self) -> Result<(), search::Error> {
         self.search.rebuild_all().await
+    }
+
+    /// Indexes one account anew, or all, and loads their views anew. What was indexed is found meanwhile, and so is what comes in.
+    /// Returns how many accounts.
+    pub async fn reindex(
+        &self,
+        account: Option<AccountId>,
+        progress: check::Progress<'_>,
+    ) -> Result<u64, search::Error> {
+        let mut range = match account {
+            None => keys::all(keys::Subspace::Head),
+            Some(account) => keys::prefix(keys::head(account)),
+        };
+        let mut count = 0;
+        loop {
+            const ROWS: usize = 100;
+            let page = Page::first(range.clone(), ROWS).keys_only();
+            let rows = self.engine.scan(page).await?;
+            for account in rows.iter().filter_map(|(key, _)| keys::decode_head(key)) {
+                self.accounts.handle(account).forget_view();
+                match self.search.reindex(account).await {
+                    // Invariant 5: the others are indexed.
+                    Err(search::Error::Store(error @ store::Error::Corrupt { .. })) => {
+                        tracing::error!(%account, %error, "an account is not indexed");
+                    }
+                    done => done?,
+                }
+                count += 1;
+                progress(&format!("accounts indexed: {count}"));
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else {
+                return Ok(count);
+            };
+            range.start = [last, &[0u8][..]].concat();
+        }
     }
 
     /// What the server is busy with.

@@ -326,3 +326,41 @@ async fn a_message_for_many_that_two_nodes_finish_is_there_once() {
         assert_eq!(arrived(&world, 0).await, 10, "seed {seed}");
     }
 }
+
+/// Background work finds a message for many on the list while it is being delivered by the same node, and another node gets in the way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_for_many_is_not_off_the_list_before_it_is_on_disk() {
+    for seed in 0..20 {
+        let world = Arc::new(World::new(300 + seed, 2, None).await);
+        let resuming = {
+            let world = world.clone();
+            tokio::spawn(async move {
+                for _ in 0..40 {
+                    world.nodes[0].core.resume_deliveries().await.unwrap();
+                }
+            })
+        };
+        let other = {
+            let world = world.clone();
+            tokio::spawn(async move {
+                for number in 0..20 {
+                    let text = message(&format!("other{number}@x"), "text");
+                    let recipients = vec![world.recipient(ADDRESS)];
+                    world.nodes[1].deliver(recipients, text).await;
+                }
+            })
+        };
+        for number in 0..10 {
+            let recipients = vec![world.recipient(ADDRESS), world.recipient(OTHER_ADDRESS)];
+            world.nodes[0]
+                .deliver(recipients, message(&format!("{number}@x"), "text"))
+                .await;
+        }
+        for task in [resuming, other] {
+            task.await.unwrap();
+        }
+        world.nodes[0].core.resume_deliveries().await.unwrap();
+        world.poll().await;
+        assert_eq!(arrived(&world, 0).await, 40, "seed {seed}");
+    }
+}

@@ -20,6 +20,7 @@ pub mod push;
 pub mod search_snippet;
 pub mod sieve;
 pub mod trace;
+pub mod undelete;
 pub mod value;
 
 pub use arguments::{Arguments, FromValue};

@@ -48,6 +48,7 @@ properties! {
     BlobId = "blobId",
     ThreadId = "threadId",
     MailboxIds = "mailboxIds",
+    MailboxId = "mailboxId",
     Keywords = "keywords",
     Size = "size",
     ReceivedAt = "receivedAt",

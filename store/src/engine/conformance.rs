@@ -4,6 +4,7 @@
 //! Other half: the `tests.rs` of each engine calls [`run`].
 
 mod batches;
+mod blobs;
 mod model;
 mod reads;
 
@@ -50,6 +51,13 @@ const CASES: &[Case] = cases![
     batches::one_of_many_wins_a_key,
     batches::one_of_many_wins_a_range,
     batches::commits_keep_the_order_of_their_callers,
+    blobs::blobs_are_rows_with_their_octets,
+    blobs::pages_with_blobs_are_full,
+    blobs::blobs_go_and_come_back,
+    blobs::snapshots_keep_blobs,
+    blobs::assertions_on_blobs_hold_or_conflict,
+    blobs::the_later_write_of_a_blob_wins,
+    blobs::one_of_many_writes_a_blob,
     model::random_batches_match_a_model,
 ];
 

@@ -26,6 +26,8 @@ pub use self::{
     rocks::{Compression, RocksEngine, RocksOptions},
 };
 
+use crate::blob::BlobEngine;
+
 pub type Key = Vec<u8>;
 pub type KeyRange = Range<Key>;
 
@@ -36,6 +38,16 @@ pub type KeyRange = Range<Key>;
 pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// The value under `key` as of the last commit.
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// The octets `range` of the value under `key`, cut off at its end.
+    async fn get_range(&self, key: &[u8], range: Range<u64>) -> Result<Option<Bytes>, EngineError> {
+        let whole = self.get(key).await?;
+        Ok(whole.map(|octets| {
+            let end = range.end.min(octets.len() as u64);
+            let start = range.start.min(end);
+            octets.slice(start as usize..end as usize)
+        }))
+    }
 
     /// The values under `keys`, in their order.
     async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError>;
@@ -58,7 +70,7 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// Applies `batch` when all that it asserts is true, and returns once it is on disk.
     ///
     /// Commits of many tasks are gathered into one synced write. They are applied in the
-    /// order in which `commit` was first polled.
+    /// order in which `commit` was first polled; one with blobs that are put elsewhere, when they are there.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
     /// Bytes that the database takes on disk, or 0 where that isn't known.
@@ -77,6 +89,11 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
 
     /// Asks the engine to give up memory that it doesn't need (caches, write buffers).
     async fn trim_memory(&self) {}
+
+    /// What keeps blobs encrypted or outside, where something does.
+    fn blobs(&self) -> Option<&BlobEngine> {
+        None
+    }
 }
 
 /// The reading half of an [`Engine`], as of one moment.
@@ -162,6 +179,9 @@ pub enum EngineError {
     Corrupt(Arc<str>),
     #[error("the database failed: {0}")]
     Io(Arc<str>),
+    /// What is kept outside of the database can't be had now; later it may be.
+    #[error("blobs can't be read or written now: {0}")]
+    Unavailable(Arc<str>),
 }
 
 impl Batch {

@@ -52,12 +52,26 @@ fn keys_come_apart_as_they_were_put_together() {
         decode_blob_candidate(&blob_candidate(4, &hash)),
         Some((4, hash))
     );
+    assert_eq!(decode_blob_stub(&blob_stub(&hash)), Some(hash));
+    let garbage = blob_garbage(4, &hash, &[3; 16]);
+    assert_eq!(decode_blob_garbage(&garbage), Some((4, hash, [3; 16])));
+    assert_eq!(decode_blob_garbage(&garbage[..garbage.len() - 1]), None);
+    assert!(blob_garbage_before(5).contains(&garbage));
+    assert!(!blob_garbage_before(4).contains(&garbage));
     assert_eq!(decode_upload(&upload(a, &hash)), Some((a, hash)));
     assert_eq!(
         decode_upload_expiry(&upload_expiry(2, a, &hash)),
         Some((2, a, hash))
     );
     assert_eq!(decode_search_pending(&search_pending(a)), Some(a));
+    let deleted = undelete(a, 9, 4);
+    assert_eq!(decode_undelete(&deleted), Some((a, 9, 4)));
+    assert!(undelete_of(a).contains(&deleted));
+    assert!(undelete_octets(a) < undelete_of(a).start);
+    let imported = import(a, &[3; 16], b"uid");
+    assert_eq!(decode_import(&imported), Some((a, [3; 16], &b"uid"[..])));
+    assert!(imports_of(a, &[3; 16]).contains(&imported));
+    assert_eq!(decode_import(&import(a, &[3; 16], b"")), None);
     assert_eq!(
         decode_report_in(&report_in("b.example", 5, 6)),
         Some(("b.example", 5, 6))
@@ -87,6 +101,15 @@ fn keys_come_apart_as_they_were_put_together() {
     assert_eq!(decode_node(&node(4)), Some(4));
     assert_eq!(decode_lease(&lease("upkeep")), Some("upkeep"));
     assert_eq!(decode_turn(&turn(a)), Some(a));
+    assert_eq!(decode_backup(&backup_hold(7)), Some(BackupKey::Hold(7)));
+    assert!(backup_holds().contains(&backup_hold(u64::MAX)));
+    let repository = BackupKey::Repository([5; 16]);
+    assert_eq!(
+        decode_backup(&backup_repository(&[5; 16])),
+        Some(repository)
+    );
+    assert!(backup_repositories().contains(&backup_repository(&[0xff; 16])));
+    assert!(!backup_holds().contains(&backup_repository(&[0; 16])));
     assert_eq!(decode_trace(&trace(6)), Some(6));
     for index in [TraceIndex::Message(9), TraceIndex::Account(a)] {
         assert_eq!(decode_trace_index(&trace_index(index, 6)), Some((index, 6)));

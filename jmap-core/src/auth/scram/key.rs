@@ -13,7 +13,8 @@ use store::{
 use super::KEY_OCTETS;
 use crate::{auth::Secret, rng::Rng};
 
-const NAME: &str = "scram";
+/// The row that the key is in.
+pub const NAME: &str = "scram";
 const TRIES: usize = 5;
 
 /// Reads the key, or makes it.

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-pub use self::login::ScramAttempt;
+pub use self::{key::NAME as SECRET_ROW, login::ScramAttempt};
 use super::secret::Secret;
 use crate::rng::Rng;
 

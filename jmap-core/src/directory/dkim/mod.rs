@@ -29,6 +29,7 @@ use store::{
 
 pub(super) use self::make::Made;
 use self::records::{DkimAlgorithm, DkimKeyRecord, DkimState};
+pub(crate) use self::rotate::LEASE_ROW;
 use super::{DirectoryError, names, records::DomainRecord};
 use crate::{Core, access, caller::Caller};
 

@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// How long a node may take for it before others take it for dead.
 const LEASE: Duration = Duration::from_secs(900);
 /// The row of the lease: owner, and its end in milliseconds since 1970.
-const LEASE_ROW: &str = "dkim rotation";
+pub(crate) const LEASE_ROW: &str = "dkim rotation";
 const DOMAINS_PER_PAGE: usize = 100;
 
 /// What is to be done for a domain.

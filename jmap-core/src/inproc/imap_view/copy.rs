@@ -23,7 +23,7 @@ use crate::{
     mail::{
         email::read as emails,
         records::{EmailRecord, InMailbox},
-        write::{self, MailTxn, Placement, StoredMessage},
+        write::{self, MailTxn, Placement, Removal, StoredMessage},
     },
     object::Rejected,
 };
@@ -170,12 +170,17 @@ impl Core {
         from: MailboxKey,
         moved: &[&Source],
     ) -> Result<(), ViewError> {
+        // The other account has them: nothing was deleted.
+        let moved_away = Removal {
+            is_kept: false,
+            ..self.removal()
+        };
         for moved in moved.chunks(MESSAGES_PER_TRANSACTION) {
             durable(|| async {
                 let mut txn = source.account.writer.begin().await?;
                 for message in moved {
                     let is_it = |place: &InMailbox| place.uid == message.place.uid;
-                    take_out(self, &mut txn, message.email, from.mailbox, is_it).await?;
+                    take_out(moved_away, &mut txn, message.email, from.mailbox, is_it).await?;
                 }
                 let changed = txn.has_changes();
                 Ok(((), changed.then(|| txn.stage())))
@@ -212,7 +217,7 @@ impl Core {
                 let appended =
                     write_messages(self, &mut txn, to.mailbox, &parsed, quota_octets + room)
                         .await?;
-                take_out(self, &mut txn, email, from.mailbox, |_| true).await?;
+                take_out(self.removal(), &mut txn, email, from.mailbox, |_| true).await?;
                 Ok((appended, Some(txn.stage())))
             })
             .await;

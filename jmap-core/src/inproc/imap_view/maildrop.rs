@@ -56,7 +56,10 @@ impl Core {
                 let why = "You may not remove messages here.";
                 need(rights, MailboxRights::REMOVE_ITEMS, why)?;
                 for &(uid, email) in messages {
-                    take_out(self, &mut txn, email, key.mailbox, |place| place.uid == uid).await?;
+                    take_out(self.removal(), &mut txn, email, key.mailbox, |place| {
+                        place.uid == uid
+                    })
+                    .await?;
                 }
                 let changed = txn.has_changes();
                 Ok(((), changed.then(|| txn.stage())))

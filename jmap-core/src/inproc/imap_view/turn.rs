@@ -7,12 +7,12 @@ use store::{account::Ticket, engine::EngineError, keys};
 
 use super::ViewError;
 use crate::{
-    Caller, Core,
+    Caller,
     access::{MailboxRights, Standing},
     mail::{
         mailbox,
         records::{EmailRecord, InMailbox, MailboxRecord},
-        write::{self, MailTxn},
+        write::{self, MailTxn, Removal},
     },
     object::Rejected,
 };
@@ -27,7 +27,7 @@ pub(super) type Staged<T> = Result<(T, Option<Ticket>), Rejected>;
 
 /// Takes an email out of a mailbox, if `is_it` says so of its place there; it goes when that was its last one.
 pub(super) async fn take_out(
-    core: &Core,
+    removal: Removal,
     txn: &mut MailTxn,
     id: u64,
     mailbox: u64,
@@ -39,7 +39,7 @@ pub(super) async fn take_out(
     if !place_in(&record, mailbox).is_some_and(|place| is_it(&place)) {
         return Ok(false);
     }
-    write::leave_mailbox(txn, id, record, mailbox, core.clock.now()).await?;
+    write::leave_mailbox(txn, id, record, mailbox, removal).await?;
     Ok(true)
 }
 
@@ -115,12 +115,14 @@ impl From<store::Error> for ViewError {
     fn from(error: store::Error) -> Self {
         tracing::error!(%error, "a call failed in the store");
         match error {
-            store::Error::Engine(EngineError::Full(_)) | store::Error::Conflict => {
-                Self::Unavailable
-            }
+            store::Error::Engine(EngineError::Full(_) | EngineError::Unavailable(_))
+            | store::Error::Conflict => Self::Unavailable,
             store::Error::Engine(_)
             | store::Error::Corrupt { .. }
-            | store::Error::NewerFormat { .. } => Self::Failed,
+            | store::Error::NewerFormat { .. }
+            | store::Error::UnfinishedCopy
+            | store::Error::NoUpgrade { .. }
+            | store::Error::NodesServe => Self::Failed,
         }
     }
 }

@@ -137,7 +137,7 @@ impl Core {
                 need(rights, remove, "You may not remove messages here.")?;
                 let mut gone = Vec::new();
                 for &id in emails {
-                    if take_out(self, &mut txn, id, from.mailbox, is_it).await? {
+                    if take_out(self.removal(), &mut txn, id, from.mailbox, is_it).await? {
                         gone.push(id);
                     }
                 }

@@ -10,6 +10,7 @@ use store::{
     decode_numbers,
     engine::{Assertion, Batch, Key},
     keys, numbers,
+    quarantine::{self, Aside},
 };
 
 use super::{Queue, board::Item};
@@ -219,7 +220,15 @@ impl Core {
             // Invariant 5: a bad record is put aside, and the queue goes on.
             Dropped::IsDamaged(error) => {
                 batch.add(keys::queue_length(), -1);
-                batch.put(keys::quarantine(&key), Bytes::from(error.to_string()));
+                let aside = Aside {
+                    key: key.clone(),
+                    octets: error.to_string().into_bytes(),
+                    reason: "queue/unreadable".to_owned(),
+                    at: self.clock.now().0,
+                };
+                let place = keys::quarantine(&key);
+                let known = self.engine.get(&place).await?;
+                quarantine::put(&mut batch, place, known.as_ref(), aside);
             }
         }
         match self.engine.commit(batch).await.map_err(store::Error::from) {

@@ -205,7 +205,7 @@ async fn message_of(context: &Context, blob: WireId) -> Result<Bytes, SetError> 
 }
 
 /// When the message came to the last server on its way: by its first Received field.
-fn received(message: &Message) -> Option<i64> {
+pub(crate) fn received(message: &Message) -> Option<i64> {
     let octets = &message.octets;
     let mut fields = message.summary.fields.iter();
     let field = fields.find(|field| field.name(octets).eq_ignore_ascii_case(b"received"))?;

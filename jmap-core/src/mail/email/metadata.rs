@@ -19,7 +19,7 @@ const KEYWORD_OCTETS_MAX: usize = 255;
 const PATHS_MAX: usize = 1000;
 
 /// The keyword that `text` is, in lower case.
-pub(in crate::mail) fn keyword(text: &str) -> Option<String> {
+pub(crate) fn keyword(text: &str) -> Option<String> {
     let is_allowed = |c: u8| (0x21..=0x7e).contains(&c) && !b"(){]%*\"\\".contains(&c);
     let is_keyword = (1..=KEYWORD_OCTETS_MAX).contains(&text.len()) && text.bytes().all(is_allowed);
     is_keyword.then(|| text.to_ascii_lowercase())

@@ -7,7 +7,7 @@ mod copy;
 mod create;
 mod draft;
 mod get;
-mod import;
+pub(crate) mod import;
 mod metadata;
 mod parse;
 mod plan;
@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub(in crate::mail) use metadata::keyword;
+pub(crate) use metadata::keyword as valid_keyword;
 pub(in crate::mail) use parse::{read_blob, summary_of};
 pub use read::{Original, message_octets};
 pub(in crate::mail) use set::keywords_after;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jmap_types::DataType;
 use store::{
     Record,
-    engine::Engine,
+    engine::{Engine, EngineError},
     keys::{self, BlobHash},
 };
 
@@ -126,7 +126,14 @@ async fn parse_again(
     hash: &BlobHash,
 ) -> Result<Option<Summary>, store::Error> {
     let blob = jmap_types::BlobId::whole(*hash);
-    let Some(octets) = store::blob::get(engine, hash).await? else {
+    let octets = match store::blob::get(engine, hash).await {
+        Err(error @ store::Error::Engine(EngineError::Corrupt(_))) => {
+            tracing::error!(%blob, %error, "an email is left out: its message is damaged");
+            return Ok(None);
+        }
+        result => result?,
+    };
+    let Some(octets) = octets else {
         tracing::error!(%blob, "an email is left out: its message is missing");
         return Ok(None);
     };

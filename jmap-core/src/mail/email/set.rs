@@ -46,7 +46,7 @@ impl SetObject for Email {
                 SetError::forbidden("You may not remove it from all its mailboxes.").into(),
             );
         }
-        write::remove_email(&mut txn, id, &record, context.core.clock.now()).await?;
+        write::remove_email(&mut txn, id, &record, context.core.removal()).await?;
         Ok(((), Some(txn.stage())))
     }
 }

@@ -103,7 +103,9 @@ pub(crate) async fn all(
     decode(core.engine.scan(page).await?)
 }
 
-async fn all_in(txn: &MailTxn) -> Result<Vec<(u64, IdentityRecord)>, store::Error> {
+pub(in crate::mail) async fn all_in(
+    txn: &MailTxn,
+) -> Result<Vec<(u64, IdentityRecord)>, store::Error> {
     decode(
         txn.scan(keys::objects(txn.account(), DataType::Identity))
             .await?,
@@ -171,7 +173,7 @@ pub(crate) async fn ensure(core: &Core, account: &AccountHandle) -> Result<(), s
     Err(store::Error::Conflict)
 }
 
-fn put(txn: &mut MailTxn, id: u64, record: &IdentityRecord, kind: ChangeKind) {
+pub(in crate::mail) fn put(txn: &mut MailTxn, id: u64, record: &IdentityRecord, kind: ChangeKind) {
     txn.put_record(keys::object(txn.account(), DataType::Identity, id), record);
     txn.changed(Change::new(DataType::Identity, id, kind));
 }

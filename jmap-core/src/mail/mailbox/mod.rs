@@ -11,8 +11,8 @@ mod tests;
 
 pub(crate) use get::{is_subscribed, is_visible, my_rights, visible_parent};
 pub use query::collate;
-pub(crate) use set::with_role;
-pub(in crate::mail) use set::{all_in, create_path};
+pub(in crate::mail) use set::{all_in, create_path, share};
+pub(crate) use set::{create_levels, with_role};
 
 use std::collections::HashSet;
 

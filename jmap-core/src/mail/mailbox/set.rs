@@ -134,9 +134,24 @@ pub(in crate::mail) async fn create_path(
     path: &str,
     role: Option<&str>,
 ) -> Result<u64, Rejected> {
+    let levels: Vec<&str> = path.split('/').collect();
+    create_levels(core, txn, &levels, role, true)
+        .await
+        .map(|(id, _)| id)
+}
+
+/// The same, of a name whose levels are given; and whether the last one was made. New ones are subscribed to, if they are to be.
+pub(crate) async fn create_levels(
+    core: &Core,
+    txn: &mut MailTxn,
+    levels: &[&str],
+    role: Option<&str>,
+    is_subscribed: bool,
+) -> Result<(u64, bool), Rejected> {
     use unicode_normalization::UnicodeNormalization as _;
-    let levels: Vec<String> = path.split('/').map(|level| level.nfc().collect()).collect();
+    let levels: Vec<String> = levels.iter().map(|level| level.nfc().collect()).collect();
     let mut parent = None;
+    let mut is_new = false;
     for (at, level) in levels.iter().enumerate() {
         let mailboxes = Mailboxes::read(txn).await?;
         let is_level = |record: &MailboxRecord| {
@@ -166,14 +181,16 @@ pub(in crate::mail) async fn create_path(
                 .filter(|role| is_last && is_free(role))
                 .map(str::to_owned),
             sort_order: 0,
-            is_subscribed: true,
+            is_subscribed,
             share_with: Vec::new(),
             uid_validity: write::uid_validity(txn, core.clock.now()),
         };
         check_place(&core.limits, &mailboxes, None, &record)?;
         parent = Some(write::insert_mailbox(txn, record));
+        is_new = is_last;
     }
-    parent.ok_or_else(|| SetError::invalid_property("name", "It is empty.").into())
+    let id = parent.ok_or_else(|| SetError::invalid_property("name", "It is empty."))?;
+    Ok((id, is_new))
 }
 
 impl SetObject for Mailbox {
@@ -368,7 +385,7 @@ async fn remove_emails(
     emails: &[u64],
     allowed: bool,
 ) -> Result<(), Rejected> {
-    let now = context.core.clock.now();
+    let removal = context.core.removal();
     for &id in emails {
         let Some(record) = write::any_email(txn, id).await? else {
             continue;
@@ -381,7 +398,7 @@ async fn remove_emails(
         if !allowed && !place.is_deleted {
             return Err(SetError::new(SetErrorKind::MailboxHasEmail).into());
         }
-        write::leave_mailbox(txn, id, record, mailbox, now).await?;
+        write::leave_mailbox(txn, id, record, mailbox, removal).await?;
     }
     Ok(())
 }
@@ -701,7 +718,7 @@ fn subscribe_guest(context: &Context, record: &mut MailboxRecord) {
 
 /// Keeps the list of who shares with whom, so that a login knows the accounts it can see. Gives those who see more
 /// or less than before.
-async fn share(
+pub(in crate::mail) async fn share(
     txn: &mut MailTxn,
     old: &[Grant],
     new: &[Grant],

@@ -93,9 +93,18 @@ impl Search {
             if documents >= BATCH_DOCUMENTS || octets >= BATCH_OCTETS {
                 break;
             }
-            let batch = self
+            let collected = self
                 .collect(account, BATCH_DOCUMENTS - documents, BATCH_OCTETS - octets)
-                .await?;
+                .await;
+            let batch = match collected {
+                // Invariant 5: the others are indexed. Repair has this one indexed anew.
+                Err(Error::Store(error @ store::Error::Corrupt { .. })) => {
+                    tracing::error!(%account, %error, "an account is not indexed");
+                    self.pending.lock().remove(&account);
+                    continue;
+                }
+                collected => collected?,
+            };
             documents += batch.changes.len();
             octets += batch.changes.iter().map(text_octets).sum::<usize>();
             by_shard
@@ -164,7 +173,12 @@ impl Search {
             head.sequence,
             max,
         )
-        .await?;
+        .await;
+        let delta = match delta {
+            // Where the log is damaged, all emails are looked at.
+            Err(store::Error::Corrupt { .. }) => return self.collect_all(account, &head).await,
+            delta => delta?,
+        };
         let mut changes: Vec<Change> = delta
             .destroyed
             .iter()
@@ -306,8 +320,11 @@ impl Search {
                 let account =
                     keys::decode_head(key).ok_or_else(|| store::Error::bad_key("head", key))?;
                 if self.index.shard_of(account.number()) == shard {
-                    let head = Head::from_bytes(key, value)?;
-                    self.forget_cursor(account, &head).await?;
+                    match Head::from_bytes(key, value) {
+                        Ok(head) => self.forget_cursor(account, &head).await?,
+                        // Invariant 5: the others are indexed.
+                        Err(error) => tracing::error!(%error, "an account is not indexed"),
+                    }
                 }
             }
             let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else {
@@ -339,6 +356,89 @@ impl Search {
             .lock()
             .insert(account, head.state(DataType::Email));
         Ok(())
+    }
+
+    /// Indexes an account anew: first what it has, then what is indexed and isn't there any more goes. Meanwhile what was
+    /// indexed is still found, and what comes in as well.
+    pub(crate) async fn reindex(self: &Arc<Self>, account: AccountId) -> Result<(), Error> {
+        let _one_at_a_time = self.indexing.lock().await;
+        let key = keys::head(account);
+        let Some(bytes) = self.engine.get(&key).await? else {
+            return Ok(());
+        };
+        let head = Head::from_bytes(&key, &bytes)?;
+        let shard = self.index.shard_of(account.number());
+        let before = self.indexed(account).await;
+        let mut kept = std::collections::BTreeSet::new();
+        let mut range = keys::objects(account, DataType::Email);
+        loop {
+            const ROWS: usize = 200;
+            let page = Page::first(range.clone(), ROWS).keys_only();
+            let rows = self.engine.scan(page).await?;
+            let mut changes = Vec::with_capacity(rows.len());
+            for (key, _) in &rows {
+                let (_, _, id) =
+                    keys::decode_object(key).ok_or_else(|| store::Error::bad_key("email", key))?;
+                if let Some(change) = self.upsert(account, id).await? {
+                    kept.insert(id);
+                    changes.push(change);
+                }
+            }
+            self.write_some(shard, changes).await?;
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else {
+                break;
+            };
+            range.start = [last, &[0u8][..]].concat();
+        }
+        match before {
+            Some(before) => {
+                let gone = before.into_iter().filter(|id| !kept.contains(id));
+                let gone = gone.map(|id| Change::Delete(document_key(account, id)));
+                self.write_some(shard, gone.collect()).await?;
+            }
+            None => self.reset_account(account, shard).await?,
+        }
+        // What came in since the head was read is behind the cursor.
+        self.set_cursor(account, head.sequence).await?;
+        let mut pending = self.pending.lock();
+        pending.insert(account, head.state(DataType::Email));
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// The index can't tell what it has of the account: all goes, and comes again.
+    async fn reset_account(&self, account: AccountId, shard: u16) -> Result<(), Error> {
+        let key = keys::head(account);
+        let head = match self.engine.get(&key).await? {
+            Some(bytes) => Head::from_bytes(&key, &bytes)?,
+            None => Head::default(),
+        };
+        let batch = self.collect_all(account, &head).await?;
+        self.write_some(shard, batch.changes).await
+    }
+
+    async fn write_some(&self, shard: u16, changes: Vec<Change>) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let index = self.index.clone();
+        let applied = tokio::task::spawn_blocking(move || index.apply(shard, changes)).await;
+        Ok(applied.map_err(|_| Error::Interrupted)??)
+    }
+
+    async fn set_cursor(&self, account: AccountId, cursor: u64) -> Result<(), Error> {
+        if self.cursors.is_local() {
+            return Ok(self.cursors.put(&[(account, Some(cursor))])?);
+        }
+        let mut batch = Batch::new();
+        batch.put(keys::search_cursor(account), numbers(&[cursor]));
+        let pending = keys::search_pending(account);
+        if self.engine.get(&pending).await?.is_none() {
+            // Whatever came in meanwhile is looked for once more.
+            batch.put(pending, numbers(&[cursor]));
+        }
+        let committed = self.engine.commit(batch).await;
+        Ok(committed.map_err(store::Error::from)?)
     }
 
     /// Builds the whole index anew. Searches wait where their shard isn't ready.

@@ -161,15 +161,15 @@ impl RememberedRecord {
 
 /// The number of the record that says which script is active, and of the memory beside it: an account's first objects are mailboxes, so no
 /// script has these.
-const ACTIVE: u64 = 0;
+pub(in crate::mail) const ACTIVE: u64 = 0;
 const REMEMBERED: u64 = 1;
 
-fn script_key(account: AccountId, id: u64) -> Key {
+pub(in crate::mail) fn script_key(account: AccountId, id: u64) -> Key {
     keys::object(account, DataType::SieveScript, id)
 }
 
 /// The scripts among the rows of the type.
-fn decode(
+pub(in crate::mail) fn decode(
     rows: Vec<(bytes::Bytes, bytes::Bytes)>,
 ) -> Result<Vec<(u64, ScriptRecord)>, store::Error> {
     let mut scripts = Vec::with_capacity(rows.len());
@@ -189,7 +189,10 @@ fn decode(
 }
 
 /// The scripts of an account, by id.
-async fn all(core: &Core, account: AccountId) -> Result<Vec<(u64, ScriptRecord)>, store::Error> {
+pub(crate) async fn all(
+    core: &Core,
+    account: AccountId,
+) -> Result<Vec<(u64, ScriptRecord)>, store::Error> {
     let range = keys::objects(account, DataType::SieveScript);
     decode(
         core.engine
@@ -198,7 +201,9 @@ async fn all(core: &Core, account: AccountId) -> Result<Vec<(u64, ScriptRecord)>
     )
 }
 
-async fn all_in(txn: &MailTxn) -> Result<Vec<(u64, ScriptRecord)>, store::Error> {
+pub(in crate::mail) async fn all_in(
+    txn: &MailTxn,
+) -> Result<Vec<(u64, ScriptRecord)>, store::Error> {
     decode(
         txn.scan(keys::objects(txn.account(), DataType::SieveScript))
             .await?,
@@ -206,14 +211,14 @@ async fn all_in(txn: &MailTxn) -> Result<Vec<(u64, ScriptRecord)>, store::Error>
 }
 
 /// The active script of an account.
-async fn active(core: &Core, account: AccountId) -> Result<Option<u64>, store::Error> {
+pub(crate) async fn active(core: &Core, account: AccountId) -> Result<Option<u64>, store::Error> {
     let key = script_key(account, ACTIVE);
     let bytes = core.engine.get(&key).await?;
     let record = bytes.map(|bytes| ActiveRecord::from_bytes(&key, &bytes));
     Ok(record.transpose()?.unwrap_or_default().script)
 }
 
-async fn active_in(txn: &MailTxn) -> Result<Option<u64>, store::Error> {
+pub(in crate::mail) async fn active_in(txn: &MailTxn) -> Result<Option<u64>, store::Error> {
     let record = txn
         .record::<ActiveRecord>(&script_key(txn.account(), ACTIVE))
         .await?;

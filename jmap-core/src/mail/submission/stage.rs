@@ -6,7 +6,11 @@
 
 use bytes::Bytes;
 use jmap_types::{DataType, SetError, SetErrorKind};
-use store::{Change, ChangeKind, Record as _, engine::Batch, keys};
+use store::{
+    Change, ChangeKind, Record as _,
+    engine::{Assertion, Batch},
+    keys,
+};
 
 use super::{
     envelope::Envelope,
@@ -77,6 +81,12 @@ pub(crate) async fn insert(
         Bytes::new(),
     );
     txn.put(keys::queue_due(record.due, account, id), lease);
+    // As for emails: a number that is given again takes the place of nothing.
+    txn.assert(Assertion::Absent(keys::object(
+        account,
+        DataType::EmailSubmission,
+        id,
+    )));
     put(txn, id, record, ChangeKind::Created);
     Ok(id)
 }

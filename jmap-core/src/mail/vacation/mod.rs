@@ -12,6 +12,8 @@ use jmap_types::{AccountId, DataType};
 use minicbor::{Decode, Encode};
 use store::{Record, engine::Key, keys};
 
+use crate::Core;
+
 pub(crate) use reply::{as_written, is_answerable, reply};
 
 /// The one id (RFC 8621 §8).
@@ -81,10 +83,22 @@ impl Record for RepliedRecord {
 const VACATION: u64 = 0;
 const REPLIED: u64 = 1;
 
-fn key(account: AccountId) -> Key {
+pub(in crate::mail) fn key(account: AccountId) -> Key {
     keys::object(account, DataType::VacationResponse, VACATION)
 }
 
 fn replied_key(account: AccountId) -> Key {
     keys::object(account, DataType::VacationResponse, REPLIED)
+}
+
+/// The vacation response of an account; `None`: it never had one.
+pub(crate) async fn of(
+    core: &Core,
+    account: AccountId,
+) -> Result<Option<VacationRecord>, store::Error> {
+    let key = key(account);
+    let bytes = core.engine.get(&key).await?;
+    bytes
+        .map(|bytes| VacationRecord::from_bytes(&key, &bytes))
+        .transpose()
 }

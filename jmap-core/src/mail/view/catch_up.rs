@@ -72,12 +72,17 @@ impl CatchUp {
         let mailboxes: Vec<u64> = touched.records.iter().copied().collect();
         // Mailboxes come first, in whichever transaction they were made: the emails go into them.
         for (id, key, bytes) in records(engine, account, DataType::Mailbox, &mailboxes).await? {
-            let event = match bytes {
-                None => ViewEvent::MailboxGone { id },
-                Some(bytes) => ViewEvent::Mailbox {
+            let record = bytes.map(|bytes| MailboxRecord::from_bytes(&key, &bytes));
+            let event = match record {
+                Some(Ok(record)) => ViewEvent::Mailbox {
                     id,
-                    record: Arc::new(MailboxRecord::from_bytes(&key, &bytes)?),
+                    record: Arc::new(record),
                 },
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a mailbox is left out of the view");
+                    ViewEvent::MailboxGone { id }
+                }
+                None => ViewEvent::MailboxGone { id },
             };
             let at = touched.mailboxes.get(&id).copied();
             events.push((at.unwrap_or(head.sequence), event));
@@ -112,8 +117,8 @@ impl CatchUp {
         for (key, bytes) in uids.iter().zip(engine.multi_get(&uids).await?) {
             next.push(match bytes {
                 Some(bytes) => {
-                    let [_, next] = decode_numbers(key, &bytes)?;
-                    Some(u32::try_from(next).unwrap_or(u32::MAX))
+                    let next = decode_numbers::<2>(key, &bytes).ok();
+                    next.map(|[_, next]| u32::try_from(next).unwrap_or(u32::MAX))
                 }
                 None => None,
             });
@@ -140,7 +145,10 @@ impl Touched {
         for (key, bytes) in engine.scan(Page::first(range, max)).await? {
             let (_, at) =
                 keys::decode_log(&key).ok_or_else(|| store::Error::bad_key("log row", &key))?;
-            let row = LogRow::from_bytes(&key, &bytes)?;
+            let Ok(row) = LogRow::from_bytes(&key, &bytes) else {
+                // Nobody knows what it was about: all is read anew.
+                return Ok(None);
+            };
             for change in &row.changes {
                 match change.data_type() {
                     Some(DataType::Email) => drop(touched.emails.insert(change.id, at)),
@@ -199,7 +207,10 @@ pub(super) async fn last_changes(
     for (key, bytes) in rows {
         let (_, at) =
             keys::decode_log(&key).ok_or_else(|| store::Error::bad_key("log row", &key))?;
-        let row = LogRow::from_bytes(&key, &bytes)?;
+        let Ok(row) = LogRow::from_bytes(&key, &bytes) else {
+            first = at + 1;
+            break;
+        };
         let of_mailboxes = row
             .changes
             .iter()

@@ -1,16 +1,21 @@
 //! Domains, accounts, addresses, credentials and memberships: each says of the others what they say of it.
 //!
+//! What an account's record says counts for its names; what an address or a name leads to counts for an account whose record is lost.
 //! Other half: `crate::directory` writes them.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
 use jmap_types::AccountId;
 use store::{
     Record as _,
     keys::{self, Subspace},
+    numbers,
 };
 
-use super::{CheckError, Checker, ProblemKind, Rows};
+use super::{CheckError, Checker, Code, Rows, edits::Edit};
 use crate::directory::{
-    AccountKind, AccountRecord, CredentialKind,
+    AccountKind, AccountRecord, CredentialKind, NEXT_ACCOUNT,
     dkim::records::DkimKeyRecord,
     records::{AddressRecord, CredentialRecord, DomainRecord},
 };
@@ -18,6 +23,8 @@ use crate::directory::{
 impl Checker<'_> {
     pub(super) async fn check_directory(&mut self) -> Result<(), CheckError> {
         self.read_accounts().await?;
+        self.check_lost_accounts().await?;
+        self.check_next_account().await?;
         self.check_account_names().await?;
         self.check_login_names().await?;
         self.check_domains().await?;
@@ -41,62 +48,99 @@ impl Checker<'_> {
                 self.accounts.insert(id.number(), record);
             }
         }
-        let key = keys::meta("next account");
-        let next = match self.get(&key).await? {
-            Some(bytes) => self
-                .numbers::<1>(&key, &bytes, "number of the next account")
-                .map(|[next]| next),
-            None => Some(1),
+        Ok(())
+    }
+
+    async fn check_next_account(&mut self) -> Result<(), CheckError> {
+        let key = keys::meta(NEXT_ACCOUNT);
+        let found = self.get(&key).await?;
+        let next = match &found {
+            // One that can't be read is told with the server's own values.
+            Some(bytes) => store::decode_numbers::<1>(&key, bytes).map_or(0, |[next]| next),
+            None => 1,
         };
         let last = self.accounts.keys().next_back().copied().unwrap_or(0);
-        if next.is_some_and(|next| next <= last) {
-            self.problem(
-                ProblemKind::Directory,
-                &key,
-                "the number of the next account was given already",
-            );
+        if next <= last {
+            let why = "the number of the next account was given already";
+            self.problem(Code::NextAccount, &key, why);
+            self.put_numbers(key, found, &[last + 1]).await?;
         }
         Ok(())
     }
 
     /// Names and addresses lead to the account.
     async fn check_account_names(&mut self) -> Result<(), CheckError> {
-        let accounts: Vec<(u64, Option<AccountRecord>)> =
-            self.accounts.clone().into_iter().collect();
-        for (id, record) in accounts {
+        let mut names = BTreeSet::new();
+        let accounts = self.accounts.clone().into_iter();
+        let accounts: Vec<(u64, AccountRecord)> = accounts
+            .filter_map(|(id, record)| Some((id, record?)))
+            .filter(|(_, record)| !record.removed)
+            .collect();
+        for (id, mut record) in accounts {
             let key = keys::account(AccountId::new(id));
-            let Some(record) = record else {
-                if !self.exists(&key).await? {
-                    self.problem(
-                        ProblemKind::Directory,
-                        &key,
-                        "there are records of an account that doesn't exist",
-                    );
-                }
-                continue;
-            };
-            if record.removed {
-                continue;
+            if !names.insert(record.name.clone()) {
+                let why = format!("two accounts have the name {}", record.name);
+                self.problem(Code::NameTwice, &key, why);
+                record.name = format!("recovered-{id}");
+                self.put_account(id, record.clone()).await?;
+                names.insert(record.name.clone());
             }
-            if self.get(&keys::login_name(&record.name)).await? != Some(store::numbers(&[id])) {
+            let login = keys::login_name(&record.name);
+            let found = self.get(&login).await?;
+            if found != Some(numbers(&[id])) {
                 let why = format!(
                     "{} can't log in: the name doesn't lead to the account",
                     record.name
                 );
-                self.problem(ProblemKind::Directory, &key, why);
+                self.problem(Code::LoginName, &key, why);
+                self.put_numbers(login, found, &[id]).await?;
             }
             for address in &record.addresses {
-                let bytes = self.get(&keys::address(address)).await?;
-                let targets = bytes.and_then(|bytes| AddressRecord::from_bytes(&key, &bytes).ok());
-                if !targets.is_some_and(|record| record.targets.contains(&id)) {
-                    let why = format!(
-                        "mail for {address} doesn't come to {}, whose address it is",
-                        record.name
-                    );
-                    self.problem(ProblemKind::Directory, &key, why);
+                let row = keys::address(address);
+                let found = self.get(&row).await?;
+                let targets = found
+                    .as_ref()
+                    .and_then(|bytes| AddressRecord::from_bytes(&row, bytes).ok());
+                if targets
+                    .as_ref()
+                    .is_some_and(|record| record.targets.contains(&id))
+                {
+                    continue;
                 }
+                let why = format!(
+                    "mail for {address} doesn't come to {}, whose address it is",
+                    record.name
+                );
+                self.problem(Code::Address, &key, why);
+                let mut targets = targets.map_or_else(Vec::new, |record| record.targets);
+                targets.retain(|target| self.has_address(*target, address));
+                targets.push(id);
+                let right = AddressRecord { targets }.to_bytes();
+                let edit = Edit::put(row, found, right);
+                self.edit(edit.keeping(Code::Address)).await?;
             }
         }
+        Ok(())
+    }
+
+    fn has_address(&self, account: u64, address: &String) -> bool {
+        self.living(account)
+            .is_some_and(|record| record.addresses.contains(address))
+    }
+
+    /// Writes an account's record, for sessions to look at it again.
+    async fn put_account(&mut self, id: u64, mut record: AccountRecord) -> Result<(), CheckError> {
+        if !self.is_repair() {
+            return Ok(());
+        }
+        let key = keys::account(AccountId::new(id));
+        record.generation += 1;
+        // What was written a moment ago is on disk before it is written again.
+        self.flush().await?;
+        let found = self.core.engine.get(&key).await?;
+        let edit = Edit::put(key, found, record.to_bytes());
+        self.edit(edit.keeping(Code::Address)).await?;
+        self.accounts.insert(id, Some(record));
         Ok(())
     }
 
@@ -105,15 +149,24 @@ impl Checker<'_> {
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
                 let name = text_of(&key);
-                let Some([id]) = self.numbers(&key, &bytes, "login name") else {
+                let read = self.numbers::<1>(&key, &bytes, "login name");
+                let is_right =
+                    |[id]: [u64; 1]| self.living(id).is_some_and(|record| record.name == name);
+                if read.is_some_and(is_right) {
                     continue;
-                };
-                if self.living(id).is_none_or(|record| record.name != name) {
-                    self.problem(
-                        ProblemKind::Directory,
-                        &key,
-                        format!("{name} is the login name of no account"),
-                    );
+                }
+                if read.is_some() {
+                    let why = format!("{name} is the login name of no account");
+                    self.problem(Code::LoginName, &key, why);
+                }
+                let has_name = self
+                    .accounts
+                    .values()
+                    .flatten()
+                    .any(|record| !record.removed && record.name == name);
+                // The account whose name it is has put it right.
+                if !has_name {
+                    self.put_aside(Code::LoginName, &key, &bytes).await?;
                 }
             }
         }
@@ -126,21 +179,38 @@ impl Checker<'_> {
             for (key, bytes) in page {
                 let name = text_of(&key);
                 let Some(record) = self.record::<DomainRecord>(&key, &bytes) else {
+                    let edit = Edit::put(key.to_vec(), Some(bytes), self.new_domain());
+                    self.edit(edit.keeping(Code::Record)).await?;
                     continue;
                 };
+                let mut right = record.clone();
                 if let Some(target) = &record.alias_of
                     && !self.exists(&keys::domain(target)).await?
                 {
                     let why = format!("{name} is an alias of {target}, which isn't there");
-                    self.problem(ProblemKind::Directory, &key, why);
+                    self.problem(Code::DomainTarget, &key, why);
+                    right.alias_of = None;
                 }
                 if record.catch_all.is_some_and(|id| self.living(id).is_none()) {
                     let why = format!("the catch-all of {name} is an account that isn't there");
-                    self.problem(ProblemKind::Directory, &key, why);
+                    self.problem(Code::DomainTarget, &key, why);
+                    right.catch_all = None;
+                }
+                if right != record {
+                    let edit = Edit::put(key.to_vec(), Some(bytes), right.to_bytes());
+                    self.edit(edit.keeping(Code::DomainTarget)).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn new_domain(&self) -> Bytes {
+        let record = DomainRecord {
+            created: self.core.clock.now().seconds(),
+            ..DomainRecord::default()
+        };
+        record.to_bytes()
     }
 
     async fn check_dkim_keys(&mut self) -> Result<(), CheckError> {
@@ -151,43 +221,105 @@ impl Checker<'_> {
                     continue;
                 };
                 let is_known = self.exists(&keys::domain(domain)).await?;
-                let record = self.record::<DkimKeyRecord>(&key, &bytes);
-                if record.is_some() && !is_known {
+                if self.record::<DkimKeyRecord>(&key, &bytes).is_none() {
+                    self.put_aside(Code::Record, &key, &bytes).await?;
+                } else if !is_known {
                     let why = format!(
                         "the DKIM key {selector} is of {domain}, whose mail isn't kept here"
                     );
-                    self.problem(ProblemKind::Directory, &key, why);
+                    self.problem(Code::DkimDomain, &key, why);
+                    // With addresses in it, the domain is made again.
+                    if !self.has_addresses_in(domain) {
+                        self.put_aside(Code::DkimDomain, &key, &bytes).await?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
+    fn has_addresses_in(&self, domain: &str) -> bool {
+        let accounts = self.accounts.values().flatten();
+        accounts
+            .flat_map(|record| &record.addresses)
+            .any(|address| domain_of(address) == domain)
+    }
+
     async fn check_addresses(&mut self) -> Result<(), CheckError> {
+        let mut made = BTreeSet::new();
         let mut rows = Rows::new(keys::all(Subspace::Address));
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
                 let address = text_of(&key);
-                let domain = address
-                    .rsplit_once('@')
-                    .map(|(_, domain)| domain)
-                    .unwrap_or_default();
-                if !self.exists(&keys::domain(domain)).await? {
+                let domain = domain_of(&address).to_owned();
+                if !self.exists(&keys::domain(&domain)).await? {
                     let why = format!("{address} is in a domain whose mail isn't kept here");
-                    self.problem(ProblemKind::Directory, &key, why);
+                    self.problem(Code::DomainMissing, &key, why);
+                    if !domain.is_empty() && made.insert(domain.clone()) {
+                        let new = self.new_domain();
+                        self.edit(Edit::put(keys::domain(&domain), None, new))
+                            .await?;
+                    }
                 }
-                let Some(record) = self.record::<AddressRecord>(&key, &bytes) else {
-                    continue;
-                };
-                let knows = |id: &u64| {
-                    self.living(*id)
-                        .is_some_and(|record| record.addresses.contains(&address))
-                };
-                if record.targets.is_empty() || !record.targets.iter().all(knows) {
-                    let why = format!("{address} leads to an account that doesn't have it");
-                    self.problem(ProblemKind::Directory, &key, why);
-                }
+                self.check_targets(&key, &bytes, &address).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn check_targets(
+        &mut self,
+        key: &[u8],
+        bytes: &Bytes,
+        address: &String,
+    ) -> Result<(), CheckError> {
+        let Some(record) = self.record::<AddressRecord>(key, bytes) else {
+            // The accounts whose address it is have put it right.
+            if !self
+                .accounts
+                .keys()
+                .any(|&id| self.has_address(id, address))
+            {
+                self.put_aside(Code::Record, key, bytes).await?;
+            }
+            return Ok(());
+        };
+        if !record.targets.is_empty()
+            && record
+                .targets
+                .iter()
+                .all(|id| self.has_address(*id, address))
+        {
+            return Ok(());
+        }
+        let why = format!("{address} leads to an account that doesn't have it");
+        self.problem(Code::Address, key, why);
+        if !self.is_repair() {
+            return Ok(());
+        }
+        let targets = record.targets.iter();
+        let living: Vec<u64> = targets
+            .copied()
+            .filter(|id| self.living(*id).is_some())
+            .collect();
+        for &id in &living {
+            if let (false, Some(known)) = (self.has_address(id, address), self.living(id)) {
+                let mut known = known.clone();
+                known.addresses.push(address.clone());
+                self.put_account(id, known).await?;
+            }
+        }
+        let has_owner = self
+            .accounts
+            .keys()
+            .any(|&id| self.has_address(id, address));
+        if living.is_empty() && !has_owner {
+            return self.put_aside(Code::Address, key, bytes).await;
+        }
+        if !living.is_empty() && living != record.targets {
+            let right = AddressRecord { targets: living }.to_bytes();
+            let edit = Edit::put(key.to_vec(), Some(bytes.clone()), right);
+            self.edit(edit.keeping(Code::Address)).await?;
         }
         Ok(())
     }
@@ -200,32 +332,37 @@ impl Checker<'_> {
                     continue;
                 };
                 let Some(record) = self.record::<CredentialRecord>(&key, &bytes) else {
+                    self.put_aside(Code::Record, &key, &bytes).await?;
                     continue;
                 };
                 let Some(account) = self.living(id) else {
-                    self.problem(
-                        ProblemKind::Directory,
-                        &key,
-                        "a credential of an account that isn't there",
-                    );
+                    let why = "a credential of an account that isn't there";
+                    self.problem(Code::Credential, &key, why);
+                    self.put_aside(Code::Credential, &key, &bytes).await?;
                     continue;
                 };
                 let (name, last) = (account.name.clone(), account.last_credential);
                 if number > last {
                     let why =
                         format!("credential {number} of {name} has a number that wasn't given yet");
-                    self.problem(ProblemKind::Directory, &key, why);
-                }
-                let is_known = match record.kind {
-                    CredentialKind::Token => {
-                        let found = self.get(&keys::credential_lookup(&record.lookup)).await?;
-                        found == Some(store::numbers(&[id, number]))
+                    self.problem(Code::Credential, &key, why);
+                    let mut right = account_of(self, id);
+                    if let Some(right) = &mut right {
+                        right.last_credential = number;
+                        self.put_account(id, right.clone()).await?;
                     }
-                    CredentialKind::Password | CredentialKind::AppPassword => true,
-                };
-                if !is_known {
+                }
+                if record.kind != CredentialKind::Token {
+                    continue;
+                }
+                let lookup = keys::credential_lookup(&record.lookup);
+                let found = self.get(&lookup).await?;
+                if found != Some(numbers(&[id, number])) {
                     let why = format!("token {number} of {name} isn't found when it is used");
-                    self.problem(ProblemKind::Directory, &key, why);
+                    self.problem(Code::Credential, &key, why);
+                    if !record.lookup.is_empty() {
+                        self.put_numbers(lookup, found, &[id, number]).await?;
+                    }
                 }
             }
         }
@@ -236,18 +373,17 @@ impl Checker<'_> {
         let mut rows = Rows::new(keys::all(Subspace::CredentialLookup));
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
-                let Some([id, number]) = self.numbers(&key, &bytes, "way to a token") else {
+                let read = self.numbers::<2>(&key, &bytes, "way to a token");
+                let Some([id, number]) = read else {
+                    // The token that it was for has put it right, or puts it there again.
+                    self.put_aside(Code::Record, &key, &bytes).await?;
                     continue;
                 };
-                if !self
-                    .exists(&keys::credential(AccountId::new(id), number))
-                    .await?
-                {
-                    self.problem(
-                        ProblemKind::Directory,
-                        &key,
-                        "a way to a token that isn't there",
-                    );
+                let credential = keys::credential(AccountId::new(id), number);
+                if !self.exists(&credential).await? {
+                    let why = "a way to a token that isn't there";
+                    self.problem(Code::CredentialLookup, &key, why);
+                    self.put_aside(Code::CredentialLookup, &key, &bytes).await?;
                 }
             }
         }
@@ -255,9 +391,9 @@ impl Checker<'_> {
     }
 
     async fn check_memberships(&mut self) -> Result<(), CheckError> {
-        let mut rows = Rows::keys_only(keys::all(Subspace::Membership));
+        let mut rows = Rows::new(keys::all(Subspace::Membership));
         while let Some(page) = rows.next(&self.snapshot).await? {
-            for (key, _) in page {
+            for (key, bytes) in page {
                 let Some((member, group)) = keys::decode_membership(&key) else {
                     continue;
                 };
@@ -270,7 +406,8 @@ impl Checker<'_> {
                         self.name_of(member.number()),
                         self.name_of(group.number())
                     );
-                    self.problem(ProblemKind::Directory, &key, why);
+                    self.problem(Code::Membership, &key, why);
+                    self.put_aside(Code::Membership, &key, &bytes).await?;
                 }
             }
         }
@@ -279,19 +416,20 @@ impl Checker<'_> {
 
     /// The accounts compare these with the grants of their mailboxes.
     async fn count_shares(&mut self) -> Result<(), CheckError> {
-        let mut rows = Rows::keys_only(keys::all(Subspace::SharedWith));
+        let mut rows = Rows::new(keys::all(Subspace::SharedWith));
         while let Some(page) = rows.next(&self.snapshot).await? {
-            for (key, _) in page {
-                let Some((_, owner)) = keys::decode_shared_with(&key) else {
+            for (key, bytes) in page {
+                let Some((grantee, owner)) = keys::decode_shared_with(&key) else {
                     continue;
                 };
-                *self.shared.entry(owner.number()).or_default() += 1;
+                self.shared
+                    .entry(owner.number())
+                    .or_default()
+                    .push(grantee.number());
                 if !self.accounts.contains_key(&owner.number()) {
-                    self.problem(
-                        ProblemKind::Share,
-                        &key,
-                        "something is shared by an account that isn't there",
-                    );
+                    let why = "something is shared by an account that isn't there";
+                    self.problem(Code::ShareCount, &key, why);
+                    self.put_aside(Code::ShareCount, &key, &bytes).await?;
                 }
             }
         }
@@ -299,8 +437,16 @@ impl Checker<'_> {
     }
 }
 
+fn account_of(checker: &Checker<'_>, id: u64) -> Option<AccountRecord> {
+    checker.living(id).cloned()
+}
+
+fn domain_of(address: &str) -> &str {
+    address.rsplit_once('@').map_or("", |(_, domain)| domain)
+}
+
 /// What follows the subspace.
-fn text_of(key: &[u8]) -> String {
+pub(super) fn text_of(key: &[u8]) -> String {
     String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned()
 }
 

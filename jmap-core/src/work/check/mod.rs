@@ -1,21 +1,28 @@
-//! Reads every record of the store and says what is wrong.
+//! Reads every record of the store, says what is wrong, and puts it right where it is asked to.
 //!
-//! Holds: it reads a snapshot and changes nothing, so it may run while the server works; what it keeps in memory
+//! Holds: a check reads a snapshot and changes nothing, so it may run while the server works; what it keeps in memory
 //! grows with one account's mail, not with the store; a damaged record is a problem, and not the end.
+//! A repair is the same reading: each problem brings its edits with it (`edits`), an account's are made in the account's turn, and it is
+//! read again until nothing is left to do.
 //! Other half: `store::keys` has the table of what there is; the modules that write have the rules.
 
 mod account;
 mod blobs;
 mod directory;
+mod edits;
+mod findings;
+mod kept;
+mod lost;
+mod meta;
 mod queue;
+mod repair;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod trace;
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Write as _,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -24,12 +31,18 @@ use jmap_types::AccountId;
 use store::{
     Record, decode_numbers,
     engine::{Engine, EngineError, KeyRange, Page, Snapshot},
+    keys::BlobHash,
 };
 
+use self::edits::{Edits, Scope};
+pub use self::{
+    account::RECOVERED,
+    findings::{Code, PROBLEMS_MAX, Problem, Report},
+    meta::mend_before_open,
+    repair::RepairError,
+};
 use crate::{Core, directory::AccountRecord};
 
-/// Problems that are listed; more are only said to be there.
-pub const PROBLEMS_MAX: usize = 1000;
 /// Rows that one page of reading takes.
 const ROWS_PER_PAGE: usize = 500;
 /// Records between two sentences of progress.
@@ -44,99 +57,15 @@ pub struct CheckOptions {
     pub skip_hashing: bool,
 }
 
-/// The store could not be read.
+/// The store could not be read, or not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     #[error(transparent)]
     Engine(#[from] EngineError),
-}
-
-/// What was read, and what is wrong with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    pub records: u64,
-    pub accounts: u64,
-    pub emails: u64,
-    pub blobs: u64,
-    pub problems: Vec<Problem>,
-    /// More than [`PROBLEMS_MAX`] were found.
-    pub has_more: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub key: Vec<u8>,
-    pub kind: ProblemKind,
-    /// For the operator.
-    pub sentence: String,
-}
-
-/// What is wrong, by what it touches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProblemKind {
-    /// A key that no version is known to write.
-    Key,
-    /// A value that can't be read.
-    Record,
-    /// Domains, accounts, addresses, credentials and memberships.
-    Directory,
-    /// Octets that are missing, or not what their name says.
-    Blob,
-    Summary,
-    /// A reference without its blob or object, or the other way round.
-    BlobRef,
-    Mailbox,
-    Uid,
-    Email,
-    Thread,
-    Quota,
-    /// The change log and the account's sequence.
-    Log,
-    Share,
-    Search,
-    /// Submissions that are on their way.
-    Queue,
-    /// What is told of messages.
-    Trace,
-    /// The view in memory isn't what is stored.
-    View,
-    /// Something damaged was put aside before.
-    Quarantine,
-}
-
-impl ProblemKind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Record => "record",
-            Self::Directory => "directory",
-            Self::Blob => "blob",
-            Self::Summary => "summary",
-            Self::BlobRef => "blob reference",
-            Self::Mailbox => "mailbox",
-            Self::Uid => "uid",
-            Self::Email => "email",
-            Self::Thread => "thread",
-            Self::Quota => "quota",
-            Self::Log => "log",
-            Self::Share => "share",
-            Self::Search => "search",
-            Self::Queue => "queue",
-            Self::Trace => "trace",
-            Self::View => "view",
-            Self::Quarantine => "quarantine",
-        }
-    }
-}
-
-impl Problem {
-    /// The key in hexadecimal.
-    pub fn key_text(&self) -> String {
-        self.key.iter().fold(String::new(), |mut text, octet| {
-            let _ = write!(text, "{octet:02x}");
-            text
-        })
-    }
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Search(#[from] crate::mail::search::Error),
 }
 
 impl Core {
@@ -146,14 +75,8 @@ impl Core {
         options: CheckOptions,
         progress: Progress<'_>,
     ) -> Result<Report, CheckError> {
-        let mut checker = Checker::new(self, options, progress).await?;
-        checker.check_shapes().await?;
-        checker.check_directory().await?;
-        checker.check_accounts().await?;
-        checker.check_blobs().await?;
-        checker.check_queue().await?;
-        checker.check_sts_policies().await?;
-        checker.check_traces().await?;
+        let mut checker = Checker::new(self, options, progress, None).await?;
+        checker.run().await?;
         Ok(checker.report)
     }
 }
@@ -165,10 +88,18 @@ struct Checker<'c> {
     snapshot: Arc<dyn Snapshot>,
     progress: Progress<'c>,
     report: Report,
+    /// `None`: this is no repair.
+    edits: Option<Edits>,
     /// All account numbers that keys begin with, or records have; `None` where the record can't be read.
     accounts: BTreeMap<u64, Option<AccountRecord>>,
-    /// Rows of `SharedWith` by owner.
-    shared: HashMap<u64, u64>,
+    /// By owner: with whom something is shared, by the rows of `SharedWith`.
+    shared: HashMap<u64, Vec<u64>>,
+    /// By account: emails whose records are lost, and their messages.
+    lost: BTreeMap<u64, Vec<(u64, BlobHash)>>,
+    /// Accounts that are to be indexed anew.
+    reindex: BTreeSet<u64>,
+    /// Account and number of emails that can be brought back, while references to blobs are looked at.
+    deleted: HashSet<(u64, u64)>,
 }
 
 impl<'c> Checker<'c> {
@@ -176,6 +107,7 @@ impl<'c> Checker<'c> {
         core: &'c Core,
         options: CheckOptions,
         progress: Progress<'c>,
+        edits: Option<Edits>,
     ) -> Result<Self, CheckError> {
         let engine: &Arc<dyn Engine> = &core.engine;
         Ok(Self {
@@ -184,21 +116,69 @@ impl<'c> Checker<'c> {
             snapshot: engine.snapshot().await?,
             progress,
             report: Report::default(),
+            edits,
             accounts: BTreeMap::new(),
             shared: HashMap::new(),
+            lost: BTreeMap::new(),
+            reindex: BTreeSet::new(),
+            deleted: HashSet::new(),
         })
     }
 
-    fn problem(&mut self, kind: ProblemKind, key: &[u8], sentence: impl Into<String>) {
-        if self.report.problems.len() >= PROBLEMS_MAX {
-            self.report.has_more = true;
-            return;
+    /// All of the store, room by room.
+    async fn run(&mut self) -> Result<(), CheckError> {
+        self.check_shapes().await?;
+        self.finish_room().await?;
+        self.check_meta().await?;
+        self.finish_room().await?;
+        self.set_scope(Scope::Directory);
+        self.check_directory().await?;
+        self.finish_room().await?;
+        self.check_accounts().await?;
+        self.finish_room().await?;
+        self.check_blobs().await?;
+        self.finish_room().await?;
+        self.check_queue().await?;
+        self.check_sts_policies().await?;
+        self.finish_room().await?;
+        self.check_traces().await?;
+        self.finish_room().await
+    }
+
+    /// What was found so far is put right, and seen by what comes next.
+    async fn finish_room(&mut self) -> Result<(), CheckError> {
+        if self.is_repair() {
+            self.flush().await?;
+            self.set_scope(Scope::Rows);
+            self.look_anew().await?;
         }
-        self.report.problems.push(Problem {
+        Ok(())
+    }
+
+    fn set_scope(&mut self, scope: Scope) {
+        if let Some(edits) = &mut self.edits {
+            edits.scope = scope;
+        }
+    }
+
+    /// Goes on with the store as it is now.
+    async fn look_anew(&mut self) -> Result<(), CheckError> {
+        self.snapshot = self.core.engine.snapshot().await?;
+        Ok(())
+    }
+
+    fn problem(&mut self, code: Code, key: &[u8], sentence: impl Into<String>) {
+        self.report.add_problem(Problem {
             key: key.to_vec(),
-            kind,
+            code,
             sentence: sentence.into(),
         });
+    }
+
+    fn must_reindex(&mut self, account: AccountId) {
+        if self.is_repair() {
+            self.reindex.insert(account.number());
+        }
     }
 
     /// Says how far it is, every so many records.
@@ -233,11 +213,7 @@ impl<'c> Checker<'c> {
         match R::from_bytes(key, bytes) {
             Ok(record) => Some(record),
             Err(_) => {
-                self.problem(
-                    ProblemKind::Record,
-                    key,
-                    format!("the {} can't be read", R::KIND),
-                );
+                self.problem(Code::Record, key, format!("the {} can't be read", R::KIND));
                 None
             }
         }
@@ -251,11 +227,7 @@ impl<'c> Checker<'c> {
     ) -> Option<[u64; N]> {
         let numbers = decode_numbers(key, bytes).ok();
         if numbers.is_none() {
-            self.problem(
-                ProblemKind::Record,
-                key,
-                format!("the {what} can't be read"),
-            );
+            self.problem(Code::Record, key, format!("the {what} can't be read"));
         }
         numbers
     }

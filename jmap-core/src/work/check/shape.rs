@@ -4,7 +4,7 @@
 
 use store::keys::{self, Fields, Subspace};
 
-use super::{CheckError, Checker, ProblemKind, Rows};
+use super::{CheckError, Checker, Code, Rows};
 
 /// Subspaces whose keys begin with an account.
 const OF_ACCOUNT: &[Subspace] = &[
@@ -19,6 +19,8 @@ const OF_ACCOUNT: &[Subspace] = &[
     Subspace::Upload,
     Subspace::SearchPending,
     Subspace::SearchCursor,
+    Subspace::Undelete,
+    Subspace::Import,
 ];
 
 impl Checker<'_> {
@@ -34,12 +36,12 @@ impl Checker<'_> {
             };
             match known {
                 Some(subspace) => self.check_subspace(subspace, range).await?,
-                None if self.is_empty(range).await? => {}
-                None => self.problem(
-                    ProblemKind::Key,
-                    &[first],
-                    "there are records in a subspace that this version doesn't know",
-                ),
+                None if self.is_empty(range.clone()).await? => {}
+                None => {
+                    let why = "there are records in a subspace that this version doesn't know";
+                    self.problem(Code::KeyUnknown, &[first], why);
+                    self.put_range_aside(range).await?;
+                }
             }
         }
         Ok(())
@@ -50,30 +52,49 @@ impl Checker<'_> {
         subspace: Subspace,
         range: store::engine::KeyRange,
     ) -> Result<(), CheckError> {
+        if subspace == Subspace::Quarantine {
+            return self.count_quarantine(range).await;
+        }
         let mut rows = Rows::keys_only(range);
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, _) in page {
                 self.report.records += 1;
                 self.tell(self.report.records, "keys");
                 if shape(subspace, &key).is_none() {
-                    self.problem(
-                        ProblemKind::Key,
-                        &key,
-                        format!("a key of {subspace:?} has the wrong shape"),
-                    );
+                    let why = format!("a key of {subspace:?} has the wrong shape");
+                    self.problem(Code::KeyShape, &key, why);
+                    if let Some(bytes) = self.get(&key).await? {
+                        self.put_aside(Code::KeyShape, &key, &bytes).await?;
+                    }
                 } else if OF_ACCOUNT.contains(&subspace)
                     && let Some(account) =
                         Fields::of(subspace, &key).and_then(|mut fields| fields.u64())
                 {
                     self.accounts.entry(account).or_insert(None);
                 }
-                if subspace == Subspace::Quarantine {
-                    self.problem(
-                        ProblemKind::Quarantine,
-                        &key,
-                        "a damaged record was put aside",
-                    );
-                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was put aside is nobody's problem any more.
+    async fn count_quarantine(&mut self, range: store::engine::KeyRange) -> Result<(), CheckError> {
+        let mut rows = Rows::keys_only(range);
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            self.report.records += page.len() as u64;
+            self.report.quarantined += page.len() as u64;
+        }
+        Ok(())
+    }
+
+    async fn put_range_aside(&mut self, range: store::engine::KeyRange) -> Result<(), CheckError> {
+        if !self.is_repair() {
+            return Ok(());
+        }
+        let mut rows = Rows::new(range);
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                self.put_aside(Code::KeyUnknown, &key, &bytes).await?;
             }
         }
         Ok(())
@@ -117,11 +138,12 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         }
         Subspace::Metadata => return keys::decode_metadata(key).map(drop),
         Subspace::Object => return keys::decode_object(key).map(drop),
-        Subspace::Blob | Subspace::Summary | Subspace::Structure => {
+        Subspace::Blob | Subspace::Summary | Subspace::Structure | Subspace::BlobStub => {
             fields.hash()?;
         }
         Subspace::BlobRef => return keys::decode_blob_ref(key).map(drop),
         Subspace::BlobCandidate => return keys::decode_blob_candidate(key).map(drop),
+        Subspace::BlobGarbage => return keys::decode_blob_garbage(key).map(drop),
         Subspace::Upload => return keys::decode_upload(key).map(drop),
         Subspace::UploadExpiry => return keys::decode_upload_expiry(key).map(drop),
         Subspace::ReportIn => return keys::decode_report_in(key).map(drop),
@@ -136,6 +158,9 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::Node => return keys::decode_node(key).map(drop),
         Subspace::Lease => return keys::decode_lease(key).map(drop),
         Subspace::Turn => return keys::decode_turn(key).map(drop),
+        Subspace::Undelete => return keys::decode_undelete(key).map(drop),
+        Subspace::Backup => return keys::decode_backup(key).map(drop),
+        Subspace::Import => return keys::decode_import(key).map(drop),
     }
     fields.end()
 }

@@ -7,7 +7,9 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use sqlx::Error;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::options::SqlOptions;
 use crate::engine::{EngineError, KeyRange, Page};
 
 pub(super) type Pairs = Vec<(Bytes, Bytes)>;
@@ -168,6 +170,12 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     fn name(&self) -> &str;
 }
 
+/// A database that is a server of its own.
+pub(super) trait Remote: Dialect {
+    /// Looks at the server's settings and makes what is missing. May be called again after it has failed.
+    fn prepare(&mut self, options: &SqlOptions) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
 /// What is the matter whatever the database is; `None` if it has answered with an error of its own.
 pub(super) fn common_cause(error: &Error) -> Option<Cause> {
     match error {
@@ -189,6 +197,41 @@ pub(super) fn engine_error<D: Dialect>(dialect: &D, error: &Error) -> EngineErro
         Cause::ReadOnly | Cause::Full => EngineError::Full(text),
         Cause::Damaged => EngineError::Corrupt(text),
         Cause::Lost | Cause::Again | Cause::Other => EngineError::Io(text),
+    }
+}
+
+/// Between tries to reach a server that isn't there yet.
+const START_WAIT: Duration = Duration::from_millis(200);
+const START_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Prepares a database. A server that isn't there yet, as after the start of a machine that has both, is waited for.
+pub(super) async fn prepared<D: Remote>(
+    mut dialect: D,
+    options: &SqlOptions,
+) -> Result<D, EngineError> {
+    let end = Instant::now() + options.start_timeout;
+    let mut wait = START_WAIT;
+    let mut was_told = false;
+    loop {
+        let tried = timeout(options.timeout, dialect.prepare(options)).await;
+        let (error, may_come) = match tried {
+            Ok(Ok(())) => return Ok(dialect),
+            Ok(Err(error)) => {
+                let may_come = matches!(D::cause(&error), Cause::Lost | Cause::Again);
+                (engine_error(&dialect, &error), may_come)
+            }
+            Err(_) => (no_answer(&dialect, options.timeout), true),
+        };
+        if !may_come || Instant::now() + wait > end {
+            return Err(error);
+        }
+        if !was_told {
+            let at_most = options.start_timeout;
+            tracing::warn!(%error, ?at_most, "the database isn't there yet, and is waited for");
+            was_told = true;
+        }
+        sleep(wait).await;
+        wait = START_WAIT_MAX.min(wait * 2);
     }
 }
 

@@ -14,8 +14,8 @@ use sqlx::{
 
 use super::{
     dialect::{
-        Cause, Changes, Dialect, KEY_OCTETS_MAX, Pairs, Purpose, Query, Row, Wanted, common_cause,
-        engine_error,
+        Cause, Changes, Dialect, KEY_OCTETS_MAX, Pairs, Purpose, Query, Remote, Row, Wanted,
+        common_cause, prepared,
     },
     options::{SqlOptions, without_password},
     postgres::{check_version, refused},
@@ -55,22 +55,17 @@ impl MySqlDialect {
         if let Some(password) = &options.password {
             parsed = parsed.password(password);
         }
-        let mut dialect = Self {
+        let dialect = Self {
             options: parsed,
             timeout: options.timeout,
             name,
             is_mariadb: false,
         };
-        let prepared = tokio::time::timeout(options.timeout, dialect.prepare(options));
-        let prepared = prepared.await;
-        prepared
-            .map_err(|_| super::no_answer(&dialect, options.timeout))?
-            .map_err(|error| engine_error(&dialect, &error))?;
-        Ok(dialect)
+        prepared(dialect, options).await
     }
 
     /// Looks at the server's settings and makes what is missing.
-    async fn prepare(&mut self, options: &SqlOptions) -> Result<(), Error> {
+    async fn look_and_make(&mut self, options: &SqlOptions) -> Result<(), Error> {
         let mut connection = self.options.connect().await?;
         let version = sqlx::query("SELECT VERSION()").fetch_one(&mut connection);
         let version: String = version.await?.try_get(0)?;
@@ -205,6 +200,12 @@ async fn check_durable(connection: &mut MySqlConnection) -> Result<(), Error> {
 async fn number(connection: &mut MySqlConnection, query: &'static str) -> Result<u64, Error> {
     let row = sqlx::query(query).fetch_one(connection).await?;
     Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+}
+
+impl Remote for MySqlDialect {
+    async fn prepare(&mut self, options: &SqlOptions) -> Result<(), Error> {
+        self.look_and_make(options).await
+    }
 }
 
 impl Dialect for MySqlDialect {

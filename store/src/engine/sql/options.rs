@@ -22,6 +22,8 @@ pub struct SqlOptions {
     pub connections: u32,
     /// For one call, waiting for a connection included.
     pub timeout: Duration,
+    /// How long a server that isn't there yet is waited for when the database is opened.
+    pub start_timeout: Duration,
     /// The largest value that is to be kept: MySQL and MariaDB have settings that have to be larger.
     pub value_octets_max: u64,
     /// A database that acknowledges what it may lose is refused.
@@ -44,6 +46,7 @@ impl SqlOptions {
             password: None,
             connections: 16,
             timeout: Duration::from_secs(20),
+            start_timeout: Duration::ZERO,
             value_octets_max: 64 * 1024 * 1024,
             durable: true,
         }
@@ -82,6 +85,7 @@ impl fmt::Debug for SqlOptions {
             .field("url", &without_password(&self.url))
             .field("connections", &self.connections)
             .field("timeout", &self.timeout)
+            .field("start_timeout", &self.start_timeout)
             .field("value_octets_max", &self.value_octets_max)
             .field("durable", &self.durable)
             .finish_non_exhaustive()

@@ -14,8 +14,8 @@ use sqlx::{
 
 use super::{
     dialect::{
-        Cause, Changes, Dialect, Pairs, Purpose, Query, Row, SCHEMA_VERSION, Wanted, common_cause,
-        engine_error,
+        Cause, Changes, Dialect, Pairs, Purpose, Query, Remote, Row, SCHEMA_VERSION, Wanted,
+        common_cause, prepared,
     },
     options::{SqlOptions, without_password},
     snapshot,
@@ -49,16 +49,11 @@ impl PostgresDialect {
             timeout: options.timeout,
             name,
         };
-        let prepared = tokio::time::timeout(options.timeout, dialect.prepare(options.durable));
-        prepared
-            .await
-            .map_err(|_| super::no_answer(&dialect, options.timeout))?
-            .map_err(|error| engine_error(&dialect, &error))?;
-        Ok(dialect)
+        prepared(dialect, options).await
     }
 
     /// Looks at the server's settings and makes what is missing.
-    async fn prepare(&self, durable: bool) -> Result<(), Error> {
+    async fn look_and_make(&self, durable: bool) -> Result<(), Error> {
         let mut connection = self.connect(Purpose::Read).await?;
         let settings = "SELECT current_setting('server_version_num')::int, current_setting('fsync'), \
                         current_setting('full_page_writes')";
@@ -120,6 +115,12 @@ pub(super) fn check_version(version: i64) -> Result<(), Error> {
 /// The database is there and won't do.
 pub(super) fn refused(why: &str) -> Error {
     Error::Configuration(why.into())
+}
+
+impl Remote for PostgresDialect {
+    async fn prepare(&mut self, options: &SqlOptions) -> Result<(), Error> {
+        self.look_and_make(options.durable).await
+    }
 }
 
 impl Dialect for PostgresDialect {

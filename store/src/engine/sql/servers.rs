@@ -273,7 +273,7 @@ impl DatabaseServer {
     }
 
     /// Of the server: the shell's child that doesn't wait for us.
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         let guard = self.guard.as_ref().expect("the server doesn't run");
         let is_cat = |pid: &u32| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm"));
@@ -300,11 +300,13 @@ impl DatabaseServer {
     /// The shell alone: the files stay.
     fn end_guard(&mut self) {
         if let Some(mut guard) = self.guard.take() {
-            for pid in children_of(guard.id()) {
-                signal("KILL", pid);
-            }
+            let children = children_of(guard.id());
+            // It goes first: without its child it would go on, and remove the files.
             let _ = guard.kill();
             let _ = guard.wait();
+            for pid in children {
+                signal("KILL", pid);
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod proc;
 mod reading;
 mod report;
 mod server;
+mod shared;
 mod smtp;
 
 use std::process::ExitCode;
@@ -67,6 +68,18 @@ async fn run(options: &Options) -> Result<(), Fail> {
     let folder = tempfile::Builder::new()
         .prefix("posthorn-bench-")
         .tempdir()?;
+    if options.engines || options.nodes {
+        if options.engines {
+            println!(
+                "{}",
+                shared::engines(options, &corpus, folder.path()).await?
+            );
+        }
+        if options.nodes {
+            println!("{}", shared::nodes(options, &corpus, folder.path()).await?);
+        }
+        return Ok(());
+    }
     let mut servers = Servers {
         ours: None,
         peer: None,

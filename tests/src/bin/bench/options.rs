@@ -17,6 +17,8 @@ cargo xtask bench [OPTIONS]
   --no-ours            only the peers
   --rest N             seconds at rest before memory is measured (default 30; quick 5)
   --peer-format NAME   how Dovecot stores mail: maildir (default) or sdbox
+  --engines            nothing but this: the server over RocksDB, SQLite, PostgreSQL and MariaDB
+  --nodes              nothing but this: one, two and three servers over one PostgreSQL
   --keep               leave the servers' folders for a look
 
 The table is on the standard output, progress on the standard error. A measurement that fails is told below the table and
@@ -40,6 +42,8 @@ pub struct Options {
     pub peer_max: usize,
     pub peer_format: Format,
     pub keep: bool,
+    pub engines: bool,
+    pub nodes: bool,
 }
 
 impl Options {
@@ -79,6 +83,8 @@ impl Options {
                 "--no-ours" => options.ours = false,
                 "--peer-format" => options.peer_format = value()?.parse()?,
                 "--keep" => options.keep = true,
+                "--engines" => options.engines = true,
+                "--nodes" => options.nodes = true,
                 "--help" | "-h" => return Err(USAGE.into()),
                 _ => return Err(format!("unknown argument `{arg}`\n\n{USAGE}")),
             }
@@ -99,6 +105,8 @@ impl Options {
             peer_max: 20_000,
             peer_format: Format::Maildir,
             keep: false,
+            engines: false,
+            nodes: false,
         }
     }
 

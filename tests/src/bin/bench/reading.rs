@@ -136,6 +136,26 @@ async fn peer(
         .map(Some)
 }
 
+/// First pages alone, of several servers over one database: eight clients, in turn at each.
+pub async fn first_pages(
+    ports: &[u16],
+    tree: &Tree,
+    size: usize,
+    options: &Options,
+) -> Result<Measured, Fail> {
+    let plan = Plan {
+        name: FIRST_PAGE,
+        clients: 8,
+        target: None,
+        act: Box::new(|_| Act::FirstPage),
+    };
+    let mut readers = Vec::new();
+    for at in 0..plan.clients {
+        readers.push(Jmap::open(ports[at % ports.len()], &user(size)).await?);
+    }
+    drive(readers, tree, &plan, options).await
+}
+
 /// One measurement of reading.
 struct Plan {
     name: &'static str,

@@ -244,7 +244,7 @@ impl Row {
     }
 }
 
-fn table(f: &mut fmt::Formatter, cells: &[Vec<String>]) -> fmt::Result {
+pub fn table(f: &mut fmt::Formatter, cells: &[Vec<String>]) -> fmt::Result {
     let width = |at: usize| {
         let lines = cells.iter();
         lines
@@ -274,7 +274,7 @@ fn pair(ours: Option<f64>, peer: Option<f64>) -> String {
 }
 
 /// Three digits that matter.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value {
         v if v >= 100.0 || v == 0.0 => format!("{v:.0}"),
         v if v >= 10.0 => format!("{v:.1}"),

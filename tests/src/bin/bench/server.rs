@@ -16,6 +16,8 @@ use crate::{DOMAIN, Fail, PASSWORD};
 
 /// The gauge that says how many accounts the search index is behind with.
 const PENDING: &str = "posthorn_search_pending_accounts ";
+/// The file beside the data that names the database.
+const STORE: &str = "store.toml";
 /// Longer than this the index is never behind, once nothing more comes in.
 const CATCH_UP: Duration = Duration::from_secs(600);
 
@@ -32,11 +34,24 @@ pub struct Server {
 impl Server {
     /// Makes the domain and the users, then starts the server; its output goes to `log` in the folder.
     pub async fn start(folder: &Path, users: &[String]) -> Result<Self, Fail> {
+        Self::start_on(folder, users, None).await
+    }
+
+    /// The same over the database of a URL. Without users, it is another server over one that has them.
+    pub async fn start_on(
+        folder: &Path,
+        users: &[String],
+        url: Option<&str>,
+    ) -> Result<Self, Fail> {
         let binary = std::env::var_os("POSTHORN_BIN")
             .map_or("target/release/posthorn".into(), PathBuf::from);
         let data = folder.join("data");
         fs::create_dir_all(&data)?;
-        cli(&binary, &data, &["domain", "add", DOMAIN], "")?;
+        let store = url.map_or(String::new(), |url| format!("[store]\nurl = \"{url}\"\n"));
+        fs::write(folder.join(STORE), &store)?;
+        if !users.is_empty() {
+            cli(&binary, &data, &["domain", "add", DOMAIN], "")?;
+        }
         for user in users {
             let address = format!("{user}@{DOMAIN}");
             cli(
@@ -52,7 +67,7 @@ impl Server {
         let config = folder.join("posthorn.toml");
         fs::write(
             &config,
-            configuration(http, smtp, lmtp, [imap, imaps], pop3),
+            configuration(http, smtp, lmtp, [imap, imaps], pop3) + &store,
         )?;
         let process = Command::new(&binary)
             .arg("serve")
@@ -81,7 +96,11 @@ impl Server {
     }
 
     pub fn tree(&self) -> Tree {
-        Tree::new(vec![self.process.id()])
+        Tree::new(self.roots())
+    }
+
+    pub fn roots(&self) -> Vec<u32> {
+        vec![self.process.id()]
     }
 
     /// Waits until the index has caught up and nothing is left to do.
@@ -151,6 +170,8 @@ async fn pending(http: &mut Http) -> Result<f64, Fail> {
 
 fn cli(binary: &Path, data: &Path, args: &[&str], input: &str) -> Result<(), Fail> {
     let mut child = Command::new(binary)
+        .arg("--config")
+        .arg(data.with_file_name(STORE))
         .arg("--data")
         .arg(data)
         .args(args)

@@ -42,6 +42,7 @@ pub(crate) const GUEST: u64 = 3;
 pub(crate) struct Bench {
     pub core: Core,
     pub engine: Arc<dyn Engine>,
+    pub clock: Arc<TestClock>,
     _folder: tempfile::TempDir,
 }
 
@@ -69,10 +70,11 @@ impl Bench {
             ..SearchOptions::default()
         };
         let engine: Arc<dyn Engine> = MemoryEngine::new();
+        let clock = Arc::new(TestClock::new(NOW));
         let parts = Parts {
             push: Default::default(),
             engine: engine.clone(),
-            clock: Arc::new(TestClock::new(NOW)),
+            clock: clock.clone(),
             rng: Arc::new(SeededRng::new(1)),
             limits,
             hostname: "mail.example.com".to_owned(),
@@ -88,6 +90,7 @@ impl Bench {
         Self {
             core,
             engine,
+            clock,
             _folder: folder,
         }
     }

@@ -118,6 +118,42 @@ async fn a_killed_mariadb_loses_nothing_that_was_acknowledged() {
     check_kill(ServerKind::MariaDb).await;
 }
 
+/// A database that starts after the server is waited for; one that will never do is an error at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_there_yet_is_waited_for() {
+    for kind in KINDS {
+        let mut server = DatabaseServer::start(kind, false);
+        let url = {
+            let database = std::mem::ManuallyDrop::new(server.database());
+            database.url()
+        };
+        server.kill();
+        let at_once = options(&url);
+        let refused = open_sql(&at_once, Path::new("/nonexistent")).await;
+        assert!(refused.is_err(), "{kind:?} is not there");
+        let patient = SqlOptions {
+            start_timeout: Duration::from_secs(120),
+            ..options(&url)
+        };
+        let opening = tokio::spawn(async move { open_with(&patient).await });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!opening.is_finished(), "{kind:?}: nobody has waited");
+        let starting = tokio::task::spawn_blocking(move || {
+            server.start_again();
+            server
+        });
+        let server = starting.await.expect("started again");
+        let engine = opening.await.expect("opened");
+        put(&engine, "a", "1").await;
+        let nowhere = SqlOptions {
+            start_timeout: Duration::from_secs(3600),
+            ..options(url.replacen("test0", "nowhere", 1))
+        };
+        assert!(open_sql(&nowhere, Path::new("/")).await.is_err());
+        drop(server);
+    }
+}
+
 /// A server that is there and says nothing: errors after the time that was set, and all is well when it goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_answer_is_an_error_in_time() {

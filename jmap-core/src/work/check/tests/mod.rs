@@ -2,6 +2,9 @@
 // A batch gives itself back for chaining; here it is not wanted.
 #![allow(dropping_references)]
 
+mod damage;
+mod guard;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,10 +16,15 @@ use store::{
     search::{SearchIndex, SearchOptions},
 };
 
-use super::{CheckOptions, Report};
+use super::{CheckOptions, Code, Report};
 use crate::{
-    Caller, Core, Limits, Parts, auth::Secret, clock::SystemClock, directory::NewAccount,
-    inproc::deliver::Inbound, mail::records::EmailRecord, rng::SeededRng,
+    Caller, Core, Limits, Parts,
+    auth::Secret,
+    clock::SystemClock,
+    directory::NewAccount,
+    inproc::deliver::{Inbound, Recipient},
+    mail::records::EmailRecord,
+    rng::SeededRng,
 };
 
 struct Fixture {
@@ -67,15 +75,7 @@ async fn fixture() -> Fixture {
         for address in to {
             recipients.push(core.resolve_recipient(address).await.unwrap());
         }
-        let inbound = Inbound {
-            mail_from: None,
-            recipients,
-            message: Bytes::from(text),
-            peer: None,
-            is_junk: false,
-            answers_each: false,
-            arrival: Default::default(),
-        };
+        let inbound = inbound(text, recipients);
         assert!(core.deliver(inbound).await.iter().all(Result::is_ok));
     }
     drop(core.accounts.handle(alice).view().await.unwrap());
@@ -87,10 +87,45 @@ async fn fixture() -> Fixture {
     }
 }
 
+fn inbound(text: &'static str, recipients: Vec<Recipient>) -> Inbound {
+    Inbound {
+        mail_from: None,
+        recipients,
+        message: Bytes::from(text),
+        peer: None,
+        is_junk: false,
+        answers_each: false,
+        arrival: Default::default(),
+    }
+}
+
 impl Fixture {
+    /// Another core over the same store, that remembers nothing.
+    async fn anew(&self) -> Core {
+        let folder = self._folder.path().join("anew");
+        let search = SearchIndex::open(&folder, &SearchOptions::default()).unwrap();
+        let parts = Parts {
+            push: Default::default(),
+            engine: self.engine.clone(),
+            clock: Arc::new(SystemClock),
+            rng: Arc::new(SeededRng::new(8)),
+            limits: Limits::default(),
+            hostname: "localhost".into(),
+            search: Arc::new(search),
+        };
+        Core::open(parts).await.unwrap()
+    }
+
     async fn check(&self) -> Report {
         self.core
             .check(CheckOptions::default(), &|_| ())
+            .await
+            .unwrap()
+    }
+
+    async fn repair(&self) -> Report {
+        self.core
+            .repair(CheckOptions::default(), &|_| ())
             .await
             .unwrap()
     }
@@ -115,19 +150,43 @@ impl Fixture {
     }
 }
 
-/// The kinds of problems that a damage leads to, each once.
+/// The codes of the problems that a damage leads to, each once; repair then leaves nothing of them, and nothing to do.
 async fn damaged(name: &str, expected: &[&str], damage: impl AsyncFnOnce(&Fixture)) {
     let fixture = fixture().await;
     damage(&fixture).await;
     let report = fixture.check().await;
-    let mut kinds: Vec<&str> = report
+    let mut codes: Vec<&str> = report
         .problems
         .iter()
-        .map(|problem| problem.kind.name())
+        .map(|problem| problem.code.name())
         .collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    assert_eq!(kinds, expected, "{name}: {:#?}", report.problems);
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes, expected, "{name}: {:#?}", report.problems);
+    repaired(name, &fixture).await;
+}
+
+/// Repairs, and sees that nothing is left to do.
+async fn repaired(name: &str, fixture: &Fixture) -> Report {
+    let repair = fixture.repair().await;
+    assert_eq!(repair.remaining, [], "{name}: {:#?}", repair.problems);
+    let left = fixture.check().await;
+    assert_eq!(left.problems, [], "{name} after repair");
+    let before = dump(&fixture.engine).await;
+    let again = fixture.repair().await;
+    assert_eq!((again.repaired, again.problems.len()), (0, 0), "{name}");
+    assert_eq!(
+        dump(&fixture.engine).await,
+        before,
+        "{name}: a second repair"
+    );
+    repair
+}
+
+/// All rows of a store.
+async fn dump(engine: &Arc<dyn Engine>) -> Vec<(Bytes, Bytes)> {
+    let everything = store::engine::Page::first(vec![]..vec![0xff; 64], usize::MAX);
+    engine.scan(everything).await.unwrap()
 }
 
 #[tokio::test]
@@ -150,47 +209,61 @@ async fn healthy_store_has_no_problems() {
 
 #[tokio::test]
 async fn damage_of_records_is_found() {
-    damaged("unknown subspace", &["key"], async |f| {
+    damaged("unknown subspace", &["key/unknown-subspace"], async |f| {
         f.write(|batch| {
             let _ = batch.put(vec![0xee, 1], "x");
         })
         .await;
     })
     .await;
-    damaged("short key", &["key"], async |f| {
+    damaged("short key", &["key/wrong-shape"], async |f| {
         f.write(|batch| {
             let _ = batch.put(vec![keys::Subspace::Head as u8, 1], "x");
         })
         .await;
     })
     .await;
-    damaged("unreadable account", &["directory", "record"], async |f| {
-        f.write(|batch| {
-            let _ = batch.put(keys::account(f.alice), "x");
-        })
-        .await;
-    })
+    damaged(
+        "unreadable account",
+        &[
+            "directory/address",
+            "directory/credential",
+            "directory/login-name",
+            "directory/membership",
+            "record/unreadable",
+        ],
+        async |f| {
+            f.write(|batch| {
+                let _ = batch.put(keys::account(f.alice), "x");
+            })
+            .await;
+        },
+    )
     .await;
-    damaged("lost address", &["directory"], async |f| {
+    damaged("lost address", &["directory/address"], async |f| {
         f.write(|batch| {
             let _ = batch.delete(keys::address("alice@example.org"));
         })
         .await;
     })
     .await;
-    damaged("lost login name", &["directory"], async |f| {
+    damaged("lost login name", &["directory/login-name"], async |f| {
         f.write(|batch| {
             let _ = batch.delete(keys::login_name("alice@example.org"));
         })
         .await;
     })
     .await;
-    damaged("membership of nobody", &["directory"], async |f| {
-        f.write(|batch| drop(batch.put(keys::membership(AccountId::new(77), f.alice), "")))
-            .await;
-    })
+    damaged(
+        "membership of nobody",
+        &["directory/membership"],
+        async |f| {
+            f.write(|batch| drop(batch.put(keys::membership(AccountId::new(77), f.alice), "")))
+                .await;
+        },
+    )
     .await;
-    damaged("share of nothing", &["share"], async |f| {
+    damaged("share of nothing", &["share/count"], async |f| {
         f.write(|batch| {
             drop(batch.put(keys::shared_with(AccountId::new(2), f.alice), numbers(&[1])))
         })
@@ -201,15 +274,19 @@ async fn damage_of_records_is_found() {
 
 #[tokio::test]
 async fn damage_of_mail_is_found() {
-    damaged("unreadable email", &["record", "view"], async |f| {
-        let (key, _) = f.email().await;
-        f.write(|batch| {
-            let _ = batch.put(key, "x");
-        })
-        .await;
-    })
+    damaged(
+        "unreadable email",
+        &["record/unreadable", "view/other"],
+        async |f| {
+            let (key, _) = f.email().await;
+            f.write(|batch| {
+                let _ = batch.put(key, "x");
+            })
+            .await;
+        },
+    )
     .await;
-    damaged("changed octets", &["blob"], async |f| {
+    damaged("changed octets", &["blob/octets"], async |f| {
         let (_, record) = f.email().await;
         f.write(|batch| {
             let _ = batch.put(keys::blob(&record.blob), "other octets");
@@ -219,7 +296,7 @@ async fn damage_of_mail_is_found() {
     .await;
     damaged(
         "lost octets",
-        &["blob", "blob reference", "summary"],
+        &["blob/missing", "summary/orphan"],
         async |f| {
             let (_, record) = f.email().await;
             f.write(|batch| {
@@ -229,7 +306,7 @@ async fn damage_of_mail_is_found() {
         },
     )
     .await;
-    damaged("lost summary", &["summary"], async |f| {
+    damaged("lost summary", &["summary/missing"], async |f| {
         let (_, record) = f.email().await;
         f.write(|batch| {
             let _ = batch.delete(keys::summary(&record.blob));
@@ -237,7 +314,7 @@ async fn damage_of_mail_is_found() {
         .await;
     })
     .await;
-    damaged("lost reference", &["blob reference"], async |f| {
+    damaged("lost reference", &["blob/not-held"], async |f| {
         let (key, record) = f.email().await;
         let (_, _, id) = keys::decode_object(&key).unwrap();
         f.write(|batch| {
@@ -246,7 +323,7 @@ async fn damage_of_mail_is_found() {
         .await;
     })
     .await;
-    damaged("reference of nothing", &["blob reference"], async |f| {
+    damaged("reference of nothing", &["email/lost"], async |f| {
         let (_, record) = f.email().await;
         f.write(|batch| {
             drop(batch.put(
@@ -257,27 +334,35 @@ async fn damage_of_mail_is_found() {
         .await;
     })
     .await;
-    damaged("orphaned blob", &["blob reference"], async |f| {
+    damaged("orphaned blob", &["blob/orphan"], async |f| {
         f.write(|batch| drop(batch.put(keys::blob(&store::blob::hash(b"alone")), "alone")))
             .await;
     })
     .await;
-    damaged("UID that comes again", &["uid", "view"], async |f| {
-        f.write(|batch| {
-            let _ = batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1]));
-        })
-        .await;
-    })
+    damaged(
+        "UID that comes again",
+        &["uid/again", "uid/row", "view/other"],
+        async |f| {
+            f.write(|batch| {
+                let _ = batch.put(keys::mailbox_uid(f.alice, 1), numbers(&[1, 1]));
+            })
+            .await;
+        },
+    )
     .await;
-    damaged("annotations of nothing", &["mailbox"], async |f| {
-        f.write(|batch| {
-            let none = crate::mail::records::MetadataRecord::default();
-            let _ = batch.put(keys::metadata(f.alice, 99, 0), none.to_bytes());
-        })
-        .await;
-    })
+    damaged(
+        "annotations of nothing",
+        &["mailbox/annotations"],
+        async |f| {
+            f.write(|batch| {
+                let none = crate::mail::records::MetadataRecord::default();
+                let _ = batch.put(keys::metadata(f.alice, 99, 0), none.to_bytes());
+            })
+            .await;
+        },
+    )
     .await;
-    damaged("one UID twice", &["uid"], async |f| {
+    damaged("one UID twice", &["uid/twice"], async |f| {
         let (key, mut record) = f.email().await;
         record.all_places[0].uid = 2;
         f.write(|batch| {
@@ -286,16 +371,20 @@ async fn damage_of_mail_is_found() {
         .await;
     })
     .await;
-    damaged("mailbox that isn't there", &["email", "view"], async |f| {
-        let (key, mut record) = f.email().await;
-        record.all_places[0].mailbox = 99;
-        f.write(|batch| {
-            let _ = batch.put(key, record.to_bytes());
-        })
-        .await;
-    })
+    damaged(
+        "mailbox that isn't there",
+        &["email/no-mailbox", "view/other"],
+        async |f| {
+            let (key, mut record) = f.email().await;
+            record.all_places[0].mailbox = 99;
+            f.write(|batch| {
+                let _ = batch.put(key, record.to_bytes());
+            })
+            .await;
+        },
+    )
     .await;
-    damaged("thread that isn't there", &["thread"], async |f| {
+    damaged("thread that isn't there", &["thread/count"], async |f| {
         let (_, record) = f.email().await;
         f.write(|batch| {
             let _ = batch.delete(keys::object(f.alice, DataType::Thread, record.thread));
@@ -303,7 +392,7 @@ async fn damage_of_mail_is_found() {
         .await;
     })
     .await;
-    damaged("wrong size", &["quota"], async |f| {
+    damaged("wrong size", &["email/size", "quota/used"], async |f| {
         let (key, mut record) = f.email().await;
         record.size += 1;
         f.write(|batch| {
@@ -316,14 +405,14 @@ async fn damage_of_mail_is_found() {
 
 #[tokio::test]
 async fn damage_of_states_is_found() {
-    damaged("gap in the log", &["log"], async |f| {
+    damaged("gap in the log", &["log/gap"], async |f| {
         f.write(|batch| {
             let _ = batch.delete(keys::log(f.alice, 2));
         })
         .await;
     })
     .await;
-    damaged("head that went back", &["email", "log"], async |f| {
+    damaged("head that went back", &["head/behind"], async |f| {
         let mut head = f.head().await;
         head.sequence -= 1;
         f.write(|batch| {
@@ -332,7 +421,7 @@ async fn damage_of_states_is_found() {
         .await;
     })
     .await;
-    damaged("forgotten index", &["search"], async |f| {
+    damaged("forgotten index", &["search/forgotten"], async |f| {
         f.write(|batch| {
             batch
                 .delete(keys::search_pending(f.alice))
@@ -341,7 +430,7 @@ async fn damage_of_states_is_found() {
         .await;
     })
     .await;
-    damaged("lost head", &["log"], async |f| {
+    damaged("lost head", &["head/missing"], async |f| {
         f.write(|batch| {
             let _ = batch.delete(keys::head(f.alice));
         })

@@ -1,0 +1,140 @@
+//! What a backup reads of a server, and what a server knows of its backups.
+//!
+//! Holds: rows are those of one moment; what they refer to can be read for as long as the [`Source`] lives, however long that takes:
+//! no blob is collected meanwhile, on any node.
+//! Other half: the binary puts it into a repository; `whole` makes a server of it again, `mail::bring_back` parts of one.
+
+mod records;
+mod source;
+#[cfg(test)]
+mod tests;
+mod whole;
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use store::{
+    Record as _,
+    engine::{Assertion, Batch, Page},
+    keys,
+};
+
+pub use self::{
+    records::{OutcomeRecord, RepositoryRecord},
+    source::{References, Source},
+    whole::{JUMP, Restorer, WholeError, WholeOptions, is_unfinished},
+};
+use crate::{Caller, Core, access, cluster::BACKUP, directory::DirectoryError};
+
+/// How often a hold is counted up, and after how long one that doesn't move is nobody's any more.
+const BEAT: Duration = Duration::from_secs(30);
+const DEAD_AFTER: Duration = Duration::from_secs(600);
+/// Backups at the same time, and repositories that are remembered.
+const HOLDS_MAX: usize = 1000;
+const REPOSITORIES_MAX: usize = 1000;
+
+/// When each hold was seen to move last, by this process's clock.
+#[derive(Debug, Default)]
+pub struct Holds(Mutex<HashMap<Bytes, (Bytes, Instant)>>);
+
+impl Core {
+    /// Whether a backup reads blobs. The hold of one that was killed goes after [`DEAD_AFTER`].
+    pub(crate) async fn is_held_for_backup(&self) -> Result<bool, store::Error> {
+        let rows = self
+            .engine
+            .scan(Page::first(keys::backup_holds(), HOLDS_MAX))
+            .await?;
+        let now = self.clock.monotonic();
+        let mut dead = Vec::new();
+        {
+            let mut seen = self.backup_holds.0.lock();
+            seen.retain(|key, _| rows.iter().any(|(row, _)| row == key));
+            for (key, beat) in &rows {
+                let last = seen.entry(key.clone()).or_insert((beat.clone(), now));
+                if last.0 != *beat {
+                    *last = (beat.clone(), now);
+                }
+                if now.saturating_duration_since(last.1) >= DEAD_AFTER {
+                    dead.push((key.clone(), beat.clone()));
+                }
+            }
+        }
+        let is_held = rows.len() > dead.len();
+        for (key, beat) in dead {
+            let mut batch = Batch::new();
+            batch.assert(Assertion::Equals(key.to_vec(), beat));
+            batch.delete(key.to_vec());
+            match self.engine.commit(batch).await.map_err(store::Error::from) {
+                Ok(()) | Err(store::Error::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(is_held)
+    }
+
+    /// What the server knows of a repository.
+    pub async fn backup_repository(
+        &self,
+        who: &Caller,
+        repository: &[u8; keys::REPOSITORY_OCTETS],
+    ) -> Result<Option<RepositoryRecord>, DirectoryError> {
+        access::may_administer(who)?;
+        let key = keys::backup_repository(repository);
+        let bytes = self.engine.get(&key).await.map_err(store::Error::from)?;
+        let record = bytes.map(|bytes| RepositoryRecord::from_bytes(&key, &bytes));
+        Ok(record.transpose()?)
+    }
+
+    /// All repositories that it knows.
+    pub async fn backup_repositories(
+        &self,
+        who: &Caller,
+    ) -> Result<Vec<RepositoryRecord>, DirectoryError> {
+        access::may_administer(who)?;
+        let page = Page::first(keys::backup_repositories(), REPOSITORIES_MAX);
+        let rows = self.engine.scan(page).await.map_err(store::Error::from)?;
+        let records = rows
+            .iter()
+            .map(|(key, bytes)| RepositoryRecord::from_bytes(key, bytes));
+        Ok(records.collect::<Result<_, _>>()?)
+    }
+
+    /// Changes what the server knows of a repository.
+    pub async fn note_backup(
+        &self,
+        who: &Caller,
+        repository: &[u8; keys::REPOSITORY_OCTETS],
+        change: impl Fn(&mut RepositoryRecord) + Send + Sync,
+    ) -> Result<(), DirectoryError> {
+        access::may_administer(who)?;
+        let key = keys::backup_repository(repository);
+        for _ in 0..crate::object::TRIES {
+            let found = self.engine.get(&key).await.map_err(store::Error::from)?;
+            let mut record = match &found {
+                Some(bytes) => RepositoryRecord::from_bytes(&key, bytes)?,
+                None => RepositoryRecord::default(),
+            };
+            change(&mut record);
+            let mut batch = Batch::new();
+            batch.assert(match found {
+                Some(bytes) => Assertion::Equals(key.clone(), bytes),
+                None => Assertion::Absent(key.clone()),
+            });
+            batch.put(key.clone(), record.to_bytes());
+            match self.engine.commit(batch).await.map_err(store::Error::from) {
+                Err(store::Error::Conflict) => {}
+                result => return Ok(result?),
+            }
+        }
+        Err(store::Error::Conflict.into())
+    }
+
+    /// Whether the backups that nobody has to ask for are this node's work.
+    pub async fn leads_backup(&self) -> Result<bool, store::Error> {
+        self.leads(BACKUP).await
+    }
+}

@@ -1,0 +1,153 @@
+//! The server's own values: its counters and secrets, and what nodes of a cluster keep.
+//!
+//! Holds: the server starts with any of them damaged, once they were put right; a secret is in no sentence.
+//! Other half: each is read by the module that its name says.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use store::{
+    decode_numbers,
+    engine::{Assertion, Batch, Engine},
+    keys::{self, Subspace},
+    numbers,
+    quarantine::{self, Aside},
+};
+
+use super::{CheckError, Checker, Code, Rows, edits::Edit};
+use crate::{
+    cluster::{LeaseRecord, NodeRecord},
+    directory::COUNTER,
+};
+
+/// Octets of the server's own values, where each has as many. A value of another length can't be read.
+const LENGTHS: &[(&str, usize)] = &[
+    ("format", 8),
+    (COUNTER, 8),
+    (crate::cluster::SHARING, 8),
+    ("next account", 8),
+    ("traces", 8),
+    (
+        crate::auth::scram::key::NAME,
+        crate::auth::scram::KEY_OCTETS,
+    ),
+    (crate::directory::dkim::LEASE_ROW, 16),
+];
+
+/// Values that may begin anew: whoever misses one makes it again.
+fn may_go(name: &str) -> bool {
+    name != "format"
+}
+
+fn is_readable(name: &str, value: &[u8]) -> bool {
+    let length = LENGTHS.iter().find(|(known, _)| *known == name);
+    length.is_none_or(|(_, octets)| value.len() == *octets)
+        && (name != crate::push::VAPID || crate::push::is_vapid_key(value))
+}
+
+/// Puts aside those of the server's own values without which no server starts, if they can't be read. What they were for is made
+/// again. Returns the names.
+pub async fn mend_before_open(
+    engine: &Arc<dyn Engine>,
+    now_ms: i64,
+) -> Result<Vec<&'static str>, store::Error> {
+    let mut mended = Vec::new();
+    for name in [crate::auth::scram::key::NAME, crate::push::VAPID] {
+        let key = keys::meta(name);
+        let Some(found) = engine.get(&key).await? else {
+            continue;
+        };
+        if is_readable(name, &found) {
+            continue;
+        }
+        let row = keys::quarantine(&key);
+        let known = engine.get(&row).await?;
+        let mut batch = Batch::new();
+        batch.assert(Assertion::Equals(key.clone(), found.clone()));
+        batch.delete(key.clone());
+        let aside = Aside {
+            key,
+            octets: found.to_vec(),
+            reason: Code::RecordMeta.name().to_owned(),
+            at: now_ms,
+        };
+        quarantine::put(&mut batch, row, known.as_ref(), aside);
+        engine.commit(batch).await?;
+        mended.push(name);
+    }
+    Ok(mended)
+}
+
+impl Checker<'_> {
+    pub(super) async fn check_meta(&mut self) -> Result<(), CheckError> {
+        let mut rows = Rows::new(keys::all(Subspace::Meta));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+                if is_readable(&name, &bytes) || !may_go(&name) {
+                    continue;
+                }
+                let why = format!("the server's own value \"{name}\" can't be read");
+                self.problem(Code::RecordMeta, &key, why);
+                let now = u64::try_from(self.core.clock.now().0).unwrap_or(1);
+                let anew = match name.as_str() {
+                    // Another one than any that somebody may remember.
+                    name if name == COUNTER || name == crate::cluster::SHARING => {
+                        Some(numbers(&[now]))
+                    }
+                    _ => None,
+                };
+                let edit = Edit {
+                    write: anew,
+                    ..Edit::aside(key.to_vec(), bytes, Code::RecordMeta)
+                };
+                self.edit(edit).await?;
+            }
+        }
+        self.check_cluster().await
+    }
+
+    async fn check_cluster(&mut self) -> Result<(), CheckError> {
+        for subspace in [
+            Subspace::Node,
+            Subspace::Lease,
+            Subspace::Turn,
+            Subspace::QueuePause,
+        ] {
+            let mut rows = Rows::new(keys::all(subspace));
+            while let Some(page) = rows.next(&self.snapshot).await? {
+                for (key, bytes) in page {
+                    let (is_readable, anew) = match subspace {
+                        Subspace::Node => (self.record::<NodeRecord>(&key, &bytes).is_some(), None),
+                        Subspace::Lease => {
+                            (self.record::<LeaseRecord>(&key, &bytes).is_some(), None)
+                        }
+                        Subspace::QueuePause => {
+                            let since = self.numbers::<1>(&key, &bytes, "pause of the queue");
+                            let now = u64::try_from(self.core.clock.now().0).unwrap_or(1);
+                            (since.is_some(), Some(numbers(&[now])))
+                        }
+                        // Nobody claims it.
+                        _ => {
+                            let is_free = bytes.is_empty();
+                            let is_right = is_free || decode_numbers::<2>(&key, &bytes).is_ok();
+                            if !is_right {
+                                let why = "the claim of an account's turn can't be read";
+                                self.problem(Code::Record, &key, why);
+                            }
+                            (is_right, Some(Bytes::new()))
+                        }
+                    };
+                    if !is_readable {
+                        let edit = Edit {
+                            write: anew,
+                            ..Edit::aside(key.to_vec(), bytes, Code::Record)
+                        };
+                        self.edit(edit).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

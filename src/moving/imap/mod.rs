@@ -1,0 +1,407 @@
+//! Imports accounts from an IMAP server.
+//!
+//! Holds: a message is known by server, user, folder, UIDVALIDITY and UID; a broken connection is made anew and goes on with what isn't known; a
+//! folder that shows what others have (all mail, flagged) adds only what nothing else had.
+//! Other half: `client` speaks to the server.
+
+pub mod client;
+mod response;
+
+use std::{collections::HashMap, time::Duration};
+
+use jmap_core::auth::Secret;
+
+use self::client::{Client, Encryption, Fetched, Folder, ImapError, Row, Server};
+use super::{
+    MoveError, dates,
+    flags::Flags,
+    intake::{Intake, Message, collection},
+    maildir::is_changed,
+    names,
+    protocol::{BATCH_OCTETS, KnownItem, MESSAGES_MAX, Meeting, hex},
+};
+
+/// Tries to connect in a row without a message in between; and the time before each.
+const WAITS_SECONDS: [u64; 6] = [0, 1, 2, 4, 8, 16];
+
+/// Whose mail is imported, and from where.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub server: Server,
+    pub user: String,
+    pub password: Secret<String>,
+    /// Folders that are left out, with `/` between the levels.
+    pub excluded: Vec<String>,
+}
+
+/// The standard ports.
+pub fn port_of(encryption: Encryption) -> u16 {
+    match encryption {
+        Encryption::Tls => 993,
+        Encryption::StartTls | Encryption::Plain => 143,
+    }
+}
+
+/// Why a pass over the account ended early.
+enum Stop {
+    /// The source: another connection may do better.
+    Lost(std::io::Error),
+    Over(MoveError),
+}
+
+impl From<MoveError> for Stop {
+    fn from(error: MoveError) -> Stop {
+        Stop::Over(error)
+    }
+}
+
+impl From<ImapError> for Stop {
+    fn from(error: ImapError) -> Stop {
+        match error {
+            ImapError::Io(error) => Stop::Lost(error),
+            other => Stop::Over(MoveError::Source(other.to_string())),
+        }
+    }
+}
+
+/// Imports all folders of an account.
+pub async fn import(source: &Source, intake: &mut Intake) -> Result<(), MoveError> {
+    let mut pass = Pass {
+        source,
+        done: HashMap::new(),
+        problems: Vec::new(),
+    };
+    let mut tries = 0;
+    loop {
+        tokio::time::sleep(Duration::from_secs(WAITS_SECONDS[tries])).await;
+        let before = intake.tally.new + intake.tally.joined;
+        let error = match pass.run(intake).await {
+            Ok(()) => return Ok(()),
+            Err(Stop::Over(error)) => return Err(error),
+            Err(Stop::Lost(error)) => error,
+        };
+        // What came before the break is on disk.
+        intake.drain().await?;
+        let has_moved = intake.tally.new + intake.tally.joined > before;
+        tries = if has_moved { 1 } else { tries + 1 };
+        if tries >= WAITS_SECONDS.len() {
+            return Err(MoveError::Source(format!(
+                "{}: the connection failed {tries} times ({error}); run it again, and it goes on where it was",
+                source.server.host
+            )));
+        }
+        intake.tell(&format!("the connection failed ({error}), trying again"));
+    }
+}
+
+/// One account, over as many connections as it takes.
+struct Pass<'s> {
+    source: &'s Source,
+    /// Folders that are done, by their names.
+    done: HashMap<String, ()>,
+    /// What was told already.
+    problems: Vec<String>,
+}
+
+/// A folder, and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plan {
+    folder: Folder,
+    levels: Vec<String>,
+    role: Option<&'static str>,
+    /// It shows what other folders have.
+    is_virtual: bool,
+}
+
+impl Pass<'_> {
+    async fn run(&mut self, intake: &mut Intake) -> Result<(), Stop> {
+        let source = self.source;
+        let mut client = Client::open(&source.server, &source.user, &source.password).await?;
+        let (prefix, others) = client.namespaces().await?;
+        let folders = client.list().await?;
+        for plan in plans(folders, &prefix, &others, &source.excluded) {
+            if self.done.contains_key(&plan.folder.name) {
+                continue;
+            }
+            match self.folder(&mut client, &plan, intake).await {
+                Ok(()) => drop(self.done.insert(plan.folder.name.clone(), ())),
+                // A folder that can't be opened is no reason to leave the others out.
+                Err(Stop::Over(MoveError::Source(why))) => {
+                    let place = format!("{}: {}", source.user, plan.levels.join("/"));
+                    intake.problem(&place, &why);
+                    self.done.insert(plan.folder.name.clone(), ());
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        client.log_out().await;
+        Ok(())
+    }
+
+    async fn folder(
+        &mut self,
+        client: &mut Client,
+        plan: &Plan,
+        intake: &mut Intake,
+    ) -> Result<(), Stop> {
+        let source = self.source;
+        let opened = client.examine(&plan.folder.name).await?;
+        let mailbox = intake
+            .mailbox(&plan.levels, plan.role, plan.folder.is_subscribed)
+            .await?;
+        if opened.exists == 0 {
+            return Ok(());
+        }
+        let collection = collection(&[
+            b"imap",
+            source.server.host.to_ascii_lowercase().as_bytes(),
+            &source.server.port.to_be_bytes(),
+            source.user.as_bytes(),
+            plan.folder.name.as_bytes(),
+            &opened.uid_validity.to_be_bytes(),
+        ]);
+        let known = intake.known(&collection).await?;
+        let place = format!("{}: {}", source.user, plan.levels.join("/"));
+        let octets_max = intake.message_octets_max();
+        let mut wanted: Vec<Row> = Vec::new();
+        let mut changed = Vec::new();
+        for row in client.rows().await? {
+            let Some(known) = known.get(&hex(&row.uid.to_be_bytes())) else {
+                if row.size > octets_max {
+                    let why = format!(
+                        "it has {} octets, and the server takes {octets_max}",
+                        row.size
+                    );
+                    self.tell(intake, &format!("{place}, UID {}", row.uid), &why);
+                    continue;
+                }
+                wanted.push(row);
+                continue;
+            };
+            intake.tally.known += 1;
+            let flags = flags_of(&row.flags);
+            if intake.updates_flags && is_changed(known, &flags) {
+                changed.push(KnownItem {
+                    item: known.item.clone(),
+                    keywords: flags.keywords,
+                    is_deleted: flags.is_deleted,
+                });
+            }
+        }
+        drop(known);
+        if !changed.is_empty() {
+            intake.flags(&collection, changed).await?;
+        }
+        let mut rest = &wanted[..];
+        while !rest.is_empty() {
+            let count = batch(rest);
+            let (now, later) = rest.split_at(count);
+            rest = later;
+            for fetched in self.fetch(client, now, octets_max).await? {
+                let place = format!("{place}, UID {}", fetched.uid);
+                let Some(octets) = fetched.octets else {
+                    let why = format!("it has more octets than the server takes ({octets_max})");
+                    self.tell(intake, &place, &why);
+                    continue;
+                };
+                let message = Message {
+                    collection,
+                    item: fetched.uid.to_be_bytes().to_vec(),
+                    octets,
+                    mailboxes: vec![mailbox],
+                    flags: flags_of(&fetched.flags),
+                    received_at: fetched.date.as_deref().and_then(dates::internal_date),
+                    place,
+                    meeting: match plan.is_virtual {
+                        true => Meeting::Skip,
+                        false => intake.meeting(),
+                    },
+                };
+                intake.put(message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The messages of a batch. What one of them has too much isn't taken from the others.
+    async fn fetch(
+        &self,
+        client: &mut Client,
+        rows: &[Row],
+        octets_max: u64,
+    ) -> Result<Vec<Fetched>, Stop> {
+        let uids: Vec<u32> = rows.iter().map(|row| row.uid).collect();
+        let mut messages = client.fetch(&uids, octets_max + BATCH_OCTETS).await?;
+        if messages.len() == 1 {
+            return Ok(messages);
+        }
+        for message in messages
+            .iter_mut()
+            .filter(|message| message.octets.is_none())
+        {
+            let alone = client.fetch(&[message.uid], octets_max).await?;
+            message.octets = alone.into_iter().next().and_then(|alone| alone.octets);
+        }
+        Ok(messages)
+    }
+
+    fn tell(&mut self, intake: &mut Intake, place: &str, why: &str) {
+        // A second connection sees the same messages.
+        if !self.problems.iter().any(|known| known == place) {
+            self.problems.push(place.to_owned());
+            intake.problem(place, why);
+        }
+    }
+}
+
+/// How many of the rows are fetched together.
+fn batch(rows: &[Row]) -> usize {
+    let mut octets = 0u64;
+    let fits = |row: &&Row| {
+        octets = octets.saturating_add(row.size);
+        octets <= BATCH_OCTETS
+    };
+    rows.iter()
+        .take(MESSAGES_MAX)
+        .take_while(fits)
+        .count()
+        .max(1)
+}
+
+fn flags_of(flags: &[String]) -> Flags {
+    let mut all = Flags::default();
+    flags.iter().for_each(|flag| all.add(flag));
+    all.sorted()
+}
+
+/// Which folders are imported into which mailboxes: those that show what others have come last.
+fn plans(folders: Vec<Folder>, prefix: &str, others: &[String], excluded: &[String]) -> Vec<Plan> {
+    let has_uses = |folder: &Folder| {
+        let mut names = folder.attributes.iter();
+        names.any(|name| names::role_of_attribute(name).is_some())
+    };
+    let says_uses = folders.iter().any(has_uses);
+    let mut plans = Vec::new();
+    for folder in folders {
+        let has = |wanted: &str| folder.attributes.iter().any(|name| name == wanted);
+        let is_others = others
+            .iter()
+            .any(|prefix| folder.name.starts_with(prefix.as_str()));
+        if has("\\noselect") || has("\\nonexistent") || is_others {
+            continue;
+        }
+        let levels = levels_of(&folder, prefix);
+        if excluded.iter().any(|name| *name == levels.join("/")) {
+            continue;
+        }
+        let uses = folder.attributes.iter();
+        let role = match says_uses {
+            true => uses
+                .filter_map(|name| names::role_of_attribute(name))
+                .next(),
+            false => names::usual_role(&levels),
+        };
+        let is_all = has("\\all");
+        plans.push(Plan {
+            is_virtual: is_all || has("\\flagged"),
+            // What is in no other folder was archived.
+            role: if is_all { Some("archive") } else { role },
+            levels,
+            folder,
+        });
+    }
+    plans.sort_by_key(|plan| plan.is_virtual);
+    // A role is given once: the first folder that has it.
+    let mut taken: Vec<&str> = Vec::new();
+    for plan in &mut plans {
+        match plan.role {
+            Some(role) if taken.contains(&role) && !plan.is_virtual => plan.role = None,
+            Some(role) => taken.push(role),
+            None => {}
+        }
+    }
+    plans
+}
+
+/// The levels of a name, without the prefix of the user's own namespace.
+fn levels_of(folder: &Folder, prefix: &str) -> Vec<String> {
+    if folder.name.eq_ignore_ascii_case("INBOX") {
+        return vec!["INBOX".to_owned()];
+    }
+    let name = folder.name.strip_prefix(prefix).unwrap_or(&folder.name);
+    let decoded = names::decode_utf7(name).unwrap_or_else(|| name.to_owned());
+    let mut levels: Vec<String> = match &folder.delimiter {
+        Some(delimiter) => decoded
+            .split(delimiter.as_str())
+            .map(names::level)
+            .collect(),
+        None => vec![names::level(&decoded)],
+    };
+    if levels.len() > 1 && levels[0].eq_ignore_ascii_case("INBOX") {
+        levels[0] = "INBOX".to_owned();
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str, delimiter: &str, attributes: &[&str]) -> Folder {
+        Folder {
+            name: name.to_owned(),
+            delimiter: Some(delimiter.to_owned()),
+            attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
+            is_subscribed: true,
+        }
+    }
+
+    fn shown(plans: Vec<Plan>) -> Vec<String> {
+        let show = |plan: Plan| {
+            let role = plan.role.unwrap_or("-");
+            format!("{} {role} {}", plan.levels.join("/"), plan.is_virtual)
+        };
+        plans.into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn folders_go_to_mailboxes() {
+        let folders = vec![
+            folder("[Gmail]/All Mail", "/", &["\\all"]),
+            folder("[Gmail]", "/", &["\\noselect"]),
+            folder("[Gmail]/Gesendet", "/", &["\\sent"]),
+            folder("Sent", "/", &[]),
+            folder("inbox", "/", &[]),
+            folder("Gr&APYA3w-e/a", "/", &[]),
+            folder("user/bob", "/", &[]),
+            folder("Left out", "/", &[]),
+        ];
+        let plans = plans(folders, "", &["user/".to_owned()], &["Left out".to_owned()]);
+        assert_eq!(
+            shown(plans),
+            [
+                "[Gmail]/Gesendet sent false",
+                "Sent - false",
+                "INBOX - false",
+                "Größe/a - false",
+                "[Gmail]/All Mail archive true"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_prefix_is_no_level_and_usual_names_have_roles() {
+        let folders = vec![
+            folder("INBOX", ".", &[]),
+            folder("INBOX.Sent Items", ".", &[]),
+            folder("INBOX.Lists.a/b", ".", &[]),
+        ];
+        let plans = plans(folders, "INBOX.", &[], &[]);
+        let wanted = [
+            "INBOX inbox false",
+            "Sent Items sent false",
+            "Lists/a_b - false",
+        ];
+        assert_eq!(shown(plans), wanted);
+    }
+}

@@ -1,0 +1,22 @@
+//! `cargo xtask chaos`: several nodes over one database, while everything goes wrong.
+//! Other half: `tests/src/chaos` is the run itself.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::{cache, cargo, packages};
+
+pub fn chaos(args: &[String]) -> Result<(), String> {
+    packages::ensure(&[packages::Need::Build, packages::Need::Test])?;
+    // As the tests have it, so that nothing is built that isn't there already.
+    let build = ["build", "--workspace", "--bins"];
+    cargo::check("building posthorn", cargo::cargo()?.args(build))?;
+    let target = cache::target()?;
+    let chaos = target.join("debug/chaos");
+    let error = Command::new(&chaos)
+        .current_dir(cache::root())
+        .env("POSTHORN_BIN", target.join("debug/posthorn"))
+        .args(args)
+        .exec();
+    Err(format!("can't start {}: {error}", chaos.display()))
+}
