@@ -319,15 +319,26 @@ impl<E: Send + 'static> AccountWriter<E> {
         Ok(self.begin().await?.head.clone())
     }
 
+    async fn head_row(&self, building: &mut Building<E>) -> Result<Option<Bytes>, Error> {
+        match &self.shared {
+            None => Ok(self.engine.get(&keys::head(self.account)).await?),
+            Some(shared) => self.read_with_turn(shared, building).await,
+        }
+    }
+
     async fn read_head(&self, building: &mut Building<E>) -> Result<Head, Error> {
         let key = keys::head(self.account);
-        let bytes = match &self.shared {
-            None => self.engine.get(&key).await?,
-            Some(shared) => self.read_with_turn(shared, building).await?,
-        };
+        let mut bytes = self.head_row(building).await?;
+        if bytes.is_none() && self.has_records().await? {
+            // Another node may have written head and records between the two looks.
+            bytes = self.head_row(building).await?;
+            if bytes.is_none() {
+                return Err(self.lost_head());
+            }
+        }
         let head = match &bytes {
             Some(bytes) => Head::from_bytes(&key, bytes)?,
-            None => self.first_head().await?,
+            None => Head::default(),
         };
         building.base = bytes;
         building.head = Some(head.clone());

@@ -17,22 +17,25 @@ use crate::{
 };
 
 impl<E: Send + 'static> AccountWriter<E> {
-    /// The head of an account that has none: that of a new one. Where there are objects already it was lost, and to begin at 1
-    /// again would give their ids to others.
-    pub(super) async fn first_head(&self) -> Result<Head, Error> {
+    /// Whether the account has objects or a log. Without a head it was lost then: to begin at 1 again would give their ids to others.
+    pub(super) async fn has_records(&self) -> Result<bool, Error> {
         for subspace in [Subspace::Object, Subspace::Log] {
             let mut start = vec![subspace as u8];
             start.extend_from_slice(&self.account.number().to_be_bytes());
             let page = Page::first(keys::prefix(start), 1).keys_only();
             if !self.engine.scan(page).await?.is_empty() {
-                return Err(Error::Corrupt {
-                    kind: Head::KIND,
-                    key: crate::record::hex(&keys::head(self.account)),
-                    cause: "it is missing, and the account has records".into(),
-                });
+                return Ok(true);
             }
         }
-        Ok(Head::default())
+        Ok(false)
+    }
+
+    pub(super) fn lost_head(&self) -> Error {
+        Error::Corrupt {
+            kind: Head::KIND,
+            key: crate::record::hex(&keys::head(self.account)),
+            cause: "it is missing, and the account has records".into(),
+        }
     }
 
     /// Writes `batch` and `head` as one transaction, with a row of the log if there are `changes`. `found`: the head's row as it is on disk.
