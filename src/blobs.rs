@@ -92,6 +92,15 @@ fn credentials(of: &Blobs) -> Result<Option<(String, Zeroizing<String>)>, Folder
     Ok(Some((id.clone(), Zeroizing::new(secret.expose().clone()))))
 }
 
+/// The keys as the file of the configuration names them now. Errors: a sentence for the operator.
+pub fn keys_now(config: &Config) -> Result<Keyring, String> {
+    let Some(file) = &config.file else {
+        return Err("the server runs without a configuration file".into());
+    };
+    let config = Config::read(file).map_err(|error| error.to_string())?;
+    keyring(&config.store.encryption).map_err(|error| error.to_string())
+}
+
 fn keyring(of: &Encryption) -> Result<Keyring, FolderError> {
     let mut keyring = Keyring::none();
     for key in &of.keys {

@@ -11,6 +11,7 @@ mod config;
 mod delivery;
 mod engine;
 mod folder;
+mod hex;
 mod log;
 mod metrics;
 mod moving;

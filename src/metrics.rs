@@ -59,6 +59,7 @@ impl Sources {
         registry.register("build", "This version", version);
         self.connection_metrics(&mut registry);
         self.core_metrics(&mut registry);
+        self.search_metrics(&mut registry);
         self.backup_metrics(&mut registry);
         let mut text = String::new();
         // Writing to a string can't fail.
@@ -117,6 +118,52 @@ impl Sources {
             "Backups of [backup] that failed",
             ConstCounter::new(failures),
         );
+    }
+
+    fn search_metrics(&self, registry: &mut Registry) {
+        registry.register(
+            "search_documents",
+            "Messages that this server has written into the search index",
+            ConstCounter::new(self.core.search_documents()),
+        );
+        let Some(of) = self.core.search_shards() else {
+            return;
+        };
+        registry.register(
+            "search_shards_built",
+            "Parts of the search index that this server builds for all",
+            ConstGauge::new(as_gauge(of.building as u64)),
+        );
+        let counted = [
+            (
+                "search_publications",
+                "Generations of them that it has published",
+                of.publications,
+            ),
+            (
+                "search_published_octets",
+                "Octets that it has put into the object store for that",
+                of.published_octets,
+            ),
+            (
+                "search_fetched_files",
+                "Files of the search index that it has fetched",
+                of.fetched_files,
+            ),
+            (
+                "search_fetched_octets",
+                "Octets that it has read from the object store for that",
+                of.fetched_octets,
+            ),
+            (
+                "search_failures",
+                "Times that it could neither publish nor fetch",
+                of.failures,
+            ),
+        ];
+        for (name, help, count) in counted {
+            registry.register(name, help, ConstCounter::new(count));
+        }
     }
 
     fn core_metrics(&self, registry: &mut Registry) {

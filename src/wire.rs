@@ -38,6 +38,7 @@ use crate::{
         Tools,
         schedule::{Counters, run_schedule},
     },
+    blobs,
     certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{
@@ -325,11 +326,13 @@ impl Server {
             accepting.push(task);
         }
         let sources = self.sources.clone();
+        let config = self.config.clone();
         let target = Target {
             core: self.core.clone(),
             clock: clock(),
             publisher: Publisher::new(&self.config),
             connections: Some(Arc::new(move || sources.connections())),
+            keys: Some(Arc::new(move || blobs::keys_now(&config))),
         };
         accepting.push(tokio::spawn(control::serve(
             self.control,

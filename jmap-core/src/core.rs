@@ -13,7 +13,11 @@ use jmap_types::{
     data_type::DataTypes,
     method::{Access, MethodCall},
 };
-use store::{engine::Engine, search::SearchIndex};
+use store::{
+    engine::{Engine, EngineError},
+    search::SearchIndex,
+    shards::Shards,
+};
 
 use crate::{
     access::{self, Standing},
@@ -151,14 +155,25 @@ impl Core {
     ) -> Result<Self, store::Error> {
         store::format::open(&parts.engine).await?;
         let bus = Arc::new(Bus::default());
-        let cursors = match &settings {
-            None => Cursors::of_store(parts.engine.clone()),
-            Some(settings) => Cursors::of_node(&settings.folder)?,
-        };
         let cluster = match settings {
             None => None,
             Some(settings) => {
                 Some(Cluster::open(settings, &parts.engine, &parts.clock, &*parts.rng).await?)
+            }
+        };
+        let shards = Shards::over(&parts.engine, &parts.search);
+        let cursors = match (&cluster, shards) {
+            (Some(cluster), Some(shards)) => {
+                let folder = cluster.settings.folder.clone();
+                Cursors::of_shards(&folder, shards, cluster.clone()).await?
+            }
+            (cluster, _) => {
+                let forgotten = parts.search.forget_copies();
+                forgotten.map_err(|error| EngineError::Io(error.to_string().into()))?;
+                match cluster {
+                    None => Cursors::of_store(parts.engine.clone()),
+                    Some(cluster) => Cursors::of_node(&cluster.settings.folder)?,
+                }
             }
         };
         let accounts = Accounts::new(parts.engine.clone(), bus.clone(), cluster.clone());

@@ -12,7 +12,7 @@ use store::blob::{Census, Rewritten};
 
 use super::{
     command::{Answer, Command},
-    execute::{CommandError, Done},
+    execute::{CommandError, Done, ReadKeys},
     print::size,
 };
 
@@ -22,6 +22,8 @@ pub enum BlobsVerb {
     Status,
     /// Brings all blobs to the place and under the key that new ones get; may be stopped, and goes on the next time
     Rewrite,
+    /// Has the server read the encryption keys of its configuration anew: new blobs are encrypted by the last one from then on
+    LoadKeys,
 }
 
 impl BlobsVerb {
@@ -29,6 +31,7 @@ impl BlobsVerb {
         match self {
             BlobsVerb::Status => Command::BlobsStatus,
             BlobsVerb::Rewrite => Command::BlobsRewrite,
+            BlobsVerb::LoadKeys => Command::BlobsLoadKeys,
         }
     }
 }
@@ -52,6 +55,11 @@ pub struct BlobsStatusRow {
     pub rows: Vec<BlobsRow>,
     /// Objects that nothing needs any more, and that go within hours.
     pub garbage: u64,
+    /// Objects of the search index, and their octets.
+    #[serde(default)]
+    pub search_objects: u64,
+    #[serde(default)]
+    pub search_octets: u64,
     /// Records of where blobs are that can't be read.
     pub damaged: u64,
     /// Keys that have to be configured.
@@ -87,6 +95,21 @@ pub async fn rewrite(core: &Core, progress: Progress<'_>) -> Done {
     }
 }
 
+/// A server's alone: who opens a folder has read the keys.
+pub async fn load_keys(core: &Core, read: Option<&ReadKeys>) -> Done {
+    let Some(read) = read else {
+        return Err(CommandError::Refused(NO_SERVER));
+    };
+    let keyring = read().map_err(CommandError::Keys)?;
+    let newest = keyring.newest().map(|(id, _)| id.to_owned());
+    match core.load_blob_keys(keyring).await {
+        Ok(true) => Ok(Answer::BlobKeysLoaded(newest)),
+        Ok(false) => Err(CommandError::Refused(NO_BLOBS)),
+        Err(error) => Err(CommandError::Keys(error.to_string())),
+    }
+}
+
+const NO_SERVER: &str = "no server runs over this data folder; one that starts reads its keys";
 const NO_BLOBS: &str = "this database keeps blobs in no other way than in itself";
 
 fn status_row(census: Census) -> BlobsStatusRow {
@@ -110,6 +133,8 @@ fn status_row(census: Census) -> BlobsStatusRow {
     BlobsStatusRow {
         rows,
         garbage: census.garbage,
+        search_objects: census.search.blobs,
+        search_octets: census.search.octets,
         damaged: census.damaged,
         keys: census.keys,
         needs_object_store: census.has_place,
@@ -145,6 +170,10 @@ pub fn status_text(row: &BlobsStatusRow) -> String {
     if row.rows.is_empty() {
         text.push_str("there are no blobs\n");
     }
+    if row.search_objects > 0 {
+        let (objects, octets) = (row.search_objects, size(row.search_octets));
+        let _ = writeln!(text, "{objects:>10} objects of the search index, {octets}");
+    }
     if row.garbage > 0 {
         let _ = writeln!(text, "{:>10} objects wait to be removed", row.garbage);
     }
@@ -165,6 +194,13 @@ pub fn status_text(row: &BlobsStatusRow) -> String {
         text.push_str("\nthe object store is needed");
     }
     text
+}
+
+pub fn keys_text(newest: Option<&str>) -> String {
+    match newest {
+        Some(id) => format!("new blobs are encrypted by \"{id}\""),
+        None => "new blobs aren't encrypted".to_owned(),
+    }
 }
 
 pub fn rewrite_text(row: &BlobsRewriteRow) -> String {

@@ -177,6 +177,7 @@ pub enum Command {
     },
     BlobsStatus,
     BlobsRewrite,
+    BlobsLoadKeys,
     SearchRebuild,
     Health,
     Status,
@@ -297,6 +298,8 @@ pub enum Answer {
     Export(ExportRow),
     Blobs(BlobsStatusRow),
     BlobsRewritten(BlobsRewriteRow),
+    /// The id of the key that new blobs are encrypted by.
+    BlobKeysLoaded(Option<String>),
     Status(StatusRow),
     Queue(QueueAnswer),
     Trace(Vec<TraceRow>),

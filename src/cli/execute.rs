@@ -21,6 +21,8 @@ use jmap_core::{
     },
 };
 
+use store::blob::keyring::Keyring;
+
 use super::{
     backup, blobs,
     command::{
@@ -32,6 +34,9 @@ use super::{
 use crate::backups::BackupError;
 use crate::publish::{self, PublishError, Publisher, records::Record};
 
+/// Reads the encryption keys that the configuration names now. Errors: a sentence for the operator.
+pub type ReadKeys = Arc<dyn Fn() -> Result<Keyring, String> + Send + Sync>;
+
 /// What commands work with.
 #[derive(Clone)]
 pub struct Target {
@@ -40,6 +45,8 @@ pub struct Target {
     pub publisher: Publisher,
     /// A server runs; it has so many connections.
     pub connections: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
+    /// A server runs; this reads its encryption keys anew.
+    pub keys: Option<ReadKeys>,
 }
 
 /// Why a command was refused: a sentence for whoever gave it.
@@ -71,6 +78,8 @@ pub enum CommandError {
     Undelete(#[from] jmap_core::mail::undelete::UndeleteError),
     #[error(transparent)]
     Import(#[from] jmap_core::inproc::import::ImportError),
+    #[error("{0}")]
+    Keys(String),
     #[error("{0}")]
     Refused(&'static str),
 }
@@ -121,6 +130,7 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
         Command::Reindex { account } => repair::reindex(core, account, progress).await,
         Command::BlobsStatus => blobs::status(core, progress).await,
         Command::BlobsRewrite => blobs::rewrite(core, progress).await,
+        Command::BlobsLoadKeys => blobs::load_keys(core, target.keys.as_ref()).await,
         Command::SearchRebuild => {
             core.rebuild_search().await?;
             done("the search index was built anew")

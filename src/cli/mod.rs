@@ -132,8 +132,11 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
         clock: wire::clock(),
         publisher: Publisher::new(config),
         connections: None,
+        keys: None,
     };
-    let answer = execute::execute(&target, command, &progress).await;
+    // Some commands take longer than the others wait for a node that is silent.
+    let work = execute::execute(&target, command, &progress);
+    let answer = core.alive_while(work).await;
     core.tell_others().await;
     core.leave_cluster().await?;
     Ok(answer?)

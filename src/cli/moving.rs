@@ -211,6 +211,7 @@ impl Opened {
             clock: wire::clock(),
             publisher: Publisher::new(config),
             connections: None,
+            keys: None,
         };
         Ok(Opened {
             destination: Destination::Folder(Box::new(target)),

@@ -45,6 +45,7 @@ pub fn text(answer: &Answer) -> String {
         Answer::Export(row) => format!("to be written to {}", row.file.display()),
         Answer::Blobs(row) => blobs::status_text(row),
         Answer::BlobsRewritten(row) => blobs::rewrite_text(row),
+        Answer::BlobKeysLoaded(newest) => blobs::keys_text(newest.as_deref()),
         Answer::Status(row) => status(row),
         Answer::Queue(answer) => super::queue::text(answer),
         Answer::Trace(rows) => trace::story(rows),

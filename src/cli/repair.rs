@@ -27,6 +27,7 @@ use super::{
     command::{Answer, Command},
     execute::{CommandError, Done, done},
 };
+use crate::hex::{hex, unhex};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -407,29 +408,11 @@ pub fn quarantine_text(found: &QuarantineRows) -> String {
     text
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
-}
-
-fn octets_of(hex: &str) -> Result<Vec<u8>, CommandError> {
-    let refused = CommandError::Refused(
+fn octets_of(digits: &str) -> Result<Vec<u8>, CommandError> {
+    let octets = unhex(digits).filter(|octets| !octets.is_empty());
+    octets.ok_or(CommandError::Refused(
         "a key is written in hexadecimal, as `posthorn quarantine list` has it",
-    );
-    let digits = hex.as_bytes();
-    if digits.is_empty() || !digits.len().is_multiple_of(2) {
-        return Err(refused);
-    }
-    let octet = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).ok()?;
-        text.bytes()
-            .all(|b| b.is_ascii_hexdigit())
-            .then(|| u8::from_str_radix(text, 16).ok())?
-    };
-    let octets: Option<Vec<u8>> = digits.chunks(2).map(octet).collect();
-    octets.ok_or(refused)
+    ))
 }
 
 #[cfg(test)]

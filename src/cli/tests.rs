@@ -263,6 +263,7 @@ fn command_lines() {
         ),
         ("blobs status", Command::BlobsStatus),
         ("blobs rewrite", Command::BlobsRewrite),
+        ("blobs load-keys", Command::BlobsLoadKeys),
         ("search rebuild", Command::SearchRebuild),
         ("health", Command::Health),
         ("status", Command::Status),
@@ -343,6 +344,7 @@ async fn target() -> (tempfile::TempDir, Target) {
             clock: Arc::new(SystemClock),
             publisher: crate::publish::Publisher::new(&crate::config::Config::without_file()),
             connections: Some(Arc::new(|| 3)),
+            keys: None,
         },
     )
 }

@@ -38,6 +38,9 @@ use values::{Hostname, Listen, Network, Octets, Span, Uri};
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
+    /// The file that all of it was read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// The name that the server goes by.
     pub hostname: Hostname,
     /// Where users reach whoever runs the server: a URI, such as `mailto:postmaster@example.org`. IMAP clients can ask for it.
@@ -265,6 +268,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Config {
         let mut config = Config {
+            file: None,
             hostname: Hostname("localhost".to_owned()),
             admin_contact: None,
             comment: None,

@@ -55,6 +55,7 @@ impl Config {
         let text = fs::read_to_string(file).map_err(failed)?;
         let mut config = Config::parse(&text, file)?;
         let folder = file.parent().unwrap_or(Path::new(""));
+        config.file = Some(file.to_owned());
         config.data = folder.join(&config.data);
         let paths = [
             &mut config.tls.certificate,

@@ -69,6 +69,8 @@ fn commit_error(error: store::engine::CommitError) -> MoveError {
 const LEFT_OUT: &[Subspace] = &[
     Subspace::SearchPending,
     Subspace::SearchCursor,
+    Subspace::SearchShard,
+    Subspace::SearchIndexed,
     Subspace::Node,
     Subspace::Lease,
     Subspace::Turn,
@@ -315,7 +317,7 @@ async fn hash_of(engine: &Arc<dyn Engine>, progress: &Progress) -> Result<Copied
             rest.start = next;
         }
     }
-    copied.hash = super::protocol::hex(&sum);
+    copied.hash = crate::hex::hex(&sum);
     Ok(copied)
 }
 

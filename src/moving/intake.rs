@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use super::{
     MoveError, Progress, Tally,
-    protocol::{BATCH_OCTETS, FlagsItem, KnownItem, MESSAGES_MAX, Meeting, Outcome, PutItem, hex},
+    protocol::{BATCH_OCTETS, FlagsItem, KnownItem, MESSAGES_MAX, Meeting, Outcome, PutItem},
     session::{Destination, Session},
 };
+use crate::hex::hex;
 
 /// Flags that one question changes.
 const FLAGS_PER_ASK: usize = 1000;

@@ -27,8 +27,9 @@ use super::{
     flags::Flags,
     intake::{Intake, Message, collection, short_hash},
     maildir::is_changed,
-    protocol::{KnownItem, hex},
+    protocol::KnownItem,
 };
+use crate::hex::hex;
 
 const TIMEOUT: Duration = Duration::from_secs(300);
 const ANSWER_OCTETS_MAX: usize = 64 << 20;

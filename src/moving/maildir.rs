@@ -18,8 +18,9 @@ use super::{
     flags::Flags,
     intake::{Intake, Message, collection, short_hash},
     names,
-    protocol::{KnownItem, hex},
+    protocol::KnownItem,
 };
+use crate::hex::hex;
 
 /// Folders of one Maildir.
 const FOLDERS_MAX: usize = 100_000;

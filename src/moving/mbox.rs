@@ -18,8 +18,9 @@ use super::{
     intake::{Intake, Message, collection, short_hash},
     maildir::{is_changed, with_crlf},
     names,
-    protocol::{KnownItem, hex},
+    protocol::KnownItem,
 };
+use crate::hex::hex;
 
 /// The field of an export that ends what it has put before the message: the hash of the message.
 pub const HASH_FIELD: &str = "X-Posthorn-Hash";

@@ -8,7 +8,8 @@ use base64::{
     engine::{GeneralPurpose, general_purpose::NO_PAD},
 };
 
-use super::{intake::short_hash, protocol::hex};
+use super::intake::short_hash;
+use crate::hex::hex;
 
 const MUTF7: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
 

@@ -19,9 +19,12 @@ use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::protocol::{
     AddressItem, Ask, BATCH_OCTETS, EmailItem, EmailRow, FlagsItem, IdentityItem, KnownItem,
     LINE_OCTETS_MAX, MESSAGES_MAX, MailboxItem, Meeting, Outcome, PutItem, Reply, ScriptItem,
-    SettingsItem, VacationItem, hex, unhex, unhex_array,
+    SettingsItem, VacationItem,
 };
-use crate::cli::control::{read_line, write};
+use crate::{
+    cli::control::{read_line, write},
+    hex::{hex, unhex, unhex_array},
+};
 
 /// Answers until the peer has no more questions.
 pub async fn session(

@@ -15,13 +15,16 @@ use super::{
     MoveError,
     protocol::{
         Ask, EmailItem, FlagsItem, KnownItem, LINE_OCTETS_MAX, MailboxItem, Outcome, PutItem,
-        Reply, SettingsItem, hex,
+        Reply, SettingsItem,
     },
 };
-use crate::cli::{
-    command::Command,
-    control::{self, read_line, write},
-    execute::Target,
+use crate::{
+    cli::{
+        command::Command,
+        control::{self, read_line, write},
+        execute::Target,
+    },
+    hex::hex,
 };
 
 /// Octets on their way within this process.

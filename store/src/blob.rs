@@ -11,6 +11,7 @@ mod commit;
 mod engine;
 pub mod keyring;
 mod outside;
+pub mod packs;
 mod read;
 mod registry;
 mod rewrite;

@@ -40,6 +40,8 @@ pub enum Subspace {
     BlobGarbage = 0x28,
     SearchPending = 0x30,
     SearchCursor = 0x31,
+    SearchShard = 0x32,
+    SearchIndexed = 0x33,
     QueueDue = 0x40,
     PendingDelivery = 0x41,
     QueuePause = 0x42,
@@ -147,6 +149,16 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
     ),
     (Subspace::SearchPending, "account u64", "sequence u64"),
     (Subspace::SearchCursor, "account u64", "sequence u64"),
+    (
+        Subspace::SearchShard,
+        "format u64, shards u64, shard u64, row u64, account u64",
+        "row 0: head of a published shard; 1: its manifest; 2: a generation u64 that can't be read; 3: empty, the account is to be indexed anew",
+    ),
+    (
+        Subspace::SearchIndexed,
+        "account u64",
+        "how far the last generations of its shard are",
+    ),
     (
         Subspace::QueueDue,
         "time u64, account u64, submission u64",
@@ -655,6 +667,67 @@ pub fn decode_search_pending(key: &[u8]) -> Option<AccountId> {
 
 pub fn search_cursor(account: AccountId) -> Key {
     Builder::new(Subspace::SearchCursor).u64(account.number()).0
+}
+
+/// What a row about a published shard of the search index is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum ShardRow {
+    Head = 0,
+    Manifest = 1,
+    /// Somebody can't read what is published.
+    Complaint = 2,
+    /// An account is to be indexed anew.
+    Request = 3,
+}
+
+/// A row about a shard of an index of this format and number of shards. The account is that of a request, and else 0.
+pub fn search_shard(
+    (format, shards): (u64, u64),
+    shard: u64,
+    row: ShardRow,
+    account: AccountId,
+) -> Key {
+    Builder::new(Subspace::SearchShard)
+        .u64(format)
+        .u64(shards)
+        .u64(shard)
+        .u64(row as u64)
+        .u64(account.number())
+        .0
+}
+
+/// All requests for a shard.
+pub fn search_requests(layout: (u64, u64), shard: u64) -> KeyRange {
+    let key = search_shard(layout, shard, ShardRow::Request, AccountId::new(0));
+    let account = key.len() - 8;
+    prefix(key[..account].to_vec())
+}
+
+/// Format and number of shards, the shard, the number of the row, the account.
+pub fn decode_search_shard(key: &[u8]) -> Option<((u64, u64), u64, u64, AccountId)> {
+    let mut fields = Fields::of(Subspace::SearchShard, key)?;
+    let layout = (fields.u64()?, fields.u64()?);
+    let found = (
+        layout,
+        fields.u64()?,
+        fields.u64()?,
+        AccountId::new(fields.u64()?),
+    );
+    fields.end().map(|()| found)
+}
+
+/// How far the published shard of an account is.
+pub fn search_indexed(account: AccountId) -> Key {
+    Builder::new(Subspace::SearchIndexed)
+        .u64(account.number())
+        .0
+}
+
+pub fn decode_search_indexed(key: &[u8]) -> Option<AccountId> {
+    let mut fields = Fields::of(Subspace::SearchIndexed, key)?;
+    let account = AccountId::new(fields.u64()?);
+    fields.end().map(|()| account)
 }
 
 pub fn queue_due(time: u64, account: AccountId, submission: u64) -> Key {

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod log;
 pub mod quarantine;
 mod record;
+pub mod shards;
 
 pub use account::{AccountWriter, Committed, Head, Txn};
 pub use error::Error;

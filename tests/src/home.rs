@@ -126,6 +126,7 @@ impl Home {
     pub fn beside(&self) -> Home {
         let url = match &self.database {
             OwnDatabase::Server(database) => database.url(),
+            OwnDatabase::Shared(url) => url.clone(),
             other => panic!("{other:?} is one server's alone"),
         };
         Home {
@@ -296,7 +297,8 @@ impl Home {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         let store = self.store_config();
-        if !store.is_empty() {
+        // Who names a configuration has the store in it.
+        if !store.is_empty() && !args.contains(&"--config") {
             let file = self.path().join("store.toml");
             fs::write(&file, store).expect("the configuration can't be written");
             command.arg("--config").arg(file);

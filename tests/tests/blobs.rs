@@ -254,15 +254,38 @@ fn keys_are_changed_while_mail_comes_in() {
     for number in 0..40 {
         assert_eq!(deliver(&server, number), 250);
     }
-    server.stop();
     let file = server.home.path().join("second-key");
     fs::write(&file, KEY).expect("a key can't be written");
     let first = server.home.blobs.config()[1].1[0].clone();
     let second = format!("{{ id = \"second\", file = \"{}\" }}", file.display());
     let both = first.replace(" }]", &format!(" }}, {second}]"));
-    server.home.change("store.encryption", &both);
-    server.restart();
-    let (next, stop) = (AtomicUsize::new(40), AtomicBool::new(false));
+    // Neither without the key that blobs need, nor with other octets under its id, nor with a file that isn't there.
+    let alone = format!("keys = [{second}]");
+    let other = alone.replace("id = \"second\"", "id = \"test\"");
+    for (lines, why) in [
+        (&alone, "the key \"test\", which isn't configured"),
+        (
+            &other,
+            "the key \"test\" of store.encryption.keys is not the one",
+        ),
+        (&both.replace("second-key", "no-key"), "no-key"),
+    ] {
+        server.home.replace("store.encryption", lines);
+        let refused = server.home.try_cli(&["blobs", "load-keys"], "");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(why), "{said}");
+    }
+    assert_eq!(deliver(&server, 40), 250);
+    let now = status(&server.home);
+    assert_eq!(
+        places(&now),
+        [("outside".to_owned(), Some("test".to_owned()))]
+    );
+    // The server goes on while it is told of the second key.
+    server.home.replace("store.encryption", &both);
+    let said = server.home.cli(&["blobs", "load-keys"], "");
+    assert!(said.contains("encrypted by \"second\""), "{said}");
+    let (next, stop) = (AtomicUsize::new(41), AtomicBool::new(false));
     let output = thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Home, PASSWORD, Server, corpus::message, databases::TestStore};
+use e2e::{
+    Home, PASSWORD, Server, blobs::TestBlobs, corpus::message, databases::TestStore, http::Http,
+};
 use serde_json::json;
 
 /// Longer than a server is silent before its work is taken over, and what that takes.
@@ -175,4 +177,119 @@ fn a_server_that_was_taken_for_dead_goes_on() {
         });
     }
     servers[0].home.check();
+}
+
+/// A number of `/metrics`; 0 if it isn't there.
+fn metric(server: &Server, name: &str) -> u64 {
+    let text = Http::new(server.home.http).get("/metrics", &[]).text();
+    let prefix = format!("posthorn_{name} ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
+    value.map_or(0, |value| value.parse().expect("not a number"))
+}
+
+const SHARDS: u64 = 4;
+
+/// Waits until all parts of the search index have a server that builds them, and none has more than its part.
+fn until_spread(servers: &[Server]) {
+    let most = SHARDS.div_ceil(servers.len() as u64);
+    let least = SHARDS / servers.len() as u64;
+    until("the search index isn't spread over the servers", || {
+        let built = servers.iter().map(|of| metric(of, "search_shards_built"));
+        let built: Vec<u64> = built.collect();
+        let is_fair = built.iter().all(|count| (least..=most).contains(count));
+        is_fair && built.iter().sum::<u64>() == SHARDS
+    });
+}
+
+/// All mail is found by its words, as soon as it is seen to be there.
+fn check_found(servers: &[Server], count: usize) {
+    for server in servers {
+        until("a server doesn't see all mail", || {
+            server.jmap("alice").query_all(json!({})).len() == count
+        });
+        let found = server
+            .jmap("alice")
+            .query_all(json!({"text": "cuckooflower"}));
+        assert_eq!(found.len(), count, "{}", server.log_tail());
+        let mut imap = server.imap("alice");
+        imap.ok("SELECT INBOX");
+        let found = imap.ok("UID SEARCH TEXT ckoofl");
+        let mut lines = found.untagged.iter().map(|line| &*line.text);
+        let numbers = lines.find_map(|line| line.strip_prefix("* SEARCH "));
+        let numbers = numbers.map_or(0, |numbers| numbers.split(' ').count());
+        assert_eq!(numbers, count, "{found:?}");
+    }
+}
+
+#[test]
+fn one_server_builds_the_search_index_and_the_others_fetch_it() {
+    const MAILS: usize = 12;
+    let first = Home::on(TestStore::Postgres).with_blobs(TestBlobs::S3);
+    first.add_people();
+    let late = first.beside();
+    let beside: Vec<Home> = (0..2).map(|_| first.beside()).collect();
+    let homes = std::iter::once(first).chain(beside);
+    let mut servers: Vec<Server> = homes.map(Server::start_in).collect();
+    until_spread(&servers);
+    for number in 0..MAILS {
+        deliver(
+            &servers[number % 3],
+            "alice@example.org",
+            &format!("{number}"),
+        );
+    }
+    check_found(&servers, MAILS);
+    let documents = |servers: &[Server]| -> Vec<u64> {
+        let all = servers
+            .iter()
+            .map(|of| metric(of, "search_documents_total"));
+        all.collect()
+    };
+    until("the mail isn't indexed", || {
+        documents(&servers).iter().sum::<u64>() >= MAILS as u64
+    });
+    // Each mail once, by one of them.
+    let by_server = documents(&servers);
+    let builders = by_server.iter().filter(|count| **count > 0).count();
+    assert_eq!(
+        (builders, by_server.iter().sum()),
+        (1, MAILS as u64),
+        "{by_server:?}"
+    );
+    let builder = by_server.iter().position(|count| *count > 0).expect("one");
+    for other in (0..3).filter(|other| *other != builder) {
+        until("a server has not fetched the index", || {
+            metric(&servers[other], "search_fetched_files_total") > 0
+        });
+    }
+    check_found(&servers, MAILS);
+    let status = servers[0].home.cli(&["blobs", "status"], "");
+    assert!(status.contains("objects of the search index"), "{status}");
+    // The one that builds it dies with what it has not published.
+    deliver(&servers[builder], "alice@example.org", "last");
+    servers[builder].kill();
+    let mut dead = servers.remove(builder);
+    check_found(&servers, MAILS + 1);
+    until_spread(&servers);
+    deliver(&servers[0], "alice@example.org", "after");
+    check_found(&servers, MAILS + 2);
+    until(
+        "what had not been published is not indexed by another one",
+        || documents(&servers).iter().sum::<u64>() >= 2,
+    );
+    // One that comes reads no mail to find it.
+    let new = Server::start_in(late);
+    until("a new server has not fetched the index", || {
+        metric(&new, "search_fetched_files_total") > 0
+    });
+    assert_eq!(metric(&new, "search_documents_total"), 0);
+    check_found(std::slice::from_ref(&new), MAILS + 2);
+    dead.restart();
+    servers.extend([new, dead]);
+    until_spread(&servers);
+    servers[1].home.cli(&["reindex", "alice@example.org"], "");
+    check_found(&servers, MAILS + 2);
+    for server in &servers {
+        server.home.check();
+    }
 }

@@ -1,19 +1,39 @@
 //! Stores of former versions are opened, upgraded, found sound, and read through the protocols.
 //!
-//! `POSTHORN_UPDATE_FIXTURES=1` writes those of the current format anew (`tests/fixtures/README.md`).
+//! `POSTHORN_UPDATE_FIXTURES=1` writes that of the current format anew (`tests/fixtures/README.md`).
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use e2e::{Home, PASSWORD, Server, corpus::message, databases::TestStore, dump};
-use jmap_types::DataType;
-use minicbor::Decoder;
+use jmap_core::{
+    cluster::{LeaseRecord, NodeRecord},
+    inproc::{
+        deliver::{PENDING, PendingDelivery},
+        sts::StsPolicyRecord,
+    },
+    reports::records::{
+        AuthRow, DmarcCounts, DmarcRow, ReportRecord, TlsCounts, TlsDetail, TlsRow,
+    },
+};
+use jmap_types::{AccountId, DataType};
 use serde_json::json;
-use store::keys::{self, Subspace};
+use store::{
+    Record as _,
+    keys::{self, Subspace},
+};
 
-const CURRENT: &str = "format-1.dump";
-const FIRST: &str = "format-1-first.dump";
+const CURRENT: &str = "format-2.dump";
+const FORMER: [&str; 2] = ["format-1.dump", "format-1-first.dump"];
 /// Octets of all of them.
 const OCTETS_MAX: u64 = 200 << 10;
+/// What background work may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 const SUBJECTS: [&str; 4] = ["Question", "Re: Question", "Großes", "Seen"];
 
 fn folder() -> PathBuf {
@@ -97,6 +117,20 @@ fn written() -> dump::Rows {
         "Mailbox/set",
         json!({"update": {shelf["ids"][0].as_str().expect("no mailbox"): {"shareWith": {accounts.trim(): {"mayReadItems": true}}}}}),
     );
+    send("7", "Gone", "");
+    let gone = jmap.query_all(json!({"subject": "Gone"}));
+    jmap.call("Email/set", json!({"destroy": gone}));
+    let elsewhere = tempfile::tempdir().expect("no folder");
+    let mbox = elsewhere.path().join("mbox");
+    let octets = message("8@example.net", "Moved", "A plover.");
+    let from = &b"From carol@example.net Sat Jan  1 00:00:00 2022\n"[..];
+    fs::write(&mbox, [from, &octets].concat()).expect("no mbox");
+    let mbox = mbox.to_str().expect("no path");
+    let verb = ["import", "mbox", mbox, "--account", "bob@example.org"];
+    server.home.cli(&verb, "");
+    let repository = elsewhere.path().join("backup");
+    let repository = repository.to_str().expect("no path");
+    server.home.cli(&["backup", repository], "");
     let identities = jmap.call("Identity/get", json!({"ids": null}));
     server.home.cli(&["queue", "pause", "far.invalid"], "");
     let drafts = jmap.mailbox("drafts");
@@ -113,91 +147,163 @@ fn written() -> dump::Rows {
     assert!(sent["created"]["k"].is_object(), "{sent}");
     server.stop();
     server.home.check();
-    runtime().block_on(async { dump::rows_of(&dump::open(&server.home.data)).await })
+    let mut rows =
+        runtime().block_on(async { dump::rows_of(&dump::open(&server.home.data)).await });
+    let accounts = ["alice@example.org", "bob@example.org"].map(|name| account(&rows, name));
+    rows.extend(left_behind(accounts[0], accounts[1]));
+    rows.sort();
+    rows.dedup_by(|one, other| one.0 == other.0);
+    rows
 }
 
-/// The first `count` fields of a record.
-fn first_fields(record: &[u8], count: usize) -> Vec<u8> {
-    let mut decoder = Decoder::new(record);
-    let fields = decoder.array().ok().flatten().expect("no record") as usize;
-    let begin = decoder.position();
-    let kept = fields.min(count);
-    for _ in 0..kept {
-        decoder.skip().expect("no field");
-    }
-    [&array(kept)[..], &record[begin..decoder.position()]].concat()
-}
+/// The message that was on its way to both when the server was killed. Alice had it already, and has deleted it.
+const HALF_DONE: &str = "Half done";
+const DELIVERY: u64 = 0x1234;
 
-fn array(fields: usize) -> Vec<u8> {
-    let mut header = Vec::new();
-    let mut encoder = minicbor::Encoder::new(&mut header);
-    encoder.array(fields as u64).expect("written to memory");
-    header
-}
-
-/// An email whose places don't know `\Deleted`, except where they have it: those were written later.
-fn first_email(record: &[u8]) -> Vec<u8> {
-    const PLACES: usize = 4;
-    let mut decoder = Decoder::new(record);
-    let fields = decoder.array().ok().flatten().expect("no record") as usize;
-    let mut written = array(fields);
-    for field in 0..fields {
-        let begin = decoder.position();
-        if field != PLACES {
-            decoder.skip().expect("no field");
-            written.extend(&record[begin..decoder.position()]);
-            continue;
-        }
-        let places = decoder.array().ok().flatten().expect("no places") as usize;
-        written.extend(array(places));
-        for _ in 0..places {
-            let begin = decoder.position();
-            decoder.skip().expect("no place");
-            let place = &record[begin..decoder.position()];
-            // CBOR's `true`, in the last field.
-            let is_deleted = place.last() == Some(&0xf5);
-            written.extend(match is_deleted {
-                true => place.to_vec(),
-                false => first_fields(place, 3),
-            });
-        }
-    }
-    written
-}
-
-/// The rows as the first version of format 1 had them.
-fn first(rows: &dump::Rows) -> dump::Rows {
-    let is = |key: &[u8], subspace: Subspace| key.first() == Some(&(subspace as u8));
-    let later = [
-        Subspace::Structure,
-        Subspace::QueueLength,
-        Subspace::Metadata,
-        Subspace::Trace,
-        Subspace::TraceMessage,
-        Subspace::TraceAccount,
+/// Rows that are there only for a while, or that other servers bring about: what a server that was killed leaves behind, nodes, reports.
+fn left_behind(alice: AccountId, bob: AccountId) -> dump::Rows {
+    let octets = message("6@example.net", HALF_DONE, "A plover.");
+    let blob = store::blob::hash(&octets);
+    let pending = PendingDelivery {
+        blob,
+        accounts: vec![alice.number(), bob.number()],
+        received_at: 1_700_000_000,
+        mail_from: Some("carol@example.net".to_owned()),
+        recipients: Some(vec![
+            "alice@example.org".to_owned(),
+            "bob@example.org".to_owned(),
+        ]),
+        is_junk: None,
+        mail_parameters: None,
+        parameters: None,
+        reported: None,
+        author: None,
+    };
+    let policy = StsPolicyRecord {
+        id: "1".to_owned(),
+        text: "version: STSv1\r\nmode: testing\r\nmx: mx.far.invalid\r\nmax_age: 86400\r\n"
+            .to_owned(),
+        fetched: 1_700_000_000,
+        expires: 4_000_000_000,
+    };
+    let node = NodeRecord {
+        session: 7,
+        epoch: 2,
+        beat: 3,
+        name: "gone".to_owned(),
+        joined: 1_700_000_000,
+        version: "0.1.0".to_owned(),
+        search: None,
+    };
+    let lease = LeaseRecord {
+        session: 7,
+        epoch: 2,
+        token: 5,
+    };
+    let (report, dmarc, tls) = reports();
+    // One that is not over for long.
+    let day = 40_000;
+    let rows = [
+        (keys::blob(&blob), octets),
+        (
+            keys::blob_ref(&blob, PENDING, DataType::Email, DELIVERY),
+            Vec::new(),
+        ),
+        (
+            keys::pending_delivery(DELIVERY),
+            pending.to_bytes().to_vec(),
+        ),
+        (keys::delivered(alice, DELIVERY), Vec::new()),
+        (keys::search_cursor(alice), store::numbers(&[1]).to_vec()),
+        (keys::sts_policy("far.invalid"), policy.to_bytes().to_vec()),
+        (
+            keys::report_in("example.org", 1_700_086_400, 1),
+            report.to_bytes().to_vec(),
+        ),
+        (
+            keys::dmarc_counts(day, "example.net", 1),
+            dmarc.to_bytes().to_vec(),
+        ),
+        (
+            keys::tls_counts(day, "far.invalid", 1),
+            tls.to_bytes().to_vec(),
+        ),
+        (
+            keys::blob_ref(&blob, PENDING, DataType::Email, 1),
+            Vec::new(),
+        ),
+        (
+            keys::report_waiting(1),
+            [&blob[..], &1_700_000_000_u64.to_be_bytes()].concat(),
+        ),
+        (keys::node(7), node.to_bytes().to_vec()),
+        (keys::lease("upkeep"), lease.to_bytes().to_vec()),
+        (keys::turn(alice), Vec::new()),
     ];
-    let object = |key: &[u8]| keys::decode_object(key).map(|(_, data_type, _)| data_type);
-    let mut first: dump::Rows = Vec::new();
-    for (key, value) in rows {
-        if later.iter().any(|subspace| is(key, *subspace)) || *key == keys::meta("traces") {
-            continue;
-        }
-        let value = match object(key) {
-            Some(DataType::Email) => first_email(value),
-            Some(DataType::EmailSubmission) => first_fields(value, 15),
-            _ if is(key, Subspace::Head) => first_fields(value, 5),
-            _ if is(key, Subspace::Account) => first_fields(value, 11),
-            _ if is(key, Subspace::Domain) => first_fields(value, 3),
-            _ if is(key, Subspace::Credential) => first_fields(value, 7),
-            _ if is(key, Subspace::Log) => first_fields(value, 1),
-            _ => value.clone(),
-        };
-        first.push((key.clone(), value));
-    }
-    // Before there was a record of it, the quarantine had bad octets alone.
-    first.push((keys::quarantine(&keys::report_waiting(3)), b"bad".to_vec()));
-    first.sort();
-    first
+    rows.into()
+}
+
+/// One that came, and counts for those that are to be sent.
+fn reports() -> (ReportRecord, DmarcCounts, TlsCounts) {
+    let passed = |which: &str| AuthRow {
+        domain: "example.net".to_owned(),
+        which: which.to_owned(),
+        result: "pass".to_owned(),
+    };
+    let dmarc = DmarcRow {
+        source: "192.0.2.1".to_owned(),
+        count: 3,
+        disposition: "none".to_owned(),
+        dkim_aligned: true,
+        spf_aligned: true,
+        header_from: "example.net".to_owned(),
+        envelope_from: "example.net".to_owned(),
+        dkim: vec![passed("s")],
+        spf: vec![passed("mfrom")],
+        is_overridden: false,
+    };
+    let tls = TlsRow {
+        policy_type: "sts".to_owned(),
+        policy_lines: vec!["version: STSv1".to_owned()],
+        policy_domain: "far.invalid".to_owned(),
+        mx_patterns: vec!["mx.far.invalid".to_owned()],
+        successes: 2,
+        failures: 1,
+        details: vec![TlsDetail {
+            result_type: "certificate-expired".to_owned(),
+            sending_address: Some("192.0.2.2".to_owned()),
+            mx: "mx.far.invalid".to_owned(),
+            address: Some("192.0.2.3".to_owned()),
+            count: 1,
+            reason: String::new(),
+        }],
+    };
+    let report = ReportRecord {
+        domain: "example.org".to_owned(),
+        reporter: "far.invalid".to_owned(),
+        contact: "postmaster@far.invalid".to_owned(),
+        report_id: "1".to_owned(),
+        begin: 1_700_000_000,
+        end: 1_700_086_400,
+        received_at: 1_700_090_000,
+        dmarc: vec![dmarc.clone()],
+        tls: vec![tls.clone()],
+        is_cut: false,
+    };
+    (
+        report,
+        DmarcCounts { rows: vec![dmarc] },
+        TlsCounts { rows: vec![tls] },
+    )
+}
+
+/// The account that a name logs in to.
+fn account(rows: &dump::Rows, name: &str) -> AccountId {
+    let row = keys::login_name(name);
+    let found = rows.iter().find(|(key, _)| *key == row);
+    let (key, value) = found.expect("there is no such account");
+    let [number] = store::decode_numbers(key, value).expect("no number");
+    AccountId::new(number)
 }
 
 /// Puts a store into a data folder, without the search index that belongs to it.
@@ -226,13 +332,10 @@ fn stores_of_former_versions_are_opened_and_read() {
         return;
     }
     if std::env::var_os("POSTHORN_UPDATE_FIXTURES").is_some() {
-        let rows = written();
-        for (name, rows) in [(CURRENT, &rows), (FIRST, &first(&rows))] {
-            let octets = dump::write(rows).expect("no dump");
-            fs::write(folder().join(name), octets).expect("it can't be written");
-        }
+        let octets = dump::write(&written()).expect("no dump");
+        fs::write(folder().join(CURRENT), octets).expect("it can't be written");
     }
-    for name in [CURRENT, FIRST] {
+    for name in [&[CURRENT], &FORMER[..]].concat() {
         println!("{name}");
         let home = open(name);
         home.cli(&["upgrade", "--check"], "");
@@ -240,6 +343,9 @@ fn stores_of_former_versions_are_opened_and_read() {
         home.check();
         let mut server = Server::start_in(home);
         read(&server);
+        if name != FORMER[1] {
+            read_reports(&server);
+        }
         server.stop();
         server.home.check();
     }
@@ -250,6 +356,43 @@ fn stores_of_former_versions_are_opened_and_read() {
             .len()
     });
     assert!(octets.sum::<u64>() <= OCTETS_MAX);
+}
+
+/// Subspaces that no store of format 1 has: they came later, or the server doesn't keep them.
+const NOT_IN_FORMAT_1: &[Subspace] = &[
+    Subspace::BlobStub,
+    Subspace::BlobGarbage,
+    Subspace::Quarantine,
+    Subspace::Undelete,
+    Subspace::Backup,
+    Subspace::Import,
+    Subspace::SearchShard,
+    Subspace::SearchIndexed,
+];
+/// Those that the dump of the current format hasn't got: of stores with an object store, and of damaged ones.
+const NOT_IN_CURRENT: &[Subspace] = &[
+    Subspace::BlobStub,
+    Subspace::BlobGarbage,
+    Subspace::Quarantine,
+    Subspace::SearchShard,
+    Subspace::SearchIndexed,
+];
+
+#[test]
+fn there_are_rows_of_each_kind() {
+    for (name, without) in [(CURRENT, NOT_IN_CURRENT), (FORMER[0], NOT_IN_FORMAT_1)] {
+        let octets = fs::read(folder().join(name)).expect("no file");
+        let rows = dump::read(&octets).expect("it is no dump");
+        let found: BTreeSet<u8> = rows
+            .iter()
+            .filter_map(|(key, _)| key.first().copied())
+            .collect();
+        let kinds = keys::TABLE.iter().map(|(subspace, ..)| *subspace);
+        let missing: Vec<Subspace> = kinds
+            .filter(|kind| !without.contains(kind) && !found.contains(&(*kind as u8)))
+            .collect();
+        assert_eq!(missing, [], "{name}");
+    }
 }
 
 /// What was written is there.
@@ -290,6 +433,15 @@ fn read(server: &Server) {
         "{body:?}"
     );
     imap.ok("SELECT Shelf");
+    // What was left half-done is finished: for bob.
+    let end = Instant::now() + PATIENCE;
+    let has_it = |jmap: &mut e2e::Jmap| jmap.query_all(json!({"subject": HALF_DONE})).len();
+    let mut bob = server.jmap("bob");
+    while has_it(&mut bob) == 0 {
+        assert!(Instant::now() < end, "a delivery was not finished");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!((has_it(&mut bob), has_it(&mut jmap)), (1, 0));
     let listed = server.home.cli(&["queue", "list"], "");
     assert!(listed.contains("far.invalid"), "{listed}");
     let octets = message("new@example.net", "New", "Anew.");
@@ -302,4 +454,11 @@ fn read(server: &Server) {
     // The passwords are still those.
     let bob = e2e::Jmap::login(server.home.http, "bob@example.org", PASSWORD);
     drop(bob);
+}
+
+/// A report that came years ago is there.
+fn read_reports(server: &Server) {
+    let verb = ["report", "list", "example.org", "--days", "36500"];
+    let listed = server.home.cli(&verb, "");
+    assert!(listed.contains("far.invalid"), "{listed}");
 }

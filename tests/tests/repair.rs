@@ -10,13 +10,20 @@ use std::{
 };
 
 use e2e::{
-    Dice, Home, Server, corpus::message, databases::TestStore, dice::number_from_env, dump,
+    Dice, Home, Server,
+    corpus::message,
+    databases::{OwnDatabase, TestStore},
+    dice::number_from_env,
+    dump,
     home::binary,
 };
 use jmap_types::{AccountId, DataType};
 use serde_json::{Value, json};
 use store::{
-    engine::{Batch, Engine, Page},
+    engine::{
+        Batch, Engine, Page,
+        sql::{SqlOptions, open_sql},
+    },
     keys,
 };
 
@@ -74,21 +81,23 @@ async fn emails(engine: &dyn Engine, account: u64) -> Vec<Vec<u8>> {
 
 /// Damages records of many kinds, of alice's account and of the server.
 fn damage(home: &Home) {
-    change(home, async |engine, batch| {
-        let alice = AccountId::new(ALICE);
-        let emails = emails(engine, ALICE).await;
-        batch.put(emails[0].clone(), &b"\xff\xffdamaged"[..]);
-        batch.delete(emails[1].clone());
-        batch.put(keys::mailbox_uid(alice, 1), "x");
-        batch.put(keys::object(alice, DataType::Mailbox, 2), "x");
-        let blobs = engine
-            .scan(Page::first(keys::all(keys::Subspace::Summary), 1000))
-            .await
-            .expect("no rows");
-        batch.put(blobs[0].0.to_vec(), "x");
-        batch.delete(keys::log(alice, 4));
-        batch.put(vec![0xee, 1, 2], "of nobody");
-    });
+    change(home, damage_rows);
+}
+
+async fn damage_rows(engine: &dyn Engine, batch: &mut Batch) {
+    let alice = AccountId::new(ALICE);
+    let emails = emails(engine, ALICE).await;
+    batch.put(emails[0].clone(), &b"\xff\xffdamaged"[..]);
+    batch.delete(emails[1].clone());
+    batch.put(keys::mailbox_uid(alice, 1), "x");
+    batch.put(keys::object(alice, DataType::Mailbox, 2), "x");
+    let blobs = engine
+        .scan(Page::first(keys::all(keys::Subspace::Summary), 1000))
+        .await
+        .expect("no rows");
+    batch.put(blobs[0].0.to_vec(), "x");
+    batch.delete(keys::log(alice, 4));
+    batch.put(vec![0xee, 1, 2], "of nobody");
 }
 
 /// The answer of a command for machines, and whether it has succeeded.
@@ -117,6 +126,15 @@ fn subjects(server: &Server, name: &str) -> BTreeSet<String> {
     let found = jmap.get_emails(&ids, &["subject"]);
     let subjects = found.iter().filter_map(|email| email["subject"].as_str());
     subjects.map(str::to_owned).collect()
+}
+
+/// Waits until it is so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn all_subjects() -> BTreeSet<String> {
@@ -240,6 +258,84 @@ fn a_damaged_store_is_served_and_repaired_while_mail_comes_in() {
     assert!(!gone.status.success());
     server.stop();
     server.home.check();
+}
+
+/// Two servers over one PostgreSQL that is damaged: one serves and takes mail, and the command is given where the other one was.
+#[test]
+fn a_database_of_several_servers_is_repaired_while_one_of_them_serves() {
+    let home = Home::with_people_on(TestStore::Postgres);
+    let OwnDatabase::Server(database) = &home.database else {
+        panic!("it is a server");
+    };
+    let url = database.url();
+    let beside = home.beside();
+    let (mut stopped, mut serving) = (Server::start_in(home), Server::start_in(beside));
+    for number in 0..MAILS {
+        let server = if number % 2 == 0 { &stopped } else { &serving };
+        deliver(server, "alice@example.org", &number.to_string());
+        deliver(server, "bob@example.org", &number.to_string());
+    }
+    stopped.stop();
+    serving.stop();
+    runtime().block_on(async {
+        let options = SqlOptions {
+            durable: false,
+            ..SqlOptions::new(url)
+        };
+        let engine = open_sql(&options, std::path::Path::new("")).await;
+        let engine = engine.expect("the database can't be opened");
+        let mut batch = Batch::new();
+        damage_rows(&*engine, &mut batch).await;
+        engine.commit(batch).await.expect("not written");
+    });
+    serving.restart();
+    assert_eq!(subjects(&serving, "bob"), all_subjects());
+    assert!(subjects(&serving, "alice").len() >= MAILS - 2);
+    let is_over = AtomicBool::new(false);
+    let taken = thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut taken = BTreeSet::new();
+            while !is_over.load(Ordering::Relaxed) {
+                for to in ["alice", "bob"] {
+                    let id = format!("{to}{}", taken.len());
+                    let address = format!("{to}@example.org");
+                    let reply = serving.lmtp().send("c@example.net", &address, &mail(&id));
+                    if reply.is_ok_and(|reply| reply.is_ok()) {
+                        taken.insert((to, format!("Mail {id}")));
+                    }
+                }
+                // The repair looks at an account again that has changed while it was looked at.
+                thread::sleep(Duration::from_millis(50));
+            }
+            taken
+        });
+        // It works on the database itself: nobody serves with this data folder.
+        let output = stopped.home.try_cli(&["check", "--repair"], "");
+        is_over.store(true, Ordering::Relaxed);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        sending.join().expect("sending failed")
+    });
+    assert!(taken.iter().any(|(to, _)| *to == "bob"), "{taken:?}");
+    until("alice gets no mail after the repair", || {
+        let sent = serving
+            .lmtp()
+            .send("c@example.net", "alice@example.org", &mail("later"));
+        sent.is_ok_and(|reply| reply.is_ok())
+    });
+    stopped.restart();
+    for server in [&serving, &stopped] {
+        server.home.check();
+        for name in ["alice", "bob"] {
+            let there = subjects(server, name);
+            assert!(there.is_superset(&all_subjects()), "{name}: {there:?}");
+            let of = taken.iter().filter(|(to, _)| *to == name);
+            let missing: Vec<_> = of.filter(|(_, of)| !there.contains(of)).collect();
+            assert!(missing.is_empty(), "{name} misses {missing:?}");
+            server.jmap(name).check_counts();
+        }
+    }
+    assert_eq!(subjects(&serving, "alice"), subjects(&stopped, "alice"));
 }
 
 #[test]

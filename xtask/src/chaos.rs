@@ -1,4 +1,4 @@
-//! `cargo xtask chaos`: several nodes over one database, while everything goes wrong.
+//! `cargo xtask chaos`: several nodes over one database and one object store, while everything goes wrong.
 //! Other half: `tests/src/chaos` is the run itself.
 
 use std::os::unix::process::CommandExt;

@@ -28,7 +28,7 @@ cargo xtask <command>
   test --blobs NAME          the same with blobs in the database (inline), in a folder (fs), encrypted in a server of S3 (s3), or all
   check-imports              only the rule of who may import whom
   bench [ARGS]               measure a release build beside Postfix and Dovecot; --help lists its arguments
-  chaos [ARGS]               three nodes over one database while everything goes wrong; --help lists its arguments
+  chaos [ARGS]               three nodes over one database and one object store while everything goes wrong; --help lists its arguments
   cargo ARGS                 any cargo command with the cached RocksDB, e.g. `cargo xtask cargo check -p store`
   env                        print the same environment for a shell: eval \"$(cargo xtask env)\"
 

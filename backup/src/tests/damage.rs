@@ -101,3 +101,36 @@ async fn a_lost_blob_is_found_without_reading_all() {
         assert!(!report.unwrap().problems.is_empty());
     }
 }
+
+/// What was stored wrongly has the right name, as a file: each object has one too.
+#[test]
+fn an_object_that_is_not_what_its_name_says_is_found() {
+    for (octets, is_right) in [(b"one", true), (b"two", false)] {
+        let mut builder = crate::pack::Builder::default();
+        builder.add(Name::of(b"one"), octets);
+        let content = builder.build().unwrap();
+        let pack = crate::pack::Pack::parse("packs/00/x", &content);
+        assert_eq!(pack.is_ok(), is_right);
+    }
+}
+
+/// Also where nobody can look into it.
+#[tokio::test]
+async fn a_file_that_is_not_what_its_name_says_is_found_without_a_key() {
+    let memory = Memory::new();
+    let encryption = Encryption::Recipients(vec![RECIPIENT.to_owned()]);
+    let repository = Repository::create(memory.clone(), new(encryption))
+        .await
+        .unwrap();
+    back_up(&repository, &Server::with_mails(0..20), 1)
+        .await
+        .unwrap();
+    assert!(found(memory.files(), &Key::None).await.is_empty());
+    for path in memory.paths("packs/") {
+        let mut files = memory.files();
+        let mut octets = files[&path].to_vec();
+        *octets.last_mut().unwrap() ^= 1;
+        files.insert(path, octets.into());
+        assert!(!found(files, &Key::None).await.is_empty());
+    }
+}

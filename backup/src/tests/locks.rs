@@ -89,6 +89,26 @@ async fn who_has_lost_it_writes_no_snapshot() {
     assert!(memory.paths("snapshots/").is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_has_lost_it_removes_nothing() {
+    let (memory, repository) = plain().await;
+    for time in 1..=2 {
+        back_up(&repository, &Server::with_mails(0..9), time)
+            .await
+            .unwrap();
+    }
+    let lock = take(&repository, 1).await.unwrap();
+    memory.delete("locks/0000000000000001").await.unwrap();
+    let before = memory.files();
+    let keep = Keep {
+        last: 1,
+        ..Keep::default()
+    };
+    let pruned = prune(&repository, &lock, keep, &quiet).await;
+    assert!(matches!(pruned, Err(Error::LockLost)));
+    assert_eq!(memory.files(), before);
+}
+
 #[tokio::test]
 async fn who_is_dropped_lets_others_go_on() {
     let (memory, repository) = plain().await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use store::{
     Record as _,
-    blob::{Census, RewriteError, Rewritten},
+    blob::{Census, OpenError, RewriteError, Rewritten, keyring::Keyring},
     engine::{Assertion, Batch, Page},
     keys,
 };
@@ -121,6 +121,14 @@ impl Core {
             }
         };
         blobs.census(&tell).await.map(Some)
+    }
+
+    /// Has the store take these keys; see `BlobEngine::load_keys`. `false`: the engine knows of no keys.
+    pub async fn load_blob_keys(&self, keys: Keyring) -> Result<bool, OpenError> {
+        match self.engine.blobs() {
+            Some(blobs) => blobs.load_keys(keys).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Brings all blobs to where, and under which key, new ones are written. May be dropped at any moment, and goes on

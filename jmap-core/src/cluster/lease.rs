@@ -27,7 +27,8 @@ pub(crate) const PUSH: &str = "push";
 impl Cluster {
     /// Takes a lease, or keeps it: what must be true of whatever is done under it. `None`: it is another node's.
     pub(crate) async fn lease(&self, work: &str) -> Result<Option<Assertion>, store::Error> {
-        let Some(epoch) = self.own_epoch().await else {
+        // A machine that has slept, or whose clock was set, isn't dead.
+        let Some(epoch) = self.living_epoch().await? else {
             return Ok(None);
         };
         let key = keys::lease(work);
@@ -66,6 +67,51 @@ impl Cluster {
             Err(store::Error::Conflict) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Nobody has a lease with this session.
+const NOBODY: u64 = 0;
+
+impl Cluster {
+    /// Gives a lease back. It keeps its number, so that what was done under it isn't taken for what is done under the next one.
+    pub(crate) async fn give_back(
+        &self,
+        work: &str,
+        lease: &Assertion,
+    ) -> Result<(), store::Error> {
+        let Assertion::Equals(key, bytes) = lease else {
+            return Ok(());
+        };
+        let record = LeaseRecord {
+            session: NOBODY,
+            ..LeaseRecord::from_bytes(key, bytes)?
+        };
+        let mut batch = Batch::new();
+        batch.assert(lease.clone());
+        batch.put(keys::lease(work), record.to_bytes());
+        match self.engine.commit(batch).await.map_err(store::Error::from) {
+            // It was another one's already.
+            Err(store::Error::Conflict) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Which living process has each of these leases, as of the last look around.
+    pub(crate) async fn holders(&self, works: &[String]) -> Result<Vec<Option<u64>>, store::Error> {
+        let rows: Vec<_> = works.iter().map(|work| keys::lease(work)).collect();
+        let found = self.engine.multi_get(&rows).await?;
+        let mut holders = Vec::with_capacity(rows.len());
+        for (key, bytes) in rows.iter().zip(found) {
+            let record = bytes.map(|bytes| LeaseRecord::from_bytes(key, &bytes));
+            let record = record.transpose()?;
+            let is_living = |of: &LeaseRecord| {
+                of.session == self.session() || self.has_epoch(of.session, of.epoch)
+            };
+            let living = record.filter(is_living);
+            holders.push(living.map(|of| of.session));
+        }
+        Ok(holders)
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jmap_types::{AccountId, DataType, data_type::DataTypes};
@@ -35,7 +35,11 @@ pub use self::{
     records::{LeaseRecord, NodeRecord},
     registry::NodeInfo,
 };
-use crate::{Core, clock::Clock, rng::Rng};
+use crate::{
+    Core,
+    clock::{Clock, UtcMillis},
+    rng::Rng,
+};
 
 /// Accounts of which it is remembered what was told of them.
 const KNOWN_MAX: usize = 65_536;
@@ -101,6 +105,8 @@ struct Outbox {
     subscriptions: BTreeSet<AccountId>,
     directory: bool,
     queue: bool,
+    search: bool,
+    index: BTreeSet<AccountId>,
 }
 
 impl Outbox {
@@ -111,10 +117,13 @@ impl Outbox {
         let subscriptions = taken.subscriptions.into_iter().map(Notice::Subscriptions);
         let directory = taken.directory.then_some(Notice::Directory);
         let queue = taken.queue.then_some(Notice::Queue);
+        let search = taken.search.then_some(Notice::Search);
         accounts
             .chain(subscriptions)
             .chain(directory)
             .chain(queue)
+            .chain(search)
+            .chain(taken.index.into_iter().map(Notice::Index))
             .collect()
     }
 }
@@ -183,6 +192,26 @@ impl Cluster {
     pub(crate) fn tell_queue(&self) {
         self.outbox.lock().queue = true;
         self.has_mail.notify_one();
+    }
+
+    /// A shard of the search index was published, or should be.
+    pub(crate) fn tell_search(&self) {
+        self.outbox.lock().search = true;
+        self.has_mail.notify_one();
+    }
+
+    /// Somebody waits for an account to be indexed.
+    pub(crate) fn tell_index(&self, account: AccountId) {
+        self.outbox.lock().index.insert(account);
+        self.has_mail.notify_one();
+    }
+
+    pub(crate) fn now(&self) -> UtcMillis {
+        self.clock.now()
+    }
+
+    pub(crate) fn monotonic(&self) -> Instant {
+        self.clock.monotonic()
     }
 
     /// Push subscriptions of an account have changed.

@@ -25,6 +25,10 @@ pub enum Notice {
     Directory,
     /// The queue is to be looked at.
     Queue,
+    /// There is something new about published shards of the search index.
+    Search,
+    /// Somebody waits for this account to be indexed and published.
+    Index(AccountId),
 }
 
 /// Notices of one node.
@@ -74,6 +78,8 @@ impl Packet {
                 Notice::Subscriptions(account) => write!(word, " s{:x}", account.number()),
                 Notice::Directory => write!(word, " d"),
                 Notice::Queue => write!(word, " q"),
+                Notice::Search => write!(word, " i"),
+                Notice::Index(account) => write!(word, " x{:x}", account.number()),
             };
             if text.len() + word.len() > NOTICE_OCTETS_MAX {
                 texts.push(std::mem::replace(&mut text, begin()));
@@ -121,6 +127,8 @@ fn decode_word(word: &str) -> Option<Notice> {
         "s" => Some(Notice::Subscriptions(AccountId::new(number(rest)?))),
         "d" if rest.is_empty() => Some(Notice::Directory),
         "q" if rest.is_empty() => Some(Notice::Queue),
+        "i" if rest.is_empty() => Some(Notice::Search),
+        "x" => Some(Notice::Index(AccountId::new(number(rest)?))),
         _ => None,
     }
 }

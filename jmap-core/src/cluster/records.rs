@@ -23,6 +23,9 @@ pub struct NodeRecord {
     pub joined: i64,
     #[n(5)]
     pub version: String,
+    /// Format and number of shards of the search index that it can build for others; `None`: it doesn't.
+    #[n(6)]
+    pub search: Option<(u64, u64)>,
 }
 
 impl Record for NodeRecord {

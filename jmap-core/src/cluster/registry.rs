@@ -54,6 +54,8 @@ struct Others {
     seen: HashMap<u64, (Bytes, Instant)>,
     /// By process: its epoch. Of all that are in the store, this one among them.
     sessions: HashMap<u64, u64>,
+    /// Processes that build shards of the search index, and of which kind.
+    builders: Vec<(u64, (u64, u64))>,
     /// Some have gone since somebody asked.
     has_lost: bool,
 }
@@ -114,6 +116,7 @@ impl Registry {
             name: settings.name.clone(),
             joined: clock.now().seconds(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            search: None,
         };
         let session = record.session;
         let mut own = Own {
@@ -218,10 +221,22 @@ impl Cluster {
     }
 
     /// The epoch of this node; `None`: for too long it has not been able to say that it lives, others may have taken its work.
-    pub(super) async fn own_epoch(&self) -> Option<u64> {
+    pub(crate) async fn own_epoch(&self) -> Option<u64> {
         let own = self.registry.own.lock().await;
         let silent = self.clock.monotonic().saturating_duration_since(own.seen);
         (silent < self.settings.dead_after / 2).then_some(own.record.epoch)
+    }
+
+    /// The same, after this node has said that it lives where it had been silent.
+    pub(crate) async fn living_epoch(&self) -> Result<Option<u64>, store::Error> {
+        // The answer to the beat before may have been lost: then the first one only finds that out.
+        for _ in 0..2 {
+            if let Some(epoch) = self.own_epoch().await {
+                return Ok(Some(epoch));
+            }
+            self.beat().await?;
+        }
+        Ok(self.own_epoch().await)
     }
 
     /// Looks who is there, and takes those away that don't move.
@@ -232,6 +247,7 @@ impl Cluster {
         let mut dead = Vec::new();
         let mut sessions = HashMap::new();
         let mut seen = HashMap::new();
+        let mut builders = Vec::new();
         {
             let mut others = self.registry.others.lock();
             for (node, bytes) in &rows {
@@ -247,7 +263,10 @@ impl Cluster {
                 }
                 let key = keys::node(*node);
                 match NodeRecord::from_bytes(&key, bytes) {
-                    Ok(record) => drop(sessions.insert(record.session, record.epoch)),
+                    Ok(record) => {
+                        sessions.insert(record.session, record.epoch);
+                        builders.extend(record.search.map(|of| (record.session, of)));
+                    }
                     Err(error) => tracing::error!(%error, "a node is left out"),
                 }
             }
@@ -255,6 +274,7 @@ impl Cluster {
             let mut before = others.sessions.keys();
             others.has_lost |= before.any(|session| !sessions.contains_key(session));
             others.sessions = sessions;
+            others.builders = builders;
         }
         for (node, bytes) in dead {
             let name = NodeRecord::from_bytes(b"", &bytes).map(|record| record.name);
@@ -287,6 +307,18 @@ impl Cluster {
         let rows = self.engine.scan(page).await?;
         let node = |(key, value): (Bytes, Bytes)| Some((keys::decode_node(&key)?, value));
         Ok(rows.into_iter().filter_map(node).collect())
+    }
+
+    /// Says with the next beat that this process builds shards of the search index of this kind.
+    pub(crate) async fn build_search(&self, layout: (u64, u64)) {
+        self.registry.own.lock().await.record.search = Some(layout);
+    }
+
+    /// The processes that build shards of this kind, as of the last look.
+    pub(crate) fn search_builders(&self, layout: (u64, u64)) -> Vec<u64> {
+        let others = self.registry.others.lock();
+        let of = others.builders.iter().filter(|(_, of)| *of == layout);
+        of.map(|(session, _)| *session).collect()
     }
 
     /// Whether a process is one of the cluster, as of the last look.

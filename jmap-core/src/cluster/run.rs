@@ -4,10 +4,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    convert::Infallible,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use futures_util::future::{Either, select};
 use jmap_types::AccountId;
 
 use super::{Cluster, Notice, NoticeError, Notices, Packet};
@@ -38,6 +41,21 @@ impl Core {
         }
     }
 
+    /// Does work in a process that doesn't serve: as long as that takes, this node lives.
+    pub async fn alive_while<T>(&self, work: impl Future<Output = T>) -> T {
+        let Some(cluster) = &self.cluster else {
+            return work.await;
+        };
+        let beating = async {
+            self.run_beats(cluster).await;
+            std::future::pending::<Infallible>().await
+        };
+        match select(pin!(work), pin!(beating)).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => match never {},
+        }
+    }
+
     async fn run_beats(&self, cluster: &Cluster) {
         loop {
             if let Err(error) = self.beat_once().await {
@@ -56,7 +74,7 @@ impl Core {
         cluster.look_around().await?;
         if cluster.has_lost_some() {
             // What a node that has gone was sending is ours now.
-            self.queue.look_at_all();
+            self.queue.look_for_orphans();
             // So are the deliveries that it has accepted and not finished.
             cluster.lost.notify_one();
         }
@@ -136,6 +154,8 @@ impl Core {
                 Notice::Subscriptions(account) => subscriptions.push(account),
                 Notice::Directory => result = self.look_at_directory().await,
                 Notice::Queue => self.queue.look_at_all(),
+                Notice::Search => self.search.look_at_shards(),
+                Notice::Index(account) => self.search.hurry(account),
             }
         }
         if let Some(cluster) = &self.cluster {

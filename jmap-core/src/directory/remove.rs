@@ -36,6 +36,7 @@ const OF_ACCOUNT: &[Subspace] = &[
     Subspace::Upload,
     Subspace::SearchPending,
     Subspace::SearchCursor,
+    Subspace::SearchIndexed,
     Subspace::Turn,
     Subspace::Undelete,
     Subspace::Import,

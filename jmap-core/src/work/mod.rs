@@ -161,6 +161,21 @@ impl Core {
         self.search.index_pending().await
     }
 
+    /// Does at once what this node has to do about published shards of the search index.
+    pub async fn tend_search(&self) -> Result<(), search::Error> {
+        self.search.tend_shards().await
+    }
+
+    /// What was done about published shards of the search index; `None`: there are none.
+    pub fn search_shards(&self) -> Option<search::SharedCounts> {
+        self.search.shared_counts()
+    }
+
+    /// Documents that this process has written into the search index.
+    pub fn search_documents(&self) -> u64 {
+        self.search.indexed_documents()
+    }
+
     /// Builds the search index anew.
     pub async fn rebuild_search(&self) -> Result<(), search::Error> {
         self.search.rebuild_all().await

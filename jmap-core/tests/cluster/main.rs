@@ -4,5 +4,7 @@
 //! same, and what a node that starts then reads. A seed that fails is printed; the tasks run as they happen to, so it may have to be tried again.
 
 mod random;
+mod search;
+mod shards;
 mod together;
 mod world;

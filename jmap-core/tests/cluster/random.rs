@@ -31,7 +31,7 @@ type Model = BTreeMap<String, Option<(BTreeSet<String>, BTreeSet<String>)>>;
 /// What all workers know after their last steps, and by worker the message that a step is about.
 type Known = Arc<Mutex<(Model, BTreeMap<u64, String>)>>;
 
-struct SaySeed(u64);
+pub struct SaySeed(pub u64);
 
 impl Drop for SaySeed {
     fn drop(&mut self) {
@@ -41,7 +41,7 @@ impl Drop for SaySeed {
     }
 }
 
-fn runs() -> std::ops::Range<u64> {
+pub fn runs() -> std::ops::Range<u64> {
     let number = |name: &str, usual| match std::env::var(name) {
         Ok(text) => text.parse().expect("not a number"),
         Err(_) => usual,

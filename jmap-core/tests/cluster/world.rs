@@ -5,10 +5,10 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use jmap_core::{
     Caller, Core, Handle, Limits, Parts,
     auth::{AuthError, Credentials, Origin, Protocol, Secret},
-    clock::{TestClock, UtcMillis},
+    clock::{Clock, TestClock, UtcMillis},
     cluster::{LocalNotices, Notices, Settings},
     directory::NewAccount,
     inproc::deliver::{Inbound, Recipient},
@@ -25,6 +25,10 @@ use jmap_core::{
 use jmap_types::{AccountId, Arguments, Value, method::MethodResponse};
 use serde_json::json;
 use store::{
+    blob::{
+        BlobEngine, BlobSettings, OutsideSettings, Source,
+        keyring::{Keyring, MasterKey},
+    },
     engine::{
         Batch, CommitError, Engine, EngineError, Key, MemoryEngine, Page, Snapshot, SplitMix64,
     },
@@ -100,11 +104,35 @@ impl Engine for Distant {
 pub struct Link {
     engine: Arc<Distant>,
     is_cut: AtomicBool,
+    /// Reading rows that begin so is a bug, so often.
+    bug: Mutex<Option<(Key, usize)>>,
 }
 
 impl Link {
     pub fn cut(&self) {
         self.is_cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Whoever reads a row that begins so panics, the next times.
+    pub fn panic_at(&self, prefix: Key, times: usize) {
+        *self.bug.lock().expect("poisoned") = Some((prefix, times));
+    }
+
+    /// How often that is still to come.
+    pub fn panics_left(&self) -> usize {
+        let bug = self.bug.lock().expect("poisoned");
+        bug.as_ref().map_or(0, |(_, times)| *times)
+    }
+
+    fn meet_bug(&self, key: &[u8]) {
+        let is_met = match &mut *self.bug.lock().expect("poisoned") {
+            Some((prefix, times)) if *times > 0 && key.starts_with(prefix) => {
+                *times -= 1;
+                true
+            }
+            _ => false,
+        };
+        assert!(!is_met, "a bug");
     }
 
     async fn pass(&self) {
@@ -118,6 +146,7 @@ impl Link {
 impl Engine for Link {
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         self.pass().await;
+        self.meet_bug(key);
         self.engine.get(key).await
     }
 
@@ -148,12 +177,48 @@ impl Engine for Link {
     }
 }
 
+/// A clock that is some milliseconds ahead of another one, or behind it.
+#[derive(Debug)]
+struct Wrong {
+    clock: Arc<TestClock>,
+    ahead_ms: i64,
+}
+
+impl Clock for Wrong {
+    fn now(&self) -> UtcMillis {
+        UtcMillis(self.clock.now().0 + self.ahead_ms)
+    }
+
+    fn monotonic(&self) -> Instant {
+        self.clock.monotonic()
+    }
+}
+
+/// Names of objects, which are never the same.
+#[derive(Debug)]
+struct Dice;
+
+impl Source for Dice {
+    fn now_ms(&self) -> u64 {
+        1_700_000_000_000
+    }
+
+    fn fill(&self, out: &mut [u8]) {
+        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        let number = DRAWN.fetch_add(1, Ordering::Relaxed);
+        blake3::Hasher::new_derive_key("dice of a test")
+            .update(&number.to_le_bytes())
+            .finalize_xof()
+            .fill(out);
+    }
+}
+
 /// A node, and somebody who has logged in there.
 pub struct Node {
     pub core: Core,
     pub link: Arc<Link>,
     pub who: Caller,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 pub struct World {
@@ -164,12 +229,26 @@ pub struct World {
     pub other: AccountId,
     pub token: Secret<String>,
     pub notices: Option<LocalNotices>,
+    /// Where published shards of the search index go, and how many there are.
+    objects: Option<OutsideSettings>,
+    shards: u16,
     made: u64,
     seed: u64,
 }
 
 impl World {
     pub async fn new(seed: u64, nodes: usize, notices: Option<LocalNotices>) -> Self {
+        Self::with_objects(seed, nodes, notices, None, 1).await
+    }
+
+    /// One whose nodes share an object store, for the search index alone: mail is in the engine.
+    pub async fn with_objects(
+        seed: u64,
+        nodes: usize,
+        notices: Option<LocalNotices>,
+        objects: Option<OutsideSettings>,
+        shards: u16,
+    ) -> Self {
         let engine = Distant::new(seed);
         let clock = Arc::new(TestClock::new(UtcMillis(1_700_000_000_000)));
         let mut world = Self {
@@ -180,10 +259,13 @@ impl World {
             other: AccountId::new(0),
             token: Secret::new(String::new()),
             notices,
+            objects,
+            shards,
             made: 0,
             seed,
         };
-        let (core, link, folder) = world.open().await;
+        let folder = tempfile::tempdir().expect("no temporary folder");
+        let (core, link) = world.open(&folder, 0).await;
         let server = Caller::server();
         core.add_domain(&server, "example.org")
             .await
@@ -203,7 +285,7 @@ impl World {
             core,
             link,
             who,
-            _folder: folder,
+            folder,
         });
         for _ in 1..nodes {
             world.add_node().await;
@@ -211,22 +293,25 @@ impl World {
         world
     }
 
-    async fn open(&mut self) -> (Core, Arc<Link>, tempfile::TempDir) {
+    async fn open(&mut self, folder: &tempfile::TempDir, ahead_ms: i64) -> (Core, Arc<Link>) {
         self.made += 1;
         let link = Arc::new(Link {
             engine: self.engine.clone(),
             is_cut: AtomicBool::new(false),
+            bug: Mutex::default(),
         });
-        let folder = tempfile::tempdir().expect("no temporary folder");
         let options = SearchOptions {
-            shards: 1,
+            shards: self.shards,
             ..SearchOptions::default()
         };
         let index = SearchIndex::open(&folder.path().join("search"), &options);
         let parts = Parts {
             push: Default::default(),
-            engine: link.clone(),
-            clock: self.clock.clone(),
+            engine: self.over(link.clone()).await,
+            clock: Arc::new(Wrong {
+                clock: self.clock.clone(),
+                ahead_ms,
+            }),
             rng: Arc::new(SeededRng::new(self.seed * 1000 + self.made)),
             limits: Limits {
                 default_quota_octets: 1 << 40,
@@ -245,17 +330,59 @@ impl World {
         settings.poll_every = Duration::from_secs(3600);
         settings.check_every = Duration::from_secs(3600);
         let core = Core::open_node(parts, settings).await;
-        (core.expect("a node can't be opened"), link, folder)
+        (core.expect("a node can't be opened"), link)
+    }
+
+    async fn over(&self, link: Arc<Link>) -> Arc<dyn Engine> {
+        let Some(outside) = &self.objects else {
+            return link;
+        };
+        let mut keyring = Keyring::none();
+        let key = keyring.add("test", MasterKey::new([7; 32]));
+        key.expect("no key");
+        let settings = BlobSettings {
+            outside: Some(outside.clone()),
+            writes_outside: true,
+            threshold: u64::MAX,
+            cache: None,
+            keyring,
+            source: Arc::new(Dice),
+        };
+        let opened = BlobEngine::open(link, settings).await;
+        opened.expect("the object store can't be opened")
+    }
+
+    /// The process of a node ends without a word, and another one begins in its folder.
+    pub async fn restart(&mut self, node: usize) {
+        let old = self.nodes.remove(node);
+        old.link.cut();
+        let Node { core, folder, .. } = old;
+        drop(core);
+        let (core, link) = self.open(&folder, 0).await;
+        let who = login(&core, &self.token).await.expect("no login");
+        let node_again = Node {
+            core,
+            link,
+            who,
+            folder,
+        };
+        self.nodes.insert(node, node_again);
     }
 
     pub async fn add_node(&mut self) {
-        let (core, link, folder) = self.open().await;
+        self.add_node_ahead(0).await;
+    }
+
+    /// A node whose clock is ahead of that of the others, in milliseconds.
+    pub async fn add_node_ahead(&mut self, ahead_ms: i64) {
+        let folder = tempfile::tempdir().expect("no temporary folder");
+        let (core, link) = self.open(&folder, ahead_ms).await;
         let who = login(&core, &self.token).await.expect("no login");
         self.nodes.push(Node {
             core,
             link,
             who,
-            _folder: folder,
+            folder,
         });
     }
 

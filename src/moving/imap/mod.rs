@@ -18,8 +18,9 @@ use super::{
     intake::{Intake, Message, collection},
     maildir::is_changed,
     names,
-    protocol::{BATCH_OCTETS, KnownItem, MESSAGES_MAX, Meeting, hex},
+    protocol::{BATCH_OCTETS, KnownItem, MESSAGES_MAX, Meeting},
 };
+use crate::hex::hex;
 
 /// Tries to connect in a row without a message in between; and the time before each.
 const WAITS_SECONDS: [u64; 6] = [0, 1, 2, 4, 8, 16];

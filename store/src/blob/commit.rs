@@ -243,7 +243,7 @@ impl BlobEngine {
     }
 
     pub(super) fn needs_of(&self, stub: &BlobStub) -> Vec<Need> {
-        Need::of_stub(stub, &self.keyring, self.place)
+        Need::of_stub(stub, &self.keyring.now(), self.place)
     }
 
     async fn prepare_all(
@@ -323,7 +323,8 @@ impl BlobEngine {
         hash: &BlobHash,
         octets: Bytes,
     ) -> Result<(Bytes, Option<Seal>), EngineError> {
-        let Some((id, key)) = self.keyring.newest() else {
+        let keyring = self.keyring.now();
+        let Some((id, key)) = keyring.newest() else {
             return Ok((octets, None));
         };
         let mut salt = [0; 32];

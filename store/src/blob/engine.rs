@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::{
     cache::Cache,
     commit::{Plan, Spare},
-    keyring::Keyring,
+    keyring::{Keyring, SharedKeyring},
     outside::{Outside, OutsideError, OutsideSettings},
     read::{Reader, Rows},
     registry::{self, Need},
@@ -71,6 +71,8 @@ pub enum OpenError {
         "the object store that store.blobs.url names is not the one that the blobs of this store are in: its folder {0} is missing"
     )]
     WrongPlace(String),
+    #[error("blobs are being rewritten at the moment; keys can be loaded when that has ended")]
+    Rewriting,
     #[error("the object store of store.blobs can't be used: {0}")]
     Outside(String),
     #[error("the folder {0} can't be used: {1}")]
@@ -90,7 +92,7 @@ pub struct BlobEngine {
     pub(super) spare: Mutex<HashMap<BlobHash, Spare>>,
     /// One rewriting at a time.
     pub(super) rewriting: tokio::sync::Mutex<()>,
-    pub(super) keyring: Keyring,
+    pub(super) keyring: SharedKeyring,
 }
 
 impl BlobEngine {
@@ -99,20 +101,8 @@ impl BlobEngine {
         inner: Arc<dyn Engine>,
         settings: BlobSettings,
     ) -> Result<Arc<BlobEngine>, OpenError> {
-        let keyring = settings.keyring;
-        for (id, mark) in registry::keys_in_use(&inner).await? {
-            let Some(key) = keyring.get(&id) else {
-                return Err(OpenError::MissingKey(id));
-            };
-            if key.check(&id) != mark {
-                return Err(OpenError::WrongKey(id));
-            }
-        }
-        if let Some((id, _)) = keyring.newest()
-            && let Some(need) = Need::of_key(id, &keyring)
-        {
-            need.activate(&inner).await?;
-        }
+        use_keys(&inner, &settings.keyring).await?;
+        let keyring = SharedKeyring::new(settings.keyring);
         let outside = match &settings.outside {
             Some(of) => Some(Outside::open(of).map_err(OpenError::Outside)?),
             None => None,
@@ -159,9 +149,39 @@ impl BlobEngine {
         }))
     }
 
+    /// Takes keys as they would be taken by [`BlobEngine::open`]; new blobs are written as they say from now on. Keys that aren't
+    /// among them any more stay known until the store is closed. Errors: `Store`, `MissingKey`, `WrongKey`, `Rewriting`; then
+    /// nothing has changed.
+    pub async fn load_keys(&self, keyring: Keyring) -> Result<(), OpenError> {
+        let _not_meanwhile = self
+            .rewriting
+            .try_lock()
+            .map_err(|_| OpenError::Rewriting)?;
+        use_keys(&self.inner, &keyring).await?;
+        self.keyring.join(keyring).map_err(OpenError::WrongKey)
+    }
+
     pub(super) fn outside(&self) -> Option<&Outside> {
         self.reader.outside.as_ref()
     }
+}
+
+/// Looks whether these keys are what the store needs, and notes that it needs the newest.
+async fn use_keys(inner: &Arc<dyn Engine>, keyring: &Keyring) -> Result<(), OpenError> {
+    for (id, mark) in registry::keys_in_use(inner).await? {
+        let Some(key) = keyring.get(&id) else {
+            return Err(OpenError::MissingKey(id));
+        };
+        if key.check(&id) != mark {
+            return Err(OpenError::WrongKey(id));
+        }
+    }
+    if let Some((id, _)) = keyring.newest()
+        && let Some(need) = Need::of_key(id, keyring)
+    {
+        need.activate(inner).await?;
+    }
+    Ok(())
 }
 
 /// One that doesn't answer isn't a wrong one: reads say then that they can't be done now.

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
 use super::seal::derive;
@@ -109,5 +110,33 @@ impl Keyring {
     pub fn newest(&self) -> Option<(&str, &MasterKey)> {
         let id = self.newest.as_deref()?;
         Some((id, self.keys.get(id)?))
+    }
+}
+
+/// The keys of an open store: others may join them while it works, and none goes.
+#[derive(Clone, Debug)]
+pub(super) struct SharedKeyring(Arc<RwLock<Arc<Keyring>>>);
+
+impl SharedKeyring {
+    pub fn new(keyring: Keyring) -> SharedKeyring {
+        SharedKeyring(Arc::new(RwLock::new(Arc::new(keyring))))
+    }
+
+    pub fn now(&self) -> Arc<Keyring> {
+        self.0.read().clone()
+    }
+
+    /// What `newer` says counts from now on. Keys that it doesn't have stay for what is under way. Errors: the id of a key that is
+    /// another one than before; then nothing has changed.
+    pub fn join(&self, mut newer: Keyring) -> Result<(), String> {
+        let mut keyring = self.0.write();
+        for (id, key) in &keyring.keys {
+            let joined = newer.keys.entry(id.clone()).or_insert_with(|| key.clone());
+            if joined.check(id) != key.check(id) {
+                return Err(id.clone());
+            }
+        }
+        *keyring = Arc::new(newer);
+        Ok(())
     }
 }

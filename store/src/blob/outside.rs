@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream::BoxStream};
 use object_store::{
     BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _,
-    PutPayload, RetryConfig,
+    PutPayload, RetryConfig, WriteMultipart,
     aws::{AmazonS3Builder, Checksum},
     local::LocalFileSystem,
     path::Path,
@@ -23,7 +23,7 @@ use super::stub::ObjectName;
 /// Operations at once; more wait.
 pub const OPERATIONS_MAX: usize = 64;
 /// Octets from which on an object is uploaded in parts, and of a part.
-const PART_OCTETS: usize = 8 << 20;
+pub(super) const PART_OCTETS: usize = 8 << 20;
 /// Parts that are under way at once, of one object.
 const PARTS_AT_ONCE: usize = 4;
 /// What a slow line still takes in a second, in octets: large objects get more time.
@@ -225,6 +225,91 @@ impl Outside {
             .map_err(|error| unavailable(&error))
             .try_filter_map(move |meta| future::ok(ours(meta)))
             .boxed()
+    }
+
+    /// Writes an object of another kind than blobs, by its path, for good.
+    pub(super) async fn put_path(&self, path: &str, octets: Bytes) -> Result<(), OutsideError> {
+        self.put_at(&self.path(path), octets).await
+    }
+
+    /// Begins to write one that isn't all in memory, by its path. It isn't there before it was finished.
+    pub(super) async fn begin_parts(&self, path: &str) -> Result<WriteMultipart, OutsideError> {
+        let path = self.path(path);
+        let begun = self.limited(0, self.store.put_multipart(&path)).await?;
+        Ok(WriteMultipart::new_with_chunk_size(begun, PART_OCTETS))
+    }
+
+    /// Waits until there is room for another part.
+    pub(super) async fn room_for_part(
+        &self,
+        upload: &mut WriteMultipart,
+    ) -> Result<(), OutsideError> {
+        let room = upload.wait_for_capacity(PARTS_AT_ONCE);
+        let octets = PART_OCTETS * PARTS_AT_ONCE;
+        self.limited(octets as u64, room).await
+    }
+
+    /// All parts were given: the object is there for good.
+    pub(super) async fn finish_parts(&self, upload: WriteMultipart) -> Result<(), OutsideError> {
+        let octets = PART_OCTETS * PARTS_AT_ONCE;
+        let finished = self.limited(octets as u64, upload.finish());
+        finished.await.map(drop)
+    }
+
+    /// A part of an object, by its path. One that ends before is [`OutsideError::WrongSize`].
+    pub(super) async fn get_path(
+        &self,
+        path: &str,
+        range: Range<u64>,
+    ) -> Result<Bytes, OutsideError> {
+        let path = self.path(path);
+        let size = range.end - range.start;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            ..GetOptions::default()
+        };
+        let read = async { self.store.get_opts(&path, options).await?.bytes().await };
+        let octets = self.limited(size, read).await?;
+        match octets.len() as u64 == size {
+            true => Ok(octets),
+            false => Err(OutsideError::WrongSize(path.to_string())),
+        }
+    }
+
+    /// Octets of an object, by its path.
+    pub(super) async fn size_of_path(&self, path: &str) -> Result<u64, OutsideError> {
+        let path = self.path(path);
+        let head = async { self.store.head(&path).await };
+        Ok(self.limited(0, head).await?.size)
+    }
+
+    /// One that isn't there is fine.
+    pub(super) async fn delete_path(&self, path: &str) -> Result<(), OutsideError> {
+        match self.limited(0, self.store.delete(&self.path(path))).await {
+            Err(OutsideError::Missing(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The paths of at most `max` objects in a folder and those below it, in no order.
+    pub(super) async fn list_paths(
+        &self,
+        folder: &str,
+        max: usize,
+    ) -> Result<Vec<String>, OutsideError> {
+        let folder = self.path(folder);
+        let root = self.root.clone();
+        let list = async {
+            let listed = self.store.list(Some(&folder)).take(max);
+            listed.try_collect::<Vec<_>>().await
+        };
+        let listed = self.limited(max as u64, list).await?;
+        let relative = |meta: object_store::ObjectMeta| {
+            let parts = meta.location.prefix_match(&root)?;
+            let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
+            Some(parts.join("/"))
+        };
+        Ok(listed.into_iter().filter_map(relative).collect())
     }
 
     /// Writes a file that says whose place this is.

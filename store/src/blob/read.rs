@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::{
     cache::Cache,
     hash,
-    keyring::Keyring,
+    keyring::SharedKeyring,
     outside::{Outside, OutsideError},
     seal::{NotAuthentic, Seal},
     stub::{BlobStub, ObjectName},
@@ -45,7 +45,7 @@ pub(super) struct Reader {
     pub inner: Arc<dyn Engine>,
     pub outside: Option<Outside>,
     pub cache: Option<Arc<Cache>>,
-    pub keyring: Keyring,
+    pub keyring: SharedKeyring,
     noted: Mutex<HashSet<BlobHash>>,
 }
 
@@ -61,7 +61,7 @@ impl Reader {
         inner: Arc<dyn Engine>,
         outside: Option<Outside>,
         cache: Option<Arc<Cache>>,
-        keyring: Keyring,
+        keyring: SharedKeyring,
     ) -> Reader {
         Reader {
             inner,
@@ -158,7 +158,8 @@ impl Reader {
         let Some(seal) = &stub.seal else {
             return Ok(None);
         };
-        let Some(key) = self.keyring.get(&seal.key) else {
+        let keyring = self.keyring.now();
+        let Some(key) = keyring.get(&seal.key) else {
             return Ok(None);
         };
         let end = range.end.min(stub.size);
@@ -261,7 +262,7 @@ impl Reader {
     ) -> Result<Bytes, Trouble> {
         let key = match &stub.seal {
             None => None,
-            Some(seal) => match self.keyring.get(&seal.key) {
+            Some(seal) => match self.keyring.now().get(&seal.key) {
                 Some(key) => Some((seal.clone(), key.clone())),
                 None => return Err(Trouble::Unavailable(unknown_key(&seal.key))),
             },

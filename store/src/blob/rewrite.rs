@@ -4,21 +4,23 @@
 //! and the next run goes on from there. A key or a place is given up only when no stub needs it.
 //! Other half: `registry` says what the store needs to be opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use super::{
     engine::BlobEngine,
+    packs::PackRecord,
     registry::{self, Need},
     stub::BlobStub,
 };
 use crate::{
     Error, Record,
     engine::{Assertion, Batch, EngineError, Key, KeyRange, Page},
-    keys::{self, BlobHash, Subspace},
+    keys::{self, BlobHash, ShardRow, Subspace},
     record::hex,
+    shards::Manifest,
 };
 
 /// Rows that are read together.
@@ -51,6 +53,10 @@ pub struct Census {
     pub damaged: u64,
     /// Objects outside that wait to be removed.
     pub garbage: u64,
+    /// Objects of the search index.
+    pub search: Count,
+    /// Keys that they are encrypted by.
+    pub search_keys: BTreeSet<String>,
     /// Keys that the store needs to be opened.
     pub keys: Vec<String>,
     /// Something may be outside.
@@ -124,6 +130,14 @@ impl BlobEngine {
         while let Some(rows) = page(self, &mut range).await? {
             census.garbage += rows.len() as u64;
         }
+        let mut range = keys::all(Subspace::SearchShard);
+        while let Some(rows) = page(self, &mut range).await? {
+            for pack in rows.iter().flat_map(|(key, bytes)| packs(key, bytes)) {
+                census.search.blobs += 1;
+                census.search.octets += pack.stored_octets();
+                census.search_keys.extend(pack.seal.map(|seal| seal.key));
+            }
+        }
         census.keys = registry::keys_in_use(&self.inner)
             .await?
             .into_keys()
@@ -178,7 +192,8 @@ impl BlobEngine {
 
     /// What all blobs are to be.
     fn aim(&self) -> String {
-        let key = self.keyring.newest().map_or("", |(id, _)| id);
+        let keyring = self.keyring.now();
+        let key = keyring.newest().map_or("", |(id, _)| id);
         let place = self.place.map(|place| hex(&place)).unwrap_or_default();
         match self.outside_from {
             Some(from) => format!("key={key} outside={place} from={from}"),
@@ -197,7 +212,8 @@ impl BlobEngine {
 
     /// Whether it had to be changed.
     async fn rewrite_one(&self, hash: &BlobHash, mut bytes: Option<Bytes>) -> Result<bool, Error> {
-        let aimed_key = self.keyring.newest().map(|(id, _)| id);
+        let keyring = self.keyring.now();
+        let aimed_key = keyring.newest().map(|(id, _)| id);
         for _ in 0..TRIES {
             let stub = stub_of(hash, bytes.as_ref())?;
             let found = stub.as_ref();
@@ -292,11 +308,12 @@ impl BlobEngine {
 
     /// Marks what isn't to be needed afterwards.
     async fn mark_retiring(&self) -> Result<Vec<(Option<String>, Need)>, Error> {
-        let newest = self.keyring.newest().map(|(id, _)| id);
+        let keyring = self.keyring.now();
+        let newest = keyring.newest().map(|(id, _)| id);
         let mut retiring = Vec::new();
         for id in registry::keys_in_use(&self.inner).await?.into_keys() {
             if newest != Some(&*id)
-                && let Some(need) = Need::of_key(&id, &self.keyring)
+                && let Some(need) = Need::of_key(&id, &keyring)
             {
                 retiring.push((Some(id), need));
             }
@@ -325,7 +342,10 @@ impl BlobEngine {
         }
         for (id, need) in retiring {
             let is_needed = match &id {
-                Some(id) => census.stubs.keys().any(|(_, key)| key.as_ref() == Some(id)),
+                Some(id) => {
+                    census.search_keys.contains(id)
+                        || census.stubs.keys().any(|(_, key)| key.as_ref() == Some(id))
+                }
                 None => census.garbage > 0 || census.stubs.keys().any(|(outside, _)| *outside),
             };
             if is_needed || !need.retire(&self.inner).await? {
@@ -338,6 +358,16 @@ impl BlobEngine {
         }
         Ok(())
     }
+}
+
+/// The objects that a row about the search index names.
+fn packs(key: &[u8], bytes: &[u8]) -> Vec<PackRecord> {
+    let row = keys::decode_search_shard(key).map(|(_, _, row, _)| row);
+    let is_manifest = row == Some(ShardRow::Manifest as u64);
+    let manifest = is_manifest
+        .then(|| Manifest::read(key, bytes).ok())
+        .flatten();
+    manifest.map(|of| of.packs).unwrap_or_default()
 }
 
 fn stub_of(hash: &BlobHash, bytes: Option<&Bytes>) -> Result<Option<BlobStub>, Error> {

@@ -1,7 +1,7 @@
 //! A server of S3 for tests, over HTTP: the crate `s3s`, with its signatures, over a folder; and what may go wrong with one.
 //!
 //! Holds: it is gone when the test is; it answers in threads of its own, whatever the test does.
-//! Other half: `outside`, which is its client.
+//! Other half: `outside`, which is its client; the program `objects` of the end-to-end tests, which is one as a process.
 
 use std::{
     convert::Infallible,
@@ -63,7 +63,9 @@ pub enum S3Fault {
 /// A running server with an empty bucket.
 #[derive(Debug)]
 pub struct S3Server {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removed with the server.
+    _own: Option<TempDir>,
     address: SocketAddr,
     shared: Arc<Shared>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -77,12 +79,20 @@ struct Shared {
 
 impl S3Server {
     pub fn start() -> S3Server {
-        let folder = tempfile::Builder::new().prefix("posthorn-s3-").tempdir();
-        let folder = folder.expect("a temporary folder can't be made");
-        fs::create_dir(folder.path().join(BUCKET)).expect("the bucket can't be made");
-        let files = s3s_fs::FileSystem::new(folder.path()).expect("the folder can't be served");
+        let own = tempfile::Builder::new().prefix("posthorn-s3-").tempdir();
+        let own = own.expect("a temporary folder can't be made");
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = S3Server::over(own.path(), anywhere, (ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+        server._own = Some(own);
+        server
+    }
+
+    /// Over a folder that stays; what is in its bucket is there again. `access`: the id and the secret.
+    pub fn over(folder: &Path, address: SocketAddr, access: (&str, &str)) -> S3Server {
+        fs::create_dir_all(folder.join(BUCKET)).expect("the bucket can't be made");
+        let files = s3s_fs::FileSystem::new(folder).expect("the folder can't be served");
         let mut builder = S3ServiceBuilder::new(files);
-        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+        builder.set_auth(SimpleAuth::from_single(access.0, access.1));
         let service = builder.build();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -90,13 +100,14 @@ impl S3Server {
             .build()
             .expect("a runtime can't be made");
         let listener = runtime
-            .block_on_anywhere(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .expect("no port is free");
+            .block_on_anywhere(tokio::net::TcpListener::bind(address))
+            .expect("the port isn't free");
         let address = listener.local_addr().expect("the port isn't known");
         let shared = Arc::new(Shared::default());
         runtime.spawn(serve(listener, service, shared.clone()));
         S3Server {
-            folder,
+            folder: folder.to_owned(),
+            _own: None,
             address,
             shared,
             runtime: Some(runtime),
@@ -128,6 +139,11 @@ impl S3Server {
         *self.shared.fault.lock() = fault;
     }
 
+    /// What goes wrong at the moment.
+    pub fn fault(&self) -> S3Fault {
+        *self.shared.fault.lock()
+    }
+
     /// Requests until now.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
@@ -135,7 +151,7 @@ impl S3Server {
 
     /// The folder of the bucket.
     pub fn bucket(&self) -> PathBuf {
-        self.folder.path().join(BUCKET)
+        self.folder.join(BUCKET)
     }
 
     /// The files of objects of blobs.

@@ -72,16 +72,34 @@ impl Seal {
     /// Encrypts a blob. To be called once for a seal.
     pub fn seal(&self, key: &MasterKey, hash: &BlobHash, octets: &[u8]) -> Bytes {
         let size = octets.len() as u64;
+        self.seal_part(key, hash, size, 0, octets).into()
+    }
+
+    /// Encrypts a part of what has `size` octets in all: as many whole chunks as `octets` are, or the last ones, which come
+    /// after `start` octets. The header is in front of the first. Each part is to be encrypted once.
+    pub(super) fn seal_part(
+        &self,
+        key: &MasterKey,
+        hash: &BlobHash,
+        size: u64,
+        start: u64,
+        octets: &[u8],
+    ) -> Vec<u8> {
         let header = self.header(size);
         let data_key = self.data_key(key, hash, &header);
-        let mut sealed = Vec::with_capacity(self.sealed_octets(size) as usize);
-        sealed.extend_from_slice(&header);
+        let first = start / u64::from(self.chunk);
+        let count = self.chunks(octets.len() as u64);
         let last = self.chunks(size) - 1;
-        for index in 0..=last {
-            let part = slice(octets, self.plain_range(index, size));
-            let start = sealed.len();
+        let mut sealed = Vec::with_capacity(self.sealed_octets(octets.len() as u64) as usize);
+        if first == 0 {
+            sealed.extend_from_slice(&header);
+        }
+        for index in first..first + count {
+            let range = self.plain_range(index, size);
+            let part = slice(octets, range.start - start..range.end - start);
+            let at = sealed.len();
             sealed.extend_from_slice(part);
-            let (_, room) = sealed.split_at_mut(start);
+            let (_, room) = sealed.split_at_mut(at);
             let tag = data_key.seal_in_place_separate_tag(
                 nonce(index),
                 Aad::from(associated(hash, index, index == last)),
@@ -92,7 +110,7 @@ impl Seal {
                 sealed.extend_from_slice(tag.as_ref());
             }
         }
-        sealed.into()
+        sealed
     }
 
     /// The blob of `size` octets that `sealed` is.

@@ -259,3 +259,57 @@ async fn a_format_that_cant_be_read_is_put_aside_at_the_operators_word() {
     let aside = engine.get(&keys::quarantine(&keys::meta(KEY))).await;
     assert!(aside.unwrap().is_some());
 }
+
+/// Adds an octet to each row, and can't see that it has: how far it is, the note alone says.
+struct Append;
+
+impl Step for Append {
+    fn to(&self) -> u64 {
+        2
+    }
+
+    fn what(&self) -> &str {
+        "makes values longer"
+    }
+
+    fn ranges(&self) -> Vec<KeyRange> {
+        vec![keys::all(Subspace::Object), keys::all(Subspace::StsPolicy)]
+    }
+
+    fn convert(&self, key: &[u8], value: &[u8], batch: &mut Batch) -> Result<(), Error> {
+        batch.put(key.to_vec(), [value, b"!"].concat());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_row_is_converted_once_through_crashes() {
+    let formats = Formats {
+        current: 2,
+        steps: vec![Arc::new(Append)],
+    };
+    for at in 1.. {
+        let engine = FaultyEngine::new(FaultPlan {
+            seed: at,
+            ..FaultPlan::default()
+        });
+        let shared: Arc<dyn Engine> = engine.clone();
+        fill(&shared).await;
+        let engine = engine.restart_with(FaultPlan {
+            seed: at,
+            crash_at_commit: Some(at),
+            ..FaultPlan::default()
+        });
+        let shared: Arc<dyn Engine> = engine.clone();
+        let is_whole = open_with(&shared, &formats, &|_| ()).await.is_ok();
+        let shared: Arc<dyn Engine> = engine.restart_with(FaultPlan::default());
+        tokio::time::pause();
+        open_with(&shared, &formats, &|_| ()).await.unwrap();
+        tokio::time::resume();
+        is_done(&shared, 'a', "!").await;
+        if is_whole {
+            assert!(at > 4, "{at} commits");
+            break;
+        }
+    }
+}

@@ -64,6 +64,11 @@ fn keys_come_apart_as_they_were_put_together() {
         Some((2, a, hash))
     );
     assert_eq!(decode_search_pending(&search_pending(a)), Some(a));
+    assert_eq!(decode_search_indexed(&search_indexed(a)), Some(a));
+    let row = search_shard((3, 4), 2, ShardRow::Request, a);
+    assert_eq!(decode_search_shard(&row), Some(((3, 4), 2, 3, a)));
+    assert!(search_requests((3, 4), 2).contains(&row));
+    assert!(!search_requests((3, 4), 1).contains(&row));
     let deleted = undelete(a, 9, 4);
     assert_eq!(decode_undelete(&deleted), Some((a, 9, 4)));
     assert!(undelete_of(a).contains(&deleted));

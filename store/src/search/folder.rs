@@ -19,7 +19,7 @@ use tantivy::directory::{
 
 /// tantivy's list of the segments, and that of its files.
 pub(super) const META_FILE: &str = "meta.json";
-const FILES_FILE: &str = ".managed.json";
+pub(super) const FILES_FILE: &str = ".managed.json";
 /// The part of a file's name before the dot is its segment: a UUID without hyphens.
 const SEGMENT_NAME_OCTETS: usize = 32;
 
@@ -113,7 +113,7 @@ pub(super) fn remove_leftovers(path: &Path, index: &Index) -> Result<(), String>
     Ok(())
 }
 
-fn segment_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn segment_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -6,6 +6,7 @@
 //! Other half: the caller follows the change log, keeps a cursor a shard, and hands over the texts.
 
 mod containing;
+mod copy;
 mod document;
 mod error;
 mod fold;
@@ -21,10 +22,12 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 pub use containing::{Containing, Place};
+pub use copy::{Contents, CopyFile, Incoming, ShardCopy};
 pub use document::{
     BODY_OCTETS_MAX, Change, Document, DocumentKey, DocumentText, Field, HEADER_OCTETS_MAX,
     REST_OCTETS_MAX, TEXTS_MAX,
@@ -193,6 +196,57 @@ impl SearchIndex {
     /// Empties a shard, damaged or not. Errors: `WrongShard`, `Failed`.
     pub fn reset(&self, shard: u16) -> Result<(), SearchError> {
         self.shard(shard)?.reset()
+    }
+
+    /// Version of the format of the files, and the number of shards: copies can be exchanged where both are the same.
+    pub fn layout(&self) -> (u64, u64) {
+        let first = self.shards.first();
+        first.map_or((0, 0), Shard::layout)
+    }
+
+    /// What a shard is a copy of; it may have been written to since. Errors: `WrongShard`.
+    pub fn copied(&self, shard: u16) -> Result<Option<ShardCopy>, SearchError> {
+        Ok(self.shard(shard)?.note())
+    }
+
+    /// Notes that what a shard is now is this copy. Errors: `WrongShard`, `Failed`.
+    pub fn note_copy(&self, shard: u16, copy: &ShardCopy) -> Result<(), SearchError> {
+        self.shard(shard)?.write_note(copy)
+    }
+
+    /// None of the shards is a copy of something any more. Errors: `Folder`.
+    pub fn forget_copies(&self) -> Result<(), SearchError> {
+        for shard in &self.shards {
+            shard.forget_note()?;
+        }
+        Ok(())
+    }
+
+    /// What a shard is made of, with the files open that `wanted` picks of all names and octets.
+    /// Errors: `WrongShard`, `NeedsRebuild`, `Failed`.
+    pub fn contents(
+        &self,
+        shard: u16,
+        wanted: impl FnOnce(&BTreeMap<String, u64>) -> BTreeSet<String>,
+    ) -> Result<Contents, SearchError> {
+        self.shard(shard)?.contents(wanted)
+    }
+
+    /// The files of a copy that are not here. Those that may be others of the same name are read through.
+    /// Errors: `WrongShard`, `Failed`.
+    pub fn missing(&self, shard: u16, copy: &ShardCopy) -> Result<Vec<CopyFile>, SearchError> {
+        self.shard(shard)?.missing(copy)
+    }
+
+    /// Takes in one of them; it is of no account before `Incoming::finish`. Errors: `WrongShard`, `Failed`.
+    pub fn take_in(&self, shard: u16, file: &CopyFile) -> Result<Incoming, SearchError> {
+        self.shard(shard)?.take_in(file)
+    }
+
+    /// Makes a shard, damaged or not, the copy, when all its files are here; searches go over to it.
+    /// Errors: `WrongShard`, `NeedsRebuild` (that is what was published), `Failed`.
+    pub fn put_in(&self, shard: u16, copy: &ShardCopy) -> Result<(), SearchError> {
+        self.shard(shard)?.put_in(copy)
     }
 
     fn shard(&self, shard: u16) -> Result<&Shard, SearchError> {

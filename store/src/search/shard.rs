@@ -5,6 +5,8 @@
 //! with the files ends in `NeedsRebuild`, also when tantivy panics over it.
 //! Other half: `plan` has the schema and makes the queries.
 
+mod copied;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -112,10 +114,7 @@ impl Shard {
     }
 
     pub fn stats(&self) -> ShardStats {
-        let Ok(open) = self.ready() else {
-            return ShardStats::default();
-        };
-        let Ok(searcher) = self.guarded(|| open.searcher()) else {
+        let Ok(searcher) = self.with_open(Open::searcher) else {
             return ShardStats::default();
         };
         ShardStats {
@@ -129,13 +128,12 @@ impl Shard {
     pub fn apply(&self, changes: Vec<Change>, memory_octets: usize) -> Result<(), SearchError> {
         let _writing = self.writing.lock();
         let open = self.ready()?;
-        self.guarded(|| open.apply(Batch::of(changes), memory_octets))
+        self.guarded(&open, || open.apply(Batch::of(changes), memory_octets))
     }
 
     /// The ids of all matches, in no order. Errors: `NeedsRebuild`, `Failed`.
     pub fn search(&self, account: u64, kind: u8, node: &Node) -> Result<Vec<u64>, SearchError> {
-        let open = self.ready()?;
-        self.guarded(|| {
+        self.with_open(|open| {
             let query = Planner::new(open.fields, account, kind).plan(node);
             open.searcher()?.search(&query, &IdCollector)
         })
@@ -147,8 +145,7 @@ impl Shard {
         asked: &Asked<'_>,
         dictionaries: &Dictionaries,
     ) -> Result<Containing, SearchError> {
-        let open = self.ready()?;
-        self.guarded(|| {
+        self.with_open(|open| {
             let searcher = open.searcher()?;
             asked.answer(&searcher, open.fields, dictionaries)
         })
@@ -166,9 +163,9 @@ impl Shard {
     pub fn verify(&self) -> Result<(), SearchError> {
         let _writing = self.writing.lock();
         let open = self.ready()?;
-        let damaged = self.guarded(|| open.index.validate_checksum())?;
+        let damaged = self.guarded(&open, || open.index.validate_checksum())?;
         match damaged.into_iter().next() {
-            Some(file) => Err(self.damaged(format!("checksum of {}", file.display()))),
+            Some(file) => Err(self.damaged(&open, format!("checksum of {}", file.display()))),
             None => Ok(()),
         }
     }
@@ -199,41 +196,66 @@ impl Shard {
             })
     }
 
+    /// Runs tantivy on the index as it is. Where another copy was put in meanwhile, files may have gone under it: then once more.
+    fn with_open<T>(&self, run: impl Fn(&Open) -> tantivy::Result<T>) -> Result<T, SearchError> {
+        loop {
+            let open = self.ready()?;
+            let outcome = self.guarded(&open, || run(&open));
+            if outcome.is_ok() || self.is_current(&open) {
+                return outcome;
+            }
+        }
+    }
+
+    /// Whether this is the index as it is, or the last one there was.
+    fn is_current(&self, open: &Arc<Open>) -> bool {
+        match &*self.state.read() {
+            Ok(now) => Arc::ptr_eq(now, open),
+            Err(_) => true,
+        }
+    }
+
     /// Runs tantivy; what goes wrong because of the files marks the shard as damaged.
-    fn guarded<T>(&self, run: impl FnOnce() -> tantivy::Result<T>) -> Result<T, SearchError> {
+    fn guarded<T>(
+        &self,
+        open: &Arc<Open>,
+        run: impl FnOnce() -> tantivy::Result<T>,
+    ) -> Result<T, SearchError> {
         // tantivy trusts its files and may panic over damaged ones. What it works on is either dropped
         // afterwards (a writer) or immutable (a searcher).
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) if is_damage(&error) => Err(self.damaged(error.to_string())),
-            Ok(Err(error)) => Err(SearchError::Failed {
-                shard: self.number,
-                reason: error.to_string(),
-            }),
-            Err(_) => Err(self.panicked()),
+            Ok(Err(error)) if is_damage(&error) => Err(self.damaged(open, error.to_string())),
+            Ok(Err(error)) => Err(self.failed(error.to_string())),
+            Err(_) => Err(self.panicked(open)),
         }
     }
 
     /// After a panic: the files are to blame only if their checksums say so. Otherwise one odd query could
     /// have a shard rebuilt.
-    fn panicked(&self) -> SearchError {
-        let open = match self.ready() {
-            Ok(open) => open,
-            Err(error) => return error,
-        };
+    fn panicked(&self, open: &Arc<Open>) -> SearchError {
         let checked = catch_unwind(AssertUnwindSafe(|| open.index.validate_checksum()));
         if !checked.is_ok_and(|found| found.is_ok_and(|damaged| damaged.is_empty())) {
-            return self.damaged("panic over damaged files".to_owned());
+            return self.damaged(open, "panic over damaged files".to_owned());
         }
+        self.failed("panic, though the files are whole".to_owned())
+    }
+
+    fn failed(&self, reason: String) -> SearchError {
         SearchError::Failed {
             shard: self.number,
-            reason: "panic, though the files are whole".to_owned(),
+            reason,
         }
     }
 
-    fn damaged(&self, reason: String) -> SearchError {
+    fn damaged(&self, open: &Arc<Open>, reason: String) -> SearchError {
+        let mut state = self.state.write();
+        match &*state {
+            Ok(now) if Arc::ptr_eq(now, open) => {}
+            _ => return self.failed(reason),
+        }
         tracing::error!(shard = self.number, reason, "search shard is damaged");
-        *self.state.write() = Err(reason.clone());
+        *state = Err(reason.clone());
         SearchError::NeedsRebuild {
             shard: self.number,
             reason,
@@ -376,7 +398,7 @@ fn merge_policy() -> LogMergePolicy {
 }
 
 fn open_or_create(folder: &Path, shards: u16) -> Result<Arc<Open>, String> {
-    let format = format!("posthorn search index {FORMAT_VERSION}, {shards} shards\n");
+    let format = format_text(shards);
     let opened = catch_unwind(|| {
         let file = folder.join(FORMAT_FILE);
         match fs::read_to_string(&file) {
@@ -390,6 +412,10 @@ fn open_or_create(folder: &Path, shards: u16) -> Result<Arc<Open>, String> {
         open_index(folder)
     });
     opened.unwrap_or_else(|_| Err("panic over damaged files".to_owned()))
+}
+
+fn format_text(shards: u16) -> String {
+    format!("posthorn search index {FORMAT_VERSION}, {shards} shards\n")
 }
 
 fn open_index(folder: &Path) -> Result<Arc<Open>, String> {

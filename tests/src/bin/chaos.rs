@@ -1,10 +1,10 @@
-//! Several nodes over one database, while everything goes wrong: `cargo xtask chaos`.
+//! Several nodes over one database and one object store, while everything goes wrong: `cargo xtask chaos`.
 //!
 //! Holds: what was seen is on the standard output, progress on the standard error; the exit code is 1 if anything was lost, doubled, or
 //! seen differently by two nodes.
 //! Other half: `e2e::chaos`.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use e2e::chaos::{Plan, run};
 
@@ -33,12 +33,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// The program that is built together with this one.
+fn objects() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    Ok(own.with_file_name("objects"))
+}
+
 fn plan(mut args: impl Iterator<Item = String>) -> Result<Plan, String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let mut plan = Plan {
         seed: now.map_or(0, |now| now.as_secs()),
         duration: Duration::from_secs(600),
         nodes: 3,
+        objects: objects()?,
     };
     while let Some(arg) = args.next() {
         let mut number = || {

@@ -1,7 +1,9 @@
-//! Several nodes over one PostgreSQL, under mixed load, while nodes and the database are killed, frozen and cut off at random.
+//! Several nodes over one PostgreSQL and one object store, under mixed load, while nodes, database and object store are killed, frozen and
+//! cut off at random.
 //!
 //! Holds: what the troubles are and when, and what each client does, comes from the seed (what meets what does not: processes are real).
-//! At the end, everything that was acknowledged is there, once; what wasn't is there at most once; all nodes show the same.
+//! At the end, everything that was acknowledged is there, once, to its last octet; what wasn't is there at most once; all nodes show
+//! the same.
 //! Other half: `cargo xtask chaos` runs it for long, `tests/chaos.rs` for short.
 
 mod client;
@@ -14,6 +16,7 @@ mod work;
 use std::{
     collections::BTreeMap,
     fmt,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -34,11 +37,13 @@ use crate::Dice;
 pub const ACCOUNTS: [&str; 4] = ["alice", "bob", "carol", "dan"];
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
     pub duration: Duration,
     pub nodes: usize,
+    /// The program `objects`, which stands in for an object store.
+    pub objects: PathBuf,
 }
 
 /// What was seen.
@@ -55,6 +60,10 @@ pub struct Report {
     /// The longest time in which nothing was acknowledged to anybody.
     pub longest_pause: Duration,
     pub messages: usize,
+    /// Messages that were read whole, at all nodes together.
+    pub read: usize,
+    /// In the object store.
+    pub objects: usize,
     /// What must not be.
     pub violations: Vec<String>,
 }
@@ -70,7 +79,7 @@ pub fn run(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Report {
         plan.nodes,
         plan.duration.as_secs()
     ));
-    let mut site = Site::start(plan.nodes);
+    let mut site = Site::start(plan.nodes, &plan.objects);
     let model = Arc::new(Model::default());
     let context = Arc::new(Context::prepare(&site, &model, plan.seed));
     say("the servers run");
@@ -93,7 +102,7 @@ pub fn run(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Report {
     });
     let duration = began.elapsed();
     say("everything runs again; comparing");
-    let violations = verdict::violations(&site, &context, workers, say);
+    let (read, violations) = verdict::verdict(&site, &context, workers, say);
     if !violations.is_empty() {
         keep_logs(&site, say);
     }
@@ -105,6 +114,8 @@ pub fn run(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Report {
         take_overs: troubles.take_overs.clone(),
         longest_pause: troubles.longest_pause,
         messages: model.count(),
+        read,
+        objects: site.objects.objects().len(),
         violations,
     }
 }
@@ -120,10 +131,15 @@ impl Drop for Over<'_> {
 
 /// Of a run in which something was wrong, what the servers have said.
 fn keep_logs(site: &Site, say: &(dyn Fn(&str) + Sync)) {
-    for (node, server) in site.nodes.iter().enumerate() {
-        let file = format!("chaos-{}-{}.log", std::process::id(), site::name(node));
+    let nodes = site.nodes.iter().enumerate();
+    let mut logs: Vec<(String, PathBuf)> = nodes
+        .map(|(node, server)| (site::name(node), server.home.log_file()))
+        .collect();
+    logs.push(("objects".to_owned(), site.objects.log_file()));
+    for (name, log) in logs {
+        let file = format!("chaos-{}-{name}.log", std::process::id());
         let kept = std::env::temp_dir().join(file);
-        match std::fs::copy(server.home.log_file(), &kept) {
+        match std::fs::copy(log, &kept) {
             Ok(_) => say(&format!("kept {}", kept.display())),
             Err(error) => say(&format!("{}: {error}", kept.display())),
         }
@@ -156,7 +172,11 @@ impl fmt::Display for Report {
         writeln!(f, "taken over after (s): {}", times.join(" "))?;
         let pause = seconds(&self.longest_pause);
         writeln!(f, "longest time without an acknowledgement: {pause} s")?;
-        writeln!(f, "{} messages compared", self.messages)?;
+        writeln!(
+            f,
+            "{} messages compared, {} read whole, {} objects",
+            self.messages, self.read, self.objects
+        )?;
         let mut counted: BTreeMap<&str, u64> = BTreeMap::new();
         for violation in &self.violations {
             *counted.entry(violation).or_default() += 1;

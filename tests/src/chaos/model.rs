@@ -47,8 +47,26 @@ pub enum Outcome {
     Unknown,
 }
 
+/// What a client has sent, by which it is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Content {
+    octets: usize,
+    hash: [u8; 32],
+}
+
+impl Content {
+    fn of(octets: &[u8]) -> Content {
+        Content {
+            octets: octets.len(),
+            hash: *blake3::hash(octets).as_bytes(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Model {
+    /// By Message-ID.
+    contents: Mutex<BTreeMap<String, Content>>,
     /// What may be; `None`: it isn't there.
     messages: Mutex<BTreeMap<Key, BTreeSet<Option<Place>>>>,
     marks: Mutex<BTreeMap<Mark, BTreeSet<bool>>>,
@@ -56,6 +74,23 @@ pub struct Model {
 }
 
 impl Model {
+    /// A message is about to be sent.
+    pub fn sends(&self, id: &str, octets: &[u8]) {
+        let content = Content::of(octets);
+        self.contents.lock().insert(id.to_owned(), content);
+    }
+
+    /// What is wrong with the octets of a message. Servers may put header fields in front of what was sent.
+    pub fn compare_octets(&self, id: &str, octets: &[u8]) -> Option<String> {
+        let Some(sent) = self.contents.lock().get(id).copied() else {
+            return Some(format!("{id} was sent by nobody"));
+        };
+        let in_front = octets.len().checked_sub(sent.octets);
+        let is_whole = in_front.is_some_and(|at| Content::of(&octets[at..]) == sent);
+        let count = octets.len();
+        (!is_whole).then(|| format!("{id} has {count} octets, and not those that were sent"))
+    }
+
     /// A change begins: from now on both may be.
     pub fn begins(&self, key: &Key, before: Option<&Place>, after: Option<&Place>) {
         let may_be = [before.cloned(), after.cloned()].into_iter().collect();
@@ -139,6 +174,20 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_has_to_be_there_to_its_last_octet() {
+        let model = Model::default();
+        model.sends("id", b"Subject: a\r\n\r\ntext\r\n");
+        let is_wrong = |octets: &[u8]| model.compare_octets("id", octets).is_some();
+        assert!(!is_wrong(b"Subject: a\r\n\r\ntext\r\n"));
+        assert!(!is_wrong(b"Received: x\r\nSubject: a\r\n\r\ntext\r\n"));
+        assert!(is_wrong(b"Subject: a\r\n\r\ntexs\r\n"));
+        assert!(is_wrong(b"Subject: a\r\n\r\ntext\r\n\r\n"));
+        assert!(is_wrong(b"Subject: a\r\n\r\ntex"));
+        assert!(is_wrong(b""));
+        assert!(model.compare_octets("other", b"").is_some());
+    }
 
     #[test]
     fn what_was_acknowledged_has_to_be_there_once() {

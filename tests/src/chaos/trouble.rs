@@ -22,9 +22,9 @@ const PAUSE_MS: (usize, usize) = (800, 3500);
 /// How long a short trouble lasts, and one that others have to notice.
 const SHORT_MS: (usize, usize) = (100, 2500);
 const LONG_MS: (usize, usize) = (7000, 13_000);
-/// The database is away for no longer than its clients wait for it, most of the time.
-const DATABASE_MS: (usize, usize) = (100, 4000);
-const DATABASE_LONG_MS: (usize, usize) = (7000, 9000);
+/// The database and the object store are away for no longer than the nodes wait for them, most of the time.
+const SERVICE_MS: (usize, usize) = (100, 4000);
+const SERVICE_LONG_MS: (usize, usize) = (7000, 9000);
 /// What stands in a log when another node is taken for dead.
 const TAKEN_OVER: &str = "a node is dead";
 /// Half of the database's connections.
@@ -41,9 +41,33 @@ enum Trouble {
     KillDatabase,
     FreezeDatabase,
     CutConnections,
+    KillObjects,
+    FreezeObjects,
+}
+
+/// What has one trouble at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Node(usize),
+    Database,
+    Objects,
 }
 
 impl Trouble {
+    fn subject(self, node: usize) -> Subject {
+        match self {
+            Trouble::Kill
+            | Trouble::KillForLong
+            | Trouble::Freeze
+            | Trouble::FreezeForLong
+            | Trouble::Stop => Subject::Node(node),
+            Trouble::KillDatabase | Trouble::FreezeDatabase | Trouble::CutConnections => {
+                Subject::Database
+            }
+            Trouble::KillObjects | Trouble::FreezeObjects => Subject::Objects,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Trouble::Kill => "a node was killed",
@@ -54,12 +78,14 @@ impl Trouble {
             Trouble::KillDatabase => "the database was killed",
             Trouble::FreezeDatabase => "the database was frozen",
             Trouble::CutConnections => "connections to the database were cut",
+            Trouble::KillObjects => "the object store was killed",
+            Trouble::FreezeObjects => "the object store was frozen",
         }
     }
 }
 
 /// By weight.
-const TROUBLES: [Trouble; 12] = [
+const TROUBLES: [Trouble; 15] = [
     Trouble::Kill,
     Trouble::Kill,
     Trouble::KillForLong,
@@ -72,6 +98,9 @@ const TROUBLES: [Trouble; 12] = [
     Trouble::FreezeDatabase,
     Trouble::CutConnections,
     Trouble::CutConnections,
+    Trouble::KillObjects,
+    Trouble::KillObjects,
+    Trouble::FreezeObjects,
 ];
 
 /// What is undone at some time.
@@ -81,6 +110,18 @@ enum Undo {
     Thaw(usize),
     StartDatabase,
     ThawDatabase,
+    StartObjects,
+    ThawObjects,
+}
+
+impl Undo {
+    fn subject(self) -> Subject {
+        match self {
+            Undo::Start(node) | Undo::Thaw(node) => Subject::Node(node),
+            Undo::StartDatabase | Undo::ThawDatabase => Subject::Database,
+            Undo::StartObjects | Undo::ThawObjects => Subject::Objects,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -149,44 +190,34 @@ impl Troubles {
         Duration::from_millis((least + self.dice.below(most - least)) as u64)
     }
 
-    fn is_troubled(&self, node: usize) -> bool {
-        let of = |(_, undo): &(Instant, Undo)| [Undo::Start(node), Undo::Thaw(node)].contains(undo);
-        self.undo.iter().any(of)
-    }
-
-    fn is_database_troubled(&self) -> bool {
-        let of =
-            |(_, undo): &(Instant, Undo)| matches!(undo, Undo::StartDatabase | Undo::ThawDatabase);
-        self.undo.iter().any(of)
+    fn is_troubled(&self, subject: Subject) -> bool {
+        let mut undo = self.undo.iter();
+        undo.any(|(_, undo)| undo.subject() == subject)
     }
 
     /// Makes one trouble, unless what it is about has one already.
     fn make(&mut self, site: &mut Site, say: &(dyn Fn(&str) + Sync)) {
         let trouble = *self.dice.one_of(&TROUBLES);
         let node = self.dice.below(site.nodes.len());
-        let is_busy = match trouble {
-            Trouble::KillDatabase | Trouble::FreezeDatabase | Trouble::CutConnections => {
-                self.is_database_troubled()
-            }
-            _ => self.is_troubled(node),
-        };
-        if is_busy {
+        let subject = trouble.subject(node);
+        if self.is_troubled(subject) {
             return;
         }
         let time = match trouble {
             Trouble::KillForLong | Trouble::FreezeForLong => self.some(LONG_MS),
-            Trouble::KillDatabase | Trouble::FreezeDatabase => match self.dice.below(4) {
-                0 => self.some(DATABASE_LONG_MS),
-                _ => self.some(DATABASE_MS),
+            Trouble::KillDatabase
+            | Trouble::FreezeDatabase
+            | Trouble::KillObjects
+            | Trouble::FreezeObjects => match self.dice.below(4) {
+                0 => self.some(SERVICE_LONG_MS),
+                _ => self.some(SERVICE_MS),
             },
             _ => self.some(SHORT_MS),
         };
         *self.counts.entry(trouble).or_default() += 1;
-        let on = match trouble {
-            Trouble::KillDatabase | Trouble::FreezeDatabase | Trouble::CutConnections => {
-                String::new()
-            }
-            _ => format!(" ({})", name(node)),
+        let on = match subject {
+            Subject::Node(node) => format!(" ({})", name(node)),
+            Subject::Database | Subject::Objects => String::new(),
         };
         say(&format!(
             "{}{on}, {:.1} s",
@@ -219,6 +250,14 @@ impl Troubles {
                 Undo::ThawDatabase
             }
             Trouble::CutConnections => return site.database.tell(CUT),
+            Trouble::KillObjects => {
+                site.objects.kill();
+                Undo::StartObjects
+            }
+            Trouble::FreezeObjects => {
+                site.objects.freeze(true);
+                Undo::ThawObjects
+            }
         };
         self.undo.push((Instant::now() + time, undo));
     }
@@ -244,6 +283,8 @@ impl Troubles {
             Undo::Thaw(node) => site.nodes[node].signal("CONT"),
             Undo::StartDatabase => site.database.start_again(),
             Undo::ThawDatabase => site.database.freeze(false),
+            Undo::StartObjects => site.objects.start_again(),
+            Undo::ThawObjects => site.objects.freeze(false),
         }
         if let Undo::Start(node) | Undo::Thaw(node) = undo {
             self.watched.retain(|(of, ..)| *of != node);
@@ -272,7 +313,7 @@ impl Troubles {
 
     fn start_what_has_ended(&mut self, site: &mut Site, say: &(dyn Fn(&str) + Sync)) {
         for node in 0..site.nodes.len() {
-            if !self.is_troubled(node) && !site.nodes[node].is_running() {
+            if !self.is_troubled(Subject::Node(node)) && !site.nodes[node].is_running() {
                 self.ended += 1;
                 let log = site.nodes[node].log();
                 let last = log.lines().last().unwrap_or_default();

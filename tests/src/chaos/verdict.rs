@@ -1,10 +1,10 @@
 //! Whether everything is as clients were told, once all runs again.
 //!
-//! Holds: each account is looked at on each node, by JMAP and by IMAP; what is only late is waited for.
+//! Holds: each account is looked at on each node, by JMAP and by IMAP, and each message is read whole; what is only late is waited for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    thread::sleep,
+    thread::{scope, sleep},
     time::{Duration, Instant},
 };
 
@@ -21,13 +21,13 @@ use crate::{Server, jmap::string};
 const WAIT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What is wrong.
-pub fn violations(
+/// How many messages were read whole, and what is wrong.
+pub fn verdict(
     site: &Site,
     context: &Context,
     mut workers: Vec<Worker>,
     say: &(dyn Fn(&str) + Sync),
-) -> Vec<String> {
+) -> (usize, Vec<String>) {
     let mut wrong = context.model.seen_violations();
     wrong.extend(queue_is_left(site));
     say("the queue is empty");
@@ -44,6 +44,9 @@ pub fn violations(
         sleep(LOOK_EVERY);
     }
     say("what is there was compared");
+    let (read, damaged) = read_all(site, context);
+    wrong.extend(damaged);
+    say(&format!("{read} messages were read"));
     for worker in &mut workers {
         if let Worker::Follower(follower) = worker {
             wrong.extend(follows(site, context, follower));
@@ -59,7 +62,46 @@ pub fn violations(
             wrong.push(format!("{}: {line}", name(number)));
         }
     }
-    wrong
+    (read, wrong)
+}
+
+/// Reads each message of each account at each node: how many, and those that aren't what was sent.
+fn read_all(site: &Site, context: &Context) -> (usize, Vec<String>) {
+    let read = |at: usize| {
+        let accounts = context.accounts.iter();
+        let of = accounts.map(|account| read_account(&site.nodes[at], context, account.name));
+        let (counts, wrong): (Vec<usize>, Vec<Vec<String>>) = of.unzip();
+        let wrong = wrong.into_iter().flatten();
+        let wrong = wrong.map(|what| format!("at {}: {what}", name(at)));
+        (counts.iter().sum(), wrong.collect::<Vec<String>>())
+    };
+    let failed = |_| (0, vec!["a message could not be read".to_owned()]);
+    let results: Vec<(usize, Vec<String>)> = scope(|scope| {
+        let nodes = 0..site.nodes.len();
+        let running: Vec<_> = nodes.map(|at| scope.spawn(move || read(at))).collect();
+        let done = running
+            .into_iter()
+            .map(|of| of.join().unwrap_or_else(failed));
+        done.collect()
+    });
+    let count = results.iter().map(|(count, _)| count).sum();
+    (count, results.into_iter().flat_map(|of| of.1).collect())
+}
+
+fn read_account(node: &Server, context: &Context, account: &str) -> (usize, Vec<String>) {
+    let mut jmap = node.jmap(account);
+    let ids = jmap.query_all(Value::Null);
+    let mut wrong = Vec::new();
+    for email in jmap.get_emails(&ids, &["messageId", "blobId"]) {
+        let id = email["messageId"][0].as_str().unwrap_or_default();
+        let answer = jmap.try_download(&string(&email["blobId"]));
+        let found = match answer.status {
+            200 => context.model.compare_octets(id, &answer.body),
+            status => Some(format!("{id} can't be read: {status} {}", answer.text())),
+        };
+        wrong.extend(found.map(|what| format!("{account}: {what}")));
+    }
+    (ids.len(), wrong)
 }
 
 /// The same, and what the servers know of the message that it begins with.

@@ -127,7 +127,10 @@ impl Context {
         Context {
             ports: site.ports.clone(),
             model: model.clone(),
-            accounts: ACCOUNTS.iter().map(|name| account(site, name)).collect(),
+            accounts: ACCOUNTS
+                .iter()
+                .map(|name| account(site, model, name))
+                .collect(),
             seed,
             began: Instant::now(),
             last_done_ms: AtomicU64::new(0),
@@ -174,7 +177,7 @@ impl Context {
     }
 }
 
-fn account(site: &Site, name: &'static str) -> Account {
+fn account(site: &Site, model: &Model, name: &'static str) -> Account {
     let server = &site.nodes[0];
     let mut imap = server.imap(name);
     imap.ok(&format!("CREATE {FILED}"));
@@ -182,6 +185,7 @@ fn account(site: &Site, name: &'static str) -> Account {
     let ids: Vec<String> = ids.collect();
     for id in &ids {
         let octets = message(id, "carol@example.net", "Everybody marks it.");
+        model.sends(id, &octets);
         let appended = imap.append("INBOX", "", &octets);
         assert!(appended.is_ok(), "{}", appended.end);
     }

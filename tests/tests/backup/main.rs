@@ -1,8 +1,10 @@
 //! Backup and restore with the real binary: what is restored is what was backed up, by JMAP and by IMAP.
 
+mod databases;
 mod model;
 mod parts;
 mod places;
+mod queue;
 mod s3;
 mod whole;
 

@@ -61,6 +61,18 @@ impl Model {
         model
     }
 
+    /// The hash of each message's octets, by JMAP id.
+    pub fn hashes(&self, server: &Server, name: &str) -> BTreeMap<String, blake3::Hash> {
+        let mut jmap = server.jmap(name);
+        let emails = self.emails.iter();
+        emails
+            .map(|(id, email)| {
+                let octets = jmap.download(&string(&email["blobId"]));
+                (id.clone(), blake3::hash(&octets))
+            })
+            .collect()
+    }
+
     pub fn emails(&self) -> usize {
         self.emails.len()
     }

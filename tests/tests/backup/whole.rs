@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use e2e::{Home, Server, databases::TestStore, jmap::string};
+use e2e::{Home, Server, databases::TestStore};
 use serde_json::{Value, json};
 
 use crate::{
@@ -81,7 +81,7 @@ fn a_server_is_backed_up_under_load_and_restored_on_an_empty_machine() {
 }
 
 /// Backs up while mail comes in over several connections.
-fn under_load(server: &Server, place: &str) -> Value {
+pub fn under_load(server: &Server, place: &str) -> Value {
     let stop = AtomicBool::new(false);
     let next = AtomicUsize::new(1000);
     let port = server.home.smtp;
@@ -210,40 +210,4 @@ fn a_server_moves_to_another_database() {
         let server = Server::start_in(home);
         assert_eq!(Model::of(&server, "alice"), before, "{from:?} to {to:?}");
     }
-}
-
-/// Mail that was on its way waits, where that was asked for.
-#[test]
-fn a_queue_that_is_held_sends_nothing() {
-    let server = Server::start();
-    let mut jmap = server.jmap("alice");
-    let drafts = jmap.mailbox("drafts");
-    let draft = json!({
-        "mailboxIds": {&drafts: true},
-        "from": [{"email": "alice@example.org"}],
-        "to": [{"email": "carol@nowhere.invalid"}],
-        "subject": "on its way",
-        "textBody": [{"partId": "1", "type": "text/plain"}],
-        "bodyValues": {"1": {"value": "Hello"}},
-    });
-    let made = jmap.call("Email/set", json!({"create": {"d": draft}}));
-    let email = string(&made["created"]["d"]["id"]);
-    let identities = jmap.call("Identity/get", json!({"ids": null}));
-    let identity = string(&identities["list"][0]["id"]);
-    let submission = json!({"emailId": email, "identityId": identity});
-    let sent = jmap.call("EmailSubmission/set", json!({"create": {"s": submission}}));
-    assert!(sent["created"]["s"].is_object(), "{sent}");
-    let repository = folder(&server.home, "backup");
-    json(&server.home, &["backup", text(&repository)]);
-    let home = Home::new();
-    let restored = json(&home, &["restore", text(&repository), "--hold-queue"]);
-    assert_eq!(restored["isQueueHeld"], json!(true));
-    home.check();
-    let server = Server::start_in(home);
-    let queue = server.home.cli(&["queue", "list"], "");
-    println!("{queue}");
-    assert!(
-        queue.contains("paused") || queue.contains("held"),
-        "{queue}"
-    );
 }

@@ -11,10 +11,12 @@ use serde_json::json;
 
 use super::*;
 
-/// A home over the database that a copy went to; its data folder is `data`.
-fn home_over(data: std::path::PathBuf, database: OwnDatabase) -> Home {
+/// A home over the database that a copy of `from` went to; its data folder is `data`.
+fn home_over(from: &Home, data: std::path::PathBuf, database: OwnDatabase) -> Home {
     let mut home = Home::on(TestStore::RocksDb).with_data(data);
     home.database = database;
+    // Each database has a folder of its own there.
+    home.blobs = from.blobs.clone();
     home
 }
 
@@ -58,7 +60,7 @@ fn everything_goes_from_database_to_database() {
     }
     let _ = child.kill();
     let is_cut = !child.wait().expect("not waited for").success();
-    let home = home_over(first.clone(), OwnDatabase::Sqlite);
+    let home = home_over(&server.home, first.clone(), OwnDatabase::Sqlite);
     if is_cut && is_marked(&home) {
         home.write_config();
         let failed = start_that_fails(&home);
@@ -79,19 +81,24 @@ fn everything_goes_from_database_to_database() {
         let config = home.path().join("postgres.toml");
         let data = home.path().join("second").display().to_string();
         let store = database.config().join("\n");
-        fs::write(&config, format!("data = {data:?}\n[store]\n{store}\n")).expect("not written");
+        let mut written = format!("data = {data:?}\n[store]\n{store}\n");
+        for (table, lines) in home.blobs.config() {
+            written += &format!("[{table}]\n{}\n", lines.join("\n"));
+        }
+        fs::write(&config, written).expect("not written");
         answer(
             home,
             &["copy", "--to-config", config.to_str().expect("a path")],
         );
         let data = home.path().join("second");
-        check(home_over(data, database), &expected, |home| {
+        check(home_over(home, data, database), &expected, |home| {
             let third = home.path().join("third");
             answer(home, &["copy", "--to", third.to_str().expect("a path")]);
             // What is there is not copied over.
             let again = home.try_cli(&["copy", "--to", third.to_str().expect("a path")], "");
             assert!(text(&again).contains("isn't empty"), "{}", text(&again));
-            check(home_over(third, OwnDatabase::RocksDb), &expected, |_| {});
+            let third = home_over(home, third, OwnDatabase::RocksDb);
+            check(third, &expected, |_| {});
         });
     });
 }

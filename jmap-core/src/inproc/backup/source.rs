@@ -26,6 +26,8 @@ const LEFT_OUT: &[Subspace] = &[
     Subspace::BlobCandidate,
     Subspace::SearchPending,
     Subspace::SearchCursor,
+    Subspace::SearchShard,
+    Subspace::SearchIndexed,
     Subspace::Node,
     Subspace::Lease,
     Subspace::Turn,

@@ -159,6 +159,17 @@ async fn the_hold_of_a_backup_that_was_killed_goes() {
 }
 
 #[tokio::test]
+async fn a_hold_that_others_took_away_is_noticed() {
+    let server = Server::with_domain().await;
+    let source = server.core.begin_backup(&server.admin).await.unwrap();
+    assert!(source.check_hold().await.unwrap());
+    let mut batch = Batch::new();
+    batch.delete_range(keys::backup_holds());
+    server.core.engine.commit(batch).await.unwrap();
+    assert!(!source.check_hold().await.unwrap());
+}
+
+#[tokio::test]
 async fn what_is_known_of_a_repository_is_kept() {
     let server = Server::with_domain().await;
     let (core, admin) = (&server.core, &server.admin);
@@ -284,6 +295,58 @@ async fn a_server_is_made_again() {
     assert!(carol.number() > JUMP);
 }
 
+/// What a store says of where its blobs are, and by which keys.
+fn rows_of_place(mark: u8) -> Batch {
+    let mut batch = Batch::new();
+    for name in ["blob-store", "blob-key/2026", "blob-listing"] {
+        batch.put(keys::meta(name), vec![mark; 18]);
+    }
+    batch
+}
+
+#[tokio::test]
+async fn where_blobs_are_is_not_in_a_backup_and_stays_in_what_is_restored() {
+    let (server, alice) = with_mail().await;
+    server.core.engine.commit(rows_of_place(1)).await.unwrap();
+    let (rows, blobs) = pages(&server, 10_000).await;
+    let is_of_place = |(key, _): &&(Bytes, Bytes)| store::blob::is_of_place(key);
+    assert_eq!(rows[0].iter().find(is_of_place), None);
+    // The new store has a place of its own before the first row is there.
+    let archive = server.core.engine.snapshot().await.unwrap();
+    let engine: Arc<dyn Engine> = MemoryEngine::new();
+    engine.commit(rows_of_place(2)).await.unwrap();
+    let mut restorer = begin(&engine, &archive, [1; 32], false).await.unwrap();
+    restorer.put_rows(&rows[0]).await.unwrap();
+    for blob in &blobs {
+        let octets = archive.get(&keys::blob(blob)).await.unwrap().unwrap();
+        restorer.put_blob(blob, octets).await.unwrap();
+    }
+    restorer.flush().await.unwrap();
+    let count = restorer.verify_rows(&rows[0]).await.unwrap();
+    restorer.finish(count, blobs.len() as u64).await.unwrap();
+    let all = Page::first(keys::all(Subspace::Meta), 1000);
+    let mut found = engine.scan(all).await.unwrap();
+    found.retain(|(key, _)| store::blob::is_of_place(key));
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|(_, value)| value[..] == [2; 18]));
+    assert!(engine.contains(&keys::head(alice)).await.unwrap());
+}
+
+/// Mail that was being sent when the backup was made is nobody's work in what is restored.
+#[tokio::test]
+async fn no_lease_of_the_queue_is_restored() {
+    let (server, alice) = with_mail().await;
+    let rows = [keys::queue_due(5, alice, 1), keys::queue_due(6, alice, 2)];
+    let mut batch = Batch::new();
+    batch.put(rows[0].clone(), store::numbers(&[77, u64::MAX]));
+    batch.put(rows[1].clone(), Bytes::new());
+    server.core.engine.commit(batch).await.unwrap();
+    let engine = restore(&server, false).await;
+    for row in &rows {
+        assert_eq!(engine.get(row).await.unwrap(), Some(Bytes::new()));
+    }
+}
+
 #[tokio::test]
 async fn uid_validity_is_a_new_one_and_uids_stay() {
     let (server, alice) = with_mail().await;
@@ -314,6 +377,47 @@ async fn uid_validity_is_a_new_one_and_uids_stay() {
     let bytes = engine.get(&head).await.unwrap().unwrap();
     let last = Head::from_bytes(&head, &bytes).unwrap().uid_validity;
     assert_eq!(last, seen.last().copied());
+}
+
+/// The clock of the new machine is behind, and nodes have written to the account.
+#[tokio::test]
+async fn numbers_go_on_whatever_the_clock_says_and_whoever_wrote() {
+    let (server, alice) = with_mail().await;
+    let engine = &server.core.engine;
+    let row = keys::head(alice);
+    let bytes = engine.get(&row).await.unwrap().unwrap();
+    let head = Head {
+        revision: Some(9),
+        writers: Some(vec![store::account::Written {
+            node: 8,
+            revision: 9,
+        }]),
+        ..Head::from_bytes(&row, &bytes).unwrap()
+    };
+    let mut batch = Batch::new();
+    batch.put(row.clone(), head.to_bytes());
+    engine.commit(batch).await.unwrap();
+    let validities = async |engine: &Arc<dyn Engine>| {
+        let page = Page::first(keys::objects(alice, DataType::Mailbox), 100);
+        let rows = engine.scan(page).await.unwrap();
+        let validity = |(key, bytes): &(Bytes, Bytes)| {
+            MailboxRecord::from_bytes(key, bytes).unwrap().uid_validity
+        };
+        rows.iter().map(validity).collect::<Vec<u32>>()
+    };
+    let before = validities(engine).await;
+    let archive = engine.snapshot().await.unwrap();
+    let (rows, _) = pages(&server, 10_000).await;
+    let restored: Arc<dyn Engine> = MemoryEngine::new();
+    let options = WholeOptions::default();
+    let restorer = Restorer::begin(restored.clone(), archive, [1; 32], options, 5);
+    let mut restorer = restorer.await.unwrap();
+    restorer.put_rows(&rows[0]).await.unwrap();
+    restorer.flush().await.unwrap();
+    let after = validities(&restored).await;
+    assert!(after.iter().min() > before.iter().max());
+    let bytes = restored.get(&row).await.unwrap().unwrap();
+    assert_eq!(Head::from_bytes(&row, &bytes).unwrap().writers, None);
 }
 
 #[tokio::test]

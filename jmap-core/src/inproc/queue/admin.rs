@@ -332,7 +332,11 @@ impl Core {
     }
 
     /// Changes a submission, whether it is in memory or not.
-    async fn change_held(&self, item: Item, step: Step<'_>) -> Result<Changed, store::Error> {
+    pub(super) async fn change_held(
+        &self,
+        item: Item,
+        step: Step<'_>,
+    ) -> Result<Changed, store::Error> {
         let (_admission, gate) = loop {
             let known: Option<Arc<Gate>> = self.queue.board.lock().gate(&item);
             if let Some(gate) = known {

@@ -115,7 +115,10 @@ impl Core {
                     .ok_or_else(|| store::Error::bad_key("queue", key))?;
                 match Lease::decode(key, value)? {
                     Some(lease) if self.queue.is_anothers(&lease, now) => {
-                        next = Some(next.unwrap_or(u64::MAX).min(lease.expires));
+                        // In a cluster it is told when its owner has gone.
+                        if self.cluster.is_none() {
+                            next = Some(next.unwrap_or(u64::MAX).min(lease.expires));
+                        }
                     }
                     _ => items.push(((account, submission), due)),
                 }

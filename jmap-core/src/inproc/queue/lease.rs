@@ -2,24 +2,33 @@
 //!
 //! Holds: whoever works on a submission has the lease of its row of the queue, and every transaction of that work
 //! asserts it; while lanes of one submission run, its row stays where it is, so that none takes the fence of another away.
-//! Other half: `work` takes leases, `note` gives them back with what came of it.
+//! Of a node of a cluster, a lease is its own for as long as the registry knows it: no clocks are compared. Elsewhere it runs out.
+//! Other half: `work` takes leases, `note` gives them back with what came of it; `cluster` knows who lives.
+
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use jmap_types::AccountId;
 use store::{
     decode_numbers,
-    engine::{Assertion, Batch, Key},
+    engine::{Assertion, Batch, Key, Page},
     keys, numbers,
     quarantine::{self, Aside},
 };
 
-use super::{Queue, board::Item};
+use super::{
+    Queue,
+    board::{HERE, Item, Name},
+    note::Step,
+};
 use crate::{
     Core,
+    cluster::Cluster,
     mail::submission::{self, records::SubmissionRecord},
 };
 
-/// How long a node may work on one submission before others take it for dead, in milliseconds. Renewed while it works.
+/// How long a process without a cluster may work on one submission before others take it for dead, in milliseconds. Renewed while
+/// it works.
 pub(super) const LEASE_MS: u64 = 120_000;
 
 /// What the lanes of one submission share: one at a time takes or uses the lease.
@@ -30,9 +39,22 @@ pub struct Gate(pub(super) tokio::sync::Mutex<Hold>);
 pub(super) struct Hold {
     pub row: Option<Row>,
     /// Lanes that are being sent.
-    pub running: usize,
-    /// Of them, those that deliver here, with the fence in the transactions of other accounts.
-    pub running_here: usize,
+    pub running: BTreeSet<Name>,
+}
+
+impl Hold {
+    /// A lane delivers here, with the fence in the transactions of other accounts.
+    fn runs_here(&self) -> bool {
+        self.running.contains(HERE)
+    }
+
+    /// A lane has come to its end.
+    pub fn leave(&mut self, place: &str) {
+        self.running.remove(place);
+        if self.running.is_empty() {
+            self.row = None;
+        }
+    }
 }
 
 /// A row of the queue that we have the lease of.
@@ -40,10 +62,12 @@ pub(super) struct Hold {
 pub(super) struct Row {
     pub due: u64,
     pub expires: u64,
+    /// The node's epoch when it was taken; `None` without a cluster.
+    pub epoch: Option<u64>,
     pub fence: Assertion,
 }
 
-/// Whose work a row is, and until when (milliseconds since 1970).
+/// Whose work a row is. Until when (milliseconds since 1970, by the owner's clock) counts only without a cluster.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub owner: u64,
@@ -61,22 +85,40 @@ impl Lease {
 }
 
 impl Queue {
-    /// Whether another node works on it. With a database of its own there is none: what a process that has crashed
-    /// was working on is taken up at once. On a shared one, only time tells whether the other node still lives.
+    /// Whether another process works on it. With a database of its own there is none: what a process that has crashed was working on
+    /// is taken up at once. In a cluster it is so as long as that process lives. Else only time tells.
     pub(super) fn is_anothers(&self, lease: &Lease, now: u64) -> bool {
-        let is_gone =
-            |cluster: &std::sync::Arc<crate::cluster::Cluster>| !cluster.is_alive(lease.owner);
-        !self.is_alone
-            && lease.owner != self.owner
-            && lease.expires > now
-            && !self.cluster.as_ref().is_some_and(is_gone)
+        if self.is_alone || lease.owner == self.owner {
+            return false;
+        }
+        match &self.cluster {
+            Some(cluster) => cluster.is_alive(lease.owner),
+            None => lease.expires > now,
+        }
     }
 
-    /// Whether a lease seems to be that of a node that is no more.
-    fn is_orphan(&self, lease: &Lease) -> bool {
-        let mut cluster = self.cluster.iter();
-        lease.owner != self.owner && cluster.any(|cluster| !cluster.is_alive(lease.owner))
+    /// Whether a lease of this process lasts long enough to begin something under it.
+    fn is_fresh(&self, lease: &Lease, now: u64) -> bool {
+        self.cluster.is_some() || lease.expires > now.saturating_add(LEASE_MS / 2)
     }
+
+    /// Whether a row is still ours without a look at it. Of a lease that may have been lost, only the row tells whose it is.
+    async fn is_held(&self, row: &Row, now: u64) -> bool {
+        match &self.cluster {
+            Some(cluster) => row.epoch.is_some() && row.epoch == cluster.own_epoch().await,
+            None => self.is_alone || row.expires > now,
+        }
+    }
+}
+
+/// The epoch to take a lease in. `None`: others take this node for dead, it may be.
+async fn epoch_for(cluster: &Cluster, lease: Option<&Lease>) -> Result<Option<u64>, store::Error> {
+    let epoch = cluster.living_epoch().await?;
+    if lease.is_some_and(|lease| !cluster.is_alive(lease.owner)) {
+        // It may have come a moment ago: whoever has a lease was there before.
+        cluster.look_around().await?;
+    }
+    Ok(epoch)
 }
 
 pub(super) fn row_key((account, submission): Item, due: u64) -> Key {
@@ -97,9 +139,7 @@ impl Core {
                 return Ok(None);
             };
             if let Some(row) = &hold.row {
-                // Of a lease that has run out, only the row tells whose it is.
-                let is_held = self.queue.is_alone || row.expires > self.queue_now();
-                if row.due == record.due && is_held {
+                if row.due == record.due && self.queue.is_held(row, self.queue_now()).await {
                     return Ok(Some(record));
                 }
                 // Called back, or another node's by now.
@@ -128,20 +168,19 @@ impl Core {
         };
         let now = self.queue_now();
         let lease = Lease::decode(&key, &value)?;
-        if let (Some(cluster), Some(lease)) = (&self.cluster, &lease)
-            && self.queue.is_orphan(lease)
-        {
-            // It may have come a moment ago: whoever has a lease was there before.
-            cluster.look_around().await?;
+        let mut epoch = None;
+        if let Some(cluster) = &self.cluster {
+            epoch = epoch_for(cluster, lease.as_ref()).await?;
+            if epoch.is_none() {
+                return Ok(None);
+            }
         }
         match lease {
-            Some(lease)
-                if lease.owner == self.queue.owner
-                    && lease.expires > now.saturating_add(LEASE_MS / 2) =>
-            {
+            Some(lease) if lease.owner == self.queue.owner && self.queue.is_fresh(&lease, now) => {
                 return Ok(Some(Row {
                     due,
                     expires: lease.expires,
+                    epoch,
                     fence: Assertion::Equals(key, value),
                 }));
             }
@@ -157,6 +196,7 @@ impl Core {
             Ok(()) => Ok(Some(Row {
                 due,
                 expires,
+                epoch,
                 fence: Assertion::Equals(key, mine),
             })),
             Err(store::Error::Conflict) => Ok(None),
@@ -164,8 +204,11 @@ impl Core {
         }
     }
 
-    /// Renews the leases of what is being sent. Those that were lost are found out about when something is recorded.
+    /// Renews the leases of what is being sent: those of a node last as long as it does. Those that were lost are found out about when something is recorded.
     pub(super) async fn renew_leases(&self) {
+        if self.cluster.is_some() {
+            return;
+        }
         let running = self.queue.board.lock().gates_running();
         for (item, gate) in running {
             let mut hold = gate.0.lock().await;
@@ -174,7 +217,7 @@ impl Core {
                 continue;
             };
             let is_fresh = row.expires > now.saturating_add(LEASE_MS * 2 / 3);
-            if is_fresh || hold.running_here > 0 {
+            if is_fresh || hold.runs_here() {
                 continue;
             }
             let expires = now.saturating_add(LEASE_MS);
@@ -190,6 +233,7 @@ impl Core {
                     hold.row = Some(Row {
                         due: row.due,
                         expires,
+                        epoch: None,
                         fence: Assertion::Equals(key, mine),
                     });
                 }
@@ -197,6 +241,51 @@ impl Core {
                     tracing::warn!(account = %item.0, submission = item.1, %error, "a lease could not be renewed")
                 }
             }
+        }
+    }
+
+    /// Rows that a node was working on which is no more, and that aren't due by this node's clock, are due now. The others are found as what
+    /// is due is.
+    pub(super) async fn adopt_orphans(&self) -> Result<(), store::Error> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(());
+        };
+        if !self.queue.has_orphans.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let adopted = self.try_adopt_orphans(cluster).await;
+        if adopted.is_err() {
+            self.queue.has_orphans.store(true, Ordering::Release);
+        }
+        adopted
+    }
+
+    async fn try_adopt_orphans(&self, cluster: &Cluster) -> Result<(), store::Error> {
+        const ROWS_PER_PAGE: usize = 256;
+        let mut range = keys::all(keys::Subspace::QueueDue);
+        range.start = keys::queue_due_before(self.queue_now().saturating_add(1)).end;
+        loop {
+            let page = Page::first(range.clone(), ROWS_PER_PAGE);
+            let rows = self.engine.scan(page).await?;
+            for (key, value) in &rows {
+                // One that can't be read is told of when it is due.
+                let Some((_, account, submission)) = keys::decode_queue_due(key) else {
+                    continue;
+                };
+                let lease = Lease::decode(key, value).ok().flatten();
+                if lease.is_none_or(|lease| cluster.is_alive(lease.owner)) {
+                    continue;
+                }
+                match self.change_held((account, submission), Step::Adopt).await {
+                    // Its owner lives after all, or another node has it.
+                    Ok(_) | Err(store::Error::Conflict | store::Error::Corrupt { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE) else {
+                return Ok(());
+            };
+            range.start = [last, &[0u8][..]].concat();
         }
     }
 

@@ -85,6 +85,8 @@ pub struct Queue {
     cluster: Option<Arc<Cluster>>,
     /// All of the queue is to be looked at: a node has died, it may be.
     looks_at_all: AtomicBool,
+    /// So are rows that aren't due by this node's clock: who has died may have had another one.
+    has_orphans: AtomicBool,
     board: Mutex<Board>,
     /// What was sent, and could not be written down yet.
     unrecorded: Mutex<Vec<Unrecorded>>,
@@ -113,6 +115,7 @@ impl Queue {
             is_alone,
             cluster: None,
             looks_at_all: AtomicBool::new(false),
+            has_orphans: AtomicBool::new(true),
             unrecorded: Mutex::default(),
             budget: Mutex::new(budget(&settings)),
             board: Mutex::default(),
@@ -134,7 +137,13 @@ impl Queue {
         }
     }
 
-    /// Another node has left work behind, or has said that there is some.
+    /// A node has died, and left work behind it may be.
+    pub(crate) fn look_for_orphans(&self) {
+        self.has_orphans.store(true, Ordering::Release);
+        self.look_at_all();
+    }
+
+    /// Another node has said that there is some work.
     pub(crate) fn look_at_all(&self) {
         self.looks_at_all.store(true, Ordering::Release);
         self.wake.notify_one();
@@ -263,6 +272,7 @@ impl Core {
     async fn look(&self, is_whole: bool) -> Result<Option<u64>, store::Error> {
         self.record_again().await;
         self.renew_leases().await;
+        self.adopt_orphans().await?;
         if is_whole {
             self.read_pauses().await?;
         }
@@ -276,6 +286,7 @@ impl Core {
     /// Does what is due now, and waits for it. Returns when something is due next, in milliseconds since 1970.
     pub async fn send_due(&self) -> Result<Option<u64>, store::Error> {
         self.record_again().await;
+        self.adopt_orphans().await?;
         self.read_pauses().await?;
         let next = self.load_due(true).await?;
         loop {

@@ -100,6 +100,8 @@ pub(super) enum Step<'t> {
         domain: Option<&'t str>,
         is_told: bool,
     },
+    /// A node that is no more was sending it. What was due by that node's clock is due.
+    Adopt,
     /// Its message is gone from the store: nothing is left to be sent, and the sender is told.
     Missing,
     Remove,
@@ -143,7 +145,7 @@ impl Core {
             }
             txn.assert(row.fence.clone());
             let changed = self.apply(&mut txn, item, &mut record, step, hold).await?;
-            let has_moved = record.due != row.due || hold.running <= step.own_lanes();
+            let has_moved = record.due != row.due || hold.running.len() <= step.own_lanes();
             match txn.commit().await {
                 Err(store::Error::Conflict) => {
                     let value = self.engine.get(&row_key(item, row.due)).await?;
@@ -201,7 +203,7 @@ impl Core {
                 for (at, reply) in given_up {
                     self.give_up(record, *at, reply, &mut told);
                 }
-                is_idle && hold.running == 0
+                is_idle && hold.running.is_empty()
             }
             Step::Tried { tried, is_end } => {
                 for outcome in &tried.outcomes {
@@ -219,7 +221,7 @@ impl Core {
                     .filter_map(|outcome| record.recipients.get(outcome.at))
                     .filter(|recipient| recipient.delivered == Delivered::Queued);
                 changed.again = waits.map(|waits| waits.next_try.unwrap_or(0)).min();
-                is_end && hold.running <= 1
+                is_end && hold.running.len() <= 1
             }
             Step::Retry { domain } => {
                 let now = self.queue_now();
@@ -227,7 +229,7 @@ impl Core {
                     record.recipients[at].next_try = Some(now);
                     changed.count += 1;
                 }
-                hold.running == 0
+                hold.running.is_empty()
             }
             Step::Cancel { domain, is_told } => {
                 for at in self.waiting(item, record, domain) {
@@ -247,7 +249,25 @@ impl Core {
                 if record.recipients.iter().all(is_unsent) {
                     record.undo_status = UndoStatus::Canceled;
                 }
-                hold.running == 0
+                hold.running.is_empty()
+            }
+            Step::Adopt => {
+                let (now, due) = (self.queue_now(), record.due);
+                let is_open =
+                    record.undo_status == UndoStatus::Final && !record.is_done && due > now;
+                let was_due = |recipient: &&mut RecipientRecord| {
+                    is_open
+                        && recipient.delivered == Delivered::Queued
+                        && recipient.next_try.is_none_or(|next| next <= due)
+                };
+                for recipient in record.recipients.iter_mut().filter(was_due) {
+                    recipient.next_try = Some(now);
+                    changed.count += 1;
+                }
+                if changed.count == 0 {
+                    return Ok(changed);
+                }
+                hold.running.is_empty()
             }
             Step::Missing => {
                 for (at, recipient) in record.recipients.iter_mut().enumerate() {
@@ -263,7 +283,7 @@ impl Core {
                     }
                     changed.count += 1;
                 }
-                hold.running <= 1
+                hold.running.len() <= 1
             }
         };
         self.tell(txn, (item.1, record), told).await?;

@@ -18,6 +18,7 @@ use crate::{
     Core,
     inproc::outbound::{Attempt, Fate, Job, JobRecipient, Outbound},
     mail::submission::{
+        self,
         bounce::DeliverBy,
         records::{Delivered, EnvelopeAddress, HostRecord, SubmissionRecord, UndoStatus},
     },
@@ -52,7 +53,11 @@ enum End {
 impl Core {
     /// Sends a lane whose turn has come.
     pub(super) async fn run_lane(self, started: Started) {
-        let (verdict, end) = self.try_lane(&started).await;
+        let trying = AssertUnwindSafe(self.try_lane(&started)).catch_unwind();
+        let (verdict, end) = match trying.await {
+            Ok(tried) => tried,
+            Err(_) => (Verdict::Unknown, self.end_badly(&started).await),
+        };
         let (tick, random) = (self.queue.tick(), self.rng.next_u64());
         let now = self.queue_now();
         {
@@ -89,8 +94,7 @@ impl Core {
         let Some(fence) = hold.row.as_ref().map(|row| row.fence.clone()) else {
             return nothing;
         };
-        hold.running += 1;
-        hold.running_here += usize::from(is_here);
+        hold.running.insert(started.place.clone());
         drop(hold);
         let recipients = match self.recipients_of(&record, &started.place).await {
             Ok(recipients) => recipients,
@@ -112,7 +116,7 @@ impl Core {
                 if let Err(error) = self.change(item, &mut hold, Step::Missing).await {
                     tracing::error!(account = %item.0, submission = item.1, %error, "a submission without its message could not be ended");
                 }
-                hold.leave(is_here);
+                hold.leave(&started.place);
                 return nothing;
             }
             Err(error) => {
@@ -139,6 +143,36 @@ impl Core {
             message: octets,
         };
         self.send_job(started, &**outbound, job).await
+    }
+
+    /// The work on a lane has panicked. Its recipients are tried later: who lives keeps its leases, so nobody else would see to them.
+    /// Accounts that have the message by now have noted that.
+    async fn end_badly(&self, started: &Started) -> End {
+        let item = started.item;
+        tracing::error!(account = %item.0, submission = item.1, "work on a submission has failed badly");
+        let ending = async {
+            let record = submission::record(self, item.0, item.1).await?;
+            let at = match &record {
+                Some(record) => self.recipients_of(record, &started.place).await?,
+                None => Vec::new(),
+            };
+            let tried = Tried {
+                outcomes: at.into_iter().map(later).collect(),
+                ..Tried::default()
+            };
+            Ok::<_, store::Error>(self.record(started, tried, true).await)
+        };
+        match AssertUnwindSafe(ending).catch_unwind().await {
+            Ok(Ok(end)) => end,
+            // The row is due as before, and looked at again with all of the queue.
+            failed => {
+                if let Ok(Err(error)) = failed {
+                    tracing::error!(account = %item.0, submission = item.1, %error, "a submission could not be put off");
+                }
+                started.gate.0.lock().await.leave(&started.place);
+                End::Nothing
+            }
+        }
     }
 
     /// Sends to all recipients of a job, in as many transactions as the peer wants.
@@ -192,17 +226,23 @@ impl Core {
 
     /// Writes down what came of a try. `is_end`: nothing more of the lane is on its way.
     async fn record(&self, started: &Started, tried: Tried, is_end: bool) -> End {
-        match self.try_record(started, &tried, is_end).await {
-            Ok(changed) => End::Recorded(changed.again),
-            Err(error) => {
-                tracing::error!(account = %started.item.0, submission = started.item.1, %error, "what was sent can't be recorded yet");
-                self.queue.unrecorded.lock().push(Unrecorded {
-                    started: started.clone(),
-                    tried,
-                });
-                End::Unrecorded
+        let recording = AssertUnwindSafe(self.try_record(started, &tried, is_end)).catch_unwind();
+        let (account, submission) = started.item;
+        match recording.await {
+            Ok(Ok(changed)) => return End::Recorded(changed.again),
+            Ok(Err(error)) => {
+                tracing::error!(%account, submission, %error, "what was sent can't be recorded yet");
+            }
+            // It was sent all the same.
+            Err(_) => {
+                tracing::error!(%account, submission, "recording what was sent has failed badly");
             }
         }
+        self.queue.unrecorded.lock().push(Unrecorded {
+            started: started.clone(),
+            tried,
+        });
+        End::Unrecorded
     }
 
     async fn try_record(
@@ -221,7 +261,7 @@ impl Core {
             result => result?,
         };
         if is_end {
-            hold.leave(&*started.place == HERE);
+            hold.leave(&started.place);
         }
         Ok(changed)
     }
@@ -272,16 +312,6 @@ impl Core {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let units = units.clamp(1, room.units);
         room.free.acquire_many_owned(units).await.ok()
-    }
-}
-
-impl super::lease::Hold {
-    fn leave(&mut self, is_here: bool) {
-        self.running = self.running.saturating_sub(1);
-        self.running_here = self.running_here.saturating_sub(usize::from(is_here));
-        if self.running == 0 {
-            self.row = None;
-        }
     }
 }
 
@@ -336,13 +366,7 @@ fn tried(job: &Job, attempt: &Attempt) -> Tried {
         });
     }
     if outcomes.is_empty() {
-        let all = job.recipients.iter().map(|recipient| Outcome {
-            at: recipient.at,
-            came: Came::Later,
-            reply: NO_OUTCOME.to_owned(),
-            remote: None,
-        });
-        outcomes.extend(all);
+        outcomes.extend(job.recipients.iter().map(|recipient| later(recipient.at)));
     }
     let hosts = attempt.hosts.iter().map(|host| HostRecord {
         when: host.when,
@@ -356,6 +380,16 @@ fn tried(job: &Job, attempt: &Attempt) -> Tried {
         hosts: hosts.collect(),
         outcomes,
         delivered_to: Vec::new(),
+    }
+}
+
+/// Nothing is known of a recipient but that the message has to be tried again.
+fn later(at: usize) -> Outcome {
+    Outcome {
+        at,
+        came: Came::Later,
+        reply: NO_OUTCOME.to_owned(),
+        remote: None,
     }
 }
 

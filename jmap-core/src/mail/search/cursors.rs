@@ -1,7 +1,8 @@
 //! How far the index of each account is.
 //!
 //! Holds: a cursor is written after what it says is in the index. A process that has the database alone keeps its cursors there; a node of
-//! a cluster has an index of its own, and keeps them beside it: what is lost of the last ones in a crash is indexed again.
+//! a cluster has an index of its own, and keeps them beside it: what is lost of the last ones in a crash is indexed again. Where shards are
+//! published, they are in the engine with what is published, and in memory with what isn't yet.
 //! Other half: `worker` moves them.
 
 use std::{
@@ -18,7 +19,11 @@ use store::{
     decode_numbers,
     engine::{Engine, EngineError},
     keys,
+    shards::Shards,
 };
+
+use super::shared::Shared;
+use crate::cluster::Cluster;
 
 const FILE: &str = "search-cursors";
 /// Account, cursor, check.
@@ -30,6 +35,7 @@ const OLD_ROWS_MAX: usize = 100_000;
 pub enum Cursors {
     Store(Arc<dyn Engine>),
     Node(Mutex<Local>),
+    Shared(Shared),
 }
 
 /// A file to which each cursor is appended.
@@ -58,6 +64,22 @@ impl Cursors {
         Ok(Self::Node(Mutex::new(local)))
     }
 
+    /// Those of published shards. What is in the folder says nothing of them.
+    pub(crate) async fn of_shards(
+        folder: &Path,
+        shards: Shards,
+        cluster: Arc<Cluster>,
+    ) -> Result<Self, store::Error> {
+        let path = folder.join(FILE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&path, &error));
+            }
+            _ => {}
+        }
+        Ok(Self::Shared(Shared::open(shards, cluster).await))
+    }
+
     pub(super) fn is_local(&self) -> bool {
         matches!(self, Self::Node(_))
     }
@@ -73,14 +95,16 @@ impl Cursors {
                 }
             }
             Self::Node(local) => Ok(local.lock().cursors.get(&account).copied()),
+            Self::Shared(shared) => Ok(Some(shared.cursor(account).await?)),
         }
     }
 
-    /// Of a node: what `get` says, at once.
+    /// Of a node: what `get` says, at once. Of a published shard: what isn't published.
     pub(super) fn known(&self, account: AccountId) -> Option<u64> {
         match self {
             Self::Store(_) => None,
             Self::Node(local) => local.lock().cursors.get(&account).copied(),
+            Self::Shared(shared) => shared.known(account),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Full-text search of mail: what is indexed, and what isn't yet.
 //!
 //! Holds: a message is found as soon as it was acknowledged. The index is behind the change log by
-//! the rows after an account's cursor; a query looks at those emails themselves. Each node of a cluster has an index of its own.
-//! Other half: `worker` brings the index up to date.
+//! the rows after an account's cursor; a query looks at those emails themselves. Each node of a cluster has an index of its own, or, with
+//! an object store, one builds each shard for all.
+//! Other half: `worker` brings the index up to date, `shared` is what nodes share of it.
 
 mod cursors;
+mod shared;
 mod worker;
 
 use std::{
@@ -28,6 +30,7 @@ use store::{
 };
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
+use self::shared::Shared;
 use super::{
     message::{SearchText, Summary, search_text},
     records::EmailRecord,
@@ -35,6 +38,7 @@ use super::{
 use crate::bus::Watcher;
 
 pub use cursors::Cursors;
+pub use shared::SharedCounts;
 pub use worker::run;
 
 /// Documents of mail in the index.
@@ -58,6 +62,8 @@ pub struct Search {
     /// One batch is written at a time.
     indexing: AsyncMutex<()>,
     texts: quick_cache::sync::Cache<[u8; 32], Arc<DocumentText>, TextWeight>,
+    /// Documents that went into the index.
+    indexed: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -89,6 +95,9 @@ pub enum Error {
     Index(#[from] SearchError),
     #[error("the search was interrupted")]
     Interrupted,
+    /// What nodes share of the index can't be written or read. A sentence for the log.
+    #[error("{0}")]
+    Shared(String),
 }
 
 impl From<store::engine::EngineError> for Error {
@@ -100,6 +109,9 @@ impl From<store::engine::EngineError> for Error {
 impl Watcher for Search {
     fn changed(&self, account: AccountId, types: DataTypes, head: &Head) {
         if types.contains(DataType::Email) {
+            if self.shared().is_some_and(|shared| !shared.builds(account)) {
+                return;
+            }
             // Another node tells of what is known here.
             let known = self.cursors.known(account);
             if known.is_some_and(|cursor| cursor >= head.state(DataType::Email)) {
@@ -130,7 +142,11 @@ impl Search {
             waiting: AtomicU64::new(0),
             indexing: AsyncMutex::new(()),
             texts: quick_cache::sync::Cache::with_weighter(1024, TEXT_CACHE_OCTETS, TextWeight),
+            indexed: AtomicU64::new(0),
         };
+        if search.shared().is_some() {
+            return Ok(Arc::new(search));
+        }
         if search.cursors.is_local() {
             search.find_pending().await?;
             search.wake.notify_one();
@@ -161,6 +177,56 @@ impl Search {
     /// Accounts whose index is behind: a metric.
     pub fn pending_accounts(&self) -> usize {
         self.pending.lock().len()
+    }
+
+    /// What nodes share of the index, where they do.
+    fn shared(&self) -> Option<&Shared> {
+        match &self.cursors {
+            Cursors::Shared(shared) => Some(shared),
+            Cursors::Store(_) | Cursors::Node(_) => None,
+        }
+    }
+
+    /// Whether one node builds each shard for all.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared().is_some()
+    }
+
+    /// Whether the index here has all emails of an account, as of `head`.
+    pub(crate) async fn is_whole(
+        &self,
+        account: AccountId,
+        head: &Head,
+    ) -> Result<bool, store::Error> {
+        let cursor = self.cursors.get(account).await?;
+        Ok(cursor.is_some_and(|cursor| cursor >= head.state(DataType::Email)))
+    }
+
+    /// What was done about published shards; `None`: there are none.
+    pub fn shared_counts(&self) -> Option<SharedCounts> {
+        self.shared().map(Shared::counts)
+    }
+
+    /// Documents that this process has written into the index.
+    pub fn indexed_documents(&self) -> u64 {
+        self.indexed.load(Ordering::Relaxed)
+    }
+
+    /// Another node has published something, or wants something published.
+    pub(crate) fn look_at_shards(&self) {
+        if let Some(shared) = self.shared() {
+            shared.wake();
+        }
+    }
+
+    /// Somebody at another node waits for an account to be indexed.
+    pub(crate) fn hurry(&self, account: AccountId) {
+        if self.shared().is_some_and(|shared| shared.builds(account)) {
+            self.pending.lock().entry(account).or_default();
+            self.waiting
+                .fetch_add(worker::WAITING_MAX, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
     }
 
     /// Forgets the texts, and the words of the index, that are remembered between queries.
@@ -219,6 +285,9 @@ impl Search {
         query: Query,
         head: &Head,
     ) -> Result<Vec<u64>, Error> {
+        if self.shared().is_some() {
+            return self.search_shared(account, query, head).await;
+        }
         if !self.is_behind(account, head) {
             return self.search_index(account, query).await;
         }
@@ -250,6 +319,9 @@ impl Search {
         place: Place,
         head: &Head,
     ) -> Result<Option<Containing>, Error> {
+        if self.shared().is_some() {
+            return self.containing_shared(account, needle, place, head).await;
+        }
         let behind = self.is_behind(account, head);
         let mut tail = Vec::new();
         if behind {
@@ -341,10 +413,22 @@ impl Search {
     }
 
     async fn tail_ids(&self, account: AccountId, head: &Head) -> Result<Option<Vec<u64>>, Error> {
-        let cursor = self.cursors.get(account).await?;
-        let Some(cursor) = cursor.filter(|cursor| *cursor >= head.log_trimmed) else {
+        match self.cursors.get(account).await? {
+            Some(cursor) => self.behind(account, cursor, head).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The emails that came after a cursor; `None`: too many, or nobody knows which.
+    async fn behind(
+        &self,
+        account: AccountId,
+        cursor: u64,
+        head: &Head,
+    ) -> Result<Option<Vec<u64>>, Error> {
+        if cursor < head.log_trimmed {
             return Ok(None);
-        };
+        }
         let now = head.sequence;
         let delta = log::changes(
             &self.engine,

@@ -4,7 +4,7 @@
 //! crash replaces itself.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -23,7 +23,7 @@ use super::{Error, KIND, Search};
 /// before the first mail is in it, so it is to have many; what isn't in it yet is found all the same.
 const LAG: Duration = Duration::from_secs(10);
 /// With this many transactions waiting, a batch is written at once.
-const WAITING_MAX: u64 = 6000;
+pub(super) const WAITING_MAX: u64 = 6000;
 /// Documents and octets of text that one batch has at the most.
 const BATCH_DOCUMENTS: usize = 4000;
 const BATCH_OCTETS: usize = 12 << 20;
@@ -32,6 +32,10 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Works until the future is dropped. What isn't indexed then is found by the next run.
 pub async fn run(search: Arc<Search>) {
+    futures_util::future::join(run_indexing(&search), search.run_shared()).await;
+}
+
+async fn run_indexing(search: &Arc<Search>) {
     loop {
         search.wake.notified().await;
         search.wait_for_a_batch().await;
@@ -40,6 +44,9 @@ pub async fn run(search: Arc<Search>) {
             tracing::error!(%error, "indexing failed, and is tried again");
             tokio::time::sleep(PAUSE).await;
             search.wake.notify_one();
+        }
+        if let Some(shared) = search.shared() {
+            shared.wake_builders();
         }
     }
 }
@@ -52,6 +59,8 @@ struct AccountBatch {
     cursor: u64,
     /// There are no rows behind it.
     is_last: bool,
+    /// The account is no more.
+    is_gone: bool,
 }
 
 impl Search {
@@ -64,29 +73,59 @@ impl Search {
         }
     }
 
-    /// Indexes everything that waits.
+    /// Indexes everything that waits now. What comes in meanwhile is for the next time: each few emails would cost a batch of
+    /// their own, and who waits for their turn would wait for as long as mail comes in.
     pub async fn index_pending(self: &Arc<Self>) -> Result<(), Error> {
         let _one_at_a_time = self.indexing.lock().await;
+        let mut waiting = self.pending.lock().clone();
         loop {
-            let pending: Vec<AccountId> = self.pending.lock().keys().copied().collect();
-            if pending.is_empty() {
+            if let Some(shared) = self.shared() {
+                // Of a shard that went to another node.
+                waiting.retain(|account, _| shared.builds(*account));
+                let mut pending = self.pending.lock();
+                pending.retain(|account, _| shared.builds(*account));
+            }
+            if waiting.is_empty() {
                 return Ok(());
             }
-            self.index_some(pending).await?;
+            let reached = self.index_some(waiting.keys().copied().collect()).await?;
+            waiting.retain(|account, sequence| {
+                reached.get(account).is_none_or(|cursor| cursor < sequence)
+            });
         }
     }
 
     /// Indexes an account now, since somebody waits for it.
     pub(super) async fn index_account(self: &Arc<Self>, account: AccountId) -> Result<(), Error> {
         let _one_at_a_time = self.indexing.lock().await;
-        while self.pending.lock().contains_key(&account) {
-            self.index_some(vec![account]).await?;
+        if let Some(shared) = self.shared() {
+            match shared.builds(account) {
+                true => drop(self.pending.lock().entry(account).or_default()),
+                false => drop(self.pending.lock().remove(&account)),
+            }
         }
-        Ok(())
+        let Some(sequence) = self.pending.lock().get(&account).copied() else {
+            return Ok(());
+        };
+        loop {
+            let reached = self.index_some(vec![account]).await?;
+            if reached
+                .get(&account)
+                .is_none_or(|cursor| *cursor >= sequence)
+            {
+                return Ok(());
+            }
+        }
     }
 
-    /// One batch of each shard, over as many accounts as fit.
-    async fn index_some(self: &Arc<Self>, accounts: Vec<AccountId>) -> Result<(), Error> {
+    /// One batch of each shard, over as many accounts as fit. Returns how far those are now; at the end of its log, an account is
+    /// as far as can be.
+    async fn index_some(
+        self: &Arc<Self>,
+        accounts: Vec<AccountId>,
+    ) -> Result<HashMap<AccountId, u64>, Error> {
+        const END: u64 = u64::MAX;
+        let mut reached = HashMap::new();
         let mut by_shard: BTreeMap<u16, Vec<AccountBatch>> = BTreeMap::new();
         let (mut documents, mut octets) = (0, 0);
         for account in accounts {
@@ -101,6 +140,7 @@ impl Search {
                 Err(Error::Store(error @ store::Error::Corrupt { .. })) => {
                     tracing::error!(%account, %error, "an account is not indexed");
                     self.pending.lock().remove(&account);
+                    reached.insert(account, END);
                     continue;
                 }
                 collected => collected?,
@@ -121,17 +161,26 @@ impl Search {
                 self.write(shard, changes).await?;
             }
             for batch in batches {
+                let cursor = if batch.is_last { END } else { batch.cursor };
+                reached.insert(batch.account, cursor);
                 self.advance(batch).await?;
             }
         }
-        Ok(())
+        Ok(reached)
     }
 
     async fn write(self: &Arc<Self>, shard: u16, changes: Vec<Change>) -> Result<(), Error> {
+        self.indexed
+            .fetch_add(documents(&changes), Ordering::Relaxed);
         let index = self.index.clone();
         let applied = tokio::task::spawn_blocking(move || index.apply(shard, changes)).await;
         match applied.map_err(|_| Error::Interrupted)? {
             Ok(()) => Ok(()),
+            // Its copy is given up, and begun with anew.
+            Err(error @ SearchError::NeedsRebuild { .. }) if self.shared().is_some() => {
+                self.look_at_shards();
+                Err(error.into())
+            }
             Err(SearchError::NeedsRebuild { shard, reason }) => {
                 tracing::warn!(shard, reason, "a search shard is rebuilt");
                 self.reset(shard).await?;
@@ -154,15 +203,15 @@ impl Search {
         octets: usize,
     ) -> Result<AccountBatch, Error> {
         let key = keys::head(account);
-        let head = match self.engine.get(&key).await? {
-            Some(bytes) => Head::from_bytes(&key, &bytes)?,
-            None => Head::default(),
+        let Some(bytes) = self.engine.get(&key).await? else {
+            return self.collect_all(account, &Head::default(), true).await;
         };
+        let head = Head::from_bytes(&key, &bytes)?;
         let cursor = self.cursors.get(account).await?;
         let Some(cursor) = cursor
             .filter(|cursor| *cursor >= head.log_trimmed && (*cursor != 0 || head.sequence != 0))
         else {
-            return self.collect_all(account, &head).await;
+            return self.collect_all(account, &head, false).await;
         };
         let max = documents.max(1);
         let delta = log::changes(
@@ -176,7 +225,9 @@ impl Search {
         .await;
         let delta = match delta {
             // Where the log is damaged, all emails are looked at.
-            Err(store::Error::Corrupt { .. }) => return self.collect_all(account, &head).await,
+            Err(store::Error::Corrupt { .. }) => {
+                return self.collect_all(account, &head, false).await;
+            }
             delta => delta?,
         };
         let mut changes: Vec<Change> = delta
@@ -200,11 +251,17 @@ impl Search {
             changes,
             cursor: delta.upto,
             is_last: !delta.has_more,
+            is_gone: false,
         })
     }
 
     /// All emails of an account whose log doesn't reach back to the cursor.
-    async fn collect_all(&self, account: AccountId, head: &Head) -> Result<AccountBatch, Error> {
+    async fn collect_all(
+        &self,
+        account: AccountId,
+        head: &Head,
+        is_gone: bool,
+    ) -> Result<AccountBatch, Error> {
         let mut changes = vec![Change::DeleteAccount(account.number())];
         let mut size = 0;
         let mut range = keys::objects(account, DataType::Email);
@@ -224,6 +281,7 @@ impl Search {
                 if size > BATCH_OCTETS {
                     let shard = self.index.shard_of(account.number());
                     let full = std::mem::take(&mut changes);
+                    self.indexed.fetch_add(documents(&full), Ordering::Relaxed);
                     let index = self.index.clone();
                     let applied =
                         tokio::task::spawn_blocking(move || index.apply(shard, full)).await;
@@ -241,6 +299,7 @@ impl Search {
             changes,
             cursor: head.sequence,
             is_last: true,
+            is_gone,
         })
     }
 
@@ -257,8 +316,14 @@ impl Search {
 
     /// The index is on disk up to the batch's cursor.
     async fn advance(&self, batch: AccountBatch) -> Result<(), Error> {
-        if self.cursors.is_local() {
-            self.cursors.put(&[(batch.account, Some(batch.cursor))])?;
+        if self.cursors.is_local() || self.shared().is_some() {
+            match self.shared() {
+                Some(shared) => {
+                    let cursor = (!batch.is_gone).then_some(batch.cursor);
+                    shared.put(batch.account, cursor);
+                }
+                None => self.cursors.put(&[(batch.account, Some(batch.cursor))])?,
+            }
             let mut pending = self.pending.lock();
             let waiting = pending.get(&batch.account);
             if batch.is_last && waiting.is_none_or(|sequence| *sequence <= batch.cursor) {
@@ -361,6 +426,13 @@ impl Search {
     /// Indexes an account anew: first what it has, then what is indexed and isn't there any more goes. Meanwhile what was
     /// indexed is still found, and what comes in as well.
     pub(crate) async fn reindex(self: &Arc<Self>, account: AccountId) -> Result<(), Error> {
+        match self.shared() {
+            Some(_) => self.reindex_anywhere(account).await,
+            None => self.reindex_here(account).await,
+        }
+    }
+
+    pub(super) async fn reindex_here(self: &Arc<Self>, account: AccountId) -> Result<(), Error> {
         let _one_at_a_time = self.indexing.lock().await;
         let key = keys::head(account);
         let Some(bytes) = self.engine.get(&key).await? else {
@@ -413,7 +485,7 @@ impl Search {
             Some(bytes) => Head::from_bytes(&key, &bytes)?,
             None => Head::default(),
         };
-        let batch = self.collect_all(account, &head).await?;
+        let batch = self.collect_all(account, &head, false).await?;
         self.write_some(shard, batch.changes).await
     }
 
@@ -421,12 +493,18 @@ impl Search {
         if changes.is_empty() {
             return Ok(());
         }
+        self.indexed
+            .fetch_add(documents(&changes), Ordering::Relaxed);
         let index = self.index.clone();
         let applied = tokio::task::spawn_blocking(move || index.apply(shard, changes)).await;
         Ok(applied.map_err(|_| Error::Interrupted)??)
     }
 
     async fn set_cursor(&self, account: AccountId, cursor: u64) -> Result<(), Error> {
+        if let Some(shared) = self.shared() {
+            shared.put(account, Some(cursor));
+            return Ok(());
+        }
         if self.cursors.is_local() {
             return Ok(self.cursors.put(&[(account, Some(cursor))])?);
         }
@@ -444,7 +522,21 @@ impl Search {
     /// Builds the whole index anew. Searches wait where their shard isn't ready.
     pub async fn rebuild_all(self: &Arc<Self>) -> Result<(), Error> {
         for shard in 0..self.index.shards() {
-            self.rebuild(shard).await?;
+            match self.shared() {
+                Some(_) => self.reindex_shard(shard).await?,
+                None => self.rebuild(shard).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Indexes all accounts of a shard anew, whoever builds it.
+    async fn reindex_shard(self: &Arc<Self>, shard: u16) -> Result<(), Error> {
+        let mut accounts = Vec::new();
+        self.each_head(shard, |account, _| accounts.push(account))
+            .await?;
+        for account in accounts {
+            self.reindex(account).await?;
         }
         Ok(())
     }
@@ -465,6 +557,11 @@ fn document_key(account: AccountId, id: u64) -> DocumentKey {
         kind: KIND,
         id,
     }
+}
+
+fn documents(changes: &[Change]) -> u64 {
+    let is_document = |change: &&Change| matches!(change, Change::Upsert(_));
+    changes.iter().filter(is_document).count() as u64
 }
 
 fn text_octets(change: &Change) -> usize {

@@ -36,6 +36,7 @@ const LEFT: &[Subspace] = &[
     Subspace::Upload,
     Subspace::SearchPending,
     Subspace::SearchCursor,
+    Subspace::SearchIndexed,
 ];
 
 impl Checker<'_> {

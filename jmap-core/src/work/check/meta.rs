@@ -9,9 +9,10 @@ use bytes::Bytes;
 use store::{
     decode_numbers,
     engine::{Assertion, Batch, Engine},
-    keys::{self, Subspace},
+    keys::{self, ShardRow, Subspace},
     numbers,
     quarantine::{self, Aside},
+    shards::{Manifest, ShardHead},
 };
 
 use super::{CheckError, Checker, Code, Rows, edits::Edit};
@@ -107,12 +108,35 @@ impl Checker<'_> {
         self.check_cluster().await
     }
 
+    fn check_shard_row(&mut self, key: &[u8], bytes: &Bytes) -> bool {
+        let row = keys::decode_search_shard(key).map(|(_, _, row, _)| row);
+        match row {
+            Some(row) if row == ShardRow::Head as u64 => {
+                self.record::<ShardHead>(key, bytes).is_some()
+            }
+            Some(row) if row == ShardRow::Manifest as u64 => {
+                let is_readable = Manifest::read(key, bytes).is_ok();
+                if !is_readable {
+                    let why = "the manifest of a search shard can't be read";
+                    self.problem(Code::Record, key, why);
+                }
+                is_readable
+            }
+            Some(row) if row == ShardRow::Complaint as u64 => {
+                let number = self.numbers::<1>(key, bytes, "complaint about a search shard");
+                number.is_some()
+            }
+            _ => true,
+        }
+    }
+
     async fn check_cluster(&mut self) -> Result<(), CheckError> {
         for subspace in [
             Subspace::Node,
             Subspace::Lease,
             Subspace::Turn,
             Subspace::QueuePause,
+            Subspace::SearchShard,
         ] {
             let mut rows = Rows::new(keys::all(subspace));
             while let Some(page) = rows.next(&self.snapshot).await? {
@@ -122,6 +146,8 @@ impl Checker<'_> {
                         Subspace::Lease => {
                             (self.record::<LeaseRecord>(&key, &bytes).is_some(), None)
                         }
+                        // What is put aside is published anew.
+                        Subspace::SearchShard => (self.check_shard_row(&key, &bytes), None),
                         Subspace::QueuePause => {
                             let since = self.numbers::<1>(&key, &bytes, "pause of the queue");
                             let now = u64::try_from(self.core.clock.now().0).unwrap_or(1);

@@ -136,6 +136,8 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
             fields.u64()?;
             fields.u64()?;
         }
+        Subspace::SearchShard => return keys::decode_search_shard(key).map(drop),
+        Subspace::SearchIndexed => return keys::decode_search_indexed(key).map(drop),
         Subspace::Metadata => return keys::decode_metadata(key).map(drop),
         Subspace::Object => return keys::decode_object(key).map(drop),
         Subspace::Blob | Subspace::Summary | Subspace::Structure | Subspace::BlobStub => {

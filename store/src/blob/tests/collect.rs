@@ -154,3 +154,28 @@ async fn two_stores_in_one_place_leave_each_other_alone() {
     assert_eq!(get(&one, &a).await.unwrap(), "same");
     assert_eq!(get(&two, &b).await, None);
 }
+
+#[tokio::test]
+async fn a_snapshot_finds_what_has_moved_since() {
+    let bench = bench().await;
+    let hash = put(&bench.engine, "moved").await;
+    let snapshot = bench.engine.snapshot().await.unwrap();
+    // Written anew, and the object that the snapshot knows is gone.
+    put(&bench.engine, "moved").await;
+    bench.source.advance(3 * HOUR);
+    bench.engine.collect_garbage().await.unwrap();
+    assert_eq!(objects(bench.folder.path()), 1);
+    let found = snapshot.get(&keys::blob(&hash)).await.unwrap();
+    assert_eq!(found.unwrap(), "moved");
+}
+
+#[tokio::test]
+async fn what_a_damaged_stub_may_name_stays() {
+    let bench = bench().await;
+    let hash = put(&bench.engine, "named").await;
+    let mut batch = Batch::new();
+    batch.put(keys::blob_stub(&hash), vec![0xff]);
+    bench.inner.commit(batch).await.unwrap();
+    assert_eq!(bench.engine.remove_orphans(u64::MAX).await.unwrap(), 0);
+    assert_eq!(objects(bench.folder.path()), 1);
+}

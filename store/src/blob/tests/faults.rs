@@ -169,3 +169,24 @@ async fn acknowledged_blobs_survive_crashes_of_the_engine() {
         assert_eq!(engine.check_stubs().await.unwrap(), [], "seed {seed}");
     }
 }
+
+#[tokio::test]
+async fn a_row_without_its_stub_is_damage_and_not_a_blob() {
+    // Outside; encrypted in the engine.
+    for (key, threshold) in [(None, 0), (Some(("key", 1)), u64::MAX)] {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = MemoryEngine::new() as Arc<dyn Engine>;
+        let settings = BlobSettings {
+            keyring: keyring(&Vec::from_iter(key)),
+            threshold,
+            ..in_folder(folder.path())
+        };
+        let engine = open(&inner, &settings).await;
+        let hash = put(&engine, "octets").await;
+        let mut batch = Batch::new();
+        batch.delete(keys::blob_stub(&hash));
+        inner.commit(batch).await.unwrap();
+        let found = engine.get(&keys::blob(&hash)).await;
+        assert!(matches!(found, Err(EngineError::Corrupt(_))), "{found:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Blobs over engines without a disk, folders, and a server of S3.
 
+mod between;
 mod cache;
 mod collect;
 mod faults;

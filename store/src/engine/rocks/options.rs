@@ -38,6 +38,8 @@ pub const WRITE_BUFFERS_MAX: i32 = 3;
 /// So many tables of new rows are merged with the older ones at once. Each look for a row that isn't there asks their
 /// filters; each merge writes all again.
 const NEW_TABLES_MAX: i32 = 6;
+/// Of the memory for what was written last, the part that is a filter of its keys.
+const MEMTABLE_FILTER_SHARE: f64 = 0.02;
 
 const MIB: u64 = 1024 * 1024;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
@@ -83,6 +85,9 @@ impl RocksOptions {
     fn set_memory(&self, options: &mut Options, cache: &Cache) {
         options.set_write_buffer_size(self.write_buffer_octets);
         options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
+        // Most keys that are asked for aren't there, which this says without a search of what was written last.
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(MEMTABLE_FILTER_SHARE);
         options.set_level_zero_file_num_compaction_trigger(NEW_TABLES_MAX);
         options.set_max_open_files(self.open_files_max);
         let mut table = BlockBasedOptions::default();

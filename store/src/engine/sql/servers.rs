@@ -193,7 +193,9 @@ impl DatabaseServer {
             ServerKind::MariaDb => command
                 .args(["--no-defaults", "--skip-test-db", "--skip-name-resolve"])
                 .args(["--auth-root-authentication-method=normal", "--skip-log-bin"])
-                .arg(format!("--datadir={}", data.display())),
+                .arg(format!("--datadir={}", data.display()))
+                // One that starts removes the temporary tables of all others from a common folder.
+                .arg(format!("--tmpdir={}", self.folder.path().display())),
         };
         let output = command.output();
         let output = output.unwrap_or_else(|error| {
@@ -229,6 +231,7 @@ impl DatabaseServer {
                 command
                     .args(["--no-defaults", "--skip-log-bin", "--skip-name-resolve"])
                     .arg(format!("--datadir={folder}/data"))
+                    .arg(format!("--tmpdir={folder}"))
                     .arg(format!("--socket={folder}/socket"))
                     .arg(format!("--pid-file={folder}/pid"))
                     .args(["--max-connections=300", "--innodb-buffer-pool-size=64M"])

@@ -34,21 +34,17 @@ pub struct Server {
 impl Server {
     /// Makes the domain and the users, then starts the server; its output goes to `log` in the folder.
     pub async fn start(folder: &Path, users: &[String]) -> Result<Self, Fail> {
-        Self::start_on(folder, users, None).await
+        Self::start_on(folder, users, "").await
     }
 
-    /// The same over the database of a URL. Without users, it is another server over one that has them.
-    pub async fn start_on(
-        folder: &Path,
-        users: &[String],
-        url: Option<&str>,
-    ) -> Result<Self, Fail> {
+    /// The same with tables of the configuration that say where everything is kept. Without users, it is another server
+    /// over one database that has them.
+    pub async fn start_on(folder: &Path, users: &[String], store: &str) -> Result<Self, Fail> {
         let binary = std::env::var_os("POSTHORN_BIN")
             .map_or("target/release/posthorn".into(), PathBuf::from);
         let data = folder.join("data");
         fs::create_dir_all(&data)?;
-        let store = url.map_or(String::new(), |url| format!("[store]\nurl = \"{url}\"\n"));
-        fs::write(folder.join(STORE), &store)?;
+        fs::write(folder.join(STORE), store)?;
         if !users.is_empty() {
             cli(&binary, &data, &["domain", "add", DOMAIN], "")?;
         }
@@ -67,7 +63,7 @@ impl Server {
         let config = folder.join("posthorn.toml");
         fs::write(
             &config,
-            configuration(http, smtp, lmtp, [imap, imaps], pop3) + &store,
+            configuration(http, smtp, lmtp, [imap, imaps], pop3) + store,
         )?;
         let process = Command::new(&binary)
             .arg("serve")

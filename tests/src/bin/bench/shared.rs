@@ -2,14 +2,16 @@
 //! the database.
 //!
 //! Holds: the database syncs what it acknowledges, as the embedded one does; its CPU is counted apart from the servers', as it may be
-//! another machine's. On one machine, several servers share its cores: what tells is CPU an operation, not how many in a second.
+//! another machine's. That of the object store is in no number. On one machine, several servers share its cores: what tells is CPU an operation, not how many in a second.
 //! Other half: `--engines` and `--nodes` of the command line.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use store::blob::s3_server::{ACCESS_KEY_ID, BUCKET, S3Server, SECRET_ACCESS_KEY};
 use store::engine::sql::servers::{DatabaseServer, ServerKind, TestDatabase};
 
 use crate::corpus::Corpus;
@@ -55,7 +57,8 @@ pub async fn engines(
     for (name, url, database) in kinds {
         say(&format!("engines: {name}"));
         let users = users(options);
-        let server = Server::start_on(&folder.join(name), &users, url.as_deref()).await?;
+        let store = url.map_or(String::new(), |url| on_database(&url));
+        let server = Server::start_on(&folder.join(name), &users, &store).await?;
         let servers = [server];
         rows.extend(measure(name, options, corpus, &servers, database).await?);
         let [server] = servers;
@@ -64,9 +67,12 @@ pub async fn engines(
     Ok(text(&rows))
 }
 
-/// One, two and three servers over one PostgreSQL.
+/// One, two and three servers over one PostgreSQL and one object store, which this process plays.
 pub async fn nodes(options: &Options, corpus: &Arc<Corpus>, folder: &Path) -> Result<String, Fail> {
     let postgres = DatabaseServer::start(ServerKind::Postgres, true);
+    let objects = S3Server::start();
+    let secret = folder.join("secret");
+    fs::write(&secret, SECRET_ACCESS_KEY)?;
     let mut rows = Vec::new();
     let mut databases: Vec<TestDatabase<'_>> = Vec::new();
     for count in 1..=NODES_MAX {
@@ -76,7 +82,17 @@ pub async fn nodes(options: &Options, corpus: &Arc<Corpus>, folder: &Path) -> Re
         };
         say(&format!("nodes: {name}"));
         databases.push(postgres.database());
-        let url = databases.last().map(TestDatabase::url);
+        let store = databases.last().map(|own| {
+            let mut store = on_database(&own.url());
+            store += &format!(
+                "[store.blobs]\nurl = \"s3://{BUCKET}/{count}\"\nendpoint = \"{}\"\naccess-key-id = \"{ACCESS_KEY_ID}\"\n\
+                 secret-access-key-file = \"{}\"\n",
+                objects.endpoint(),
+                secret.display()
+            );
+            store
+        });
+        let store = store.unwrap_or_default();
         let mut servers = Vec::new();
         for node in 0..count {
             let users = if node == 0 {
@@ -85,7 +101,7 @@ pub async fn nodes(options: &Options, corpus: &Arc<Corpus>, folder: &Path) -> Re
                 Vec::new()
             };
             let folder = folder.join(format!("{count}-{node}"));
-            servers.push(Server::start_on(&folder, &users, url.as_deref()).await?);
+            servers.push(Server::start_on(&folder, &users, &store).await?);
         }
         rows.extend(measure(&name, options, corpus, &servers, Some(&postgres)).await?);
         for server in servers {
@@ -93,6 +109,10 @@ pub async fn nodes(options: &Options, corpus: &Arc<Corpus>, folder: &Path) -> Re
         }
     }
     Ok(text(&rows))
+}
+
+fn on_database(url: &str) -> String {
+    format!("[store]\nurl = \"{url}\"\n")
 }
 
 /// Those that messages come to, and one that reads.

@@ -68,6 +68,7 @@ impl ImapClient {
         let mailbox = *self.dice.one_of(&[INBOX, FILED]);
         let place = Place::new(mailbox).with("$seen", true);
         let octets = message(&id, "dave@example.net", &text(&mut self.dice));
+        self.context.model.sends(&id, &octets);
         let key = (self.account, id.clone());
         if !self.select(INBOX) {
             return;

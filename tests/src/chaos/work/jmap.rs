@@ -77,6 +77,7 @@ impl JmapClient {
         let id = format!("j{}.{}@example.net", self.who, self.count);
         let mailbox = *self.dice.one_of(&[INBOX, FILED]);
         let octets = message(&id, "erin@example.net", &text(&mut self.dice));
+        self.context.model.sends(&id, &octets);
         let node = self.dice.below(self.context.ports.len());
         let of = &self.context.accounts[self.account];
         let uploaded = of.jmap.upload(&self.context.ports[node], &octets);

@@ -55,6 +55,7 @@ impl Sender {
         let context = self.context.clone();
         let account = &context.accounts[from];
         let octets = message(&id, &address(account.name), &text(&mut self.dice));
+        context.model.sends(&id, &octets);
         let Ok(blob) = account.jmap.upload(context.a_node(&mut self.dice), &octets) else {
             return std::thread::sleep(super::REST);
         };
@@ -104,6 +105,7 @@ impl Sender {
     fn send(&mut self, kind: Kind, id: String, to: &[usize]) {
         let context = self.context.clone();
         let octets = message(&id, FROM, &text(&mut self.dice));
+        context.model.sends(&id, &octets);
         let place = Place::new(INBOX);
         for account in to {
             let key = (*account, id.clone());

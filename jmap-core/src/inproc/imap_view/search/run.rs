@@ -361,6 +361,10 @@ fn search_error(error: search::Error) -> ViewError {
             tracing::error!(%error, "a search failed");
             ViewError::Failed
         }
+        search::Error::Shared(error) => {
+            tracing::error!(%error, "a search failed");
+            ViewError::Unavailable
+        }
         search::Error::Interrupted => ViewError::Unavailable,
     }
 }

@@ -341,3 +341,38 @@ async fn a_row_stays_where_it_is_while_some_of_it_is_being_sent() {
     sending.await.unwrap().unwrap();
     assert_eq!(others.taken("w@slow.example"), 1);
 }
+
+#[tokio::test]
+async fn a_refusal_counts_for_nothing_once_the_lease_is_lost() {
+    let engine = MemoryEngine::new();
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    let refusing = Others::new(|job| all(job, Fate::Refused, "550 5.1.1 No", Some("mx")));
+    let slow = |others: &Others, ms| {
+        let slow = Duration::from_millis(ms);
+        others.slow.lock().insert("slow.example".to_owned(), slow);
+    };
+    slow(&refusing, 200);
+    server.core.send_with(refusing.clone());
+    submit(&server, &["x@slow.example"]).await;
+    let (other, other_clock, _folder) = core_over(engine, 2, Limits::default()).await;
+    let taking = Others::new(takes);
+    slow(&taking, 600);
+    other.send_with(taking.clone());
+    let send = |core: &Core| {
+        let core = core.clone();
+        tokio::spawn(async move { core.send_due().await })
+    };
+    let first = send(&server.core);
+    while refusing.tries() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Nobody renews: the other node takes it for dead, and sends as well. What it hears is what counts.
+    other_clock.advance(Duration::from_secs(121));
+    let second = send(&other);
+    for sending in [first, second] {
+        sending.await.unwrap().unwrap();
+    }
+    let record = recipients(&other, &server.ann).await.remove(0);
+    assert_eq!(record.delivered, Delivered::Unknown);
+    assert_eq!(inbox(&other, &server.ann).await, 0, "a report of failure");
+}

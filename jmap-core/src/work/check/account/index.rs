@@ -3,7 +3,7 @@
 //! Other half: `mail::search` brings it up to date.
 
 use jmap_types::{AccountId, DataType};
-use store::{Head, keys};
+use store::{Head, keys, shards::IndexedRecord};
 
 use super::{
     super::{CheckError, Checker, Code, edits::Edit},
@@ -17,6 +17,9 @@ impl Checker<'_> {
         head: &Head,
         count: &Count,
     ) -> Result<(), CheckError> {
+        if self.core.search.is_shared() {
+            return self.check_shared(account, head, count).await;
+        }
         let (cursor_key, pending_key) =
             (keys::search_cursor(account), keys::search_pending(account));
         let cursor_found = self.get(&cursor_key).await?;
@@ -59,6 +62,40 @@ impl Checker<'_> {
             return Ok(());
         }
         if pending.is_none() && !has_own && !count.is_partial {
+            self.check_index(account, head, count).await?;
+        }
+        Ok(())
+    }
+
+    /// The same where one node builds each shard for all.
+    async fn check_shared(
+        &mut self,
+        account: AccountId,
+        head: &Head,
+        count: &Count,
+    ) -> Result<(), CheckError> {
+        let key = keys::search_indexed(account);
+        let record = match self.get(&key).await? {
+            None => IndexedRecord::default(),
+            Some(bytes) => match self.record::<IndexedRecord>(&key, &bytes) {
+                Some(record) => record,
+                None => {
+                    self.put_aside(Code::Record, &key, &bytes).await?;
+                    self.must_reindex(account);
+                    return Ok(());
+                }
+            },
+        };
+        let newest = record.pairs.last().map_or(0, |(_, cursor)| *cursor);
+        if newest > head.sequence {
+            let why = "the search index is ahead of the last transaction";
+            self.problem(Code::SearchAhead, &key, why);
+            self.must_reindex(account);
+            return Ok(());
+        }
+        // What this node has of it may be behind.
+        let is_whole = self.core.search.is_whole(account, head).await?;
+        if is_whole && !count.is_partial {
             self.check_index(account, head, count).await?;
         }
         Ok(())

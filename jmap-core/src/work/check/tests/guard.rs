@@ -1,9 +1,111 @@
 //! What keeps mail from being lost before a repair: numbers that would be given again take the place of nothing.
 
-use store::{Record as _, keys};
+use std::sync::Arc;
 
-use super::{Code, fixture};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use store::{
+    Head, Record as _,
+    engine::{Batch, CommitError, Engine, EngineError, Key, Page, Snapshot, Write},
+    keys, numbers,
+};
+
+use super::{Code, Fixture, fixture};
 use crate::mail::write;
+
+/// Another node, which writes some rows just before somebody else's commit writes to one of them.
+#[derive(Debug)]
+struct Rival {
+    engine: Arc<dyn Engine>,
+    rows: Mutex<Option<(Key, Bytes)>>,
+}
+
+impl Rival {
+    fn takes(&self, batch: &Batch) -> Option<(Key, Bytes)> {
+        let mut rows = self.rows.lock();
+        let (wanted, _) = rows.as_ref()?;
+        let is_it = |write: &Write| match write {
+            Write::Put(key, _) | Write::Delete(key) => key == wanted,
+            Write::DeleteRange(_) | Write::Add(..) => false,
+        };
+        batch.writes.iter().any(is_it).then(|| rows.take())?
+    }
+}
+
+#[async_trait]
+impl Engine for Rival {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.engine.get(key).await
+    }
+
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        self.engine.multi_get(keys).await
+    }
+
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.engine.scan(page).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
+        self.engine.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        if let Some((key, value)) = self.takes(&batch) {
+            let mut rivals = Batch::new();
+            rivals.put(key, value);
+            self.engine.commit(rivals).await?;
+        }
+        self.engine.commit(batch).await
+    }
+
+    async fn disk_octets(&self) -> Result<u64, EngineError> {
+        Ok(0)
+    }
+}
+
+/// Repairs a store in which `key` has `bad`, while another node writes `good`. Returns what is there in the end.
+async fn repaired(mut fixture: Fixture, key: Key, bad: Bytes, good: Bytes) -> Bytes {
+    fixture
+        .write(|batch| drop(batch.put(key.clone(), bad)))
+        .await;
+    let rival = Arc::new(Rival {
+        engine: fixture.engine.clone(),
+        rows: Mutex::new(Some((key.clone(), good))),
+    });
+    fixture.engine = rival.clone();
+    let core = fixture.anew().await;
+    let repair = core.repair(super::CheckOptions::default(), &|_| ()).await;
+    assert_eq!(repair.unwrap().remaining, []);
+    assert!(rival.rows.lock().is_none(), "nothing was repaired");
+    fixture.engine.get(&key).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_written_meanwhile_is_not_repaired_over() {
+    let key = keys::queue_pause("far.example");
+    let good = numbers(&[5]);
+    let found = repaired(fixture().await, key, "bad".into(), good.clone()).await;
+    assert_eq!(found, good);
+    // A head: of a transaction that came in between, nothing is taken back.
+    let fixture = fixture().await;
+    let (key, right) = (keys::head(fixture.alice), fixture.head().await);
+    let wrong = Head {
+        used_octets: right.used_octets + 7,
+        ..right.clone()
+    };
+    let later = Head {
+        last_id: right.last_id + 100,
+        ..wrong.clone()
+    };
+    let found = repaired(fixture, key.clone(), wrong.to_bytes(), later.to_bytes()).await;
+    let found = Head::from_bytes(&key, &found).unwrap();
+    assert_eq!(
+        (found.last_id, found.used_octets),
+        (right.last_id + 100, right.used_octets)
+    );
+}
 
 #[tokio::test]
 async fn a_head_that_went_back_has_no_email_written_over() {

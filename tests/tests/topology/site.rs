@@ -1,8 +1,7 @@
-//! The deployment of compose.yaml, started from Debian's packages with its very files: two nodes over one PostgreSQL, and HAProxy
-//! in front.
+//! Two nodes over one PostgreSQL and one object store, HAProxy in front, and what talks to them.
 //!
-//! Holds: of the files in `deploy/` only addresses, the places of files and the balancer's own ports are others here; the nodes
-//! have their ports at addresses of their own.
+//! Holds: of the files in `deploy/` only addresses, the places of files and the balancer's own ports are others here (and the name of the
+//! bucket, where Garage isn't there); the nodes have their ports at addresses of their own.
 
 use std::{
     fs,
@@ -10,7 +9,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -18,7 +17,9 @@ use std::{
 use e2e::{
     Imap, PASSWORD, Smtp,
     corpus::message,
+    deploy::{self, replaced},
     home::{binary, free_port},
+    objects::ObjectServer,
 };
 use store::engine::sql::servers::{DatabaseServer, ServerKind, TestDatabase};
 use tempfile::TempDir;
@@ -35,7 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A program that goes with the test.
 #[derive(Debug)]
-struct Program {
+pub struct Program {
     child: Child,
     log: PathBuf,
 }
@@ -56,14 +57,14 @@ impl Program {
     }
 
     /// SIGTERM.
-    fn terminate(&self) {
+    pub fn terminate(&self) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").arg(pid).status();
         assert!(sent.expect("kill can't be run").success());
     }
 
     /// Its end, which has to be a good one.
-    fn wait(&mut self) {
+    pub fn wait(&mut self) {
         let end = Instant::now() + WAIT;
         loop {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
@@ -75,7 +76,7 @@ impl Program {
         }
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().expect("it can't be killed");
         self.child.wait().expect("it can't be waited for");
     }
@@ -99,58 +100,50 @@ impl Drop for Program {
 }
 
 /// The deployment.
-struct Site {
-    nodes: Vec<Program>,
+pub struct Site {
+    pub nodes: Vec<Program>,
     _balancer: Program,
     /// Three octets of addresses of this machine that are this test's.
-    network: String,
+    pub network: String,
     /// The balancer's port for each of [`SERVICES`].
     ports: Vec<u16>,
     folder: TempDir,
+    pub objects: ObjectServer,
     _database: TestDatabase<'static>,
 }
 
-fn deploy() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
-}
-
-fn of_deploy(name: &str) -> String {
-    fs::read_to_string(deploy().join(name)).expect("a file of deploy/")
-}
-
-/// Replaces what has to be there.
-fn replaced(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "{from} isn't in the file any more");
-    text.replace(from, to)
-}
-
 impl Site {
-    fn start() -> Site {
+    pub fn start() -> Site {
         let folder = tempfile::Builder::new().prefix("posthorn-site-").tempdir();
         let folder = folder.expect("a temporary folder can't be made");
         // Others of this process, and of another run of these tests, are at the same time.
         let number = std::process::id() * 4 + SITES.fetch_add(1, Ordering::Relaxed);
         let network = format!("127.{}.{}", 100 + number / 250 % 100, 1 + number % 250);
-        make_secrets(folder.path());
+        let secrets = deploy::make_secrets(folder.path());
+        let stand_in = Path::new(env!("CARGO_BIN_EXE_objects"));
+        let address = format!("{network}.30:3900").parse().expect("an address");
+        let objects = ObjectServer::start(address, &secrets, stand_in);
         // Its settings are those of a server that loses nothing, as the nodes ask for.
         let server: &'static DatabaseServer =
             Box::leak(Box::new(DatabaseServer::start(ServerKind::Postgres, true)));
         let database = server.database();
         let ports: Vec<u16> = SERVICES.iter().map(|_| free_port()).collect();
         for node in 1..=2 {
-            let text = of_deploy("posthorn.toml");
+            let text = deploy::file("posthorn.toml");
             let data = folder.path().join(format!("node{node}"));
             fs::create_dir(&data).expect("a folder");
             let text = replaced(&text, "/var/lib/posthorn", &data.display().to_string());
-            let secrets = folder.path().join("secrets").display().to_string();
-            let text = replaced(&text, "/run/secrets", &secrets);
+            let text = replaced(&text, "/run/secrets", &secrets.display().to_string());
+            let text = replaced(&text, "http://objects:3900", &objects.endpoint());
+            let bucket = format!("\"s3://{}\"", objects.bucket());
+            let text = replaced(&text, "\"s3://posthorn\"", &bucket);
             let url = "postgres://posthorn@database/posthorn";
             let text = replaced(&text, url, &database.url());
             let text = replaced(&text, NETWORK, &network);
             let text = replaced(&text, "[::]", &format!("{network}.1{node}"));
             fs::write(folder.path().join(format!("node{node}.toml")), text).expect("written");
         }
-        let mut text = replaced(&of_deploy("haproxy.cfg"), NETWORK, &network);
+        let mut text = replaced(&deploy::file("haproxy.cfg"), NETWORK, &network);
         for (service, port) in SERVICES.iter().zip(&ports) {
             let bind = format!("bind 127.0.0.1:{port}\n");
             text = replaced(&text, &format!("bind :{service}\n"), &bind);
@@ -174,6 +167,7 @@ impl Site {
             network,
             ports,
             folder,
+            objects,
             _database: database,
         };
         (0..2).for_each(|node| site.wait_until_healthy(node));
@@ -181,14 +175,19 @@ impl Site {
         site
     }
 
-    fn port(&self, service: &str) -> u16 {
+    pub fn port(&self, service: &str) -> u16 {
         let at = SERVICES.iter().position(|other| *other == service);
         self.ports[at.expect("a service")]
     }
 
-    fn node_address(&self, node: usize, port: u16) -> SocketAddr {
+    pub fn node_address(&self, node: usize, port: u16) -> SocketAddr {
         let address = format!("{}.1{}:{port}", self.network, node + 1);
         address.parse().expect("an address")
+    }
+
+    /// A node's data folder.
+    pub fn data(&self, node: usize) -> PathBuf {
+        self.folder.path().join(format!("node{}", node + 1))
     }
 
     /// What a node answers to a GET; empty if it doesn't.
@@ -235,7 +234,7 @@ impl Site {
         }
     }
 
-    fn start_again(&mut self, node: usize) {
+    pub fn start_again(&mut self, node: usize) {
         self.nodes[node] = node_in(self.folder.path(), node + 1);
         self.wait_until_healthy(node);
     }
@@ -249,31 +248,31 @@ impl Site {
     }
 
     /// What it answers, whatever that is.
-    fn said(&self, node: usize, args: &[&str]) -> String {
+    pub fn said(&self, node: usize, args: &[&str]) -> String {
         said(&self.try_cli(node, args, ""))
     }
 
     /// What it answers.
-    fn cli(&self, node: usize, args: &[&str], input: &str) -> String {
+    pub fn cli(&self, node: usize, args: &[&str], input: &str) -> String {
         let output = self.try_cli(node, args, input);
         assert!(output.status.success(), "{args:?}: {}", said(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Whether a node has the only connection of IMAP.
-    fn has_imap(&self, node: usize) -> bool {
+    pub fn has_imap(&self, node: usize) -> bool {
         let metrics = self.ask(node, "/metrics");
         let mut lines = metrics.lines();
         lines.any(|line| line == "posthorn_connections{listener=\"imap\"} 1")
     }
 
-    fn node_of_imap(&self) -> usize {
+    pub fn node_of_imap(&self) -> usize {
         let node = (0..2).find(|node| self.has_imap(*node));
         node.expect("no node has the connection")
     }
 
     /// Sends until it is taken, as another server would.
-    fn deliver(&self, id: &str) {
+    pub fn deliver(&self, id: &str) {
         let octets = message(&format!("{id}@example.net"), "a mail", "A cuckooflower.");
         until("the mail is not taken", || {
             let sent = Smtp::connect(self.port("2525"), false)
@@ -281,22 +280,6 @@ impl Site {
             sent.is_ok_and(|reply| reply.is_ok())
         });
     }
-}
-
-/// What `make-secrets` makes, in `secrets/` of a folder.
-fn make_secrets(folder: &Path) {
-    let script = folder.join("make-secrets");
-    fs::copy(deploy().join("make-secrets"), &script).expect("a copy");
-    for _ in 0..2 {
-        // The second time it leaves everything as it is.
-        let made = Command::new("sh")
-            .arg(&script)
-            .output()
-            .expect("there is a shell");
-        assert!(made.status.success(), "{}", said(&made));
-    }
-    let password = fs::read_to_string(folder.join("secrets/database-password"));
-    assert!(password.expect("a password").trim().len() >= 32);
 }
 
 fn node_in(folder: &Path, number: usize) -> Program {
@@ -329,7 +312,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + WAIT;
     while !is_so() {
         assert!(Instant::now() < end, "{what}");
@@ -337,30 +320,27 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Curl, over TLS, as Alice.
-fn curl(url: &str, more: &[&str]) -> String {
+/// Curl, over TLS, as Alice: what it has got, or what it has said.
+pub fn try_curl(url: &str, more: &[&str]) -> Result<String, String> {
     let mut command = Command::new("curl");
     let login = format!("alice@example.org:{PASSWORD}");
     command
-        .args([
-            "-s",
-            "-S",
-            "-k",
-            "-L",
-            "--location-trusted",
-            "-m",
-            "60",
-            "-u",
-            &login,
-        ])
+        .args(["-s", "-S", "-k", "-L", "--location-trusted"])
+        .args(["-m", "120", "-u", &login])
         .args(more)
         .arg(url);
     let output = run(command, "");
-    assert!(output.status.success(), "{url}: {}", said(&output));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(said(&output)),
+    }
 }
 
-fn swaks(port: u16, more: &[&str]) {
+pub fn curl(url: &str, more: &[&str]) -> String {
+    try_curl(url, more).unwrap_or_else(|said| panic!("{url}: {said}"))
+}
+
+pub fn swaks(port: u16, more: &[&str]) {
     let mut command = Command::new("swaks");
     command
         .args([
@@ -375,7 +355,7 @@ fn swaks(port: u16, more: &[&str]) {
 }
 
 /// Tries as a client does, until there is a node that takes the connection.
-fn login(port: u16, user: &str) -> Imap {
+pub fn login(port: u16, user: &str) -> Imap {
     let mut found = None;
     until("nobody takes the login", || {
         found = Imap::try_login(port, user, PASSWORD)
@@ -386,7 +366,7 @@ fn login(port: u16, user: &str) -> Imap {
     found.expect("a login")
 }
 
-fn add_people(site: &Site) {
+pub fn add_people(site: &Site) {
     // The nodes have started at the same time, and one of them has made the administrator and the domain.
     let accounts = site.cli(0, &["account", "list"], "");
     assert_eq!(
@@ -397,145 +377,4 @@ fn add_people(site: &Site) {
     for name in ["alice@example.org", "bob@example.org"] {
         site.cli(0, &["account", "add", name, "--password-stdin"], PASSWORD);
     }
-}
-
-/// Each protocol goes through the balancer, and knows whose connection it is.
-#[test]
-fn every_protocol_goes_through_the_balancer() {
-    let site = Site::start();
-    add_people(&site);
-    assert_eq!(site.cli(1, &["health"], "").trim(), "all is well");
-    let people = ["--from", "bob@example.net", "--to", "alice@example.org"];
-    swaks(site.port("2525"), &people);
-    let text = curl(
-        &format!("imaps://127.0.0.1:{}/INBOX;UID=1", site.port("2993")),
-        &[],
-    );
-    assert!(text.contains("peer.example.net ([127.0.0.1])"), "{text}");
-    assert!(!text.contains(&format!("{}.", site.network)), "{text}");
-    // A proxy that nobody has named says whose connection it is, in vain.
-    let mut direct = TcpStream::connect(site.node_address(0, 2525)).expect("a connection");
-    direct
-        .write_all(b"PROXY TCP4 192.0.2.7 192.0.2.8 1 25\r\nQUIT\r\n")
-        .expect("written");
-    let mut answer = String::new();
-    direct.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.starts_with("220 "), "{answer}");
-    assert!(
-        answer.lines().any(|line| line.starts_with("50")),
-        "{answer}"
-    );
-    // And the balancer itself has to say it.
-    let submission = [
-        "--from",
-        "alice@example.org",
-        "--to",
-        "bob@example.org",
-        "--auth-user",
-    ];
-    let password = ["alice@example.org", "--auth-password", PASSWORD];
-    let starttls = [&submission[..], &password, &["--tls"]].concat();
-    swaks(site.port("2587"), &starttls);
-    let tls = [&submission[..], &password, &["--tls-on-connect"]].concat();
-    swaks(site.port("2465"), &tls);
-    until("what Alice has sent hasn't arrived", || {
-        let mut bob = login(site.port("2143"), "bob@example.org");
-        bob.ok("STATUS INBOX (MESSAGES)").number_after("MESSAGES ") == Some(2)
-    });
-    let text = curl(&format!("pop3s://127.0.0.1:{}/1", site.port("2995")), &[]);
-    assert!(text.contains("([127.0.0.1])"), "{text}");
-    let text = curl(
-        &format!("pop3://127.0.0.1:{}/1", site.port("2110")),
-        &["--ssl-reqd"],
-    );
-    assert!(text.contains("([127.0.0.1])"), "{text}");
-    let session = format!("https://127.0.0.1:{}/.well-known/jmap", site.port("2443"));
-    let session = curl(&session, &[]);
-    assert!(session.contains("urn:ietf:params:jmap:mail"), "{session}");
-    let mut sieve = TcpStream::connect(("127.0.0.1", site.port("2190"))).expect("a connection");
-    sieve.write_all(b"LOGOUT\r\n").expect("written");
-    let mut answer = String::new();
-    sieve.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.contains("\"STARTTLS\""), "{answer}");
-    for node in 0..2 {
-        // A node gathers what it has to tell for a second; the other one can't see it before that.
-        let mut trace = String::new();
-        until("a node doesn't know of the message", || {
-            trace = site.said(node, &["trace", "--to", "alice@example.org"]);
-            trace.contains("127.0.0.1")
-        });
-        assert!(!trace.contains(&site.network), "{trace}");
-    }
-    site.cli(0, &["check"], "");
-}
-
-/// One node is killed, and another one told to stop, while mail comes in: clients go on at the other, and nothing is lost.
-#[test]
-fn the_balancer_goes_on_with_the_other_node() {
-    let mut site = Site::start();
-    add_people(&site);
-    site.deliver("first");
-    let port = site.port("2143");
-    let login = || login(port, "alice@example.org");
-    let mut waiting = login();
-    waiting.ok("SELECT INBOX");
-    waiting.idle();
-    let node = site.node_of_imap();
-    site.nodes[node].kill();
-    assert!(waiting.try_line().is_err(), "the connection is still there");
-    let mut waiting = login();
-    waiting.ok("SELECT INBOX");
-    waiting.idle();
-    site.deliver("second");
-    assert_eq!(waiting.line(), "* 2 EXISTS");
-    waiting.done();
-    drop(waiting);
-    site.start_again(node);
-    // Who comes from one address is at one node, so that they are at the first one again.
-    until("the balancer doesn't use the node again", || {
-        let _again = login();
-        site.has_imap(node)
-    });
-    // Now it goes in order, while mail comes in without a pause.
-    let mut waiting = login();
-    waiting.ok("SELECT INBOX");
-    waiting.idle();
-    let node = site.node_of_imap();
-    let is_over = AtomicBool::new(false);
-    let delivered = thread::scope(|scope| {
-        let (smtp, over) = (site.port("2525"), &is_over);
-        let sending = scope.spawn(move || send_all_the_time(smtp, over));
-        site.nodes[node].terminate();
-        // The lines of mail that comes in go before its farewell.
-        let mut line = waiting.line();
-        while line.ends_with(" EXISTS") || line.ends_with(" RECENT") {
-            line = waiting.line();
-        }
-        assert!(line.starts_with("* BYE"), "{line}");
-        let mut again = login();
-        again.ok("SELECT INBOX");
-        is_over.store(true, Ordering::Relaxed);
-        sending.join().expect("sent")
-    });
-    site.nodes[node].wait();
-    assert!(delivered > 0);
-    let mut alice = login();
-    let total = alice.ok("STATUS INBOX (MESSAGES)");
-    assert_eq!(total.number_after("MESSAGES "), Some(2 + delivered));
-    site.cli(1 - node, &["check"], "");
-}
-
-/// Sends mails, each until it is taken; how many.
-fn send_all_the_time(port: u16, is_over: &AtomicBool) -> u64 {
-    let mut sent = 0;
-    while !is_over.load(Ordering::Relaxed) {
-        let octets = message(&format!("drain{sent}@example.net"), "a mail", "A meadow.");
-        until("the mail is not taken", || {
-            let answer = Smtp::connect(port, false)
-                .and_then(|mut smtp| smtp.send("bob@example.net", "alice@example.org", &octets));
-            answer.is_ok_and(|reply| reply.is_ok())
-        });
-        sent += 1;
-    }
-    sent
 }
