@@ -8,7 +8,7 @@ use crate::{cache, cargo, packages};
 
 pub fn chaos(args: &[String]) -> Result<(), String> {
     packages::ensure(&[packages::Need::Build, packages::Need::Test])?;
-    // As the tests have it, so that nothing is built that isn't there already.
+    // The server, the run and the object store that it starts.
     let build = ["build", "--workspace", "--bins"];
     cargo::check("building posthorn", cargo::cargo()?.args(build))?;
     let target = cache::target()?;

@@ -18,7 +18,7 @@ cargo xtask bench [OPTIONS]
   --rest N             seconds at rest before memory is measured (default 30; quick 5)
   --peer-format NAME   how Dovecot stores mail: maildir (default) or sdbox
   --engines            nothing but this: the server over RocksDB, SQLite, PostgreSQL and MariaDB
-  --nodes              nothing but this: one, two and three servers over one PostgreSQL
+  --nodes              nothing but this: one, two and three servers over one PostgreSQL and one object store
   --keep               leave the servers' folders for a look
 
 The table is on the standard output, progress on the standard error. A measurement that fails is told below the table and
