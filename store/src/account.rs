@@ -160,11 +160,16 @@ struct Building<E> {
     base: Option<Bytes>,
     group: Group<E>,
     /// What is on its way to the disk.
-    in_flight: Option<Arc<Overlay>>,
+    in_flight: Option<InFlight>,
     /// The value of the row that keeps other nodes from writing, while it is ours.
     claim: Option<Bytes>,
     /// There is such a row, as of when the head was read.
     has_turn_row: bool,
+}
+
+struct InFlight {
+    overlay: Arc<Overlay>,
+    outcome: watch::Receiver<Option<Result<(), Error>>>,
 }
 
 impl<E> Building<E> {
@@ -200,9 +205,15 @@ impl<E> Group<E> {
 pub struct Ticket {
     outcome: watch::Receiver<Option<Result<(), Error>>>,
     pub sequence: u64,
+    has_written: bool,
 }
 
 impl Ticket {
+    /// Whether it is of a transaction that writes something, and not of what one has read.
+    pub fn has_written(&self) -> bool {
+        self.has_written
+    }
+
     /// Waits until the transaction is on disk and published.
     pub async fn durable(mut self) -> Result<(), Error> {
         self.wait().await
@@ -364,7 +375,10 @@ impl<E: Send + 'static> AccountWriter<E> {
             }
             let mut group = mem::replace(&mut building.group, Group::new());
             let overlay = Arc::new(mem::take(&mut group.overlay));
-            building.in_flight = Some(overlay.clone());
+            building.in_flight = Some(InFlight {
+                overlay: overlay.clone(),
+                outcome: group.outcome.subscribe(),
+            });
             let head_key = keys::head(self.account);
             let base = building.base.take();
             group.batch.assert(match base.clone() {
@@ -501,7 +515,7 @@ impl<E: Send + 'static> Txn<E> {
         self.overlay
             .get(key)
             .or_else(|| self.building.group.overlay.get(key))
-            .or_else(|| in_flight.and_then(|overlay| overlay.get(key)))
+            .or_else(|| in_flight.and_then(|of| of.overlay.get(key)))
     }
 
     pub async fn record<R: Record>(&self, key: &[u8]) -> Result<Option<R>, Error> {
@@ -530,7 +544,7 @@ impl<E: Send + 'static> Txn<E> {
                 break;
             }
         }
-        let in_flight = self.building.in_flight.as_deref().into_iter();
+        let in_flight = self.building.in_flight.iter().map(|of| &*of.overlay);
         for overlay in in_flight.chain([&self.building.group.overlay, &self.overlay]) {
             for (key, value) in overlay.iter().filter(|(key, _)| range.contains(*key)) {
                 match value {
@@ -643,7 +657,31 @@ impl<E: Send + 'static> Txn<E> {
         if first {
             self.writer.schedule_flush();
         }
-        Ticket { outcome, sequence }
+        Ticket {
+            outcome,
+            sequence,
+            has_written: true,
+        }
+    }
+
+    /// The same, where there is something to write. Else it is on disk what the transaction has read, once the ticket was waited for: an answer
+    /// that nothing had to be changed says as much as one that it was. `None`: it is on disk already.
+    pub fn stage_or_seen(self) -> Option<Ticket> {
+        if self.has_changes() {
+            return Some(self.stage());
+        }
+        let building = &*self.building;
+        let outcome = match &building.in_flight {
+            // It fails with what is in flight.
+            _ if !building.group.committed.is_empty() => building.group.outcome.subscribe(),
+            Some(in_flight) => in_flight.outcome.clone(),
+            None => return None,
+        };
+        Some(Ticket {
+            outcome,
+            sequence: self.head.sequence,
+            has_written: false,
+        })
     }
 
     /// Stages the transaction and waits until it is on disk.

@@ -312,7 +312,8 @@ fn a_database_of_several_servers_is_repaired_while_one_of_them_serves() {
         // It works on the database itself: nobody serves with this data folder.
         let output = stopped.home.try_cli(&["check", "--repair"], "");
         is_over.store(true, Ordering::Relaxed);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
         assert!(output.status.success(), "{said}");
         sending.join().expect("sending failed")
     });

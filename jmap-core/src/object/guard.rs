@@ -102,14 +102,17 @@ impl Guard {
         for left in (0..TRIES).rev() {
             match staged {
                 Ok((value, None)) => return Ok(value),
-                Ok((value, Some(ticket))) => match ticket.durable().await {
-                    Ok(()) => {
-                        self.has_written.store(true, Ordering::Relaxed);
-                        return Ok(value);
+                Ok((value, Some(ticket))) => {
+                    let has_written = ticket.has_written();
+                    match ticket.durable().await {
+                        Ok(()) => {
+                            self.has_written.fetch_or(has_written, Ordering::Relaxed);
+                            return Ok(value);
+                        }
+                        Err(store::Error::Conflict) => {}
+                        Err(error) => return Err(set_error(error)),
                     }
-                    Err(store::Error::Conflict) => {}
-                    Err(error) => return Err(set_error(error)),
-                },
+                }
                 Err(Rejected::Store(store::Error::Conflict)) => {}
                 Err(rejected) => return Err(rejected.into()),
             }

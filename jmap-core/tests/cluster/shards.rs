@@ -8,9 +8,13 @@ use jmap_types::{
     method::{Query, Set},
 };
 use serde_json::json;
-use store::blob::{
-    OutsidePlace, OutsideSettings,
-    s3_server::{S3Fault, S3Server, walk},
+use store::{
+    blob::{
+        OutsidePlace, OutsideSettings,
+        s3_server::{S3Fault, S3Server, walk},
+    },
+    engine::{Engine as _, Page},
+    keys::{self, Subspace},
 };
 use tempfile::TempDir;
 
@@ -26,7 +30,7 @@ pub fn in_folder(folder: &TempDir) -> OutsideSettings {
 }
 
 /// Nodes that share a folder for objects, with one shard.
-async fn world(seed: u64, nodes: usize, shards: u16) -> (World, TempDir) {
+pub async fn world(seed: u64, nodes: usize, shards: u16) -> (World, TempDir) {
     let folder = tempfile::tempdir().expect("no temporary folder");
     let objects = Some(in_folder(&folder));
     let world = World::with_objects(seed, nodes, None, objects, shards).await;
@@ -43,7 +47,7 @@ pub async fn find(world: &World, node: usize, word: &str) -> Vec<String> {
     ids.iter().map(text).collect()
 }
 
-async fn deliver(world: &World, node: usize, id: &str, body: &str) {
+pub async fn deliver(world: &World, node: usize, id: &str, body: &str) {
     let recipients = vec![world.recipient(ADDRESS)];
     world.nodes[node]
         .deliver(recipients, message(id, body))
@@ -51,7 +55,7 @@ async fn deliver(world: &World, node: usize, id: &str, body: &str) {
 }
 
 /// Each node does what it has to do, twice: what the first one publishes, the others fetch.
-async fn tend(world: &World) {
+pub async fn tend(world: &World) {
     world.beat().await;
     for _ in 0..2 {
         for node in &world.nodes {
@@ -60,24 +64,24 @@ async fn tend(world: &World) {
     }
 }
 
-fn counts(world: &World, node: usize) -> SharedCounts {
+pub fn counts(world: &World, node: usize) -> SharedCounts {
     let counts = world.nodes[node].core.search_shards();
     counts.expect("nothing is shared")
 }
 
-fn builders(world: &World) -> Vec<usize> {
+pub fn builders(world: &World) -> Vec<usize> {
     let nodes = 0..world.nodes.len();
     nodes.map(|node| counts(world, node).building).collect()
 }
 
 /// The node that builds the only shard.
-fn builder(world: &World) -> usize {
+pub fn builder(world: &World) -> usize {
     let builders = builders(world);
     assert_eq!(builders.iter().sum::<usize>(), 1, "{builders:?}");
     builders.iter().position(|count| *count == 1).expect("one")
 }
 
-async fn check(world: &World, node: usize) {
+pub async fn check(world: &World, node: usize) {
     let report = world.nodes[node]
         .core
         .check(Default::default(), &|_| ())
@@ -86,7 +90,7 @@ async fn check(world: &World, node: usize) {
 }
 
 /// The dead are taken for dead.
-async fn time_passes(world: &World) {
+pub async fn time_passes(world: &World) {
     let dead_after = world.nodes[0]
         .core
         .cluster()
@@ -116,6 +120,9 @@ async fn one_node_indexes_and_the_others_fetch() {
         assert_eq!(find(&world, node, "marmalade").await.len(), 1);
         check(&world, node).await;
     }
+    // Nobody waits any more.
+    let waiting = Page::first(keys::all(Subspace::SearchPending), 9);
+    assert_eq!(world.engine.scan(waiting).await.expect("no rows"), []);
     // Nobody has to read any mail to find it.
     world.add_node().await;
     tend(&world).await;
@@ -324,7 +331,7 @@ async fn while_the_object_store_is_away_everything_is_found() {
 }
 
 /// Does something to each object of the search index.
-fn each_object(objects: &TempDir, change: impl Fn(&std::path::Path)) {
+pub fn each_object(objects: &TempDir, change: impl Fn(&std::path::Path)) {
     let mut files = Vec::new();
     walk(objects.path(), &mut files);
     let is_pack = |path: &&std::path::PathBuf| path.to_string_lossy().contains("/search/");
@@ -416,6 +423,7 @@ async fn much_that_is_not_published_is_looked_at_all_the_same() {
     // The builder indexes it first.
     let node = 1 - other;
     assert_eq!(find(&world, node, "marmalade").await.len(), MAILS);
+    assert_eq!(world.nodes[node].core.search_documents(), MAILS as u64);
     let tended = world.nodes[node].core.tend_search().await;
     tended.expect("no tending");
     let before = counts(&world, other).fetched_files;

@@ -31,9 +31,11 @@ use store::{
     },
     engine::{
         Batch, CommitError, Engine, EngineError, Key, MemoryEngine, Page, Snapshot, SplitMix64,
+        Write,
     },
     search::{SearchIndex, SearchOptions},
 };
+use tokio::sync::Notify;
 
 pub const ADDRESS: &str = "alice@example.org";
 pub const OTHER_ADDRESS: &str = "bob@example.org";
@@ -106,6 +108,35 @@ pub struct Link {
     is_cut: AtomicBool,
     /// Reading rows that begin so is a bug, so often.
     bug: Mutex<Option<(Key, usize)>>,
+    stop: Mutex<Option<Stop>>,
+}
+
+/// Where the node is stopped, once.
+#[derive(Debug)]
+struct Stop {
+    /// What the keys begin with.
+    prefix: Key,
+    is_write: bool,
+    stopped: Arc<Stopped>,
+}
+
+/// Something that a node does stands still, until it is let go.
+#[derive(Debug, Default)]
+pub struct Stopped {
+    reached: Notify,
+    going_on: Notify,
+}
+
+impl Stopped {
+    /// Waits until it stands still.
+    pub async fn reached(&self) {
+        let reached = tokio::time::timeout(Duration::from_secs(60), self.reached.notified());
+        reached.await.expect("it doesn't get there");
+    }
+
+    pub fn go_on(&self) {
+        self.going_on.notify_one();
+    }
 }
 
 impl Link {
@@ -116,6 +147,38 @@ impl Link {
     /// Whoever reads a row that begins so panics, the next times.
     pub fn panic_at(&self, prefix: Key, times: usize) {
         *self.bug.lock().expect("poisoned") = Some((prefix, times));
+    }
+
+    /// Stops whoever reads a row that begins so, when it was read.
+    pub fn stop_reading(&self, prefix: Key) -> Arc<Stopped> {
+        self.stop_at(prefix, false)
+    }
+
+    /// Stops whoever writes to a row that begins so, before it is written.
+    pub fn stop_writing(&self, prefix: Key) -> Arc<Stopped> {
+        self.stop_at(prefix, true)
+    }
+
+    fn stop_at(&self, prefix: Key, is_write: bool) -> Arc<Stopped> {
+        let stopped = Arc::new(Stopped::default());
+        *self.stop.lock().expect("poisoned") = Some(Stop {
+            prefix,
+            is_write,
+            stopped: stopped.clone(),
+        });
+        stopped
+    }
+
+    async fn meet_stop(&self, is_it: impl Fn(&Stop) -> bool) {
+        let stop = self
+            .stop
+            .lock()
+            .expect("poisoned")
+            .take_if(|stop| is_it(stop));
+        if let Some(stop) = stop {
+            stop.stopped.reached.notify_one();
+            stop.stopped.going_on.notified().await;
+        }
     }
 
     /// How often that is still to come.
@@ -147,7 +210,10 @@ impl Engine for Link {
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         self.pass().await;
         self.meet_bug(key);
-        self.engine.get(key).await
+        let found = self.engine.get(key).await;
+        self.meet_stop(|stop| !stop.is_write && key.starts_with(&stop.prefix))
+            .await;
+        found
     }
 
     async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
@@ -167,6 +233,14 @@ impl Engine for Link {
 
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         self.pass().await;
+        let writes = |stop: &Stop, write: &Write| match write {
+            Write::Put(key, _) | Write::Delete(key) => key.starts_with(&stop.prefix),
+            Write::DeleteRange(_) | Write::Add(..) => false,
+        };
+        self.meet_stop(|stop| {
+            stop.is_write && batch.writes.iter().any(|write| writes(stop, write))
+        })
+        .await;
         let done = self.engine.commit(batch).await;
         self.pass().await;
         done
@@ -219,6 +293,7 @@ pub struct Node {
     pub link: Arc<Link>,
     pub who: Caller,
     pub folder: tempfile::TempDir,
+    pub index: Arc<SearchIndex>,
 }
 
 pub struct World {
@@ -231,7 +306,7 @@ pub struct World {
     pub notices: Option<LocalNotices>,
     /// Where published shards of the search index go, and how many there are.
     objects: Option<OutsideSettings>,
-    shards: u16,
+    pub shards: u16,
     made: u64,
     seed: u64,
 }
@@ -265,7 +340,7 @@ impl World {
             seed,
         };
         let folder = tempfile::tempdir().expect("no temporary folder");
-        let (core, link) = world.open(&folder, 0).await;
+        let (core, link, index) = world.open(&folder, 0).await;
         let server = Caller::server();
         core.add_domain(&server, "example.org")
             .await
@@ -286,6 +361,7 @@ impl World {
             link,
             who,
             folder,
+            index,
         });
         for _ in 1..nodes {
             world.add_node().await;
@@ -293,18 +369,24 @@ impl World {
         world
     }
 
-    async fn open(&mut self, folder: &tempfile::TempDir, ahead_ms: i64) -> (Core, Arc<Link>) {
+    async fn open(
+        &mut self,
+        folder: &tempfile::TempDir,
+        ahead_ms: i64,
+    ) -> (Core, Arc<Link>, Arc<SearchIndex>) {
         self.made += 1;
         let link = Arc::new(Link {
             engine: self.engine.clone(),
             is_cut: AtomicBool::new(false),
             bug: Mutex::default(),
+            stop: Mutex::default(),
         });
         let options = SearchOptions {
             shards: self.shards,
             ..SearchOptions::default()
         };
         let index = SearchIndex::open(&folder.path().join("search"), &options);
+        let index = Arc::new(index.expect("no index"));
         let parts = Parts {
             push: Default::default(),
             engine: self.over(link.clone()).await,
@@ -318,7 +400,7 @@ impl World {
                 ..Limits::default()
             },
             hostname: "mail.example.org".to_owned(),
-            search: Arc::new(index.expect("no index")),
+            search: index.clone(),
         };
         let name = format!("node {}", self.made);
         let mut settings = Settings::new(folder.path().to_owned(), &name);
@@ -330,7 +412,7 @@ impl World {
         settings.poll_every = Duration::from_secs(3600);
         settings.check_every = Duration::from_secs(3600);
         let core = Core::open_node(parts, settings).await;
-        (core.expect("a node can't be opened"), link)
+        (core.expect("a node can't be opened"), link, index)
     }
 
     async fn over(&self, link: Arc<Link>) -> Arc<dyn Engine> {
@@ -356,15 +438,21 @@ impl World {
     pub async fn restart(&mut self, node: usize) {
         let old = self.nodes.remove(node);
         old.link.cut();
-        let Node { core, folder, .. } = old;
-        drop(core);
-        let (core, link) = self.open(&folder, 0).await;
+        let Node {
+            core,
+            folder,
+            index,
+            ..
+        } = old;
+        drop((core, index));
+        let (core, link, index) = self.open(&folder, 0).await;
         let who = login(&core, &self.token).await.expect("no login");
         let node_again = Node {
             core,
             link,
             who,
             folder,
+            index,
         };
         self.nodes.insert(node, node_again);
     }
@@ -376,13 +464,14 @@ impl World {
     /// A node whose clock is ahead of that of the others, in milliseconds.
     pub async fn add_node_ahead(&mut self, ahead_ms: i64) {
         let folder = tempfile::tempdir().expect("no temporary folder");
-        let (core, link) = self.open(&folder, ahead_ms).await;
+        let (core, link, index) = self.open(&folder, ahead_ms).await;
         let who = login(&core, &self.token).await.expect("no login");
         self.nodes.push(Node {
             core,
             link,
             who,
             folder,
+            index,
         });
     }
 

@@ -37,6 +37,35 @@ async fn count(writer: &AccountWriter<u64>) -> Ticket {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_nothing_to_write_waits_for_what_it_has_read() {
+    const SOON: std::time::Duration = std::time::Duration::from_millis(50);
+    for fresh in FreshEngine::of_all_kinds().await {
+        let (writer, published) = writer(fresh.engine.clone());
+        let look = async || writer.begin().await.unwrap().stage_or_seen();
+        assert!(look().await.is_none());
+        let paused = writer.pause_commits().await;
+        let ticket = count(&writer).await;
+        let mut seen = look().await.expect("it is not on disk yet");
+        assert!(ticket.has_written() && !seen.has_written());
+        assert!(tokio::time::timeout(SOON, seen.wait()).await.is_err());
+        drop(paused);
+        seen.durable().await.unwrap();
+        assert_eq!(published.lock().len(), 1);
+        ticket.durable().await.unwrap();
+        // Staged, on its way, or on disk: whatever it is at the moment.
+        for _ in 0..200 {
+            let upto = count(&writer).await.sequence;
+            if let Some(seen) = look().await {
+                assert_eq!(seen.sequence, upto);
+                seen.durable().await.unwrap();
+            }
+            assert!(published.lock().last().is_some_and(|last| last.0 >= upto));
+        }
+        assert!(look().await.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_sees_those_staged_before_it() {
     for fresh in FreshEngine::of_all_kinds().await {
         let (writer, published) = writer(fresh.engine.clone());

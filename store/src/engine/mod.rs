@@ -5,6 +5,8 @@
 //! true at the moment it is applied.
 //! Other half: `crate::db` turns records and rooms into keys and batches.
 
+#[cfg(test)]
+pub(crate) mod between;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod faulty;

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     Record as _,
-    engine::{FaultPlan, FaultyEngine, Key, MemoryEngine, Page},
+    engine::{
+        FaultPlan, FaultyEngine, Key, MemoryEngine, Page,
+        between::{Between, Moment},
+    },
     keys::Subspace,
 };
 
@@ -312,4 +315,60 @@ async fn each_row_is_converted_once_through_crashes() {
             break;
         }
     }
+}
+
+/// What another node does, from the beginning of a step to its end.
+fn whole_step(to: u64, value: impl Fn(u64) -> String) -> Batch {
+    let mut batch = Batch::new();
+    for number in 1..=ROWS {
+        batch.put(row(number), value(number));
+    }
+    batch.put(keys::sts_policy("example.net"), "a!");
+    batch.put(keys::meta(KEY), numbers(&[to]));
+    batch.delete(keys::meta(UPGRADE));
+    batch
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_node_has_upgraded_meanwhile_is_not_upgraded_again() {
+    let formats = Formats {
+        current: 2,
+        steps: vec![Arc::new(Append)],
+    };
+    // Before the step is begun; while its first rows are read.
+    for subspace in [Subspace::Node, Subspace::Object] {
+        let inner: Arc<dyn Engine> = MemoryEngine::new();
+        fill(&inner).await;
+        let moment = Moment::Range(keys::all(subspace).start);
+        let meanwhile = whole_step(2, |number| format!("a{number}!"));
+        let between = Arc::new(Between::new(
+            inner.clone(),
+            moment,
+            inner.clone(),
+            meanwhile,
+        ));
+        let engine: Arc<dyn Engine> = between.clone();
+        open_with(&engine, &formats, &|_| ()).await.unwrap();
+        assert!(between.has_happened());
+        is_done(&inner, 'a', "!").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_step_is_not_taken_for_that_of_the_next_one() {
+    let inner: Arc<dyn Engine> = MemoryEngine::new();
+    fill(&inner).await;
+    // Another node has ended the step, and begun the next one.
+    let next = UpgradeRecord {
+        to: 3,
+        ..UpgradeRecord::default()
+    };
+    let mut meanwhile = Batch::new();
+    meanwhile.put(keys::meta(KEY), numbers(&[3]));
+    meanwhile.put(keys::meta(UPGRADE), next.to_bytes());
+    let moment = Moment::Deletion(keys::meta(UPGRADE));
+    let between = Between::new(inner.clone(), moment, inner.clone(), meanwhile);
+    let engine: Arc<dyn Engine> = Arc::new(between);
+    open_with(&engine, &formats(3), &|_| ()).await.unwrap();
+    is_done(&inner, 'c', "!!").await;
 }

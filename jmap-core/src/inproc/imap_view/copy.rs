@@ -104,12 +104,11 @@ impl Core {
                     pairs.extend(within.transfer(self, &mut txn, id, way).await?);
                 }
                 let uid_validity = uid_validity(&txn, to.mailbox).await?;
-                let changed = txn.has_changes();
                 let copied = Copied {
                     uid_validity,
                     pairs,
                 };
-                Ok((copied, changed.then(|| txn.stage())))
+                Ok((copied, txn.stage_or_seen()))
             })
             .await;
         }
@@ -155,12 +154,11 @@ impl Core {
             pairs.extend(uid.map(|uid| (source.place.uid, uid)));
         }
         let uid_validity = uid_validity(&txn, to.mailbox).await?;
-        let changed = txn.has_changes();
         let copied = Copied {
             uid_validity,
             pairs,
         };
-        Ok((copied, changed.then(|| txn.stage())))
+        Ok((copied, txn.stage_or_seen()))
     }
 
     /// Takes messages out of the source that another account has by now.
@@ -182,8 +180,7 @@ impl Core {
                     let is_it = |place: &InMailbox| place.uid == message.place.uid;
                     take_out(moved_away, &mut txn, message.email, from.mailbox, is_it).await?;
                 }
-                let changed = txn.has_changes();
-                Ok(((), changed.then(|| txn.stage())))
+                Ok(((), txn.stage_or_seen()))
             })
             .await?;
         }

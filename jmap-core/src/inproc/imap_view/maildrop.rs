@@ -61,8 +61,7 @@ impl Core {
                     })
                     .await?;
                 }
-                let changed = txn.has_changes();
-                Ok(((), changed.then(|| txn.stage())))
+                Ok(((), txn.stage_or_seen()))
             })
             .await?;
         }

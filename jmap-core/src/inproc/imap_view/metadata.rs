@@ -179,7 +179,7 @@ impl Core {
                 }
             }
             if !is_changed {
-                return Ok((Ok(()), None));
+                return Ok((Ok(()), txn.stage_or_seen()));
             }
             tell(&mut txn, &place);
             Ok((Ok(()), Some(txn.stage())))
@@ -219,7 +219,7 @@ impl Core {
                 txn.put_record(keys::metadata(account, to.mailbox, owner), &record);
             }
             if rows.is_empty() {
-                return Ok(((), None));
+                return Ok(((), txn.stage_or_seen()));
             }
             let place = Place {
                 key: to,

@@ -59,8 +59,7 @@ impl Core {
                         place.is_deleted = allowed.is_deleted_after(&store, place.is_deleted);
                         write::set_places(&mut txn, id, record, places, keywords).await?;
                     }
-                    let changed = txn.has_changes();
-                    Ok((modified, changed.then(|| txn.stage())))
+                    Ok((modified, txn.stage_or_seen()))
                 })
                 .await?,
             );
@@ -141,8 +140,7 @@ impl Core {
                         gone.push(id);
                     }
                 }
-                let changed = txn.has_changes();
-                Ok((gone, changed.then(|| txn.stage())))
+                Ok((gone, txn.stage_or_seen()))
             });
             gone.extend(taken.await?);
         }

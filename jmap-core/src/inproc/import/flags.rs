@@ -91,11 +91,11 @@ impl Core {
                 };
                 txn.put(key, record.to_bytes());
             }
-            if !txn.has_changes() {
-                return Ok(0);
-            }
-            match txn.commit().await {
-                Ok(_) => return Ok(changed),
+            let Some(ticket) = txn.stage_or_seen() else {
+                return Ok(changed);
+            };
+            match ticket.durable().await {
+                Ok(()) => return Ok(changed),
                 Err(store::Error::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -135,11 +135,11 @@ impl Core {
                 Err(Rejected::Store(store::Error::Conflict)) => continue,
                 Err(Rejected::Store(error)) => return Err(error.into()),
             };
-            if !txn.has_changes() {
-                return Ok((id, false));
-            }
-            match txn.commit().await {
-                Ok(_) => return Ok((id, is_new)),
+            let Some(ticket) = txn.stage_or_seen() else {
+                return Ok((id, is_new));
+            };
+            match ticket.durable().await {
+                Ok(()) => return Ok((id, is_new)),
                 Err(store::Error::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -61,6 +61,26 @@ fn golden_import_record() {
     assert_eq!(ImportRecord::from_bytes(b"", bytes).unwrap(), record);
 }
 
+/// Another run's session, whose client is gone, may still be writing.
+#[tokio::test]
+async fn what_is_known_is_on_disk() {
+    let bench = Bench::new().await;
+    let account = bench.core.accounts.handle(account());
+    let paused = account.writer.pause_commits().await;
+    let run = || import(&bench, vec![item(FOLDER, "a", INBOX)]);
+    let (mut first, mut second) = (std::pin::pin!(run()), std::pin::pin!(run()));
+    let soon = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, &mut first).await.is_err());
+    assert!(tokio::time::timeout(soon, &mut second).await.is_err());
+    drop(paused);
+    let second = second.await;
+    let Ok(Imported::Known(id)) = second[0] else {
+        panic!("{second:?}");
+    };
+    assert_eq!(emails(&bench).await[0].0, id);
+    assert!(matches!(first.await[0], Ok(Imported::New(new)) if new == id));
+}
+
 #[tokio::test]
 async fn an_item_is_imported_once() {
     let bench = Bench::new().await;

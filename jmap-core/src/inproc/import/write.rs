@@ -133,7 +133,7 @@ impl Core {
         let mut txn = handle.writer.begin().await?;
         let key = keys::import(txn.account(), &item.collection, &item.item);
         if let Some(known) = txn.record::<ImportRecord>(&key).await? {
-            return Ok((Imported::Known(known.email), None));
+            return Ok((Imported::Known(known.email), txn.stage_or_seen()));
         }
         let mut keywords: Vec<String> = item.keywords.clone();
         keywords

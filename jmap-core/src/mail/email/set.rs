@@ -32,10 +32,7 @@ impl SetObject for Email {
 
     async fn update(context: &Context, (): &(), id: u64, patch: Map) -> Staged<Option<Map>> {
         let (txn, told, _) = changed(context, id, patch).await?;
-        if !txn.has_changes() {
-            return Ok((told, None));
-        }
-        Ok((told, Some(txn.stage())))
+        Ok((told, txn.stage_or_seen()))
     }
 
     async fn destroy(context: &Context, (): &(), id: u64) -> Staged<()> {

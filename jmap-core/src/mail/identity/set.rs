@@ -111,7 +111,7 @@ impl SetObject for Identity {
             }
         }
         if record == old {
-            return Ok((None, None));
+            return Ok((None, txn.stage_or_seen()));
         }
         put(&mut txn, id, &record, ChangeKind::Updated);
         Ok((None, Some(txn.stage())))

@@ -301,7 +301,7 @@ impl SetObject for Mailbox {
             record.is_subscribed = old.is_subscribed;
         }
         if record == *old {
-            return Ok((None, None));
+            return Ok((None, txn.stage_or_seen()));
         }
         let concerned = share(&mut txn, &old.share_with, &record.share_with).await?;
         if is_trash(old) != is_trash(&record) {

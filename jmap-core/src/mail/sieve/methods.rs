@@ -301,7 +301,7 @@ impl SetObject for SieveScript {
         }
         let server_set = Some(server_set).filter(|map| !map.is_empty());
         if record == *old {
-            return Ok((server_set, None));
+            return Ok((server_set, txn.stage_or_seen()));
         }
         put(&mut txn, id, &record, ChangeKind::Updated);
         Ok((server_set, Some(txn.stage())))

@@ -126,13 +126,15 @@ impl SetObject for EmailSubmission {
             }
         }
         let Some(wanted) = wanted else {
-            return Ok((None, None));
+            return Ok((None, txn.stage_or_seen()));
         };
         let Value::Str(wanted) = &wanted else {
             return Err(SetError::invalid_property("undoStatus", "It must be a String.").into());
         };
         match (record.undo_status, &**wanted) {
-            (now, wanted) if now.as_str() == wanted => return Ok((None, None)),
+            (now, wanted) if now.as_str() == wanted => {
+                return Ok((None, txn.stage_or_seen()));
+            }
             (UndoStatus::Pending, "canceled") => {}
             (UndoStatus::Final, "canceled") => {
                 let why = "The message has already been sent.";

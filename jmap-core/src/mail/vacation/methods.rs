@@ -109,7 +109,7 @@ impl SetObject for VacationResponse {
             read_property(&mut record, &name.to_string(), value)?;
         }
         if record == old {
-            return Ok((None, None));
+            return Ok((None, txn.stage_or_seen()));
         }
         if !old.is_enabled && record.is_enabled {
             // A new absence: everybody may hear of it.

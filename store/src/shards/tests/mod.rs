@@ -1,5 +1,6 @@
 //! Shards that are published by one index and read by another, over an engine without a disk and a real object store.
 
+mod copies;
 mod objects;
 mod records;
 

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use super::*;
-use crate::shards::clean::GRACE;
+use crate::{
+    engine::between::{Between, Moment},
+    shards::clean::GRACE,
+};
 
 #[tokio::test]
 async fn packs_under_another_key_go_out_again() {
@@ -91,6 +94,13 @@ async fn layouts_that_nobody_builds_are_forgotten() {
     let mut a = bench.node().await;
     a.apply(vec![document(1, "alpha")]);
     a.publish(What::default(), 1).await;
+    a.shards.request(AccountId::new(ACCOUNT)).await.unwrap();
+    // An account that is there, whose row stays.
+    let living = AccountId::new(ACCOUNT + 1);
+    let mut batch = Batch::new();
+    batch.put(keys::head(living), "a head");
+    batch.put(keys::search_indexed(living), "a row");
+    bench.inner.commit(batch).await.unwrap();
     let mut other = a.shards.clone();
     other.layout = (99, 1);
     let mut unnamed = Unnamed::default();
@@ -108,6 +118,7 @@ async fn layouts_that_nobody_builds_are_forgotten() {
     assert_eq!(bench.objects().len(), 1);
     other.clean_others(free, &mut unnamed, now).await.unwrap();
     assert!(a.shards.manifest(0).await.unwrap().is_none());
+    assert_eq!(other.other_works().await.unwrap(), [""; 0]);
     assert_eq!(bench.objects().len(), 1);
     let removed = other.clean_others(free, &mut unnamed, now + GRACE).await;
     assert_eq!(removed.unwrap(), 1);
@@ -115,6 +126,51 @@ async fn layouts_that_nobody_builds_are_forgotten() {
     // An account without a head is no more.
     let indexed = a.shards.indexed(AccountId::new(ACCOUNT)).await.unwrap();
     assert_eq!(indexed, IndexedRecord::default());
+    let row = keys::search_indexed(living);
+    assert!(bench.inner.contains(&row).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_layout_that_somebody_begins_to_build_meanwhile_stays() {
+    let mut bench = Bench::new();
+    let mut a = bench.node().await;
+    a.apply(vec![document(1, "alpha")]);
+    a.publish(What::default(), 1).await;
+    let lease = keys::lease(&Shards::work(a.shards.layout, 0));
+    let mut meanwhile = Batch::new();
+    meanwhile.put(lease.clone(), "somebody");
+    let sound = bench.inner.clone();
+    let between = Between::new(sound.clone(), Moment::Row(lease), sound, meanwhile);
+    bench.inner = Arc::new(between);
+    let mut other = bench.node().await.shards;
+    other.layout = (99, 1);
+    let mut unnamed = Unnamed::default();
+    other
+        .clean_others(&BTreeSet::new(), &mut unnamed, Instant::now())
+        .await
+        .unwrap();
+    assert!(a.shards.manifest(0).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_may_be_named_and_what_is_not_ours_stays() {
+    let mut bench = Bench::new();
+    let mut a = bench.node().await;
+    a.apply(vec![document(1, "alpha")]);
+    a.publish(What::default(), 1).await;
+    let ours = bench.objects().remove(0);
+    let foreign = ours.with_file_name("of-another-program");
+    fs::write(&foreign, "x").unwrap();
+    // Nobody knows what a manifest names that can't be read.
+    let mut batch = Batch::new();
+    batch.put(a.shards.key(0, ShardRow::Manifest), "x");
+    bench.inner.commit(batch).await.unwrap();
+    let mut unnamed = Unnamed::default();
+    for after in [Duration::ZERO, GRACE, GRACE * 2] {
+        let now = Instant::now() + after;
+        assert_eq!(a.shards.clean(0, &mut unnamed, now).await.unwrap(), 0);
+    }
+    assert!(ours.exists() && foreign.exists());
 }
 
 #[tokio::test]

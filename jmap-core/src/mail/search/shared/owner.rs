@@ -87,16 +87,18 @@ impl Search {
         };
         let rows = shared.shards.rows(shard).await?;
         let manifest = shared.shards.manifest(shard).await?;
+        let generation = match &rows.head {
+            Some(head) => head.generation,
+            // Above all that can have been counted, also of what was forgotten since: folders may still have a copy of that.
+            None => {
+                let now = u64::try_from(shared.cluster.now().0).unwrap_or(0);
+                now.max(manifest.as_ref().map_or(0, |of| of.generation))
+            }
+        };
         let manifest = manifest.filter(|of| {
             let head = rows.head.as_ref();
             head.is_some_and(|head| (head.generation, head.base) == (of.generation, of.base))
         });
-        let generation = match (&rows.head, &rows.head_bytes) {
-            (Some(head), _) => head.generation,
-            // Above all that can have been counted.
-            (None, Some(_)) => u64::try_from(shared.cluster.now().0).unwrap_or(0),
-            (None, None) => 0,
-        };
         let mut own = Own {
             head: rows.head_bytes,
             generation,
