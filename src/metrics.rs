@@ -205,6 +205,11 @@ impl Sources {
                 "1 while the database can't be written: the disk is full or broken",
                 u64::from(gauges.store_failing),
             ),
+            (
+                "blobs_failing",
+                "1 while messages don't get to the object store or folder of blobs: new mail is put off",
+                u64::from(gauges.blobs_failing),
+            ),
         ];
         for (name, help, value) in now {
             registry.register(name, help, ConstGauge::new(as_gauge(value)));

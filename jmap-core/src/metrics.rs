@@ -61,4 +61,6 @@ pub struct Gauges {
     pub queue_running: u64,
     /// The last write to the database failed: the disk is full or broken.
     pub store_failing: bool,
+    /// The last message that was to go to the object store didn't get there. Mail is put off; reading, and the database, go on.
+    pub blobs_failing: bool,
 }

@@ -225,6 +225,7 @@ impl Core {
             queue_running,
             search_pending: self.search_pending(),
             store_failing: !self.is_writable(),
+            blobs_failing: self.engine.blobs().is_some_and(|blobs| !blobs.is_taken()),
             ..self.accounts.gauges()
         }
     }

@@ -1,7 +1,8 @@
 //! What is done to an account whose records are damaged.
 //!
 //! Holds: a commit of mending asserts the head that it was built on, as every other commit of the account does, so neither this node's
-//! transactions nor those of others fall between what it has read and what it writes.
+//! transactions nor those of others fall between what it has read and what it writes. With the account's claim (`alone`), others don't
+//! even come before it.
 //! Other half: `jmap-core`'s check finds out what has to be done.
 
 use bytes::Bytes;
@@ -39,7 +40,7 @@ impl<E: Send + 'static> AccountWriter<E> {
     }
 
     /// Writes `batch` and `head` as one transaction, with a row of the log if there are `changes`. `found`: the head's row as it is on disk.
-    /// To be called in a turn (`in_turn`), after `drained`. Whoever has a view of the account loads it anew.
+    /// To be called in a turn, after `drained`; where other nodes write, better `alone`. Whoever has a view of the account loads it anew.
     ///
     /// Returns the head as it was written, and its row. `Conflict`: something has changed meanwhile, and nothing was written.
     pub async fn mend(
@@ -55,6 +56,9 @@ impl<E: Send + 'static> AccountWriter<E> {
             Some(found) => Assertion::Equals(key.clone(), found.clone()),
             None => Assertion::Absent(key.clone()),
         });
+        if let Some(claim) = &building.claim {
+            batch.assert(Assertion::Equals(keys::turn(self.account), claim.clone()));
+        }
         if !changes.is_empty() {
             head.sequence += 1;
             for data_type in changes.iter().filter_map(Change::data_type) {

@@ -1,7 +1,8 @@
 //! Several nodes write to one account.
 //!
 //! Holds: each commit asserts the head that it was built on and counts its revision up, so of two nodes that build on one head, one is
-//! refused; a node that is refused again and again claims the account's turn, and gets the next commit; what became of a commit
+//! refused; a node that is refused again and again claims the account's turn, and gets the next commit; who has much to do that must not
+//! be disturbed claims it for all of that; what became of a commit
 //! whose answer was lost is found out, and then it can't happen later any more. What is asserted of the turn is the value of a row that is
 //! there: in a database behind a network, that something isn't there can cost all writers a lock.
 //! Other half: whoever began the transaction does it again when it is told `Conflict`.
@@ -12,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::time::MissedTickBehavior;
 
 use super::{AccountWriter, Building, Group, Head, Written};
 use crate::{
@@ -28,6 +30,8 @@ const CLAIM_AFTER: u32 = 2;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Looks at a claim that doesn't change before its node is taken for dead: three seconds.
 const STALE_LOOKS: u32 = 600;
+/// A claim that is kept for longer is changed this often, so that nobody takes it for a dead node's.
+const RENEW_EVERY: Duration = Duration::from_millis(500);
 /// Looks before a transaction is given up: with each claim of another node counted anew, a minute.
 const LOOKS_MAX: u32 = 12_000;
 /// How often it is looked what became of a commit without an answer, while others come in between.
@@ -94,6 +98,66 @@ impl<E: Send + 'static> AccountWriter<E> {
     pub fn newest(&self) -> u64 {
         let of = |shared: &std::sync::Arc<Shared>| shared.newest.load(Ordering::Acquire);
         self.shared.as_ref().map_or(0, of)
+    }
+
+    /// As `in_turn`, and neither this node nor another writes to the account meanwhile: `work` alone does, by `mend`.
+    ///
+    /// The claim is lost when this node is held up for longer than the others wait for one that doesn't change; then `mend` is told `Conflict`.
+    pub async fn alone<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let alone = async {
+            self.drained().await;
+            let Some(shared) = &self.shared else {
+                return Ok(work.await);
+            };
+            let mine = self.claim(shared).await?;
+            self.building.lock().await.claim = Some(mine);
+            let done = {
+                let mut work = std::pin::pin!(work);
+                let first = tokio::time::Instant::now() + RENEW_EVERY;
+                let mut renewals = tokio::time::interval_at(first, RENEW_EVERY);
+                renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    tokio::select! {
+                        done = &mut work => break done,
+                        _ = renewals.tick() => self.renew(shared).await,
+                    }
+                }
+            };
+            let claim = self.building.lock().await.claim.take();
+            if let Some(claim) = claim {
+                self.release(claim).await;
+            }
+            Ok(done)
+        };
+        self.in_turn(alone).await
+    }
+
+    /// Changes the claim's value, so that the others see that its node lives.
+    async fn renew(&self, shared: &Shared) {
+        // Whoever has it at this moment may wait for `work`, which waits for this: the next time will do.
+        let Ok(mut building) = self.building.try_lock() else {
+            return;
+        };
+        let Some(claim) = building.claim.clone() else {
+            return;
+        };
+        let number = shared.claims.fetch_add(1, Ordering::Relaxed);
+        let renewed = numbers(&[shared.node, number]);
+        let key = keys::turn(self.account);
+        let mut batch = Batch::new();
+        batch.assert(Assertion::Equals(key.clone(), claim));
+        batch.put(key.clone(), renewed.clone());
+        let is_ours = match self.engine.commit(batch).await {
+            Ok(()) => true,
+            // If only the answer was lost, it is there; else the old one is, or another node's.
+            Err(_) => {
+                let found = self.engine.get(&key).await;
+                found.is_ok_and(|found| found.as_ref() == Some(&renewed))
+            }
+        };
+        if is_ours {
+            building.claim = Some(renewed);
+        }
     }
 
     /// Forgets a head that is older than what is known, and claims the turn when others are always faster.

@@ -5,7 +5,7 @@
 //! that changes the stub. What an upload leaves behind whose commit never came is found by the listing of `collect`.
 //! Other half: `engine::Engine::commit` of the inner engine.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -305,6 +305,7 @@ impl BlobEngine {
         self.source.fill(&mut nonce);
         let name = ObjectName { hash: *hash, nonce };
         let put = outside.put(&name, stored.clone()).await;
+        self.fails.store(put.is_err(), Ordering::Relaxed);
         put.map_err(|error| EngineError::Unavailable(error.to_string().into()))?;
         // What has just come is what is asked for next.
         self.reader.keep_near(name, stored).await;

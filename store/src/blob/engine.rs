@@ -5,7 +5,16 @@
 //! about it mean what they say.
 //! Other half: `read` finds octets, `commit` puts them away.
 
-use std::{collections::HashMap, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -93,9 +102,16 @@ pub struct BlobEngine {
     /// One rewriting at a time.
     pub(super) rewriting: tokio::sync::Mutex<()>,
     pub(super) keyring: SharedKeyring,
+    /// The last octets that were to go outside didn't get there.
+    pub(super) fails: AtomicBool,
 }
 
 impl BlobEngine {
+    /// Whether the last octets that were to go to the object store got there.
+    pub fn is_taken(&self) -> bool {
+        !self.fails.load(Ordering::Relaxed)
+    }
+
     /// Looks at what the blobs of the store need, before anything is read.
     pub async fn open(
         inner: Arc<dyn Engine>,
@@ -146,6 +162,7 @@ impl BlobEngine {
             spare: Mutex::default(),
             rewriting: tokio::sync::Mutex::default(),
             keyring,
+            fails: AtomicBool::new(false),
         }))
     }
 

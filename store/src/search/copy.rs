@@ -290,3 +290,40 @@ fn write_atomically(folder: &Path, name: &str, octets: &[u8]) -> io::Result<()> 
     fs::rename(&draft, folder.join(name))?;
     File::open(folder)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_same_name_and_length_is_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let hash = |octets: &[u8]| *blake3::hash(octets).as_bytes();
+        let file = CopyFile {
+            name: "a.7.del".into(),
+            octets: 4,
+            hash: hash(b"mine"),
+        };
+        let copy = ShardCopy {
+            files: vec![file.clone()],
+            ..ShardCopy::default()
+        };
+        let is_missing = || missing(folder.path(), &copy).unwrap() == [file.clone()];
+        assert!(is_missing());
+        for (there, is_another) in [("ours", true), ("min", true), ("mine", false)] {
+            fs::write(folder.path().join(&file.name), there).unwrap();
+            assert_eq!(is_missing(), is_another, "{there}");
+        }
+        // A note of what another copy had there.
+        let other = CopyFile {
+            hash: hash(b"ours"),
+            ..file.clone()
+        };
+        let noted = ShardCopy {
+            files: vec![other],
+            ..ShardCopy::default()
+        };
+        write_note(folder.path(), &noted).unwrap();
+        assert!(is_missing());
+    }
+}

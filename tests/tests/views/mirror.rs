@@ -91,8 +91,7 @@ impl Folder {
         answer.untagged.iter().for_each(|line| self.hear(line));
         self.highest = number("[HIGHESTMODSEQ ");
         if self.messages.is_empty() && number("UIDNEXT ") > 1 {
-            let all = imap.ok("UID FETCH 1:* (UID FLAGS EMAILID)");
-            all.untagged.iter().for_each(|line| self.hear(line));
+            self.fetch(imap, "1:* (UID FLAGS EMAILID)");
         }
         // What it had is as it was: only new ones are asked about.
         let new = self
@@ -101,10 +100,17 @@ impl Folder {
             .filter(|u| !self.emails.contains_key(u));
         let new: Vec<String> = new.map(u32::to_string).collect();
         if !new.is_empty() {
-            let answer = imap.ok(&format!("UID FETCH {} (EMAILID)", new.join(",")));
-            answer.untagged.iter().for_each(|line| self.hear(line));
+            self.fetch(imap, &format!("{} (EMAILID)", new.join(",")));
         }
         imap.ok("UNSELECT");
+    }
+
+    fn fetch(&mut self, imap: &mut Imap, what: &str) {
+        let answer = imap.say(&format!("UID FETCH {what}"));
+        answer.untagged.iter().for_each(|line| self.hear(line));
+        // Whoever makes mailboxes may have deleted this one since it was selected (RFC 2180 §3.3).
+        let is_gone = answer.end.starts_with("NO [NONEXISTENT]");
+        assert!(answer.is_ok() || is_gone, "{what}: {}", answer.end);
     }
 }
 

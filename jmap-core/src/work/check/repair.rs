@@ -116,11 +116,10 @@ impl Checker<'_> {
             let told = self.report.problems.len();
             let emails = self.report.emails;
             let work = async {
-                handle.writer.drained().await;
                 self.look_anew().await?;
                 self.recover_emails(account, &lost).await
             };
-            handle.writer.in_turn(work).await?;
+            handle.writer.alone(work).await??;
             self.report.problems.truncate(told);
             self.report.emails = emails;
             self.set_scope(super::Scope::Rows);

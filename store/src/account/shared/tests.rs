@@ -296,3 +296,47 @@ async fn an_account_that_another_node_has_just_begun_is_no_damaged_one() {
     assert!(matches!(lost, Err(Error::Corrupt { .. })), "{lost:?}");
     assert_eq!(counted(&engine).await, 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_has_an_account_alone_is_disturbed_by_nobody() {
+    let engine: Arc<dyn Engine> = Distant::new();
+    let (mending, other) = (writer(engine.clone(), 1), writer(engine.clone(), 2));
+    count(&mending).await.unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let busy = {
+        let is_over = is_over.clone();
+        tokio::spawn(async move {
+            while !is_over.load(Ordering::Relaxed) {
+                match count(&other).await {
+                    Ok(_) | Err(Error::Conflict) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+    };
+    let work = async {
+        let key = keys::head(ACCOUNT);
+        let mut found = engine.get(&key).await.unwrap().unwrap();
+        let mut head = Head::from_bytes(&key, &found).unwrap();
+        let began = tokio::time::Instant::now();
+        // Longer than a claim may stand still.
+        while began.elapsed() < Duration::from_millis(4500) {
+            head.used_octets += 1;
+            let mended = mending.mend(Some(&found), head, Vec::new(), Batch::new());
+            (head, found) = mended.await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        head.used_octets
+    };
+    let octets = mending.alone(work).await.unwrap();
+    assert!(octets > 10, "{octets}");
+    // The others go on at once.
+    let before = counted(&engine).await;
+    while counted(&engine).await < before + 3 {
+        tokio::task::yield_now().await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    busy.await.unwrap();
+    assert_eq!(mending.stored_head().await.unwrap().used_octets, octets);
+    assert!(is_free(&engine).await, "a claim was left behind");
+}

@@ -41,12 +41,14 @@ async fn a_store_that_is_lost_comes_back_with_everything() {
                 refused,
                 Err(CommitError::Engine(EngineError::Unavailable(_)))
             ));
+            assert!(!engine.blobs().unwrap().is_taken(), "{fault:?}");
             assert_eq!(get(&engine, &blob::hash(&another)).await, None);
         }
         server.set(S3Fault::None);
         assert_eq!(get(&engine, &hash).await, Some(mail(1, 5000)), "{fault:?}");
     }
     let another = put(&engine, mail(2, 5000)).await;
+    assert!(engine.blobs().unwrap().is_taken());
     assert_eq!(get(&engine, &another).await, Some(mail(2, 5000)));
 }
 

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     blob::{
-        BlobSettings, OutsidePlace, OutsideSettings, Source,
+        BlobEngine, BlobSettings, OpenError, OutsidePlace, OutsideSettings, Source,
         keyring::{Keyring, MasterKey},
         s3_server::{S3Fault, S3Server, walk},
     },
@@ -86,6 +86,10 @@ impl Bench {
     }
 
     async fn engine(&self) -> Arc<dyn Engine> {
+        self.try_engine().await.unwrap()
+    }
+
+    async fn try_engine(&self) -> Result<Arc<BlobEngine>, OpenError> {
         let settings = BlobSettings {
             outside: Some(self.place.clone()),
             writes_outside: true,
@@ -94,9 +98,7 @@ impl Bench {
             keyring: keyring(&self.keys),
             source: Arc::new(Dice::default()),
         };
-        BlobEngine::open(self.inner.clone(), settings)
-            .await
-            .unwrap()
+        BlobEngine::open(self.inner.clone(), settings).await
     }
 
     async fn node(&mut self) -> Node {
@@ -260,6 +262,21 @@ async fn what_one_publishes_another_one_finds() {
         a.follow().await;
         assert_eq!(a.find("cuckooflower"), [3, 4]);
     }
+}
+
+#[tokio::test]
+async fn a_key_that_nothing_but_the_index_needs_is_in_use() {
+    let mut bench = Bench::new();
+    bench.keys = vec!["k"];
+    let mut node = bench.node().await;
+    node.apply(vec![document(1, "cuckooflower")]);
+    assert_eq!(node.publish(What::default(), 1).await, Committed::Done);
+    bench.keys = Vec::new();
+    let opened = bench.try_engine().await.map(|_| ());
+    assert!(
+        matches!(&opened, Err(OpenError::MissingKey(id)) if id == "k"),
+        "{opened:?}"
+    );
 }
 
 #[tokio::test]

@@ -85,13 +85,11 @@ impl Checker<'_> {
                 continue;
             }
             let handle = self.core.accounts.handle(account);
-            let core = self.core.clone();
             let work = async {
-                core.accounts.handle(account).writer.drained().await;
                 self.look_anew().await?;
                 self.check_account(account).await
             };
-            handle.writer.in_turn(work).await?;
+            handle.writer.alone(work).await??;
             self.set_scope(Scope::Rows);
             self.reindex_what_must().await?;
         }
