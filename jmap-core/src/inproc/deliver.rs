@@ -35,7 +35,7 @@ use crate::{
         vacation,
         write::{MailTxn, Message},
     },
-    object::Rejected,
+    object::{ALONE_AFTER, Rejected, TRIES},
     reports,
     trace::{Arrived, Told, TraceKind, TraceSession},
 };
@@ -123,8 +123,6 @@ pub enum DeliverError {
 
 /// Accounts that one message is delivered to at the same time.
 const DELIVERIES_AT_ONCE: usize = 16;
-/// How often a delivery is tried when concurrent changes win.
-const TRIES: usize = crate::object::TRIES;
 
 /// A message that was accepted for several accounts: kept until each has it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -663,8 +661,20 @@ impl Core {
         account: AccountId,
         delivery: &Delivery,
     ) -> Result<Success, DeliverError> {
-        for _ in 0..TRIES {
-            match self.try_deliver(account, delivery).await {
+        let handle = self.accounts.handle(account);
+        for conflicts in 0..TRIES {
+            let delivered = match conflicts < ALONE_AFTER {
+                true => self.try_deliver(account, delivery).await,
+                // Boxed, as what is seldom done isn't to take room on the stack each time.
+                false => {
+                    let delivering = Box::pin(self.try_deliver(account, delivery));
+                    match Box::pin(handle.writer.alone(delivering)).await {
+                        Ok(delivered) => delivered,
+                        Err(error) => return Err(temporary(error)),
+                    }
+                }
+            };
+            match delivered {
                 Err(Undelivered::Rejected(Rejected::Store(store::Error::Conflict))) => {}
                 Err(Undelivered::Rejected(Rejected::Store(error))) => return Err(temporary(error)),
                 Err(Undelivered::Rejected(Rejected::Set(error)))

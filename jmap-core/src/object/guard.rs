@@ -23,6 +23,9 @@ use crate::{
 /// How often an item is tried when concurrent changes win. Of two nodes that write at the same time the one that was refused twice has its
 /// turn next, so more than a few are those that fail for the sake of others in their group.
 pub(crate) const TRIES: usize = 16;
+/// After so many conflicts the account is had alone for the next try: by chance, one of several writers of a node could always be the one that
+/// comes behind the turn that another one of them has won.
+pub(crate) const ALONE_AFTER: usize = 4;
 
 /// A call under way, and the state that it is to begin in.
 #[derive(Debug)]
@@ -74,8 +77,21 @@ impl Guard {
         Ok(State(head.state(self.data_type)))
     }
 
-    /// Stages an item again.
-    async fn again<T>(&self, staging: impl Future<Output = Staged<T>>) -> Staged<T> {
+    /// Stages an item again, which `conflicts` have come before.
+    async fn again<T>(
+        &self,
+        staging: impl Future<Output = Staged<T>>,
+        conflicts: usize,
+    ) -> Staged<T> {
+        // Boxed, as what is seldom done isn't to take room on the stack each time.
+        let staging = Box::pin(self.in_expected_state(staging));
+        match conflicts < ALONE_AFTER {
+            true => staging.await,
+            false => Box::pin(self.account.writer.alone(staging)).await?,
+        }
+    }
+
+    async fn in_expected_state<T>(&self, staging: impl Future<Output = Staged<T>>) -> Staged<T> {
         let Some(expected) = &self.expected else {
             return staging.await;
         };
@@ -120,7 +136,7 @@ impl Guard {
                 break;
             }
             tracing::debug!(account = %self.account.id, "an item of a call is tried again");
-            staged = self.again(again()).await;
+            staged = self.again(again(), TRIES - left).await;
         }
         Err(set_error(store::Error::Conflict))
     }

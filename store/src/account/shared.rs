@@ -100,9 +100,9 @@ impl<E: Send + 'static> AccountWriter<E> {
         self.shared.as_ref().map_or(0, of)
     }
 
-    /// As `in_turn`, and neither this node nor another writes to the account meanwhile: `work` alone does, by `mend`.
+    /// As `in_turn`, and no other node writes to the account either until `work` has: by one transaction, or by any number of `mend`.
     ///
-    /// The claim is lost when this node is held up for longer than the others wait for one that doesn't change; then `mend` is told `Conflict`.
+    /// The claim is lost when this node is held up for longer than the others wait for one that doesn't change; then `work` is told `Conflict`.
     pub async fn alone<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         let alone = async {
             self.drained().await;
@@ -110,7 +110,12 @@ impl<E: Send + 'static> AccountWriter<E> {
                 return Ok(work.await);
             };
             let mine = self.claim(shared).await?;
-            self.building.lock().await.claim = Some(mine);
+            {
+                let mut building = self.building.lock().await;
+                building.claim = Some(mine);
+                // Others may have written until then.
+                building.head = None;
+            }
             let done = {
                 let mut work = std::pin::pin!(work);
                 let first = tokio::time::Instant::now() + RENEW_EVERY;
@@ -123,7 +128,14 @@ impl<E: Send + 'static> AccountWriter<E> {
                     }
                 }
             };
-            let claim = self.building.lock().await.claim.take();
+            let claim = {
+                let mut building = self.building.lock().await;
+                // What is staged goes to disk with it, and gives it back.
+                match building.is_still() {
+                    true => building.claim.take(),
+                    false => None,
+                }
+            };
             if let Some(claim) = claim {
                 self.release(claim).await;
             }

@@ -91,7 +91,9 @@ impl Folder {
         answer.untagged.iter().for_each(|line| self.hear(line));
         self.highest = number("[HIGHESTMODSEQ ");
         if self.messages.is_empty() && number("UIDNEXT ") > 1 {
-            self.fetch(imap, "1:* (UID FLAGS EMAILID)");
+            if !self.fetch(imap, "1:* (UID FLAGS EMAILID)") {
+                return;
+            }
         }
         // What it had is as it was: only new ones are asked about.
         let new = self
@@ -99,18 +101,20 @@ impl Folder {
             .keys()
             .filter(|u| !self.emails.contains_key(u));
         let new: Vec<String> = new.map(u32::to_string).collect();
-        if !new.is_empty() {
-            self.fetch(imap, &format!("{} (EMAILID)", new.join(",")));
+        if !new.is_empty() && !self.fetch(imap, &format!("{} (EMAILID)", new.join(","))) {
+            return;
         }
         imap.ok("UNSELECT");
     }
 
-    fn fetch(&mut self, imap: &mut Imap, what: &str) {
+    /// `false`: the mailbox is gone, and isn't selected any more.
+    fn fetch(&mut self, imap: &mut Imap, what: &str) -> bool {
         let answer = imap.say(&format!("UID FETCH {what}"));
         answer.untagged.iter().for_each(|line| self.hear(line));
         // Whoever makes mailboxes may have deleted this one since it was selected (RFC 2180 §3.3).
         let is_gone = answer.end.starts_with("NO [NONEXISTENT]");
         assert!(answer.is_ok() || is_gone, "{what}: {}", answer.end);
+        !is_gone
     }
 }
 

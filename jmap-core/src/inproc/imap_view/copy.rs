@@ -90,7 +90,7 @@ impl Core {
             .collect();
         let quota_octets = self.quota_octets(to.account).await?;
         if from.account == to.account {
-            return durable(|| async {
+            return durable(&target.account, || async {
                 let mut txn = target.account.writer.begin().await?;
                 check_source(&txn, who, &source, from, way).await?;
                 check_target(&txn, who, &target, to).await?;
@@ -117,7 +117,10 @@ impl Core {
             check_source(&txn, who, &source, from, way).await?;
             sources(&txn, from.mailbox, &emails).await?
         };
-        let copied = durable(|| self.file(who, &target, to, &sources, quota_octets)).await?;
+        let copied = durable(&target.account, || {
+            self.file(who, &target, to, &sources, quota_octets)
+        })
+        .await?;
         if way == Way::Move {
             let arrived: HashSet<u32> = copied.pairs.iter().map(|(uid, _)| *uid).collect();
             let arrived: Vec<&Source> = sources
@@ -174,7 +177,7 @@ impl Core {
             ..self.removal()
         };
         for moved in moved.chunks(MESSAGES_PER_TRANSACTION) {
-            durable(|| async {
+            durable(&source.account, || async {
                 let mut txn = source.account.writer.begin().await?;
                 for message in moved {
                     let is_it = |place: &InMailbox| place.uid == message.place.uid;
@@ -201,7 +204,7 @@ impl Core {
         let parsed = parse_messages(self, vec![message]).await?;
         let quota_octets = self.quota_octets(to.account).await?;
         if from.account == to.account {
-            return durable(|| async {
+            return durable(&target.account, || async {
                 let mut txn = target.account.writer.begin().await?;
                 check_source(&txn, who, &source, from, Way::Move).await?;
                 check_target(&txn, who, &target, to).await?;
@@ -224,7 +227,7 @@ impl Core {
             check_source(&txn, who, &source, from, Way::Move).await?;
             replaced(&txn, from.mailbox, email).await?
         };
-        let appended = durable(|| async {
+        let appended = durable(&target.account, || async {
             let mut txn = target.account.writer.begin().await?;
             check_target(&txn, who, &target, to).await?;
             let appended =

@@ -50,7 +50,7 @@ impl Core {
     ) -> Result<(), ViewError> {
         let target = self.view_target(who, key)?;
         for messages in messages.chunks(MESSAGES_PER_TRANSACTION) {
-            durable(|| async {
+            durable(&target.account, || async {
                 let mut txn = target.account.writer.begin().await?;
                 let rights = rights(&txn, who, target.standing, key.mailbox).await?;
                 let why = "You may not remove messages here.";

@@ -163,7 +163,7 @@ impl Core {
             }
         }
         let target = self.view_target(who, place.key)?;
-        durable(|| async {
+        durable(&target.account, || async {
             let mut txn = target.account.writer.begin().await?;
             if !place.of_server {
                 let rights = rights(&txn, who, target.standing, place.key.mailbox).await?;
@@ -199,7 +199,7 @@ impl Core {
             mailbox: to,
             ..from
         };
-        durable(|| async {
+        durable(&target.account, || async {
             let mut txn = target.account.writer.begin().await?;
             for mailbox in [from.mailbox, to.mailbox] {
                 let rights = rights(&txn, who, target.standing, mailbox).await?;

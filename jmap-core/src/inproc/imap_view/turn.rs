@@ -9,16 +9,15 @@ use super::ViewError;
 use crate::{
     Caller,
     access::{MailboxRights, Standing},
+    accounts::AccountHandle,
     mail::{
         mailbox,
         records::{EmailRecord, InMailbox, MailboxRecord},
         write::{self, MailTxn, Removal},
     },
-    object::Rejected,
+    object::{ALONE_AFTER, Rejected, TRIES},
 };
 
-/// How often something is tried when concurrent changes win.
-const TRIES: usize = crate::object::TRIES;
 /// Messages that one transaction changes, where not all of them have to be in one.
 pub(super) const MESSAGES_PER_TRANSACTION: usize = 256;
 
@@ -93,10 +92,16 @@ pub(super) async fn uid_of(txn: &MailTxn, email: u64, mailbox: u64) -> Result<u3
 
 /// Waits until it is on disk, and tries again what a concurrent change got in the way of.
 pub(super) async fn durable<T, F: Future<Output = Staged<T>>>(
+    account: &AccountHandle,
     mut stage: impl FnMut() -> F,
 ) -> Result<T, ViewError> {
-    for _ in 0..TRIES {
-        let error = match stage().await {
+    for conflicts in 0..TRIES {
+        let staged = match conflicts < ALONE_AFTER {
+            true => stage().await,
+            // Boxed, as what is seldom done isn't to take room on the stack each time.
+            false => Box::pin(account.writer.alone(Box::pin(stage()))).await?,
+        };
+        let error = match staged {
             Ok((value, None)) => return Ok(value),
             Ok((value, Some(ticket))) => match ticket.durable().await {
                 Ok(()) => return Ok(value),

@@ -30,7 +30,7 @@ impl Core {
         let mut modified = Vec::new();
         for emails in store.emails.chunks(MESSAGES_PER_TRANSACTION) {
             modified.extend(
-                durable(|| async {
+                durable(&target.account, || async {
                     let mut txn = target.account.writer.begin().await?;
                     let rights = rights(&txn, who, target.standing, store.mailbox.mailbox).await?;
                     let allowed = Allowed::new(rights, &store)?;
@@ -83,7 +83,7 @@ impl Core {
         let target = self.view_target(who, to)?;
         let parsed = parse_messages(self, messages).await?;
         let quota_octets = self.quota_octets(to.account).await?;
-        durable(|| async {
+        durable(&target.account, || async {
             let mut txn = target.account.writer.begin().await?;
             let rights = rights(&txn, who, target.standing, to.mailbox).await?;
             need(
@@ -129,7 +129,7 @@ impl Core {
         let target = self.view_target(who, from)?;
         let mut gone = Vec::new();
         for emails in emails.chunks(MESSAGES_PER_TRANSACTION) {
-            let taken = durable(|| async {
+            let taken = durable(&target.account, || async {
                 let mut txn = target.account.writer.begin().await?;
                 let rights = rights(&txn, who, target.standing, from.mailbox).await?;
                 let remove = MailboxRights::REMOVE_ITEMS;

@@ -15,7 +15,7 @@ use crate::{
         records::{EmailRecord, InMailbox},
         write::{self, MailTxn, Message, Placement},
     },
-    object::Rejected,
+    object::{ALONE_AFTER, Rejected, TRIES},
 };
 
 /// References to the same octets that are looked at for an email to join.
@@ -110,7 +110,7 @@ impl Core {
         mut staged: Staged,
         quota_octets: u64,
     ) -> Result<Result<Imported, SetError>, ImportError> {
-        for _ in 0..crate::object::TRIES {
+        for conflicts in 1..=TRIES {
             let error = match staged {
                 Ok((imported, None)) => return Ok(Ok(imported)),
                 Ok((imported, Some(ticket))) => match ticket.durable().await {
@@ -123,7 +123,12 @@ impl Core {
             if !matches!(error, store::Error::Conflict) {
                 return Err(error.into());
             }
-            staged = self.stage_item(handle, ready, quota_octets).await;
+            // Boxed, as what is seldom done isn't to take room on the stack each time.
+            let staging = Box::pin(self.stage_item(handle, ready, quota_octets));
+            staged = match conflicts < ALONE_AFTER {
+                true => staging.await,
+                false => Box::pin(handle.writer.alone(staging)).await?,
+            };
         }
         Err(store::Error::Conflict.into())
     }

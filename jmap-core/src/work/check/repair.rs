@@ -119,7 +119,7 @@ impl Checker<'_> {
                 self.look_anew().await?;
                 self.recover_emails(account, &lost).await
             };
-            handle.writer.alone(work).await??;
+            Box::pin(handle.writer.alone(Box::pin(work))).await??;
             self.report.problems.truncate(told);
             self.report.emails = emails;
             self.set_scope(super::Scope::Rows);

@@ -340,3 +340,56 @@ async fn who_has_an_account_alone_is_disturbed_by_nobody() {
     assert_eq!(mending.stored_head().await.unwrap().used_octets, octets);
     assert!(is_free(&engine).await, "a claim was left behind");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_writes_alone_is_not_refused() {
+    const NODES: u64 = 3;
+    const WRITERS: u64 = 2;
+    const EACH: u64 = 30;
+    let engine: Arc<dyn Engine> = Distant::new();
+    let mut tasks = Vec::new();
+    for node in 1..=NODES {
+        let writer = writer(engine.clone(), node);
+        for each in 0..WRITERS {
+            let writer = writer.clone();
+            tasks.push(tokio::spawn(async move {
+                for number in 0..EACH {
+                    if number % 5 == each {
+                        // Not one conflict, though all others go on.
+                        writer.alone(count(&writer)).await.unwrap().unwrap();
+                        continue;
+                    }
+                    while let Err(error) = count(&writer).await {
+                        assert!(matches!(error, Error::Conflict), "{error}");
+                    }
+                }
+            }));
+        }
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(counted(&engine).await, NODES * WRITERS * EACH);
+    assert!(is_free(&engine).await, "a claim was left behind");
+}
+
+#[tokio::test]
+async fn what_is_staged_alone_goes_to_disk_with_the_claim() {
+    let engine: Arc<dyn Engine> = Distant::new();
+    let (one, other) = (writer(engine.clone(), 1), writer(engine.clone(), 2));
+    count(&one).await.unwrap();
+    let staging = async {
+        let mut txn = one.begin().await.unwrap();
+        txn.put(counter(), numbers(&[9]));
+        // Nobody is faster meanwhile.
+        let refused = tokio::time::timeout(Duration::from_millis(200), count(&other));
+        assert!(!matches!(refused.await, Ok(Ok(_))));
+        txn.stage()
+    };
+    let ticket = one.alone(staging).await.unwrap();
+    ticket.durable().await.unwrap();
+    assert_eq!(counted(&engine).await, 9);
+    while count(&other).await.is_err() {}
+    assert_eq!(counted(&engine).await, 10);
+    assert!(is_free(&engine).await, "a claim was left behind");
+}

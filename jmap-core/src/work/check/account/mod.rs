@@ -89,7 +89,7 @@ impl Checker<'_> {
                 self.look_anew().await?;
                 self.check_account(account).await
             };
-            handle.writer.alone(work).await??;
+            Box::pin(handle.writer.alone(Box::pin(work))).await??;
             self.set_scope(Scope::Rows);
             self.reindex_what_must().await?;
         }
