@@ -306,7 +306,7 @@ fn is_changed(row: &SettingRow) -> bool {
 /// A file that `apply` reads: what the store has; with `all`, also what can be set, as comments. A key that doesn't count is one.
 fn export(settings: &[Setting], all: bool) -> String {
     let mut text = String::new();
-    let mut table = "";
+    let (mut table, mut said) = ("", "");
     for setting in settings {
         let Some(known) = &setting.known else {
             if let Some(record) = &setting.stored {
@@ -325,16 +325,12 @@ fn export(settings: &[Setting], all: bool) -> String {
         let (of, name) = known.key.rsplit_once('.').unwrap_or(("", &known.key));
         if of != table {
             let _ = writeln!(text, "\n[{of}]");
-            table = of;
+            (table, said) = (of, "");
         }
         // What keys have in common is said once.
-        let description = known.description.replace('\n', "\n#   ");
-        let comment = format!("# {description}\n");
-        let before = text
-            .rfind("# ")
-            .map_or("", |at| text.get(at..).unwrap_or(""));
-        if !before.starts_with(comment.as_str()) {
-            text.push_str(&comment);
+        if said != known.description {
+            said = &known.description;
+            let _ = writeln!(text, "# {}", said.replace('\n', "\n#   "));
         }
         let _ = match (stored, &setting.fault) {
             (Some(record), None) => writeln!(text, "{name} = {}", record.text),

@@ -64,7 +64,10 @@ fn a_running_server_obeys_at_once() {
     let home = &server.home;
 
     // The size of messages: over SMTP, IMAP and JMAP.
-    let mail = |octets: usize| message("size@example.net", "size", &"x".repeat(octets));
+    let mail = |octets: usize| {
+        let body = format!("{}\n", "x".repeat(63)).repeat(octets / 64);
+        message("size@example.net", "size", &body)
+    };
     let mut before = server.smtp();
     assert_eq!(
         set(home, "limits.max-size-message", "64 KiB").trim(),
