@@ -14,8 +14,9 @@ use jmap_core::{Core, inproc::sts::StsPolicyRecord};
 use net::Secret;
 use smtp::client::{
     self, Client, Family, KeptPolicy, Login, Parts, PolicyKeeper, Protocol, Roots, RootsError,
-    RouteTls, Settings, Signer,
+    RouteTls, Settings,
 };
+use smtp::signing::DomainSigner;
 
 use crate::{
     config::{self, Config},
@@ -37,11 +38,7 @@ pub enum DeliveryError {
 }
 
 /// The client that the queue sends with.
-pub fn client(
-    config: &Config,
-    core: &Core,
-    signer: Option<Arc<dyn Signer>>,
-) -> Result<Client, DeliveryError> {
+pub fn client(config: &Config, core: &Core) -> Result<Client, DeliveryError> {
     let of = &config.delivery;
     let mut settings = Settings::new(&config.hostname.0);
     settings.port = of.port;
@@ -52,16 +49,21 @@ pub fn client(
     settings.timeouts.idle = of.idle_connection_time.0;
     settings.limits.messages_max = of.messages_per_connection;
     settings.limits.recipients_max = of.recipients_per_message;
-    settings.routes = of.route.iter().map(route).collect::<Result<_, _>>()?;
+    settings.routes = routes(config)?;
     Ok(Client::new(Parts {
         settings,
         dns: wire::dns(config),
         roots: roots(config)?,
         clock: wire::clock(),
         rng: wire::rng(),
-        signer,
+        signer: Some(Arc::new(DomainSigner::new(core.clone(), wire::clock()))),
         policies: Some(Arc::new(Policies(core.clone()))),
     })?)
+}
+
+/// Where the mail of some domains goes, with the passwords for that.
+pub fn routes(config: &Config) -> Result<Vec<client::Route>, DeliveryError> {
+    config.delivery.route.iter().map(route).collect()
 }
 
 /// The authorities that certificates of others are verified by.

@@ -3,7 +3,11 @@
 //! Holds: the format of what is in it was looked at before anybody else reads or writes; a password is in no error.
 //! Other half: `config::Store`; `wire::open`, which makes the core over it.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use store::{
     blob::Seal,
@@ -119,13 +123,26 @@ pub fn password(of: &config::Store) -> Result<Option<String>, (PathBuf, io::Erro
     }
 }
 
+/// Octets of the largest value that is kept.
+fn value_octets_max(config: &Config) -> u64 {
+    let limits = &config.limits;
+    Seal::octets_max(limits.max_size_message.0.max(limits.max_size_upload.0))
+}
+
+/// Whether a database that was opened by one configuration takes the values of another. Its server may have settings for that, which were
+/// looked at when it was opened.
+pub fn takes_values(opened: &Config, other: &Config) -> bool {
+    let url = opened.store.url.as_ref();
+    let kind = url.map(|url| SqlKind::of(&url.0, Path::new("")));
+    !matches!(kind, Some(Ok(SqlKind::MySql))) || value_octets_max(other) <= value_octets_max(opened)
+}
+
 async fn sql(
     config: &Config,
     url: &DatabaseUrl,
     folder: &Folder,
 ) -> Result<Arc<dyn Engine>, FolderError> {
     let of = &config.store;
-    let limits = &config.limits;
     let password =
         password(of).map_err(|(file, error)| FolderError::DatabasePassword(file, error))?;
     let options = SqlOptions {
@@ -133,7 +150,7 @@ async fn sql(
         connections: of.connections,
         timeout: of.timeout.0,
         start_timeout: of.start_timeout.0,
-        value_octets_max: Seal::octets_max(limits.max_size_message.0.max(limits.max_size_upload.0)),
+        value_octets_max: value_octets_max(config),
         durable: of.durable,
         ..SqlOptions::new(url.0.clone())
     };

@@ -12,6 +12,7 @@ mod delivery;
 mod engine;
 mod folder;
 mod hex;
+mod listening;
 mod log;
 mod metrics;
 mod moving;
@@ -19,6 +20,7 @@ mod notices;
 mod publish;
 mod push_transport;
 mod reports;
+mod settings;
 mod web;
 mod wire;
 

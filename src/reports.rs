@@ -33,10 +33,7 @@ pub fn start(core: &Core, config: &Config) {
         contact: config.reports.contact.clone(),
         addresses: config.reports.addresses.clone(),
     };
-    let policy = match config.push.private_services {
-        true => EndpointPolicy::AllowInsecure,
-        false => EndpointPolicy::Public,
-    };
+    let policy = wire::endpoint_policy(&config.push);
     let reporter = Reporter {
         verifier: wire::verifier(&config.authentication),
         policy,

@@ -3,17 +3,13 @@
 //! Holds: the store is opened first and closed last; when a stop is asked for nothing new is accepted, what is under
 //! way is finished within [`DRAIN_TIME`], and a second signal ends it at once. What was acknowledged is on disk in
 //! every case.
-//! Other half: `config` says how, `folder` where.
+//! Other half: `config` says how, `folder` where; `settings` says what has changed since.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use jmap::Jmap;
 use jmap_core::{
     Core, Parts,
     clock::{Clock, SystemClock},
@@ -23,36 +19,30 @@ use jmap_core::{
 };
 use mail_auth_adapter::{Dns, DnsSettings, Nameservers, Settings, Verifier};
 use net::{
-    Admission, Bind, CertResolver, ConnectionLimits, Listener, ListenerConfig, Shutdown,
+    Bind, CertResolver, Listener, ListenerConfig, Shutdown,
     listener::BindError,
-    reader::LinePace,
     tls::{TlsError, TlsServer},
 };
-use smtp::{Mode, Verification, signing::DomainSigner};
 use store::search::{SearchIndex, SearchOptions};
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
     allocators,
-    backups::{
-        Tools,
-        schedule::{Counters, run_schedule},
-    },
+    backups::{Tools, schedule::run_schedule},
     blobs,
     certificate::{self, CertificateError},
     cli::{control, execute::Target},
-    config::{
-        self, Config, ImapListener, MailListener, OnTemporaryError, PlaintextLogins, Service,
-        values::{Listen, Rate, networks},
-    },
+    config::{self, Config, Service, values::Listen},
     delivery::{self, DeliveryError},
     engine,
     folder::{Folder, FolderError},
+    listening::{Door, Listening, plans},
     metrics::Sources,
     notices,
     publish::{self, Publisher},
     push_transport::HttpPushTransport,
-    reports, web,
+    reports,
+    settings::Live,
 };
 
 /// Time that connections get to finish when the server is told to stop.
@@ -89,8 +79,8 @@ fn hint(error: &BindError) -> &'static str {
     }
 }
 
-/// Opens the store in a data folder, and the core over it. Blocks while the database recovers.
-pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError> {
+/// Opens the store in a data folder, and the core over it, with the settings that the store has. Blocks while the database recovers.
+pub async fn open(config: &Config, folder: &Folder) -> Result<(Core, Arc<Live>), FolderError> {
     // Before the search index is touched, which a newer version may have written as well.
     let engine = engine::open(config, folder).await?;
     let options = SearchOptions {
@@ -103,13 +93,7 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
         engine,
         clock: clock(),
         rng: rng(),
-        limits: jmap_core::Limits {
-            trace_seconds: config.trace.keep.0.as_secs(),
-            max_traces: config.trace.max_events,
-            undelete_seconds: config.undelete.keep.0.as_secs(),
-            max_undelete_octets: config.undelete.max_octets.0,
-            ..config.limits.core()
-        },
+        limits: config.core_limits(),
         hostname: config.hostname.0.clone(),
         search: Arc::new(search),
         push: push(&config.push),
@@ -120,8 +104,11 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<Core, FolderError>
     };
     let core = core.map_err(|error| folder.store_error(error))?;
     core.set_delivery(config.delivery.core());
-    core.sign_with(publish::signing(config));
-    Ok(core)
+    let live = Live::new(config);
+    core.sign_with(publish::signing(live.current()));
+    let begun = live.begin(&core).await;
+    begun.map_err(|error| folder.store_error(error))?;
+    Ok((core, live))
 }
 
 /// How this process works together with others that have the same database.
@@ -179,12 +166,25 @@ fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
-/// Pushes go over HTTP; a system without resolver or certificates does without.
-fn push(config: &config::Push) -> PushConfig {
-    let policy = match config.private_services {
+/// Which addresses pushes and reports may go to.
+pub fn endpoint_policy(config: &config::Push) -> EndpointPolicy {
+    match config.private_services {
         true => EndpointPolicy::AllowInsecure,
         false => EndpointPolicy::Public,
-    };
+    }
+}
+
+/// Lets pushes go out in another way.
+pub fn push_by(core: &Core, config: &config::Push) {
+    let way = push(config);
+    if let Some(transport) = way.transport {
+        core.push_by(transport, way.policy);
+    }
+}
+
+/// Pushes go over HTTP; a system without resolver or certificates does without.
+fn push(config: &config::Push) -> PushConfig {
+    let policy = endpoint_policy(config);
     let transport = match HttpPushTransport::new(policy) {
         Ok(transport) => Some(Arc::new(transport) as Arc<dyn PushTransport>),
         Err(error) => {
@@ -212,30 +212,27 @@ pub fn rng() -> Arc<dyn Rng> {
 /// A server whose sockets are open, and that doesn't serve yet.
 pub struct Server {
     core: Core,
-    listening: Vec<(Service, Listener)>,
+    sockets: Vec<(Service, Listener)>,
     control: Listener,
-    sources: Sources,
-    config: Config,
-    tls: TlsServer,
-    view_octets_max: usize,
+    live: Arc<Live>,
+    listening: Listening,
 }
 
 impl Server {
     /// Opens all sockets. Connections wait in the kernel until [`Server::run`].
-    pub fn bind(config: &Config, folder: &Folder, core: Core) -> Result<Server, StartError> {
-        let identity = certificate::load(config, folder)?;
+    pub fn bind(live: Arc<Live>, folder: &Folder, core: Core) -> Result<Server, StartError> {
+        let config = live.now();
+        let identity = certificate::load(&config, folder)?;
         let resolver = CertResolver::new(vec![identity]);
         let tls = TlsServer::new(&resolver, &[])?;
         let web_tls = TlsServer::new(&resolver, jmap::ALPN)?;
-        let mut admissions = Vec::new();
-        let mut listening = Vec::new();
-        for plan in plans(config) {
-            let admission = Admission::new(plan.limits);
-            admissions.push((plan.name.to_owned(), admission.clone()));
+        let (mut doors, mut sockets) = (Vec::new(), Vec::new());
+        for plan in plans(&config) {
+            let door = Door::new(&plan);
             for place in plan.listen {
                 let mut socket = ListenerConfig::new(plan.name, bind_of(place));
-                socket.admission = admission.clone();
-                socket.proxies = plan.proxies.clone();
+                socket.admission = door.admission.clone();
+                socket.proxies = door.proxies.clone();
                 match plan.service {
                     Service::Smtp | Service::Submission | Service::Lmtp => {
                         socket.goodbye = smtp::goodbye()
@@ -249,27 +246,19 @@ impl Server {
                     Service::Https => socket.tls = Some(web_tls.clone()),
                     Service::Http => {}
                 }
-                listening.push((plan.service, Listener::bind(socket)?));
+                sockets.push((plan.service, Listener::bind(socket)?));
             }
+            doors.push(door);
         }
         let control = control::bind(&folder.control_socket())?;
-        let signer = Arc::new(DomainSigner::new(core.clone(), clock()));
-        core.send_with(Arc::new(delivery::client(config, &core, Some(signer))?));
-        let sources = Sources {
-            core: core.clone(),
-            admissions,
-            disk_octets: Arc::new(AtomicU64::new(0)),
-            backups: Arc::new(Counters::default()),
-        };
-        let view_octets_max = config.limits.max_memory_views.as_usize();
+        core.send_with(Arc::new(delivery::client(&config, &core)?));
+        let listening = Listening::new(&config, core.clone(), folder.clone(), tls, doors);
         Ok(Server {
             core,
-            listening,
+            sockets,
             control,
-            sources,
-            config: config.clone(),
-            tls,
-            view_octets_max,
+            live,
+            listening,
         })
     }
 
@@ -277,60 +266,35 @@ impl Server {
     pub async fn run(self) -> Result<(), StartError> {
         let signals = Signals::new().map_err(StartError::Signals)?;
         let shutdown = Shutdown::new();
-        reports::start(&self.core, &self.config);
+        let config = self.live.now();
+        let listening = Arc::new(self.listening);
+        let sources = listening.sources.clone();
+        reports::start(&self.core, &config);
+        let told = listening.clone();
+        self.live.on_change(move |old, new| told.change(old, new));
         let workers = [
-            tokio::spawn(
-                self.core
-                    .clone()
-                    .run_work(self.view_octets_max, Box::new(allocators::give_back)),
-            ),
-            tokio::spawn(measure(self.sources.clone())),
+            tokio::spawn(self.core.clone().run_work(Box::new(allocators::give_back))),
+            tokio::spawn(measure(sources.clone())),
             tokio::spawn(run_schedule(
                 self.core.clone(),
-                self.config.backup.clone(),
+                self.live.current(),
                 Tools {
                     clock: clock(),
                     rng: rng(),
                 },
-                self.sources.backups.clone(),
+                sources.backups.clone(),
             )),
         ];
-        let budget = net::Budget::new(
-            self.config.limits.max_memory_receiving.0,
-            net::budget::IN_FLIGHT_WAIT,
-        );
-        let mail = self.mail(budget.clone());
-        let imap = self.imap(budget);
-        let pop3 = self.pop3();
-        let managesieve = self.managesieve();
-        let jmap = Jmap::new(self.core.clone(), self.web());
         let mut accepting: Vec<JoinHandle<()>> = Vec::new();
-        for (service, listener) in self.listening {
+        for (service, listener) in self.sockets {
             let address = listener.local_address().map(|address| address.to_string());
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
-            let shutdown = shutdown.clone();
-            let core = self.core.clone();
-            let task = if let Some(config) = mail(service) {
-                tokio::spawn(smtp::serve(listener, shutdown, core, config))
-            } else if let Some(config) = imap(service) {
-                tokio::spawn(imap::serve(listener, shutdown, core, config))
-            } else if let Some(config) = pop3(service) {
-                tokio::spawn(pop3::serve(listener, shutdown, core, config))
-            } else if service == Service::ManageSieve {
-                let config = managesieve.clone();
-                tokio::spawn(managesieve::serve(listener, shutdown, core, config))
-            } else {
-                let jmap = jmap.clone();
-                tokio::spawn(async move { jmap.serve(listener, shutdown).await })
-            };
-            accepting.push(task);
+            accepting.push(listening.serve(service, listener, shutdown.clone()));
         }
-        let sources = self.sources.clone();
-        let config = self.config.clone();
         let target = Target {
             core: self.core.clone(),
             clock: clock(),
-            publisher: Publisher::new(&self.config),
+            publisher: Publisher::new(self.live.current()),
             connections: Some(Arc::new(move || sources.connections())),
             keys: Some(Arc::new(move || blobs::keys_now(&config))),
         };
@@ -339,7 +303,7 @@ impl Server {
             target,
             shutdown.clone(),
         )));
-        drop((mail, imap, pop3, managesieve, jmap, self.sources));
+        drop((listening, self.live));
         let core = self.core;
         let sending = async { core.stop_queue(DRAIN_TIME).await };
         stop(signals, shutdown, accepting, (workers.into(), sending)).await;
@@ -351,148 +315,6 @@ impl Server {
         }
         Ok(())
     }
-
-    /// The configuration of a mail listener; `None` for the others.
-    fn mail(&self, budget: net::Budget) -> impl Fn(Service) -> Option<smtp::Config> + use<> {
-        let (config, tls) = (self.config.clone(), self.tls.clone());
-        let verification = verification(&config.authentication).map(Arc::new);
-        move |service| {
-            let (settings, mode) = (config.mail(service)?, mode_of(service)?);
-            let mut of =
-                smtp::Config::new(mode, &config.hostname.0, budget.clone(), clock(), rng());
-            of.tls = (service != Service::Submissions).then(|| tls.clone());
-            of.limits = mail_limits(&config, settings);
-            of.verification = verification.clone();
-            of.trusted = networks(&config.authentication.trusted);
-            of.timeouts.command = LinePace {
-                idle: settings.idle_timeout.0,
-                ..of.timeouts.command
-            };
-            Some(of)
-        }
-    }
-
-    /// The configuration of an IMAP listener; `None` for the others.
-    fn imap(&self, budget: net::Budget) -> impl Fn(Service) -> Option<imap::Config> + use<> {
-        let (config, tls) = (self.config.clone(), self.tls.clone());
-        let jmap_url = config.http.base_url.as_ref();
-        let jmap_url = jmap_url.map(|url| format!("{}{}", url.0, jmap::SESSION_PATH));
-        let recents = imap::config::Recents::default();
-        let sending = net::Budget::new(
-            imap::config::SENDING_OCTETS_MAX,
-            net::budget::IN_FLIGHT_WAIT,
-        );
-        move |service| {
-            let settings = config.imap(service)?;
-            let mut of = imap::Config::new(&config.hostname.0, budget.clone(), clock());
-            of.tls = (service == Service::Imap).then(|| tls.clone());
-            of.jmap_url = jmap_url.clone();
-            of.admin_uri = config.admin_contact.as_ref().map(|uri| uri.0.clone());
-            of.comment = config.comment.clone();
-            of.recents = recents.clone();
-            of.sending = sending.clone();
-            of.plaintext_logins = match settings.plaintext_logins {
-                PlaintextLogins::Loopback => imap::config::PlaintextLogins::Loopback,
-                PlaintextLogins::Anywhere => imap::config::PlaintextLogins::Anywhere,
-            };
-            of.limits = imap_limits(&config, settings);
-            of.timeouts.command.idle = settings.idle_timeout.0;
-            Some(of)
-        }
-    }
-
-    /// The configuration of a POP3 listener; `None` for the others.
-    fn pop3(&self) -> impl Fn(Service) -> Option<pop3::Config> + use<> {
-        let (locks, room) = (pop3::Locks::default(), pop3::Room::default());
-        let (config, tls) = (self.config.clone(), self.tls.clone());
-        move |service| {
-            let settings = config.pop3(service)?;
-            let mut of = pop3::Config::new(&config.hostname.0, locks.clone(), room.clone());
-            of.tls = (service != Service::Pop3s).then(|| tls.clone());
-            of.plaintext_logins = match settings.plaintext_logins {
-                PlaintextLogins::Loopback => pop3::PlaintextLogins::Loopback,
-                PlaintextLogins::Anywhere => pop3::PlaintextLogins::Anywhere,
-            };
-            of.limits.bad_commands_max = settings.bad_commands;
-            of.limits.auth_failures_max = settings.auth_failures;
-            of.timeouts.command = LinePace {
-                idle: settings.idle_timeout.0,
-                ..of.timeouts.command
-            };
-            Some(of)
-        }
-    }
-
-    /// The configuration of the ManageSieve listeners.
-    fn managesieve(&self) -> managesieve::Config {
-        let settings = &self.config.managesieve;
-        let mut of = managesieve::Config {
-            tls: Some(self.tls.clone()),
-            plaintext_logins: match settings.plaintext_logins {
-                PlaintextLogins::Loopback => managesieve::PlaintextLogins::Loopback,
-                PlaintextLogins::Anywhere => managesieve::PlaintextLogins::Anywhere,
-            },
-            ..managesieve::Config::default()
-        };
-        of.limits.bad_commands_max = settings.bad_commands;
-        of.limits.auth_failures_max = settings.auth_failures;
-        of.timeouts.command.idle = settings.idle_timeout.0;
-        of
-    }
-
-    fn web(&self) -> jmap::Config {
-        let http = &self.config.http;
-        let sources = self.sources.clone();
-        jmap::Config {
-            base_url: http.base_url.as_ref().map(|url| url.0.clone()),
-            allowed_origin: http.cors_origin.0.clone(),
-            proxies: networks(&http.proxies),
-            plaintext_logins: match http.plaintext_logins {
-                PlaintextLogins::Loopback => jmap::PlaintextLogins::Loopback,
-                PlaintextLogins::Anywhere => jmap::PlaintextLogins::Anywhere,
-            },
-            application_server_key: self
-                .core
-                .can_push()
-                .then(|| self.core.vapid_public_key().to_owned()),
-            metrics: Some(Arc::new(move || sources.text())),
-            metrics_networks: networks(&self.config.metrics.networks),
-            fallback: Some(web::site(wellknown::Site::new(
-                Arc::new(self.core.clone()),
-                publish::site(&self.config),
-            ))),
-            ..jmap::Config::default()
-        }
-    }
-}
-
-fn mode_of(service: Service) -> Option<Mode> {
-    match service {
-        Service::Smtp => Some(Mode::Receive),
-        Service::Lmtp => Some(Mode::Lmtp),
-        Service::Submission | Service::Submissions => Some(Mode::Submission),
-        Service::Imap
-        | Service::Imaps
-        | Service::Pop3
-        | Service::Pop3s
-        | Service::ManageSieve
-        | Service::Http
-        | Service::Https => None,
-    }
-}
-
-/// How mail from other servers is verified; `None`: not at all.
-fn verification(config: &config::Authentication) -> Option<Verification> {
-    if !config.verify {
-        return None;
-    }
-    Some(Verification {
-        verifier: verifier(config),
-        trusted: networks(&config.trusted),
-        on_reject: treatment(config.dmarc_reject),
-        on_quarantine: treatment(config.dmarc_quarantine),
-        defers: config.temporary_error == OnTemporaryError::Defer,
-    })
 }
 
 /// One that asks the configured name servers, or nobody if there are none.
@@ -516,167 +338,21 @@ pub fn nameservers(config: &config::Authentication) -> Nameservers {
 
 /// The DNS as it is asked where mail goes to.
 pub fn dns(config: &Config) -> Dns {
+    try_dns(config).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the DNS can't be asked, and mail for other servers waits");
+        Dns::without()
+    })
+}
+
+/// The same, or a sentence that says why it can't be asked.
+pub fn try_dns(config: &Config) -> Result<Dns, String> {
     let settings = DnsSettings {
         nameservers: nameservers(&config.authentication),
         validates: config.dns.dnssec,
         trust_anchor: config.dns.trust_anchor.clone(),
         timeout: config.dns.timeout.0,
     };
-    Dns::new(&settings).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the DNS can't be asked, and mail for other servers waits");
-        Dns::without()
-    })
-}
-
-fn treatment(configured: config::Treatment) -> smtp::Treatment {
-    match configured {
-        config::Treatment::Reject => smtp::Treatment::Reject,
-        config::Treatment::Quarantine => smtp::Treatment::Quarantine,
-        config::Treatment::Mark => smtp::Treatment::Mark,
-    }
-}
-
-fn imap_limits(config: &Config, settings: &ImapListener) -> imap::Limits {
-    let message_max = config.limits.max_size_message.0;
-    imap::Limits {
-        message_octets_max: message_max,
-        append_octets_max: message_max.saturating_mul(2),
-        discard_octets_max: message_max.saturating_mul(2),
-        bad_commands_max: settings.bad_commands,
-        auth_failures_max: settings.auth_failures,
-        compressed_max: settings.compressed_connections,
-        ..imap::Limits::default()
-    }
-}
-
-fn mail_limits(config: &Config, settings: &MailListener) -> smtp::Limits {
-    let size_max = config.limits.max_size_message.0;
-    smtp::Limits {
-        size_max,
-        discard_max: size_max,
-        recipients_max: usize::try_from(config.limits.max_recipients).unwrap_or(usize::MAX),
-        transactions_max: settings.messages_per_connection,
-        bad_commands_max: settings.bad_commands,
-        refused_recipients_max: settings.refused_recipients,
-        auth_failures_max: settings.auth_failures,
-        client_rate: settings.message_rate.0,
-        hold_seconds_max: config.limits.max_delayed_send.0.as_secs(),
-        ..smtp::Limits::default()
-    }
-}
-
-/// Where a service listens, and who may connect.
-struct Plan<'c> {
-    service: Service,
-    name: &'static str,
-    listen: &'c [Listen],
-    limits: ConnectionLimits,
-    proxies: Vec<net::Network>,
-}
-
-fn plans(config: &Config) -> Vec<Plan<'_>> {
-    let limits = |total, per_client, rate: Rate, exempt| ConnectionLimits {
-        total,
-        per_client,
-        rate: rate.0,
-        exempt: networks(exempt),
-    };
-    let mail = [
-        (Service::Smtp, "smtp", &config.smtp),
-        (Service::Submission, "submission", &config.submission),
-        (Service::Submissions, "submissions", &config.submissions),
-        (Service::Lmtp, "lmtp", &config.lmtp),
-    ];
-    let mut plans: Vec<Plan<'_>> = Vec::new();
-    for (service, name, of) in mail {
-        plans.push(Plan {
-            service,
-            name,
-            listen: of.listen.as_deref().unwrap_or_default(),
-            limits: limits(
-                of.connections,
-                of.connections_per_client,
-                of.connection_rate,
-                &of.exempt,
-            ),
-            proxies: networks(&of.proxies),
-        });
-    }
-    let imap = [
-        (Service::Imap, "imap", &config.imap),
-        (Service::Imaps, "imaps", &config.imaps),
-    ];
-    for (service, name, of) in imap {
-        plans.push(Plan {
-            service,
-            name,
-            listen: of.listen.as_deref().unwrap_or_default(),
-            limits: limits(
-                of.connections,
-                of.connections_per_client,
-                of.connection_rate,
-                &of.exempt,
-            ),
-            proxies: networks(&of.proxies),
-        });
-    }
-    let pop3 = [
-        (Service::Pop3, "pop3", &config.pop3),
-        (Service::Pop3s, "pop3s", &config.pop3s),
-    ];
-    for (service, name, of) in pop3 {
-        plans.push(Plan {
-            service,
-            name,
-            listen: of.listen.as_deref().unwrap_or_default(),
-            limits: limits(
-                of.connections,
-                of.connections_per_client,
-                of.connection_rate,
-                &of.exempt,
-            ),
-            proxies: networks(&of.proxies),
-        });
-    }
-    let of = &config.managesieve;
-    plans.push(Plan {
-        service: Service::ManageSieve,
-        name: "managesieve",
-        listen: of.listen.as_deref().unwrap_or_default(),
-        limits: limits(
-            of.connections,
-            of.connections_per_client,
-            of.connection_rate,
-            &of.exempt,
-        ),
-        proxies: networks(&of.proxies),
-    });
-    let (http, https) = (&config.http, &config.https);
-    plans.push(Plan {
-        service: Service::Http,
-        name: "http",
-        listen: http.listen.as_deref().unwrap_or_default(),
-        limits: limits(
-            http.connections,
-            http.connections_per_client,
-            http.connection_rate,
-            &http.exempt,
-        ),
-        proxies: Vec::new(),
-    });
-    plans.push(Plan {
-        service: Service::Https,
-        name: "https",
-        listen: https.listen.as_deref().unwrap_or_default(),
-        limits: limits(
-            https.connections,
-            https.connections_per_client,
-            https.connection_rate,
-            &https.exempt,
-        ),
-        proxies: networks(&https.proxies),
-    });
-    plans
+    Dns::new(&settings).map_err(|error| error.to_string())
 }
 
 fn bind_of(place: &Listen) -> Bind {

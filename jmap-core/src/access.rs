@@ -8,6 +8,7 @@ use crate::{
     caller::{Caller, Role},
     directory::DirectoryError,
     mail::records::MailboxRecord,
+    settings::SettingsError,
 };
 
 /// What a caller is to an account.
@@ -85,6 +86,14 @@ pub fn may_manage_account(who: &Caller, account: AccountId) -> Result<(), Direct
         return Ok(());
     }
     may_administer(who)
+}
+
+/// Whether `who` may see and change the settings of the server.
+pub fn may_manage_settings(who: &Caller) -> Result<(), SettingsError> {
+    match who.role {
+        Role::Administrator => Ok(()),
+        Role::User => Err(SettingsError::Forbidden),
+    }
 }
 
 /// What `who` may do with a mailbox.

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jmap_types::{
     AccountId, MethodError, MethodErrorKind,
     data_type::DataTypes,
@@ -41,6 +42,7 @@ use crate::{
     push::{Push, PushConfig},
     reports::Reports,
     rng::Rng,
+    settings::Settings,
     trace::Trace,
 };
 
@@ -65,8 +67,8 @@ pub struct Inner {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
-    pub limits: Limits,
-    pub hostname: String,
+    limits: ArcSwap<Limits>,
+    hostname: ArcSwap<String>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) bus: Arc<Bus>,
     /// `None`: no other process has the database.
@@ -83,10 +85,12 @@ pub struct Inner {
     pub(crate) srs: Srs,
     pub(crate) reports: Reports,
     pub(crate) trace: Trace,
+    pub(crate) settings: Settings,
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
-    pub(crate) outbound: OnceLock<Arc<dyn Outbound>>,
+    /// In one more `Arc`, as what is swapped has to have a size.
+    pub(crate) outbound: ArcSwapOption<Arc<dyn Outbound>>,
     pub(crate) signing: OnceLock<Signing>,
 }
 
@@ -196,13 +200,12 @@ impl Core {
             Some(cluster) => Queue::of_node(cluster.clone(), &parts.clock),
             None => Queue::new(&*parts.rng, &parts.clock, parts.engine.is_exclusive()),
         };
-        let trace = Trace::new(&parts.limits);
         Ok(Self(Arc::new(Inner {
             engine: parts.engine,
             clock: parts.clock,
             rng: parts.rng,
-            limits: parts.limits,
-            hostname: parts.hostname,
+            limits: ArcSwap::from_pointee(parts.limits),
+            hostname: ArcSwap::from_pointee(parts.hostname),
             accounts,
             bus,
             cluster,
@@ -217,10 +220,11 @@ impl Core {
             sieve: sieve::Interpreter::default(),
             srs,
             reports: Reports::default(),
-            trace,
+            trace: Trace::default(),
+            settings: Settings::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
-            outbound: OnceLock::new(),
+            outbound: ArcSwapOption::empty(),
             signing: OnceLock::new(),
         })))
     }
@@ -256,9 +260,30 @@ impl Core {
         })
     }
 
-    /// Who sends mail to other servers, from now on; the first call counts. Until then such mail waits in the queue.
+    /// Who sends mail to other servers, from now on: what is being sent is finished by who has begun it. Until the first call such mail
+    /// waits in the queue.
     pub fn send_with(&self, outbound: Arc<dyn Outbound>) {
-        let _ = self.0.outbound.set(outbound);
+        self.0.outbound.store(Some(Arc::new(outbound)));
+    }
+
+    /// What is too much, now.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.0.limits.load_full()
+    }
+
+    /// What is too much, from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.0.limits.store(Arc::new(limits));
+    }
+
+    /// The name that the server goes by in what it writes into mail, now.
+    pub fn hostname(&self) -> Arc<String> {
+        self.0.hostname.load_full()
+    }
+
+    /// The same, from now on.
+    pub fn set_hostname(&self, hostname: &str) {
+        self.0.hostname.store(Arc::new(hostname.to_owned()));
     }
 
     /// Keeps the search index up to date; works until it is dropped.

@@ -26,6 +26,7 @@ pub mod push;
 pub mod quota;
 pub mod reports;
 pub mod rng;
+pub mod settings;
 mod states;
 pub mod trace;
 pub mod work;

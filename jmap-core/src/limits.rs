@@ -53,6 +53,8 @@ pub struct Limits {
     pub undelete_seconds: u64,
     /// Octets of deleted emails of one account that are kept; of more, the oldest go.
     pub max_undelete_octets: u64,
+    /// Octets of memory that the mail views of accounts take.
+    pub max_view_octets: u64,
 }
 
 impl Default for Limits {
@@ -89,6 +91,7 @@ impl Default for Limits {
             max_traces: 10_000_000,
             undelete_seconds: 0,
             max_undelete_octets: 1 << 30,
+            max_view_octets: crate::accounts::VIEW_OCTETS_MAX as u64,
         }
     }
 }

@@ -110,7 +110,7 @@ async fn make(
     let lock = lock(
         repository,
         "a backup",
-        &core.hostname,
+        &core.hostname(),
         &*tools.rng,
         progress,
     )

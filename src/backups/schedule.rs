@@ -12,13 +12,14 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use backup::{Encryption, Keep, Key, Repository, place::S3Settings, prune};
 use jmap_core::{Caller, Core, clock::Clock};
 use zeroize::Zeroizing;
 
 use super::{BackupError, Target, Tools, lock, run};
 use crate::{
-    config::{self, values::Span},
+    config::{self, Config, values::Span},
     delivery,
 };
 
@@ -39,15 +40,17 @@ pub struct Counters {
 /// Makes backups until the future is dropped. Does nothing without a place to make them to.
 pub async fn run_schedule(
     core: Core,
-    config: config::Backup,
+    config: Arc<ArcSwap<Config>>,
     tools: Tools,
     counters: Arc<Counters>,
 ) {
     let who = Caller::server();
-    let retry = RETRY_AFTER.min(config.every.0);
     let mut failed_at: Option<std::time::Instant> = None;
     loop {
-        tokio::time::sleep(LOOK_EVERY.min(config.every.0).max(LOOK_EVERY_MIN)).await;
+        let every = config.load().backup.every.0;
+        tokio::time::sleep(LOOK_EVERY.min(every).max(LOOK_EVERY_MIN)).await;
+        let config = config.load().backup.clone();
+        let retry = RETRY_AFTER.min(config.every.0);
         let now = tools.clock.monotonic();
         let waits = |at: std::time::Instant| now.saturating_duration_since(at) < retry;
         if failed_at.is_some_and(waits) {
@@ -95,7 +98,7 @@ async fn once(
     let keep = keep(config);
     if !keep.is_nothing() {
         let repository = target.open().await?;
-        clear_away(&repository, keep, &core.hostname, tools).await?;
+        clear_away(&repository, keep, &core.hostname(), tools).await?;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use super::{
     moving::{CopyArgs, ExportVerb, ImportVerb},
     queue::QueueVerb,
     repair::{CheckArgs, QuarantineVerb},
+    settings::SettingsVerb,
     undelete::UndeleteVerb,
 };
 use crate::config::values::{Octets, Span};
@@ -96,6 +97,9 @@ pub enum Verb {
     Backup(BackupArgs),
     /// Restores a whole server into an empty store, or brings back what an account had
     Restore(Box<RestoreArgs>),
+    /// What is configured beside the configuration file; changes take effect at once
+    #[command(subcommand)]
+    Settings(SettingsVerb),
     /// What the server, or the data folder, has
     Status,
     /// What happened to messages, and why
@@ -507,6 +511,12 @@ impl Verb {
             Verb::Reindex { account } => Command::Reindex { account },
             Verb::Health => Command::Health,
             Verb::Status => Command::Status,
+            Verb::Settings(verb) => {
+                let command = verb.command();
+                Command::Settings(
+                    command.map_err(|error| std::io::Error::other(error.to_string()))?,
+                )
+            }
             Verb::Undelete(verb) => Command::Undelete(verb.command()),
             Verb::Trace(args) => Command::Trace(TraceQuery {
                 message_id: args.message_id,

@@ -10,6 +10,7 @@ use super::backup::{BackupAnswer, BackupCommand};
 use super::blobs::{BlobsRewriteRow, BlobsStatusRow};
 use super::queue::{QueueAnswer, QueueCommand};
 use super::repair::{CheckRow, ExportRow, QuarantineCommand, QuarantineRows};
+use super::settings::{SettingsAnswer, SettingsCommand};
 use super::trace::{TraceQuery, TraceRow};
 use super::undelete::{DeletedRow, RestoredRow, UndeleteCommand};
 use crate::moving::MovedRow;
@@ -181,6 +182,7 @@ pub enum Command {
     SearchRebuild,
     Health,
     Status,
+    Settings(SettingsCommand),
     Queue(QueueCommand),
     Trace(TraceQuery),
     Undelete(UndeleteCommand),
@@ -301,6 +303,7 @@ pub enum Answer {
     /// The id of the key that new blobs are encrypted by.
     BlobKeysLoaded(Option<String>),
     Status(StatusRow),
+    Settings(SettingsAnswer),
     Queue(QueueAnswer),
     Trace(Vec<TraceRow>),
     Moved(MovedRow),

@@ -29,7 +29,7 @@ use super::{
         AccountRow, Answer, Change, Command, CredentialKind, CredentialRow, DkimKeyRow, DomainRow,
         IssuedRow, Kind, NewAccount, Password, Quota, RecordRow, RecordsRow, Role, StatusRow,
     },
-    forwards, queue, repair, reports, trace, undelete,
+    forwards, queue, repair, reports, settings, trace, undelete,
 };
 use crate::backups::BackupError;
 use crate::publish::{self, PublishError, Publisher, records::Record};
@@ -74,6 +74,8 @@ pub enum CommandError {
     Backup(#[from] BackupError),
     #[error(transparent)]
     Blobs(#[from] store::blob::RewriteError),
+    #[error(transparent)]
+    Settings(#[from] jmap_core::settings::SettingsError),
     #[error(transparent)]
     Undelete(#[from] jmap_core::mail::undelete::UndeleteError),
     #[error(transparent)]
@@ -137,6 +139,7 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
         }
         Command::Health => health(target),
         Command::Status => status(target, who).await,
+        Command::Settings(command) => settings::execute(target, who, command).await,
         Command::Queue(command) => Ok(match queue::execute(core, command).await? {
             queue::Done::Rows(answer) => Answer::Queue(answer),
             queue::Done::Sentence(sentence) => Answer::Done(sentence),
@@ -230,7 +233,7 @@ async fn records(target: &Target, who: &Caller, name: &str) -> Done {
     };
     Ok(Answer::Records(RecordsRow {
         domain: directory::names::domain(name)?,
-        hostname: target.core.hostname.clone(),
+        hostname: target.core.hostname().to_string(),
         records: records.into_iter().map(row).collect(),
     }))
 }
@@ -558,7 +561,7 @@ async fn status(target: &Target, who: &Caller) -> Done {
     let gauges = core.gauges();
     Ok(Answer::Status(StatusRow {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        hostname: core.hostname.clone(),
+        hostname: core.hostname().to_string(),
         is_running: target.connections.is_some(),
         accounts: core.accounts(who).await?.len() as u64,
         domains: core.domains(who).await?.len() as u64,

@@ -1,7 +1,8 @@
 //! The command line: `serve` runs a server; everything else is a command for one.
 //!
 //! Holds: a command goes to the server that runs over the data folder, or is done on the folder itself, which stays
-//! locked meanwhile; both come to the same. Exit codes: 0 done, 1 refused or problems found, 2 a wrong command line.
+//! locked meanwhile; both come to the same. Exit codes: 0 done, 1 refused or problems found, 2 a wrong command line; and 3 of
+//! `settings plan`: something would change.
 
 pub mod args;
 mod backup;
@@ -17,6 +18,7 @@ pub mod queue;
 mod repair;
 mod reports;
 mod serve;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -118,7 +120,7 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
         return Err("no server runs over this data folder".into());
     }
     let is_repair = matches!(command, Command::Check { repair: true, .. });
-    let core = match wire::open(config, &folder).await {
+    let (core, live) = match wire::open(config, &folder).await {
         // Without some of its own values no server starts.
         Err(FolderError::Store(_, store::Error::Corrupt { .. })) if is_repair => {
             for name in engine::mend(config, &folder).await? {
@@ -133,7 +135,7 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
     let target = Target {
         core: core.clone(),
         clock: wire::clock(),
-        publisher: Publisher::new(config),
+        publisher: Publisher::new(live.current()),
         connections: None,
         keys: None,
     };
@@ -203,6 +205,9 @@ fn show(answer: Answer, style: Style) -> ExitCode {
         Answer::Restored(row) if !row.not_restored.is_empty() => ExitCode::FAILURE,
         Answer::Findings(rows) if rows.iter().any(Finding::is_wrong) => ExitCode::FAILURE,
         Answer::Backup(answer) if backup::is_wrong(&answer) => ExitCode::FAILURE,
+        Answer::Settings(answer) if settings::has_changes(&answer) => {
+            ExitCode::from(settings::CHANGES)
+        }
         _ => ExitCode::SUCCESS,
     }
 }

@@ -205,11 +205,11 @@ impl Opened {
                 core: None,
             });
         }
-        let core = wire::open(config, &folder).await?;
+        let (core, live) = wire::open(config, &folder).await?;
         let target = Target {
             core: core.clone(),
             clock: wire::clock(),
-            publisher: Publisher::new(config),
+            publisher: Publisher::new(live.current()),
             connections: None,
             keys: None,
         };

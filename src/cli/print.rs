@@ -47,6 +47,7 @@ pub fn text(answer: &Answer) -> String {
         Answer::BlobsRewritten(row) => blobs::rewrite_text(row),
         Answer::BlobKeysLoaded(newest) => blobs::keys_text(newest.as_deref()),
         Answer::Status(row) => status(row),
+        Answer::Settings(answer) => super::settings::text(answer),
         Answer::Queue(answer) => super::queue::text(answer),
         Answer::Trace(rows) => trace::story(rows),
         Answer::Moved(row) => row.text(),

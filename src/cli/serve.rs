@@ -20,10 +20,10 @@ pub async fn serve(mut config: Config, quickstart: bool) -> Result<(), AnyError>
         config.quickstart();
     }
     let folder = Folder::make(&config.data)?;
-    let core = wire::open(&config, &folder).await?;
-    let server = Server::bind(&config, &folder, core.clone())?;
+    let (core, live) = wire::open(&config, &folder).await?;
+    let server = Server::bind(live, &folder, core.clone())?;
     let rng = wire::rng();
-    let first = first_administrator(&core, &config.hostname.0, &*rng).await?;
+    let first = first_administrator(&core, &core.hostname(), &*rng).await?;
     let mut text = String::new();
     if let Some((name, password)) = &first {
         text.push_str(&administrator(name, password));

@@ -337,12 +337,14 @@ async fn target() -> (tempfile::TempDir, Target) {
         push: Default::default(),
     };
     let core = Core::open(parts).await.unwrap();
+    let live = crate::settings::Live::new(&crate::config::Config::without_file());
+    live.begin(&core).await.unwrap();
     (
         folder,
         Target {
             core,
             clock: Arc::new(SystemClock),
-            publisher: crate::publish::Publisher::new(&crate::config::Config::without_file()),
+            publisher: crate::publish::Publisher::new(live.current()),
             connections: Some(Arc::new(|| 3)),
             keys: None,
         },

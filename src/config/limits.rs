@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Octets, Span};
+use super::{
+    Config,
+    values::{Octets, Span},
+};
 
 /// What is too much; see `jmap_core::Limits`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -77,39 +80,42 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    pub fn core(&self) -> jmap_core::Limits {
+impl Config {
+    /// What the core is told.
+    pub fn core_limits(&self) -> jmap_core::Limits {
+        let of = &self.limits;
         jmap_core::Limits {
-            max_size_upload: self.max_size_upload.0,
-            max_concurrent_upload: self.max_concurrent_upload,
-            max_size_request: self.max_size_request.0,
-            max_concurrent_requests: self.max_concurrent_requests,
-            max_calls_in_request: self.max_calls_in_request,
-            max_objects_in_get: self.max_objects_in_get,
-            max_objects_in_set: self.max_objects_in_set,
-            max_size_message: self.max_size_message.0,
-            max_mailboxes_per_email: self.max_mailboxes_per_email,
-            max_mailbox_depth: self.max_mailbox_depth,
-            max_size_mailbox_name: self.max_size_mailbox_name.0,
-            max_size_attachments_per_email: self.max_size_attachments_per_email.0,
-            max_keywords_per_email: self.max_keywords_per_email,
-            max_mailboxes: self.max_mailboxes,
-            max_query_results: self.max_query_results,
-            max_recipients: self.max_recipients,
-            max_recipients_per_hour: self.max_recipients_per_hour,
-            max_recipients_per_day: self.max_recipients_per_day,
-            max_submissions: self.max_submissions,
-            max_delayed_send: self.max_delayed_send.0.as_secs(),
-            undo_seconds: self.undo_time.0.as_secs(),
-            default_quota_octets: self.default_quota.0,
-            max_upload_octets_waiting: self.max_uploads_waiting.0,
-            upload_hours: self.upload_time.0.as_secs().div_ceil(3600),
-            max_push_subscriptions: self.max_push_subscriptions,
+            max_size_upload: of.max_size_upload.0,
+            max_concurrent_upload: of.max_concurrent_upload,
+            max_size_request: of.max_size_request.0,
+            max_concurrent_requests: of.max_concurrent_requests,
+            max_calls_in_request: of.max_calls_in_request,
+            max_objects_in_get: of.max_objects_in_get,
+            max_objects_in_set: of.max_objects_in_set,
+            max_size_message: of.max_size_message.0,
+            max_mailboxes_per_email: of.max_mailboxes_per_email,
+            max_mailbox_depth: of.max_mailbox_depth,
+            max_size_mailbox_name: of.max_size_mailbox_name.0,
+            max_size_attachments_per_email: of.max_size_attachments_per_email.0,
+            max_keywords_per_email: of.max_keywords_per_email,
+            max_mailboxes: of.max_mailboxes,
+            max_query_results: of.max_query_results,
+            max_recipients: of.max_recipients,
+            max_recipients_per_hour: of.max_recipients_per_hour,
+            max_recipients_per_day: of.max_recipients_per_day,
+            max_submissions: of.max_submissions,
+            max_delayed_send: of.max_delayed_send.0.as_secs(),
+            undo_seconds: of.undo_time.0.as_secs(),
+            default_quota_octets: of.default_quota.0,
+            max_upload_octets_waiting: of.max_uploads_waiting.0,
+            upload_hours: of.upload_time.0.as_secs().div_ceil(3600),
+            max_push_subscriptions: of.max_push_subscriptions,
             max_sieve_run_ms: jmap_core::Limits::default().max_sieve_run_ms,
-            trace_seconds: jmap_core::Limits::default().trace_seconds,
-            max_traces: jmap_core::Limits::default().max_traces,
-            undelete_seconds: jmap_core::Limits::default().undelete_seconds,
-            max_undelete_octets: jmap_core::Limits::default().max_undelete_octets,
+            trace_seconds: self.trace.keep.0.as_secs(),
+            max_traces: self.trace.max_events,
+            undelete_seconds: self.undelete.keep.0.as_secs(),
+            max_undelete_octets: self.undelete.max_octets.0,
+            max_view_octets: of.max_memory_views.0,
         }
     }
 }

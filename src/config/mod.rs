@@ -16,10 +16,11 @@ mod store;
 mod tests;
 pub mod values;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::read::line_of_key;
 pub use self::{
     backup::Backup,
     blobs::{BlobPlace, Blobs, Encryption, EncryptionKey},
@@ -41,6 +42,9 @@ pub struct Config {
     /// The file that all of it was read from.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// What is in there.
+    #[serde(skip)]
+    pub text: Arc<str>,
     /// The name that the server goes by.
     pub hostname: Hostname,
     /// Where users reach whoever runs the server: a URI, such as `mailto:postmaster@example.org`. IMAP clients can ask for it.
@@ -171,7 +175,7 @@ pub enum Service {
 }
 
 /// Where each listens by default, and the port of a quickstart.
-const PLACES: &[(Service, &[&str], u16)] = &[
+pub const PLACES: &[(Service, &[&str], u16)] = &[
     (Service::Smtp, &["[::]:25"], 2525),
     (Service::Submission, &["[::]:587"], 2587),
     (Service::Submissions, &["[::]:465"], 2465),
@@ -213,7 +217,7 @@ impl Config {
         }
     }
 
-    fn listen_mut(&mut self, service: Service) -> &mut Option<Vec<Listen>> {
+    pub fn listen_mut(&mut self, service: Service) -> &mut Option<Vec<Listen>> {
         match service {
             Service::Smtp => &mut self.smtp.listen,
             Service::Submission => &mut self.submission.listen,
@@ -269,6 +273,7 @@ impl Default for Config {
     fn default() -> Config {
         let mut config = Config {
             file: None,
+            text: Arc::default(),
             hostname: Hostname("localhost".to_owned()),
             admin_contact: None,
             comment: None,

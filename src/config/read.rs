@@ -54,27 +54,66 @@ impl Config {
         }
         let text = fs::read_to_string(file).map_err(failed)?;
         let mut config = Config::parse(&text, file)?;
-        let folder = file.parent().unwrap_or(Path::new(""));
         config.file = Some(file.to_owned());
-        config.data = folder.join(&config.data);
-        let paths = [
-            &mut config.tls.certificate,
-            &mut config.tls.key,
-            &mut config.dns.trust_anchor,
-            &mut config.delivery.ca_file,
-            &mut config.cluster.notices_password_file,
-            &mut config.store.password_file,
-            &mut config.store.blobs.secret_access_key_file,
-            &mut config.backup.passphrase_file,
-            &mut config.backup.s3_secret_access_key_file,
-        ];
-        let routes = config.delivery.route.iter_mut();
-        let passwords = routes.map(|route| &mut route.password_file);
-        let keys = config.store.encryption.keys.iter_mut();
-        let keys = keys.map(|key| &mut key.file);
-        for path in paths.into_iter().chain(passwords).chain(keys).flatten() {
+        config.text = text.into();
+        config.find_files();
+        Ok(config)
+    }
+
+    /// Relative paths are meant from the folder of the file.
+    fn find_files(&mut self) {
+        let folder = self.file.as_deref().and_then(Path::parent);
+        let Some(folder) = folder.map(Path::to_owned) else {
+            return;
+        };
+        self.data = folder.join(&self.data);
+        for (_, path) in self.paths_mut() {
             *path = folder.join(&*path);
         }
+    }
+
+    /// The files that it names, with the key that does.
+    pub fn paths_mut(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+        let paths = [
+            ("tls.certificate", &mut self.tls.certificate),
+            ("tls.key", &mut self.tls.key),
+            ("dns.trust-anchor", &mut self.dns.trust_anchor),
+            ("delivery.ca-file", &mut self.delivery.ca_file),
+            (
+                "cluster.notices-password-file",
+                &mut self.cluster.notices_password_file,
+            ),
+            ("store.password-file", &mut self.store.password_file),
+            (
+                "store.blobs.secret-access-key-file",
+                &mut self.store.blobs.secret_access_key_file,
+            ),
+            ("backup.passphrase-file", &mut self.backup.passphrase_file),
+            (
+                "backup.s3-secret-access-key-file",
+                &mut self.backup.s3_secret_access_key_file,
+            ),
+        ];
+        let routes = self.delivery.route.iter_mut();
+        let passwords = routes.map(|route| ("delivery.route", &mut route.password_file));
+        let keys = self.store.encryption.keys.iter_mut();
+        let keys = keys.map(|key| ("store.encryption.keys", &mut key.file));
+        let all = paths.into_iter().chain(passwords).chain(keys);
+        all.filter_map(|(key, path)| Some((key, path.as_mut()?)))
+            .collect()
+    }
+
+    /// Made of tables that need not be those of a file. Errors: the key, where it is known, and what is wrong.
+    pub fn of_table(
+        table: toml::Table,
+        file: Option<&Path>,
+    ) -> Result<Config, (Option<&'static str>, String)> {
+        let config = table.try_into::<Config>();
+        let mut config = config.map_err(|error| (None, error.message().replace('\n', "; ")))?;
+        config.fill();
+        config.check().map_err(|(key, why)| (Some(key), why))?;
+        config.file = file.map(Path::to_owned);
+        config.find_files();
         Ok(config)
     }
 
@@ -286,7 +325,7 @@ fn line_of(text: &str, at: usize) -> usize {
 }
 
 /// The line that sets `key`.
-fn line_of_key(text: &str, key: &str) -> Option<usize> {
+pub fn line_of_key(text: &str, key: &str) -> Option<usize> {
     keys(text)
         .find(|(_, found)| found == key)
         .map(|(line, _)| line)

@@ -78,7 +78,7 @@ async fn read_octets(
     items: &[PutItem],
 ) -> io::Result<Vec<Bytes>> {
     let too_much = || io::Error::new(io::ErrorKind::InvalidData, "a batch is too large");
-    let max = core.limits.max_size_message;
+    let max = core.limits().max_size_message;
     let sum = items
         .iter()
         .fold(0u64, |sum, item| sum.saturating_add(item.octets));
@@ -131,8 +131,8 @@ impl Mover<'_> {
                 self.account = Some(account.id);
                 Reply::Account {
                     name: account.record.name.clone(),
-                    message_octets_max: core.limits.max_size_message,
-                    keywords_max: core.limits.max_keywords_per_email,
+                    message_octets_max: core.limits().max_size_message,
+                    keywords_max: core.limits().max_keywords_per_email,
                 }
             }
             Ask::Mailbox {

@@ -11,6 +11,7 @@ mod tests;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use jmap_core::{
@@ -36,10 +37,10 @@ use crate::{
     wire,
 };
 
-/// What is known of the server that does not change while it runs.
+/// What is known of the server.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    config: Arc<Config>,
+    config: Arc<ArcSwap<Config>>,
     folder: PathBuf,
 }
 
@@ -55,10 +56,10 @@ pub enum PublishError {
 }
 
 impl Publisher {
-    pub fn new(config: &Config) -> Publisher {
+    pub fn new(config: Arc<ArcSwap<Config>>) -> Publisher {
         Publisher {
-            config: Arc::new(config.clone()),
-            folder: config.data.clone(),
+            folder: config.load().data.clone(),
+            config,
         }
     }
 
@@ -83,15 +84,16 @@ impl Publisher {
         let records = self.records(core, who, domain).await?;
         let (domain, facts) = (name_of(domain)?, self.facts()?);
         // What was asked before is asked again: whoever checks has changed something.
-        let dns = wire::dns(&self.config);
+        let config = self.config.load_full();
+        let dns = wire::dns(&config);
         let settings = Settings {
-            nameservers: wire::nameservers(&self.config.authentication),
-            timeout: self.config.authentication.timeout.0,
+            nameservers: wire::nameservers(&config.authentication),
+            timeout: config.authentication.timeout.0,
         };
         let verifier = Verifier::new(&settings).unwrap_or_else(|_| Verifier::without_dns());
         let policy = WebPolicy {
             dns: dns.clone(),
-            config: self.config.clone(),
+            config,
         };
         let checker = check::Checker {
             dns: &dns,
@@ -104,14 +106,15 @@ impl Publisher {
     }
 
     fn facts(&self) -> Result<Facts, PublishError> {
-        let hostname = self.config.hostname.0.clone();
+        let config = self.config.load_full();
+        let hostname = config.hostname.0.clone();
         if hostname == "localhost" {
             return Err(PublishError::NoHostname);
         }
         Ok(Facts {
             tlsa: self.tlsa(),
-            offers: offers(&self.config),
-            policy: policy(&self.config),
+            offers: offers(&config),
+            policy: policy(&config),
             hostname,
         })
     }
@@ -119,7 +122,7 @@ impl Publisher {
     /// RFC 7672 §3.1.1: DANE-EE, the public key, SHA-256: it stays the same when the certificate is renewed with the same key.
     fn tlsa(&self) -> Option<Tlsa> {
         let folder = Folder::open(&self.folder).ok()?;
-        let identity = certificate::load(&self.config, &folder).inspect_err(
+        let identity = certificate::load(&self.config.load(), &folder).inspect_err(
             |error| tracing::warn!(%error, "there is no TLSA record without a certificate"),
         );
         let identity = identity.ok()?;
@@ -208,25 +211,25 @@ pub fn site(config: &Config) -> wellknown::Settings {
 }
 
 /// How the keys of domains are looked after.
-pub fn signing(config: &Config) -> SigningSettings {
-    let settings = &config.signing;
+pub fn signing(config: Arc<ArcSwap<Config>>) -> SigningSettings {
+    let settings = config.load().signing.clone();
     SigningSettings {
         rotate_every: Some(settings.rotate_every.0).filter(|span| *span != Duration::ZERO),
         publish_before: settings.publish_before.0,
         publish_after: settings.publish_after.0,
-        published: Some(Arc::new(InDns(config.clone()))),
+        published: Some(Arc::new(InDns(config))),
     }
 }
 
 /// Whether a key is published, by the DNS.
 #[derive(Debug)]
-struct InDns(Config);
+struct InDns(Arc<ArcSwap<Config>>);
 
 #[async_trait]
 impl Published for InDns {
     async fn is_published(&self, name: &str, record: &str) -> bool {
         // Asked anew each time: what was missing an hour ago isn't remembered.
-        let found = wire::dns(&self.0).txt(name).await;
+        let found = wire::dns(&self.0.load_full()).txt(name).await;
         found.is_ok_and(|answer| {
             let mut texts = answer.records.iter();
             texts.any(|text| check::is_same_key(text, record))

@@ -62,6 +62,7 @@ pub enum Subspace {
     Undelete = 0x94,
     Backup = 0x95,
     Import = 0x98,
+    Setting = 0xa0,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -227,6 +228,7 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "account u64, collection of 16 octets, item",
         "import record",
     ),
+    (Subspace::Setting, "name", "setting record"),
 ];
 
 pub type BlobHash = [u8; 32];
@@ -1057,6 +1059,18 @@ pub fn decode_import(key: &[u8]) -> Option<(AccountId, Collection, &[u8])> {
     let account = AccountId::new(fields.u64()?);
     let (collection, item) = fields.rest().split_first_chunk::<COLLECTION_OCTETS>()?;
     (!item.is_empty()).then_some((account, *collection, item))
+}
+
+/// A setting, by its key in the configuration.
+pub fn setting(name: &str) -> Key {
+    Builder::new(Subspace::Setting).bytes(name.as_bytes()).0
+}
+
+pub fn decode_setting(key: &[u8]) -> Option<&str> {
+    let name = Fields::of(Subspace::Setting, key)?.rest();
+    std::str::from_utf8(name)
+        .ok()
+        .filter(|name| !name.is_empty())
 }
 
 mod describe;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use jmap_core::Core;
 use net::listener::Goodbye;
 use net::{Listener, Shutdown};
@@ -24,10 +25,19 @@ mod selected;
 mod session;
 mod translate;
 
-/// Serves connections until a stop is asked for. A session that is in the middle of a command finishes it first.
-pub async fn serve(listener: Listener, shutdown: Shutdown, core: Core, config: Config) {
-    let server = Arc::new(session::Server::new(core, config));
-    let handler = move |connection| session::run(server.clone(), connection);
+/// Serves connections until a stop is asked for. A session that is in the middle of a command finishes it first. Another configuration
+/// counts for connections from then on.
+pub async fn serve(
+    listener: Listener,
+    shutdown: Shutdown,
+    core: Core,
+    config: Arc<ArcSwap<Config>>,
+) {
+    let server = session::Server::new(core, config.load_full());
+    let handler = move |connection| {
+        let server = server.configured(config.load_full());
+        session::run(Arc::new(server), connection)
+    };
     listener.run(shutdown, handler).await;
 }
 

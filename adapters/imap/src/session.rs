@@ -8,13 +8,13 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jmap_core::inproc::imap_view::{MailboxKey, ViewStatus};
 use jmap_core::{Caller, Core};
 use net::reader::{LinePace, ReadError};
 use net::sasl::Channel;
 use net::{Connection, Peer, Shutdown, Stream, TlsInfo};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::command::Tagged;
@@ -28,22 +28,48 @@ use crate::parse::{self, ErrorKind, Mode};
 use crate::read::{Assembly, Input};
 use crate::selected::Selected;
 
-/// What all sessions of a listener share.
+/// What all sessions of a listener share; and the configuration, as it was when they began.
 pub struct Server {
     pub core: Core,
-    pub config: Config,
-    /// Connections that may still be compressed.
-    compressions: Arc<Semaphore>,
+    pub config: Arc<Config>,
+    /// Connections that are compressed.
+    compressions: Arc<AtomicUsize>,
 }
 
 impl Server {
-    pub fn new(core: Core, config: Config) -> Server {
-        let permits = config.limits.compressed_max.min(Semaphore::MAX_PERMITS);
+    pub fn new(core: Core, config: Arc<Config>) -> Server {
         Server {
             core,
             config,
-            compressions: Arc::new(Semaphore::new(permits)),
+            compressions: Arc::default(),
         }
+    }
+
+    /// The same listener, as it is configured now.
+    pub fn configured(&self, config: Arc<Config>) -> Server {
+        Server {
+            core: self.core.clone(),
+            config,
+            compressions: self.compressions.clone(),
+        }
+    }
+}
+
+/// The place of one connection among those that are compressed.
+pub struct Compression(Arc<AtomicUsize>);
+
+impl Compression {
+    /// `None`: there are so many already.
+    fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Compression> {
+        let one_more = |count: usize| (count < max).then_some(count + 1);
+        let taken = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        taken.ok().map(|_| Compression(count.clone()))
+    }
+}
+
+impl Drop for Compression {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -98,7 +124,7 @@ pub struct Session {
     pub channel: Channel,
     /// Whether the connection can be turned into TLS.
     pub can_start_tls: bool,
-    compression: Option<OwnedSemaphorePermit>,
+    compression: Option<Compression>,
     pub shutdown: Shutdown,
     pub caller: Option<Caller>,
     pub selected: Option<Selected>,
@@ -188,7 +214,8 @@ impl Session {
 
     /// Counts the connection among those that are compressed; false if there are too many.
     pub fn take_compression(&mut self) -> bool {
-        self.compression = self.server.compressions.clone().try_acquire_owned().ok();
+        let max = self.server.config.limits.compressed_max;
+        self.compression = Compression::take(&self.server.compressions, max);
         self.compression.is_some()
     }
 

@@ -46,7 +46,7 @@ pub async fn post(
     let sent_as = content_coding(&head.headers)?;
     let slot = shared.requests.enter(login.who.account).await;
     let slot = slot.map_err(|_| too_many_requests(shared))?;
-    let limit = shared.core.limits.max_size_request;
+    let limit = shared.core.limits().max_size_request;
     let received = receive::receive(&shared.room, body, limit).await;
     let received = received.map_err(|error| receive_problem(error, || too_large(shared)))?;
     let octets = decompress(shared, received.octets, sent_as).await?;
@@ -93,9 +93,9 @@ pub async fn respond(
     request: Request,
     write: impl FnOnce(&crate::encode::response::Response) -> Vec<u8>,
 ) -> Result<Vec<u8>, Problem> {
-    let limits = &shared.core.limits;
+    let limits = &*shared.core.limits();
     let offered = |uri: &str| session::is_offered(limits, &shared.config, uri);
-    process::check(&request, offered, shared.core.limits.max_calls_in_request)?;
+    process::check(&request, offered, shared.core.limits().max_calls_in_request)?;
     let who = login.who.clone();
     let core = shared.core.clone();
     let session = session::session(&core, &shared.config, &who, base_url).await?;
@@ -181,7 +181,7 @@ async fn decompress(shared: &Shared, octets: Bytes, coding: Coding) -> Result<By
     if coding == Coding::Identity {
         return Ok(octets);
     }
-    let limit = shared.core.limits.max_size_request as usize;
+    let limit = shared.core.limits().max_size_request as usize;
     let work = task::spawn_blocking(move || compress::decompress(&octets, coding, limit)).await;
     match work.unwrap_or(Err(DecompressError::Broken)) {
         Ok(octets) => Ok(octets.into()),
@@ -193,7 +193,7 @@ async fn decompress(shared: &Shared, octets: Bytes, coding: Coding) -> Result<By
 }
 
 fn too_large(shared: &Shared) -> Problem {
-    let limit = shared.core.limits.max_size_request;
+    let limit = shared.core.limits().max_size_request;
     let detail = format!("A request may have at most {limit} octets.");
     RequestError::Limit {
         limit: "maxSizeRequest",
@@ -203,7 +203,7 @@ fn too_large(shared: &Shared) -> Problem {
 }
 
 pub fn too_many_requests(shared: &Shared) -> Problem {
-    let limit = shared.core.limits.max_concurrent_requests;
+    let limit = shared.core.limits().max_concurrent_requests;
     Problem::limit(
         StatusCode::TOO_MANY_REQUESTS,
         "maxConcurrentRequests",

@@ -52,7 +52,7 @@ pub async fn upload(
             .to_owned(),
     };
     let _slot = shared.uploads.enter(login.who.account).await.map_err(|_| {
-        let limit = shared.core.limits.max_concurrent_upload;
+        let limit = shared.core.limits().max_concurrent_upload;
         Problem::limit(
             StatusCode::TOO_MANY_REQUESTS,
             "maxConcurrentUpload",
@@ -60,7 +60,7 @@ pub async fn upload(
         )
         .retry_after(BUSY_WAIT)
     })?;
-    let limit = shared.core.limits.max_size_upload;
+    let limit = shared.core.limits().max_size_upload;
     let received = receive::receive(&shared.room, body, limit).await;
     let received = received.map_err(|error| {
         api::receive_problem(error, || {

@@ -5,6 +5,7 @@
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use hyper::service::service_fn;
 use hyper_util::{
@@ -38,10 +39,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The adapter: everything that its connections share. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Jmap(pub(crate) Arc<Shared>);
+pub struct Jmap(Arc<ArcSwap<Shared>>);
 
-/// See [`Jmap`].
-#[derive(Debug)]
+/// See [`Jmap`]. A request has the one that was there when it began.
+#[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub core: Core,
     pub config: Config,
@@ -67,7 +68,7 @@ pub(crate) struct Busy(Arc<Exchange>);
 
 impl Jmap {
     pub fn new(core: Core, config: Config) -> Jmap {
-        let limits = &core.limits;
+        let limits = core.limits();
         let bounds = config.bounds;
         let slots = |open: usize, waiting| Slots::new(open.max(1), waiting, bounds.wait);
         let shared = Shared {
@@ -80,7 +81,21 @@ impl Jmap {
             core,
             config,
         };
-        Jmap(Arc::new(shared))
+        Jmap(Arc::new(ArcSwap::from_pointee(shared)))
+    }
+
+    /// Another configuration, and the limits that the core has now, for requests from now on. Its bounds stay as they were.
+    pub fn configure(&self, config: Config) {
+        let mut shared = Shared::clone(&self.0.load());
+        let limits = shared.core.limits();
+        let open = |open: u64| usize::try_from(open).unwrap_or(usize::MAX).max(1);
+        shared
+            .requests
+            .set_open(open(limits.max_concurrent_requests));
+        shared.uploads.set_open(open(limits.max_concurrent_upload));
+        let bounds = shared.config.bounds;
+        shared.config = Config { bounds, ..config };
+        self.0.store(Arc::new(shared));
     }
 
     /// Serves a listener until a stop is asked for.
@@ -94,7 +109,8 @@ impl Jmap {
     pub async fn connection(self, connection: Connection) {
         let proxy = connection.proxy.map(|address| address.ip());
         let tls = connection.stream.is_tls();
-        let proxies = &self.0.config.proxies;
+        let shared = self.0.load_full();
+        let proxies = &shared.config.proxies;
         let exchange = Arc::new(Exchange {
             transport: Transport::new(connection.peer, proxy, tls, proxies),
             shutdown: connection.shutdown,
@@ -113,7 +129,7 @@ impl Jmap {
         let service = {
             let (shared, exchange) = (self.0, exchange.clone());
             service_fn(move |request| {
-                let answer = route::respond(shared.clone(), exchange.clone(), request);
+                let answer = route::respond(shared.load_full(), exchange.clone(), request);
                 // Boxed: what a request needs is not kept for as long as the connection lives.
                 let answer = Box::pin(answer);
                 async move { Ok::<_, Infallible>(answer.await) }

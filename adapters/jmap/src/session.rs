@@ -58,7 +58,7 @@ pub async fn session(
         let Ok(standing) = access::standing(who, id) else {
             continue;
         };
-        let capabilities = account_capabilities(&core.limits, standing, info.is_read_only);
+        let capabilities = account_capabilities(&core.limits(), standing, info.is_read_only);
         if id == who.account {
             let ids = capabilities
                 .keys()
@@ -74,7 +74,7 @@ pub async fn session(
         accounts.insert(id.to_string(), account);
     }
     let mut json = json!({
-        "capabilities": capabilities(&core.limits, config, base),
+        "capabilities": capabilities(&core.limits(), config, base),
         "accounts": accounts,
         "primaryAccounts": primary,
         "username": who.name,

@@ -3,7 +3,14 @@
 //! Holds: an account has at most `open` slots, and at most `waiting` that wait for one; what is not used any more takes
 //! no memory; whoever waits and goes away gives the place in the queue back.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use jmap_types::AccountId;
 use parking_lot::Mutex;
@@ -12,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// See the module.
 #[derive(Debug)]
 pub struct Slots {
-    open: usize,
+    open: AtomicUsize,
     waiting: usize,
     wait: Duration,
     accounts: Mutex<HashMap<AccountId, Entry>>,
@@ -20,6 +27,8 @@ pub struct Slots {
 
 #[derive(Debug)]
 struct Entry {
+    /// As it was when the first of them came.
+    open: usize,
     semaphore: Arc<Semaphore>,
     /// Those that have a slot or wait for one.
     users: usize,
@@ -45,11 +54,16 @@ struct User {
 impl Slots {
     pub fn new(open: usize, waiting: usize, wait: Duration) -> Arc<Slots> {
         Arc::new(Slots {
-            open,
+            open: AtomicUsize::new(open),
             waiting,
             wait,
             accounts: Mutex::default(),
         })
+    }
+
+    /// Another number of slots, for accounts that have none in use.
+    pub fn set_open(&self, open: usize) {
+        self.open.store(open, Ordering::Relaxed);
     }
 
     /// Takes a slot, or waits for one for a while.
@@ -67,11 +81,15 @@ impl Slots {
 
     fn queue(self: &Arc<Self>, account: AccountId) -> Result<(Arc<Semaphore>, User), Full> {
         let mut accounts = self.accounts.lock();
-        let entry = accounts.entry(account).or_insert_with(|| Entry {
-            semaphore: Arc::new(Semaphore::new(self.open)),
-            users: 0,
+        let entry = accounts.entry(account).or_insert_with(|| {
+            let open = self.open.load(Ordering::Relaxed);
+            Entry {
+                open,
+                semaphore: Arc::new(Semaphore::new(open.min(Semaphore::MAX_PERMITS))),
+                users: 0,
+            }
         });
-        if entry.users >= self.open + self.waiting {
+        if entry.users >= entry.open.saturating_add(self.waiting) {
             return Err(Full);
         }
         entry.users += 1;
@@ -123,5 +141,8 @@ mod tests {
         assert_eq!(third.await.unwrap(), Ok(()));
         drop(_second);
         assert!(slots.accounts.lock().is_empty());
+        slots.set_open(1);
+        let _first = slots.enter(a).await.unwrap();
+        assert_eq!(slots.enter(a).await.map(drop), Err(Full));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use jmap_core::Core;
 use net::listener::Goodbye;
 use net::{Listener, Shutdown};
@@ -18,10 +19,18 @@ pub mod parse;
 mod session;
 pub mod translate;
 
-/// Serves connections until a stop is asked for. A session that carries out a command finishes it first.
-pub async fn serve(listener: Listener, shutdown: Shutdown, core: Core, config: Config) {
-    let server = Arc::new(session::Server { core, config });
-    let handler = move |connection| session::run(server.clone(), connection);
+/// Serves connections until a stop is asked for. A session that carries out a command finishes it first. Another configuration
+/// counts for connections from then on.
+pub async fn serve(
+    listener: Listener,
+    shutdown: Shutdown,
+    core: Core,
+    config: Arc<ArcSwap<Config>>,
+) {
+    let handler = move |connection| {
+        let (core, config) = (core.clone(), config.load_full());
+        session::run(Arc::new(session::Server { core, config }), connection)
+    };
     listener.run(shutdown, handler).await;
 }
 

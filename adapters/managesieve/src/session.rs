@@ -19,10 +19,10 @@ use crate::encode::{Code, Reply};
 use crate::parse::{self, Command};
 use crate::translate;
 
-/// What all sessions of a listener share.
+/// What all sessions of a listener share; and the configuration, as it was when they began.
 pub struct Server {
     pub core: Core,
-    pub config: Config,
+    pub config: Arc<Config>,
 }
 
 /// What follows a command.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Octets of messages and envelopes that all sessions keep together, unless it is configured otherwise.
@@ -25,15 +26,37 @@ pub struct NoRoom;
 #[derive(Clone, Debug)]
 pub struct Budget {
     units: Arc<Semaphore>,
+    /// How many units there are, whoever has them.
+    all: Arc<Mutex<usize>>,
     wait: Duration,
 }
 
 impl Budget {
     pub fn new(octets_max: u64, wait: Duration) -> Budget {
-        let units = usize::try_from(octets_max / UNIT_OCTETS).unwrap_or(usize::MAX);
+        let units = units_of(octets_max);
         Budget {
-            units: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))),
+            units: Arc::new(Semaphore::new(units)),
+            all: Arc::new(Mutex::new(units)),
             wait,
+        }
+    }
+
+    /// Another size, from now on. What is too much of it is taken away as soon as it is given back. Needs a running tokio.
+    pub fn resize(&self, octets_max: u64) {
+        let mut all = self.all.lock();
+        let units = units_of(octets_max);
+        let less = all.saturating_sub(units);
+        self.units.add_permits(units.saturating_sub(*all));
+        let still = less - self.units.forget_permits(less);
+        *all = units;
+        if let Ok(still @ 1..) = u32::try_from(still) {
+            let all = self.units.clone();
+            tokio::spawn(async move {
+                // The semaphore is never closed.
+                if let Ok(taken) = all.acquire_many_owned(still).await {
+                    taken.forget();
+                }
+            });
         }
     }
 
@@ -50,6 +73,12 @@ impl Budget {
     pub fn free_octets(&self) -> u64 {
         self.units.available_permits() as u64 * UNIT_OCTETS
     }
+}
+
+fn units_of(octets: u64) -> usize {
+    let units = usize::try_from(octets / UNIT_OCTETS).unwrap_or(usize::MAX);
+    // What is taken at once is counted in 32 bits.
+    units.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize)
 }
 
 impl Default for Budget {
@@ -122,5 +151,21 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), Ok(()));
         assert_eq!(budget.share().grow(4097).await, Err(NoRoom));
         assert_eq!(budget.free_octets(), 4096);
+    }
+
+    #[tokio::test]
+    async fn another_size_counts_from_then_on() {
+        let budget = Budget::new(4096, Duration::from_millis(50));
+        let mut first = budget.share();
+        first.grow(3072).await.unwrap();
+        budget.resize(2048);
+        assert_eq!(budget.share().grow(1).await, Err(NoRoom));
+        tokio::task::yield_now().await;
+        drop(first);
+        tokio::task::yield_now().await;
+        assert_eq!(budget.free_octets(), 2048);
+        budget.resize(8192);
+        assert_eq!(budget.share().grow(8192).await, Ok(()));
+        assert_eq!(budget.share().grow(8193).await, Err(NoRoom));
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use net::listener::Goodbye;
 use net::{Listener, Shutdown};
 
@@ -25,10 +26,19 @@ pub mod room;
 mod session;
 pub mod translate;
 
-/// Serves connections until a stop is asked for. A session that carries out a command finishes it first.
-pub async fn serve<B: Backend>(listener: Listener, shutdown: Shutdown, backend: B, config: Config) {
-    let server = Arc::new(session::Server { backend, config });
-    let handler = move |connection| session::run(server.clone(), connection);
+/// Serves connections until a stop is asked for. A session that carries out a command finishes it first. Another configuration
+/// counts for connections from then on.
+pub async fn serve<B: Backend>(
+    listener: Listener,
+    shutdown: Shutdown,
+    backend: B,
+    config: Arc<ArcSwap<Config>>,
+) {
+    let backend = Arc::new(backend);
+    let handler = move |connection| {
+        let (backend, config) = (backend.clone(), config.load_full());
+        session::run(Arc::new(session::Server { backend, config }), connection)
+    };
     listener.run(shutdown, handler).await;
 }
 

@@ -22,10 +22,10 @@ use crate::maildrop::Maildrop;
 use crate::parse::{self, Command};
 use crate::translate;
 
-/// What all sessions of a listener share.
+/// What all sessions of a listener share; and the configuration, as it was when they began.
 pub struct Server<B> {
-    pub backend: B,
-    pub config: Config,
+    pub backend: Arc<B>,
+    pub config: Arc<Config>,
 }
 
 /// What follows a command.

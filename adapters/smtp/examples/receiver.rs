@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             listener,
             shutdown.clone(),
             fake.clone(),
-            config,
+            Arc::new(arc_swap::ArcSwap::from_pointee(config)),
         ));
     }
     tokio::signal::ctrl_c().await?;

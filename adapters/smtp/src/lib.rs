@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use net::listener::Goodbye;
 pub use net::{Budget, budget};
 use net::{Listener, Shutdown};
@@ -24,10 +25,19 @@ mod server;
 pub mod signing;
 pub mod translate;
 
-/// Serves connections until a stop is asked for. A session that is in the middle of a message finishes it first.
-pub async fn serve<B: Backend>(listener: Listener, shutdown: Shutdown, backend: B, config: Config) {
-    let server = Arc::new(server::Server::new(backend, config));
-    let handler = move |connection| server::session::run(server.clone(), connection);
+/// Serves connections until a stop is asked for. A session that is in the middle of a message finishes it first. Another configuration
+/// counts for connections from then on.
+pub async fn serve<B: Backend>(
+    listener: Listener,
+    shutdown: Shutdown,
+    backend: B,
+    config: Arc<ArcSwap<Config>>,
+) {
+    let server = server::Server::new(backend, config.load_full());
+    let handler = move |connection| {
+        let server = server.configured(config.load_full());
+        server::session::run(Arc::new(server), connection)
+    };
     listener.run(shutdown, handler).await;
 }
 

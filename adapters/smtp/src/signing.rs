@@ -107,12 +107,13 @@ impl DomainSigner {
             .as_deref()
             .and_then(|field| std::str::from_utf8(field).ok());
         let by = by.and_then(|field| domain_of(field.trim()));
-        let domains = [domain_of(mail_from), by, Some(&*self.core.hostname)];
+        let hostname = self.core.hostname();
+        let domains = [domain_of(mail_from), by, Some(&**hostname)];
         let Some(keys) = self.first_of(domains.into_iter().flatten()).await? else {
             return Ok(None);
         };
         let (octets, now) = (octets.clone(), self.clock.now().seconds());
-        let authserv_id = self.core.hostname.clone();
+        let authserv_id = hostname.to_string();
         work(move || {
             // RFC 8617 §4.1.2: one signature a set; RSA is what all verifiers know.
             let is_rsa = |key: &&SigningKey| key.algorithm() == SigningAlgorithm::Rsa;

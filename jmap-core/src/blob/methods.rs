@@ -41,7 +41,7 @@ impl Handle for BlobCopy {
         let missing = || MethodError::new(MethodErrorKind::FromAccountNotFound);
         let from = self.from_account_id.ok_or_else(missing)?;
         access::standing(&context.who, from).map_err(|_| missing())?;
-        if self.blob_ids.len() as u64 > context.core.limits.max_objects_in_set {
+        if self.blob_ids.len() as u64 > context.core.limits().max_objects_in_set {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let mut response = BlobCopyResponse {
@@ -79,7 +79,7 @@ async fn copy(
 
 impl Handle for BlobUpload {
     async fn handle(self, context: Context) -> Result<BlobUploadResponse, MethodError> {
-        if self.create.len() as u64 > context.core.limits.max_objects_in_set {
+        if self.create.len() as u64 > context.core.limits().max_objects_in_set {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let mut response = BlobUploadResponse {
@@ -141,7 +141,7 @@ async fn upload(
         let why = format!("A blob is made of at most {DATA_SOURCES_MAX} data sources.");
         return Err(SetError::invalid_property("data", why));
     }
-    let max = context.core.limits.max_size_upload;
+    let max = context.core.limits().max_size_upload;
     let mut octets = Vec::new();
     for source in object.data {
         let part = part(context, account, source, created).await?;
@@ -260,7 +260,7 @@ impl BlobProperty {
 
 impl Handle for BlobGet {
     async fn handle(self, context: Context) -> Result<BlobGetResponse, MethodError> {
-        if self.ids.len() as u64 > context.core.limits.max_objects_in_get {
+        if self.ids.len() as u64 > context.core.limits().max_objects_in_get {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let properties = match &self.properties {
@@ -355,7 +355,7 @@ fn algorithm(name: &str) -> &'static digest::Algorithm {
 
 impl Handle for BlobLookup {
     async fn handle(self, context: Context) -> Result<BlobLookupResponse, MethodError> {
-        if self.ids.len() as u64 > context.core.limits.max_objects_in_get {
+        if self.ids.len() as u64 > context.core.limits().max_objects_in_get {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         if !self

@@ -118,14 +118,14 @@ impl Core {
         media_type: &str,
     ) -> Result<BlobId, BlobError> {
         access::standing(who, account).map_err(BlobError::Account)?;
-        let max = self.limits.max_size_upload;
+        let max = self.limits().max_size_upload;
         if octets.len() as u64 > max {
             return Err(BlobError::TooLarge { max });
         }
         let hash = store::blob::hash(&octets);
         let now = self.now_ms();
         let record = UploadRecord {
-            expires: now.saturating_add(self.limits.upload_hours.saturating_mul(3_600_000)),
+            expires: now.saturating_add(self.limits().upload_hours.saturating_mul(3_600_000)),
             size: octets.len() as u64,
             media_type: beginning(media_type, MEDIA_TYPE_OCTETS_MAX).to_owned(),
             by: who.account.number(),
@@ -178,7 +178,7 @@ impl Core {
         waiting.sort_unstable_by_key(|(_, record)| std::cmp::Reverse(record.expires));
         let mut sum: u64 = waiting.iter().map(|(_, record)| record.size).sum();
         while waiting.len() >= UPLOADS_WAITING_MAX
-            || sum.saturating_add(octets) > self.limits.max_upload_octets_waiting
+            || sum.saturating_add(octets) > self.limits().max_upload_octets_waiting
         {
             let Some((hash, record)) = waiting.pop() else {
                 return;

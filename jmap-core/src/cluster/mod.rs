@@ -107,6 +107,7 @@ struct Outbox {
     queue: bool,
     search: bool,
     index: BTreeSet<AccountId>,
+    settings: bool,
 }
 
 impl Outbox {
@@ -124,6 +125,7 @@ impl Outbox {
             .chain(queue)
             .chain(search)
             .chain(taken.index.into_iter().map(Notice::Index))
+            .chain(taken.settings.then_some(Notice::Settings))
             .collect()
     }
 }
@@ -185,6 +187,11 @@ impl Cluster {
 
     pub(crate) fn tell_directory(&self) {
         self.outbox.lock().directory = true;
+        self.has_mail.notify_one();
+    }
+
+    pub(crate) fn tell_settings(&self) {
+        self.outbox.lock().settings = true;
         self.has_mail.notify_one();
     }
 

@@ -29,6 +29,8 @@ pub enum Notice {
     Search,
     /// Somebody waits for this account to be indexed and published.
     Index(AccountId),
+    /// Settings have changed.
+    Settings,
 }
 
 /// Notices of one node.
@@ -80,6 +82,7 @@ impl Packet {
                 Notice::Queue => write!(word, " q"),
                 Notice::Search => write!(word, " i"),
                 Notice::Index(account) => write!(word, " x{:x}", account.number()),
+                Notice::Settings => write!(word, " c"),
             };
             if text.len() + word.len() > NOTICE_OCTETS_MAX {
                 texts.push(std::mem::replace(&mut text, begin()));
@@ -129,6 +132,7 @@ fn decode_word(word: &str) -> Option<Notice> {
         "q" if rest.is_empty() => Some(Notice::Queue),
         "i" if rest.is_empty() => Some(Notice::Search),
         "x" => Some(Notice::Index(AccountId::new(number(rest)?))),
+        "c" if rest.is_empty() => Some(Notice::Settings),
         _ => None,
     }
 }

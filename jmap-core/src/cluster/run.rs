@@ -93,6 +93,7 @@ impl Core {
     /// Looks what other nodes have done, to all that somebody here is interested in.
     pub async fn poll_once(&self) -> Result<(), store::Error> {
         self.look_at_directory().await?;
+        self.look_at_settings().await?;
         let mut accounts: BTreeSet<AccountId> = self.accounts.in_memory().into_iter().collect();
         accounts.extend(self.bus.accounts());
         accounts.extend(self.push.accounts());
@@ -156,6 +157,7 @@ impl Core {
                 Notice::Queue => self.queue.look_at_all(),
                 Notice::Search => self.search.look_at_shards(),
                 Notice::Index(account) => self.search.hurry(account),
+                Notice::Settings => result = result.and(self.look_at_settings().await),
             }
         }
         if let Some(cluster) = &self.cluster {

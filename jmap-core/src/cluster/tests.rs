@@ -67,10 +67,11 @@ fn packets_come_back_as_they_were() {
             Notice::Queue,
             Notice::Search,
             Notice::Index(AccountId::new(0x1f)),
+            Notice::Settings,
         ],
     };
-    assert_eq!(packet.encode(), ["1 abc a1:ff s2 d q i x1f"]);
-    assert_eq!(Packet::decode("1 abc a1:ff s2 d q i x1f"), Some(packet));
+    assert_eq!(packet.encode(), ["1 abc a1:ff s2 d q i x1f c"]);
+    assert_eq!(Packet::decode("1 abc a1:ff s2 d q i x1f c"), Some(packet));
     let rows = [
         ("", None),
         ("2 abc d", None),

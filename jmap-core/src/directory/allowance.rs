@@ -176,11 +176,11 @@ impl Core {
             hour: record
                 .as_ref()
                 .and_then(|record| record.recipients_per_hour)
-                .unwrap_or(self.limits.max_recipients_per_hour),
+                .unwrap_or(self.limits().max_recipients_per_hour),
             day: record
                 .as_ref()
                 .and_then(|record| record.recipients_per_day)
-                .unwrap_or(self.limits.max_recipients_per_day),
+                .unwrap_or(self.limits().max_recipients_per_day),
         };
         let domain = match &record {
             Some(record) => self.domain_record_of(record).await?,

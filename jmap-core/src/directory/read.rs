@@ -348,7 +348,7 @@ impl Core {
     pub async fn own_quota_octets(&self, account: AccountId) -> Result<u64, store::Error> {
         let record = self.account_record(account).await?;
         let of_account = record.and_then(|record| record.quota_octets);
-        Ok(of_account.unwrap_or(self.limits.default_quota_octets))
+        Ok(of_account.unwrap_or(self.limits().default_quota_octets))
     }
 }
 

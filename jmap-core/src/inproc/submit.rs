@@ -75,7 +75,7 @@ impl Core {
         message: Bytes,
         session: Option<TraceSession>,
     ) -> Result<(), SubmitError> {
-        if message.len() as u64 > self.limits.max_size_message {
+        if message.len() as u64 > self.limits().max_size_message {
             return Err(SubmitError::TooLarge);
         }
         let octets = envelope::without_bcc(&message);
@@ -91,12 +91,12 @@ impl Core {
             return Err(SubmitError::ForbiddenMailFrom);
         }
         let now = self.clock.now().seconds();
-        let hold = hold_until(&mail_from, now, &self.limits)?;
+        let hold = hold_until(&mail_from, now, &self.limits())?;
         let envelope = Envelope {
             mail_from,
             recipients,
         };
-        envelope::check_recipients(&envelope.recipients, &self.limits)
+        envelope::check_recipients(&envelope.recipients, &self.limits())
             .map_err(|error| recipients_error(error, &envelope))?;
         let recipients = envelope.recipients.len() as u64;
         self.take_sending(who.account, recipients)
@@ -179,7 +179,7 @@ impl Core {
         // RFC 8621 §7.5: the email may be one that is no more; this one was never filed.
         let email = txn.new_id();
         (record.identity, record.email, record.thread) = (identity, email, email);
-        let (lease, max) = (self.first_lease(&record), self.limits.max_submissions);
+        let (lease, max) = (self.first_lease(&record), self.limits().max_submissions);
         let id = stage::insert(&mut txn, &record, octets, lease, max).await?;
         txn.commit().await?;
         Ok(id)

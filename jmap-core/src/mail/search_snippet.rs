@@ -24,7 +24,7 @@ struct Wanted {
 
 impl Handle for SearchSnippetGet {
     async fn handle(self, context: Context) -> Result<SearchSnippetGetResponse, MethodError> {
-        if self.email_ids.len() > context.core.limits.max_objects_in_get as usize {
+        if self.email_ids.len() > context.core.limits().max_objects_in_get as usize {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let mut wanted = Wanted {

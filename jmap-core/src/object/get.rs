@@ -110,7 +110,7 @@ impl<O: GetObject> Handle for Get<O> {
         let properties = properties_of::<O>(self.properties)?;
         O::check_arguments(&self.arguments)?;
         O::prepare(&context).await?;
-        let max = context.core.limits.max_objects_in_get as usize;
+        let max = context.core.limits().max_objects_in_get as usize;
         // Before the objects: a change that comes in between is told again, never missed.
         let state = context
             .account()?

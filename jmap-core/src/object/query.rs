@@ -85,7 +85,7 @@ pub fn window(
 
 impl<O: QueryObject> Handle for Query<O> {
     async fn handle(self, context: Context) -> Result<QueryResponse, MethodError> {
-        let max = context.core.limits.max_query_results;
+        let max = context.core.limits().max_query_results;
         let limit = self.limit.unwrap_or(max);
         let anchor = match &self.anchor {
             // An id that isn't one is in no list.

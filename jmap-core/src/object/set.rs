@@ -94,7 +94,7 @@ pub fn check_state(expected: Option<&str>, now: State) -> Result<(), MethodError
 impl<O: SetObject> Handle for Set<O> {
     async fn handle(self, context: Context) -> Result<SetResponse, MethodError> {
         let items = self.create.len() + self.update.len() + self.destroy.len();
-        if items > context.core.limits.max_objects_in_set as usize {
+        if items > context.core.limits().max_objects_in_set as usize {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let account = context.account()?.clone();

@@ -34,7 +34,7 @@ impl Handle for PushSubscriptionGet {
             None => PROPERTIES.to_vec(),
             Some(asked) => check_properties(asked)?,
         };
-        let max = context.core.limits.max_objects_in_get as usize;
+        let max = context.core.limits().max_objects_in_get as usize;
         if self.ids.as_ref().is_some_and(|ids| ids.len() > max) {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
@@ -145,7 +145,7 @@ impl Core {
         };
         let now = self.clock.now().0;
         // The limit is what one account has; old ones may be there until they are cleared away.
-        let limit = 2 * self.limits.max_push_subscriptions as usize + 1;
+        let limit = 2 * self.limits().max_push_subscriptions as usize + 1;
         let range = keys::objects(who.account, DataType::PushSubscription);
         let mut mine = Vec::new();
         for (row, bytes) in self.engine.scan(Page::first(range, limit)).await? {

@@ -20,6 +20,7 @@ mod tests;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+use arc_swap::ArcSwap;
 use jmap_types::{AccountId, data_type::DataTypes};
 use parking_lot::Mutex;
 use store::{Head, engine::Engine};
@@ -47,11 +48,17 @@ pub struct PushConfig {
     pub contact: Option<String>,
 }
 
+/// How pushes go out at the moment.
+#[derive(Debug)]
+struct Way {
+    transport: Option<Arc<dyn PushTransport>>,
+    policy: EndpointPolicy,
+}
+
 /// The push of one server.
 #[derive(Debug)]
 pub struct Push {
-    transport: Option<Arc<dyn PushTransport>>,
-    policy: EndpointPolicy,
+    way: ArcSwap<Way>,
     contact: Option<String>,
     vapid: VapidKey,
     clock: Arc<dyn Clock>,
@@ -72,8 +79,10 @@ impl Push {
         cluster: Option<Arc<Cluster>>,
     ) -> Result<Arc<Self>, store::Error> {
         Ok(Arc::new(Self {
-            transport: config.transport,
-            policy: config.policy,
+            way: ArcSwap::from_pointee(Way {
+                transport: config.transport,
+                policy: config.policy,
+            }),
             contact: config.contact,
             vapid: vapid_key::load(engine, rng).await?,
             clock: clock.clone(),
@@ -83,6 +92,14 @@ impl Push {
             is_ours: AtomicBool::new(cluster.is_none()),
             cluster,
         }))
+    }
+
+    fn transport(&self) -> Option<Arc<dyn PushTransport>> {
+        self.way.load().transport.clone()
+    }
+
+    fn policy(&self) -> EndpointPolicy {
+        self.way.load().policy
     }
 
     /// The accounts of whose changes subscriptions hear.
@@ -111,6 +128,14 @@ impl Core {
 
     /// Whether push subscriptions can be created.
     pub fn can_push(&self) -> bool {
-        self.push.transport.is_some()
+        self.push.way.load().transport.is_some()
+    }
+
+    /// How pushes go out from now on, where they do. Subscriptions to what isn't allowed any more are no longer heard.
+    pub fn push_by(&self, transport: Arc<dyn PushTransport>, policy: EndpointPolicy) {
+        if self.can_push() {
+            let transport = Some(transport);
+            self.push.way.store(Arc::new(Way { transport, policy }));
+        }
     }
 }

@@ -51,7 +51,7 @@ const TRIES: usize = crate::object::TRIES;
 impl Handle for PushSubscriptionSet {
     async fn handle(self, context: Context) -> Result<PushSubscriptionSetResponse, MethodError> {
         let items = self.create.len() + self.update.len() + self.destroy.len();
-        if items > context.core.limits.max_objects_in_set as usize {
+        if items > context.core.limits().max_objects_in_set as usize {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let credential = context.core.credential_of(&context.who).await;
@@ -140,7 +140,7 @@ impl Setting<'_> {
         let mut code = [0; CODE_OCTETS];
         core.rng.fill(&mut code);
         let asked = Asked::read(properties.clone())?;
-        let endpoint = PushEndpoint::parse(&asked.url, core.push.policy)
+        let endpoint = PushEndpoint::parse(&asked.url, core.push.policy())
             .map_err(|error| invalid(Property::Url, error.to_string()))?;
         let record = PushSubscriptionRecord {
             credential: who.credential,
@@ -199,7 +199,7 @@ impl Setting<'_> {
                 count += 1;
             }
         }
-        if count >= core.limits.max_push_subscriptions {
+        if count >= core.limits().max_push_subscriptions {
             let why = "There are too many push subscriptions.";
             return Err(SetError::describe(SetErrorKind::OverQuota, why).into());
         }
@@ -238,7 +238,7 @@ impl Setting<'_> {
         }
         txn.put_record(key.row(), &record);
         txn.commit().await?;
-        let endpoint = PushEndpoint::parse(&record.url, core.push.policy);
+        let endpoint = PushEndpoint::parse(&record.url, core.push.policy());
         if let Ok(endpoint) = endpoint {
             let facts = self.facts(&record, endpoint.host().to_string().into());
             core.push.note(key, facts, false);

@@ -57,12 +57,12 @@ const VERIFICATION_TTL_SECONDS: u32 = 3600;
 
 /// Pushes until the future is dropped.
 pub async fn run(core: Core) {
-    let Some(transport) = core.push.transport.clone() else {
+    if !core.can_push() {
         return;
-    };
+    }
     loop {
         core.wait_for_pushing().await;
-        core.push_while_ours(&transport).await;
+        core.push_while_ours().await;
         // Another node was faster to take over what this one could not keep; it tells the states of now.
         core.push.index.lock().clear();
     }
@@ -81,7 +81,7 @@ impl Core {
         }
     }
 
-    async fn push_while_ours(&self, transport: &Arc<dyn PushTransport>) {
+    async fn push_while_ours(&self) {
         let mut housekeeping = Housekeeping {
             last: Some((self.clock.monotonic(), self.directory.generation())),
         };
@@ -97,17 +97,11 @@ impl Core {
                     return self.push.is_ours.store(false, Ordering::Release);
                 }
             }
-            self.push_some(&mut housekeeping, &mut jobs, transport)
-                .await;
+            self.push_some(&mut housekeeping, &mut jobs).await;
         }
     }
 
-    async fn push_some(
-        &self,
-        housekeeping: &mut Housekeeping,
-        jobs: &mut JoinSet<()>,
-        transport: &Arc<dyn PushTransport>,
-    ) {
+    async fn push_some(&self, housekeeping: &mut Housekeeping, jobs: &mut JoinSet<()>) {
         let core = self;
         core.keep_house(housekeeping).await;
         let now = core.clock.monotonic();
@@ -115,7 +109,10 @@ impl Core {
             .push
             .take_due(now, IN_FLIGHT_MAX - jobs.len().min(IN_FLIGHT_MAX));
         for job in due {
-            jobs.spawn(core.clone().push_one(transport.clone(), job));
+            // Once there is a way, there always is one.
+            if let Some(transport) = core.push.transport() {
+                jobs.spawn(core.clone().push_one(transport, job));
+            }
         }
         let longest = match core.push.cluster {
             Some(_) => LOOK_EVERY,
@@ -225,7 +222,7 @@ impl Core {
 
     /// Finds all subscriptions again, if this is the node that pushes: something about them may have been missed.
     pub(crate) async fn load_subscriptions_again(&self) {
-        if !self.push.is_ours.load(Ordering::Acquire) || self.push.transport.is_none() {
+        if !self.push.is_ours.load(Ordering::Acquire) || !self.can_push() {
             return;
         }
         if let Err(error) = self.load_subscriptions().await {
@@ -235,7 +232,7 @@ impl Core {
 
     /// Another node has changed subscriptions of these accounts.
     pub(crate) async fn reload_subscriptions(&self, accounts: &[AccountId]) {
-        if !self.push.is_ours.load(Ordering::Acquire) || self.push.transport.is_none() {
+        if !self.push.is_ours.load(Ordering::Acquire) || !self.can_push() {
             return;
         }
         for &account in accounts {
@@ -262,7 +259,7 @@ impl Core {
         account: AccountId,
         told: Told,
     ) -> Result<(), store::Error> {
-        let limit = self.limits.max_push_subscriptions as usize;
+        let limit = self.limits().max_push_subscriptions as usize;
         let range = keys::objects(account, DataType::PushSubscription);
         for (row, bytes) in self.engine.scan(Page::first(range, limit)).await? {
             let Some((_, _, id)) = keys::decode_object(&row) else {
@@ -292,7 +289,7 @@ impl Core {
         told: Told,
     ) -> Result<(), store::Error> {
         let owner = self.owner(key, record).await?;
-        let endpoint = PushEndpoint::parse(&record.url, self.push.policy);
+        let endpoint = PushEndpoint::parse(&record.url, self.push.policy());
         let (Some(owner), Ok(endpoint)) = (owner, endpoint) else {
             return self.destroy_subscription(key).await;
         };
@@ -453,7 +450,7 @@ impl Core {
             return Ok(Outcome::Gone);
         };
         let owner = self.owner(job.key, &record).await?;
-        let endpoint = PushEndpoint::parse(&record.url, self.push.policy);
+        let endpoint = PushEndpoint::parse(&record.url, self.push.policy());
         let (Some(owner), Ok(endpoint)) = (owner, endpoint) else {
             return Ok(Outcome::Gone);
         };

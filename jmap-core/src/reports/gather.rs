@@ -64,10 +64,8 @@ impl Core {
 
     /// Whether anybody will be told.
     fn sends_reports(&self) -> bool {
-        self.reports
-            .with
-            .get()
-            .is_some_and(|(settings, _)| settings.send)
+        let with = self.reports.with.load();
+        with.as_deref().is_some_and(|(settings, _)| settings.send)
     }
 
     /// Counts what was found out about a message of `domain`, which has a DMARC record. `row` has a count of 1.

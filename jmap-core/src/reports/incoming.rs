@@ -76,9 +76,10 @@ fn looks_like_one(message: &Message) -> bool {
 impl Core {
     /// Reads the reports that have come. Returns how many still wait.
     pub async fn read_reports(&self) -> Result<usize, store::Error> {
-        let Some((_, reporting)) = self.reports.with.get() else {
+        let Some(with) = self.reports.with.load_full() else {
             return Ok(0);
         };
+        let (_, reporting) = &*with;
         let range = keys::all(keys::Subspace::ReportWaiting);
         loop {
             let rows = self

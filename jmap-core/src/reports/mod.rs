@@ -12,12 +12,9 @@ pub mod records;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -114,7 +111,7 @@ pub trait Reporting: Send + Sync + fmt::Debug {
 /// What a process knows of reports.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
-    with: OnceLock<(ReportSettings, Arc<dyn Reporting>)>,
+    with: ArcSwapOption<(ReportSettings, Arc<dyn Reporting>)>,
     gathered: Gathered,
     /// A report has come.
     arrived: Notify,
@@ -128,15 +125,17 @@ impl Reports {
 }
 
 impl Core {
-    /// Who reads and writes reports, from now on; the first call counts. Until then none are looked for and none are sent.
+    /// Who reads and writes reports, from now on. Until the first call none are looked for and none are sent.
     pub fn report_with(&self, settings: ReportSettings, reporting: Arc<dyn Reporting>) {
-        let _ = self.reports.with.set((settings, reporting));
+        let with = Arc::new((settings, reporting));
+        self.reports.with.store(Some(with));
         self.reports.arrived.notify_one();
     }
 
     /// Whether reports come to an address.
     pub(crate) fn takes_reports(&self, address: &str) -> bool {
-        let Some((settings, _)) = self.reports.with.get() else {
+        let with = self.reports.with.load();
+        let Some((settings, _)) = with.as_deref() else {
             return false;
         };
         let local = address.rsplit_once('@').map_or(address, |(local, _)| local);

@@ -54,9 +54,10 @@ enum Fate {
 impl Core {
     /// Sends the reports about days that are over. Returns how many went out.
     pub async fn send_reports(&self) -> Result<usize, ServiceError> {
-        let Some((settings, reporting)) = self.reports.with.get() else {
+        let Some(with) = self.reports.with.load_full() else {
             return Ok(0);
         };
+        let (settings, reporting) = &*with;
         if !settings.send {
             return Ok(0);
         }
@@ -200,13 +201,13 @@ impl Core {
         let number = number.map_or(0, u64::from_be_bytes);
         let begin = i64::try_from(due.day).unwrap_or(0) * DAY_SECONDS;
         let organisation = match settings.organisation.as_str() {
-            "" => self.hostname.clone(),
+            "" => self.hostname().to_string(),
             name => name.to_owned(),
         };
         let head = Head {
             organisation,
             contact: from.to_owned(),
-            report_id: format!("{begin}.{number:016x}@{}", self.hostname),
+            report_id: format!("{begin}.{number:016x}@{}", self.hostname()),
             begin,
             end: begin + DAY_SECONDS - 1,
         };
@@ -256,7 +257,7 @@ impl Core {
         }
         let DmarcWish { domain, .. } = &wish;
         let letter = Letter {
-            hostname: &self.hostname,
+            hostname: &self.hostname(),
             from,
             to: &to,
             domain,
@@ -265,7 +266,7 @@ impl Core {
             fields: String::new(),
             multipart: "mixed",
             file_type: "application/gzip",
-            file_name: file_name(&self.hostname, domain, &head, "xml"),
+            file_name: file_name(&self.hostname(), domain, &head, "xml"),
             file: &file,
             now: self.clock.now().seconds(),
             random,
@@ -319,7 +320,7 @@ impl Core {
         }
         let domain = &due.domain;
         let letter = Letter {
-            hostname: &self.hostname,
+            hostname: &self.hostname(),
             from,
             to: &to,
             domain,
@@ -329,11 +330,11 @@ impl Core {
             // ever. Our own client does that for RFC 8689 §5, and so does a relay that knows it.
             fields: format!(
                 "TLS-Report-Domain: {domain}\r\nTLS-Report-Submitter: {}\r\nTLS-Required: No\r\n",
-                self.hostname
+                self.hostname()
             ),
             multipart: "report; report-type=\"tlsrpt\"",
             file_type: "application/tlsrpt+gzip",
-            file_name: file_name(&self.hostname, domain, &head, "json"),
+            file_name: file_name(&self.hostname(), domain, &head, "json"),
             file: &file,
             now: self.clock.now().seconds(),
             random,

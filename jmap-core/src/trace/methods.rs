@@ -50,7 +50,7 @@ impl Handle for Get<MessageTrace> {
         let core = &context.core;
         let account = context.account()?.id;
         let state = State(state(&context).await?);
-        let max = core.limits.max_objects_in_get as usize;
+        let max = core.limits().max_objects_in_get as usize;
         let (mut list, mut not_found) = (Vec::new(), Vec::new());
         match self.ids {
             Some(ids) if ids.len() > max => return Err(MethodErrorKind::RequestTooLarge.into()),
@@ -92,7 +92,7 @@ impl Handle for Get<MessageTrace> {
 impl Handle for Query<MessageTrace> {
     async fn handle(self, context: Context) -> Result<QueryResponse, MethodError> {
         let state = State(state(&context).await?);
-        let max = context.core.limits.max_query_results;
+        let max = context.core.limits().max_query_results;
         let anchor = match &self.anchor {
             Some(id) => Some(
                 id.as_id::<MessageTrace>()

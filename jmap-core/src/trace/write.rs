@@ -21,7 +21,7 @@ use store::{
 use tokio::sync::Notify;
 
 use super::{TraceRecord, WAITING_MAX};
-use crate::{Core, Limits, rng::Rng};
+use crate::{Core, rng::Rng};
 
 /// How long records are gathered before they are written.
 const GATHERING: Duration = Duration::from_secs(1);
@@ -36,9 +36,8 @@ const ID_BITS: u32 = 20;
 pub(crate) const COUNT: &str = "traces";
 
 /// Records that wait to be written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Trace {
-    is_on: bool,
     /// Held while some are written: who wants to see what there is waits for them.
     flushing: tokio::sync::Mutex<()>,
     waiting: Mutex<Vec<(u64, Bytes, Vec<keys::TraceIndex>)>>,
@@ -50,22 +49,6 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            is_on: limits.trace_seconds != 0,
-            flushing: tokio::sync::Mutex::default(),
-            waiting: Mutex::default(),
-            first: Notify::new(),
-            full: Notify::new(),
-            last_id: AtomicU64::new(0),
-            offset: OnceLock::new(),
-        }
-    }
-
-    pub(crate) fn is_on(&self) -> bool {
-        self.is_on
-    }
-
     fn next_id(&self, now_ms: u64, rng: &dyn Rng) -> u64 {
         let random = || rng.next_u64() & ((1 << ID_BITS) - 1) & !0xff;
         let wanted = first_id(now_ms) | *self.offset.get_or_init(random);
@@ -105,12 +88,12 @@ pub(crate) fn index_of(record: &TraceRecord) -> Vec<keys::TraceIndex> {
 impl Core {
     /// Whether events are kept.
     pub fn is_tracing(&self) -> bool {
-        self.trace.is_on()
+        self.limits().trace_seconds != 0
     }
 
     /// Keeps an event: in memory now, on disk soon.
     pub fn note_trace(&self, record: TraceRecord) {
-        if !self.trace.is_on {
+        if !self.is_tracing() {
             return;
         }
         let record = record.shortened();
@@ -171,7 +154,7 @@ impl Core {
 
     /// Removes some records whose time is over, or that are too many. Whether there may be more of them.
     pub(crate) async fn purge_traces(&self) -> Result<bool, store::Error> {
-        let keep_ms = self.limits.trace_seconds.saturating_mul(1000);
+        let keep_ms = self.limits().trace_seconds.saturating_mul(1000);
         let end = first_id(self.queue_now().saturating_sub(keep_ms));
         let count = match self.engine.get(&keys::meta(COUNT)).await? {
             Some(bytes) => store::decode_numbers::<1>(&keys::meta(COUNT), &bytes)?[0],
@@ -181,7 +164,7 @@ impl Core {
         let count = i64::from_be_bytes(count.to_be_bytes())
             .max(0)
             .unsigned_abs();
-        let surplus = count.saturating_sub(self.limits.max_traces);
+        let surplus = count.saturating_sub(self.limits().max_traces);
         let mut range = keys::all(Subspace::Trace);
         if surplus == 0 {
             range.end = keys::trace(end);

@@ -31,9 +31,8 @@ const STS_ROUNDS: u64 = 60;
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 impl Core {
-    /// Does the background work until the future is dropped. `view_octets_max`: memory for views of mail;
-    /// `at_rest` is called when nobody wants anything and memory was given back to the allocator.
-    pub fn run_work(self, view_octets_max: usize, at_rest: AtRest) -> BoxFuture<'static, ()> {
+    /// Does the background work until the future is dropped. `at_rest` is called when nobody wants anything and memory was given back to the allocator.
+    pub fn run_work(self, at_rest: AtRest) -> BoxFuture<'static, ()> {
         let searching: BoxFuture<'static, ()> = Box::pin(search::run(self.search.clone()));
         let core = self.clone();
         let queue: BoxFuture<'static, ()> = Box::pin(async move { core.run_queue().await });
@@ -49,7 +48,7 @@ impl Core {
         let clustering: BoxFuture<'static, ()> = Box::pin(async move { core.run_cluster().await });
         let core = self.clone();
         let objects: BoxFuture<'static, ()> = Box::pin(async move { core.run_objects().await });
-        let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds(view_octets_max));
+        let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds());
         Box::pin(async move {
             let upkeep = futures_util::future::join5(probing, resting, rounds, reporting, tracing);
             let upkeep = futures_util::future::join(upkeep, objects);
@@ -78,9 +77,11 @@ impl Core {
         }
     }
 
-    async fn run_rounds(self, view_octets_max: usize) {
+    async fn run_rounds(self) {
         loop {
-            self.work_once(view_octets_max).await;
+            let view_octets_max = self.limits().max_view_octets;
+            self.work_once(usize::try_from(view_octets_max).unwrap_or(usize::MAX))
+                .await;
             let jitter = Duration::from_millis(self.rng.next_u64() % JITTER_MS);
             let lost = async {
                 match &self.cluster {
@@ -103,6 +104,8 @@ impl Core {
         }
         let keys = self.keep_dkim_keys().await;
         self.noted("look after DKIM keys", keys);
+        let settings = self.look_at_settings().await;
+        self.noted("look at the settings", settings);
         self.accounts.shrink(view_octets_max);
     }
 

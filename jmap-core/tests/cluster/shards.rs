@@ -443,7 +443,7 @@ async fn running(
     let world = Arc::new(World::with_objects(seed, nodes, notices, objects, 2).await);
     let run = |node: &crate::world::Node| {
         let core = node.core.clone();
-        tokio::spawn(core.run_work(64 << 20, Box::new(|| Box::pin(async {}))))
+        tokio::spawn(core.run_work(Box::new(|| Box::pin(async {}))))
     };
     let tasks = world.nodes.iter().map(run).collect();
     (world, folder, tasks)

@@ -147,9 +147,7 @@ async fn nodes_that_run_hear_of_each_other() {
     let mut running = Vec::new();
     for node in &world.nodes {
         running.push(tokio::spawn(
-            node.core
-                .clone()
-                .run_work(64 << 20, Box::new(|| Box::pin(async {}))),
+            node.core.clone().run_work(Box::new(|| Box::pin(async {}))),
         ));
     }
     let (a, b) = (&world.nodes[0], &world.nodes[1]);

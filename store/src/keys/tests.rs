@@ -77,6 +77,9 @@ fn keys_come_apart_as_they_were_put_together() {
     assert_eq!(decode_import(&imported), Some((a, [3; 16], &b"uid"[..])));
     assert!(imports_of(a, &[3; 16]).contains(&imported));
     assert_eq!(decode_import(&import(a, &[3; 16], b"")), None);
+    assert_eq!(decode_setting(&setting("smtp.exempt")), Some("smtp.exempt"));
+    assert_eq!(decode_setting(&setting("")), None);
+    assert!(all(Subspace::Setting).contains(&setting("smtp.exempt")));
     assert_eq!(
         decode_report_in(&report_in("b.example", 5, 6)),
         Some(("b.example", 5, 6))

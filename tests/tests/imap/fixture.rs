@@ -70,7 +70,7 @@ pub async fn start_with(limits: Limits, edit: impl FnOnce(&mut Config)) -> Fixtu
         listener,
         shutdown.clone(),
         core.clone(),
-        config,
+        Arc::new(arc_swap::ArcSwap::from_pointee(config)),
     ));
     Fixture {
         core,

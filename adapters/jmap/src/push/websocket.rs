@@ -204,7 +204,7 @@ enum Incomer {
 
 impl Connection {
     async fn run(mut self, upgraded: Upgraded) {
-        let limit = self.shared.core.limits.max_size_request as usize;
+        let limit = self.shared.core.limits().max_size_request as usize;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_OCTETS)
             .write_buffer_size(0)
@@ -223,7 +223,7 @@ impl Connection {
 
     /// Until either side has enough; the reason why it was us.
     async fn talk(&mut self, socket: &mut Socket) -> Option<(CloseCode, &'static str)> {
-        let at_once = (self.shared.core.limits.max_concurrent_requests as usize).max(1);
+        let at_once = (self.shared.core.limits().max_concurrent_requests as usize).max(1);
         let mut running: FuturesUnordered<BoxFuture<'static, Vec<u8>>> = FuturesUnordered::new();
         let mut push: Option<Following> = None;
         let (mut heard, mut pinged, mut renewed) = (Instant::now(), Instant::now(), Instant::now());

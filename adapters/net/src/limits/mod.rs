@@ -28,6 +28,22 @@ impl Rate {
     fn interval(&self) -> Duration {
         self.per / self.burst.max(1)
     }
+
+    /// When a bucket would be full, had `tokens` been taken.
+    fn after(&self, full_at: Instant, tokens: u32, now: Instant) -> Result<Instant, RetryAfter> {
+        if self.burst == 0 {
+            return Err(RetryAfter(self.per));
+        }
+        let cost = self.interval().saturating_mul(tokens);
+        let Some(new_full_at) = full_at.max(now).checked_add(cost) else {
+            return Err(RetryAfter(self.per));
+        };
+        let latest = now + self.per;
+        match new_full_at.checked_duration_since(latest) {
+            Some(wait) if !wait.is_zero() => Err(RetryAfter(wait)),
+            _ => Ok(new_full_at),
+        }
+    }
 }
 
 /// Refused; the same will be allowed after this time.
@@ -38,16 +54,34 @@ pub struct RetryAfter(pub Duration);
 /// Token buckets by key. Cheap to share: it locks for the time of one lookup.
 #[derive(Debug)]
 pub struct RateLimiter<K> {
+    buckets: Mutex<Buckets<K>>,
+}
+
+#[derive(Debug)]
+struct Buckets<K> {
     rate: Rate,
-    buckets: Mutex<Lru<K>>,
+    full: Lru<K>,
 }
 
 impl<K: Hash + Eq + Clone> RateLimiter<K> {
     /// `keys_max`: how many keys are remembered.
     pub fn new(rate: Rate, keys_max: usize) -> RateLimiter<K> {
         RateLimiter {
-            rate,
-            buckets: Mutex::new(Lru::new(keys_max)),
+            buckets: Mutex::new(Buckets {
+                rate,
+                full: Lru::new(keys_max),
+            }),
+        }
+    }
+
+    /// Another rate, from now on: everybody begins it with a full bucket.
+    pub fn set_rate(&self, rate: Rate) {
+        let mut buckets = self.buckets.lock();
+        if buckets.rate != rate {
+            *buckets = Buckets {
+                rate,
+                full: Lru::new(buckets.full.keys_max),
+            };
         }
     }
 
@@ -59,56 +93,42 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
     /// Takes `tokens` at once, or none. More than `burst` are never allowed.
     pub fn take_many(&self, key: &K, tokens: u32, now: Instant) -> Result<(), RetryAfter> {
         let mut buckets = self.buckets.lock();
-        let full_at = buckets.touch(key).unwrap_or(now);
-        let full_at = self.after(full_at, tokens, now)?;
-        buckets.put(key, full_at);
+        let full_at = buckets.full.touch(key).unwrap_or(now);
+        let full_at = buckets.rate.after(full_at, tokens, now)?;
+        buckets.full.put(key, full_at);
         Ok(())
     }
 
     /// Whether one token could be taken, without taking it. For counting failures only: `check` before the attempt and
     /// `charge` after it has failed.
     pub fn check(&self, key: &K, now: Instant) -> Result<(), RetryAfter> {
-        let full_at = self.buckets.lock().touch(key).unwrap_or(now);
-        self.after(full_at, 1, now).map(|_| ())
+        let mut buckets = self.buckets.lock();
+        let full_at = buckets.full.touch(key).unwrap_or(now);
+        buckets.rate.after(full_at, 1, now).map(|_| ())
     }
 
     /// Takes `tokens` even when there are not enough; the bucket is at worst left empty.
     pub fn charge(&self, key: &K, tokens: u32, now: Instant) {
         let mut buckets = self.buckets.lock();
-        let full_at = buckets.touch(key).unwrap_or(now).max(now);
-        let cost = self.rate.interval().saturating_mul(tokens);
-        let charged = full_at + cost.min(self.rate.per);
-        buckets.put(key, charged.min(now + self.rate.per));
+        let rate = buckets.rate;
+        let full_at = buckets.full.touch(key).unwrap_or(now).max(now);
+        let cost = rate.interval().saturating_mul(tokens);
+        let charged = full_at + cost.min(rate.per);
+        buckets.full.put(key, charged.min(now + rate.per));
     }
 
     /// Forgets what was counted for a key, as after a successful login.
     pub fn forget(&self, key: &K) {
-        self.buckets.lock().remove(key);
+        self.buckets.lock().full.remove(key);
     }
 
     /// How many keys are remembered at present.
     pub fn len(&self) -> usize {
-        self.buckets.lock().index.len()
+        self.buckets.lock().full.index.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// When the bucket would be full, had `tokens` been taken.
-    fn after(&self, full_at: Instant, tokens: u32, now: Instant) -> Result<Instant, RetryAfter> {
-        if self.rate.burst == 0 {
-            return Err(RetryAfter(self.rate.per));
-        }
-        let cost = self.rate.interval().saturating_mul(tokens);
-        let Some(new_full_at) = full_at.max(now).checked_add(cost) else {
-            return Err(RetryAfter(self.rate.per));
-        };
-        let latest = now + self.rate.per;
-        match new_full_at.checked_duration_since(latest) {
-            Some(wait) if !wait.is_zero() => Err(RetryAfter(wait)),
-            _ => Ok(new_full_at),
-        }
     }
 }
 

@@ -74,6 +74,18 @@ fn failures_are_charged_after_the_fact() {
 }
 
 #[test]
+fn another_rate_begins_anew() {
+    let limiter = RateLimiter::new(Rate::new(1, 3600 * SECOND), 10);
+    let now = Instant::now();
+    limiter.take(&1, now).unwrap();
+    limiter.set_rate(Rate::new(1, 3600 * SECOND));
+    limiter.take(&1, now).unwrap_err();
+    limiter.set_rate(Rate::new(2, SECOND));
+    limiter.take_many(&1, 2, now).unwrap();
+    assert_eq!(limiter.take(&1, now), Err(RetryAfter(SECOND / 2)));
+}
+
+#[test]
 fn memory_is_bounded_and_the_least_recently_used_goes_first() {
     let limiter = RateLimiter::new(Rate::new(1, SECOND), 3);
     let now = Instant::now();
@@ -89,5 +101,5 @@ fn memory_is_bounded_and_the_least_recently_used_goes_first() {
         let _ = limiter.take(&key, now);
     }
     assert_eq!(limiter.len(), 3);
-    assert!(limiter.buckets.lock().slots.len() <= 3);
+    assert!(limiter.buckets.lock().full.slots.len() <= 3);
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::limits::{Rate, RateLimiter};
@@ -69,7 +70,7 @@ pub struct Counters {
 /// Counts connections.
 #[derive(Debug)]
 pub struct Admission {
-    limits: ConnectionLimits,
+    limits: ArcSwap<ConnectionLimits>,
     open: AtomicUsize,
     clients: Mutex<HashMap<ClientKey, usize>>,
     rates: RateLimiter<ClientKey>,
@@ -81,12 +82,18 @@ impl Admission {
     pub fn new(limits: ConnectionLimits) -> Arc<Admission> {
         Arc::new(Admission {
             rates: RateLimiter::new(limits.rate, CLIENT_RATES_MAX),
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             open: AtomicUsize::new(0),
             clients: Mutex::new(HashMap::new()),
             admitted: AtomicU64::new(0),
             refused: Default::default(),
         })
+    }
+
+    /// Other limits, for connections from now on; those that are open stay.
+    pub fn set_limits(&self, limits: ConnectionLimits) {
+        self.rates.set_rate(limits.rate);
+        self.limits.store(Arc::new(limits));
     }
 
     /// Takes a slot for a connection whose client is not known yet.
@@ -97,7 +104,7 @@ impl Admission {
             admission: self.clone(),
             client: None,
         };
-        if before >= self.limits.total {
+        if before >= self.limits.load().total {
             return Err(self.refuse(Refusal::Total));
         }
         self.admitted.fetch_add(1, Ordering::Relaxed);
@@ -132,8 +139,9 @@ impl Slot {
     /// Counts the connection for its client. Once a slot; a second call changes nothing.
     pub fn assign(&mut self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
         let admission = &self.admission;
-        let exempt = &admission.limits.exempt;
-        if self.client.is_some() || exempt.iter().any(|network| network.contains(address)) {
+        let limits = admission.limits.load();
+        let mut exempt = limits.exempt.iter();
+        if self.client.is_some() || exempt.any(|network| network.contains(address)) {
             return Ok(());
         }
         let client = ClientKey::of(address);
@@ -142,7 +150,7 @@ impl Slot {
         }
         let mut clients = admission.clients.lock();
         let open = clients.entry(client).or_default();
-        if *open >= admission.limits.per_client {
+        if *open >= limits.per_client {
             if *open == 0 {
                 clients.remove(&client);
             }
@@ -218,6 +226,22 @@ mod tests {
         check(limits(9, 0, 9), &[a], Err(Refusal::PerClient));
         check(limits(9, 9, 2), &[a, a, b], Ok(()));
         check(limits(9, 9, 2), &[a, a, a], Err(Refusal::Rate));
+    }
+
+    #[test]
+    fn other_limits_count_from_then_on() {
+        let admission = Admission::new(limits(1, 9, 9));
+        let now = Instant::now();
+        let connect = || connect(&admission, "192.0.2.1", now).map_err(|why| why.to_string());
+        let first = connect().unwrap();
+        assert!(connect().is_err());
+        admission.set_limits(limits(3, 9, 1));
+        let second = connect().unwrap();
+        assert_eq!(connect().err(), Some(Refusal::Rate.to_string()));
+        admission.set_limits(limits(3, 2, 9));
+        assert_eq!(connect().err(), Some(Refusal::PerClient.to_string()));
+        drop((first, second));
+        assert_eq!(admission.counters().open, 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::time::Instant;
@@ -70,8 +71,8 @@ pub struct ListenerConfig {
     pub goodbye: Goodbye,
     /// TLS from the first byte (RFC 8314).
     pub tls: Option<TlsServer>,
-    /// Proxies that send a PROXY header. They must; nobody else may.
-    pub proxies: Vec<Network>,
+    /// Proxies that send a PROXY header. They must; nobody else may. What is swapped in counts for connections from then on.
+    pub proxies: Arc<ArcSwap<Vec<Network>>>,
 }
 
 impl ListenerConfig {
@@ -84,7 +85,7 @@ impl ListenerConfig {
             admission: Admission::new(ConnectionLimits::default()),
             goodbye: Arc::new(|_| Vec::new()),
             tls: None,
-            proxies: Vec::new(),
+            proxies: Arc::default(),
         }
     }
 }
@@ -309,7 +310,7 @@ where
         let Some(address) = peer.ip() else {
             return false;
         };
-        let proxies = &self.config.proxies;
+        let proxies = self.config.proxies.load();
         proxies.iter().any(|network| network.contains(address))
     }
 

@@ -201,7 +201,9 @@ const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 25\r\n";
 
 async fn check_proxy(trusted: &str, sent: &[u8], want: &str) {
     let mut config = ListenerConfig::new("test", localhost());
-    config.proxies = vec![trusted.parse().unwrap()];
+    config
+        .proxies
+        .store(Arc::new(vec![trusted.parse().unwrap()]));
     let (address, _) = start(config);
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(sent).await.unwrap();
@@ -219,7 +221,9 @@ async fn only_a_trusted_proxy_is_believed() {
 #[tokio::test]
 async fn the_limits_are_those_of_the_client_behind_the_proxy() {
     let mut config = ListenerConfig::new("test", localhost());
-    config.proxies = vec!["127.0.0.1".parse().unwrap()];
+    config
+        .proxies
+        .store(Arc::new(vec!["127.0.0.1".parse().unwrap()]));
     config.admission = limits(9, 1, 9);
     let (address, _) = start(config);
     let mut kept = Vec::new();
@@ -243,7 +247,9 @@ async fn tls_from_the_first_byte_after_a_proxy_header() {
     let resolver = CertResolver::new(vec![identity.clone()]);
     let mut config = ListenerConfig::new("test", localhost());
     config.tls = Some(TlsServer::new(&resolver, &[]).unwrap());
-    config.proxies = vec!["127.0.0.1".parse().unwrap()];
+    config
+        .proxies
+        .store(Arc::new(vec!["127.0.0.1".parse().unwrap()]));
     let (address, _) = start(config);
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(HEADER).await.unwrap();

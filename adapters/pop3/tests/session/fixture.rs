@@ -61,7 +61,7 @@ fn launch(header: &'static str, implicit_tls: bool, edit: impl FnOnce(&mut Confi
     listening.goodbye = pop3::goodbye();
     if !header.is_empty() {
         let network: Network = "127.0.0.0/8".parse().unwrap();
-        listening.proxies = vec![network];
+        listening.proxies.store(Arc::new(vec![network]));
     }
     match implicit_tls {
         true => listening.tls = Some(server),
@@ -72,6 +72,7 @@ fn launch(header: &'static str, implicit_tls: bool, edit: impl FnOnce(&mut Confi
     let shutdown = Shutdown::new();
     let listener = Listener::bind(listening).unwrap();
     let address = listener.local_address().unwrap();
+    let config = Arc::new(arc_swap::ArcSwap::from_pointee(config));
     let serving = pop3::serve(listener, shutdown.clone(), fake.clone(), config);
     tokio::spawn(serving);
     Fixture {

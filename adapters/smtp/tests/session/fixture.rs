@@ -62,7 +62,7 @@ fn launch(mode: Mode, implicit_tls: bool, edit: impl FnOnce(&mut Config)) -> Fix
         listener,
         shutdown.clone(),
         fake.clone(),
-        config,
+        Arc::new(arc_swap::ArcSwap::from_pointee(config)),
     ));
     Fixture {
         fake,

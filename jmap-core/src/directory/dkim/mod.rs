@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
@@ -72,7 +73,7 @@ pub trait Published: Send + Sync + fmt::Debug {
 /// What a process knows of the keys that it takes care of.
 #[derive(Debug)]
 pub(crate) struct Signing {
-    settings: SigningSettings,
+    settings: ArcSwap<SigningSettings>,
     /// Tells the leases of this process from those of others.
     owner: u64,
     last_round: Mutex<Option<Instant>>,
@@ -104,13 +105,15 @@ impl DkimKey {
 }
 
 impl Core {
-    /// Takes care of DKIM keys from now on: domains get theirs when they are added. The first call counts.
+    /// Takes care of DKIM keys from now on, in this way: domains get theirs when they are added.
     pub fn sign_with(&self, settings: SigningSettings) {
-        let _ = self.signing.set(Signing {
-            settings,
+        let settings = Arc::new(settings);
+        let signing = self.signing.get_or_init(|| Signing {
+            settings: ArcSwap::new(settings.clone()),
             owner: self.rng.next_u64() | 1,
             last_round: Mutex::default(),
         });
+        signing.settings.store(settings);
     }
 
     /// All keys of a domain, by selector.

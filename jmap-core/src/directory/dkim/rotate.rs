@@ -77,7 +77,7 @@ impl Core {
             return Ok(());
         }
         if self.lease_rotation(signing).await? {
-            self.rotate_all(&signing.settings).await?;
+            self.rotate_all(&signing.settings.load_full()).await?;
         }
         *signing.last_round.lock() = Some(now);
         Ok(())

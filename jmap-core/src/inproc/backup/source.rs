@@ -83,7 +83,7 @@ impl Core {
             blobs: Vec::new(),
             hold,
             time,
-            hostname: self.hostname.clone(),
+            hostname: self.hostname().to_string(),
             accounts: 0,
             emails: 0,
         })

@@ -265,7 +265,7 @@ impl Within {
         };
         let is_there = place_in(&record, self.to).is_some();
         let moves_within = way == Way::Move && self.from == self.to;
-        let is_full = record.all_places.len() as u64 >= core.limits.max_mailboxes_per_email;
+        let is_full = record.all_places.len() as u64 >= core.limits().max_mailboxes_per_email;
         let becomes_new = !moves_within && (is_there || is_full && way == Way::Copy);
         let mut places = record.all_places.clone();
         if way == Way::Move {

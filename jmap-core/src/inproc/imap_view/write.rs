@@ -52,7 +52,7 @@ impl Core {
                             continue;
                         }
                         let keywords = allowed.apply(&store, &record.keywords);
-                        if keywords.len() as u64 > self.limits.max_keywords_per_email {
+                        if keywords.len() as u64 > self.limits().max_keywords_per_email {
                             let kind = SetErrorKind::TooManyKeywords;
                             return Err(Rejected::Set(SetError::new(kind)));
                         }
@@ -155,7 +155,7 @@ pub(super) async fn parse_messages(
     core: &Core,
     messages: Vec<NewMessage>,
 ) -> Result<Parsed, ViewError> {
-    let max = core.limits.max_size_message;
+    let max = core.limits().max_size_message;
     let mut parsed = Vec::with_capacity(messages.len());
     for message in messages {
         if message.octets.len() as u64 > max {
@@ -179,7 +179,7 @@ pub(super) async fn write_messages(
     let now = core.clock.now();
     let mut uids = Vec::with_capacity(messages.len());
     for (message, given) in messages {
-        if given.keywords.len() as u64 > core.limits.max_keywords_per_email {
+        if given.keywords.len() as u64 > core.limits().max_keywords_per_email {
             return Err(SetError::new(SetErrorKind::TooManyKeywords).into());
         }
         let placement = Placement {

@@ -73,7 +73,7 @@ impl Core {
                     after.extend(added.cloned());
                     after.sort_unstable();
                     after.dedup();
-                    let is_too_many = after.len() as u64 > self.limits.max_keywords_per_email;
+                    let is_too_many = after.len() as u64 > self.limits().max_keywords_per_email;
                     let mut places = email.all_places.clone();
                     // In several mailboxes, nobody knows which of them is meant.
                     if let ([place], true) = (&mut places[..], now.is_deleted != known.is_deleted) {

@@ -69,7 +69,7 @@ impl Core {
 
     /// What can be said of an item without the account.
     async fn look_at(&self, item: Item) -> Result<Result<Ready, SetError>, ImportError> {
-        let max = self.limits.max_size_message;
+        let max = self.limits().max_size_message;
         if item.octets.len() as u64 > max {
             return Ok(Err(SetError::describe(
                 SetErrorKind::TooLarge,
@@ -90,10 +90,10 @@ impl Core {
         if let Some(why) = why {
             return Ok(Err(SetError::describe(SetErrorKind::InvalidEmail, why)));
         }
-        if item.keywords.len() as u64 > self.limits.max_keywords_per_email {
+        if item.keywords.len() as u64 > self.limits().max_keywords_per_email {
             return Ok(Err(SetError::new(SetErrorKind::TooManyKeywords)));
         }
-        if item.mailboxes.len() as u64 > self.limits.max_mailboxes_per_email {
+        if item.mailboxes.len() as u64 > self.limits().max_mailboxes_per_email {
             return Ok(Err(SetError::new(SetErrorKind::TooManyMailboxes)));
         }
         let octets = item.octets.clone();
@@ -195,7 +195,7 @@ impl Core {
         for &mailbox in &placement.mailboxes {
             places.push(write::new_place(txn, mailbox, self.clock.now()).await?);
         }
-        if places.len() as u64 > self.limits.max_mailboxes_per_email {
+        if places.len() as u64 > self.limits().max_mailboxes_per_email {
             return Err(SetError::new(SetErrorKind::TooManyMailboxes).into());
         }
         let keywords = record.keywords.clone();

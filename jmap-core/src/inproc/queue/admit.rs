@@ -287,7 +287,7 @@ impl Core {
                 sorted.later.push((recipient.next_try.unwrap_or(now), name));
                 continue;
             }
-            if &*name != HERE && self.outbound.get().is_none() {
+            if &*name != HERE && self.outbound.load().is_none() {
                 sorted.put_off.push(PutOff {
                     at,
                     until: now.saturating_add(REMOTE_EVERY_MS),

@@ -95,7 +95,7 @@ impl Core {
             };
             let octets = match origin.is_forwarded {
                 true => octets.clone(),
-                false => origin::without_results(octets, &self.hostname),
+                false => origin::without_results(octets, &self.hostname()),
             };
             let octets = with_return_path(&record.mail_from.email, &octets);
             let fenced = Fenced {

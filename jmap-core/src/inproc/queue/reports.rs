@@ -145,7 +145,7 @@ impl Core {
             self.rng.fill(&mut random);
             let settings = self.queue.settings();
             let report = bounce::Report {
-                hostname: &self.hostname,
+                hostname: &self.hostname(),
                 action,
                 record,
                 recipients: &recipients,

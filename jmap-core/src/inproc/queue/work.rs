@@ -130,7 +130,7 @@ impl Core {
             let tried = tried.await;
             return (Verdict::Unknown, self.record(started, tried, true).await);
         }
-        let Some(outbound) = self.outbound.get() else {
+        let Some(outbound) = self.outbound.load_full() else {
             let end = self.record(started, Tried::default(), true).await;
             return (Verdict::Unknown, end);
         };

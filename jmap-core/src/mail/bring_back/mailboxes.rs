@@ -135,7 +135,7 @@ impl Work<'_> {
             if let Some(known) = find(&all, &record, parent) {
                 return Ok(known);
             }
-            if all.len() as u64 >= self.core.limits.max_mailboxes {
+            if all.len() as u64 >= self.core.limits().max_mailboxes {
                 return Err(BringBackError::Refused(
                     "the account has too many mailboxes".to_owned(),
                 ));

@@ -25,7 +25,7 @@ use crate::{
 
 impl Handle for Copy<Email> {
     async fn handle(self, context: Context) -> Result<CopyResponse, MethodError> {
-        if self.create.len() as u64 > context.core.limits.max_objects_in_set {
+        if self.create.len() as u64 > context.core.limits().max_objects_in_set {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let from = from_account(&context, self.from_account_id, self.account_id)?;
@@ -151,7 +151,7 @@ async fn read(
     })?;
     let found = find(from, &original).await?;
     let keywords = keywords.unwrap_or(found.record.keywords);
-    metadata::check_limits(&context.core.limits, &mailboxes, &keywords)?;
+    metadata::check_limits(&context.core.limits(), &mailboxes, &keywords)?;
     let message = Message::new(found.record.blob, found.octets, found.summary);
     let placement = Placement {
         mailboxes,

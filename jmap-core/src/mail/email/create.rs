@@ -35,7 +35,7 @@ pub(super) async fn create(context: &Context, properties: Map) -> Staged<(u64, M
         received_at,
         given,
     } = Draft::read(properties)?;
-    metadata::check_limits(&context.core.limits, &mailboxes, &keywords)?;
+    metadata::check_limits(&context.core.limits(), &mailboxes, &keywords)?;
     message.check().map_err(build_error)?;
     let blobs = attachments(context, &message).await?;
     let message = build(context, message, blobs).await?;
@@ -134,7 +134,7 @@ async fn attachments(
     message: &NewMessage,
 ) -> Result<HashMap<String, Bytes>, Rejected> {
     let account = context.account()?.id;
-    let max = context.core.limits.max_size_attachments_per_email;
+    let max = context.core.limits().max_size_attachments_per_email;
     let mut blobs = HashMap::new();
     let mut octets = 0u64;
     for (text, uses) in draft::blob_ids(message) {
@@ -165,8 +165,8 @@ async fn build(
     let mut random = [0; 32];
     context.core.rng.fill(&mut random);
     let now = SentAt::utc(context.core.clock.now().seconds());
-    let domain = context.core.hostname.clone();
-    let max = context.core.limits.max_size_message;
+    let domain = context.core.hostname().to_string();
+    let max = context.core.limits().max_size_message;
     let texts = message.body_values.values().map(|value| value.value.len());
     let octets = texts.chain(blobs.values().map(Bytes::len)).sum::<usize>();
     let work = move || {

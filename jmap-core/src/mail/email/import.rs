@@ -94,7 +94,7 @@ impl<'a> Arrivals<'a> {
 
 impl Handle for Import {
     async fn handle(self, context: Context) -> Result<ImportResponse, MethodError> {
-        if self.emails.len() as u64 > context.core.limits.max_objects_in_set {
+        if self.emails.len() as u64 > context.core.limits().max_objects_in_set {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let account = context.account()?.clone();
@@ -158,7 +158,7 @@ async fn read(context: &Context, email: Map) -> Result<Arrival, SetError> {
     let mailboxes = mailboxes.ok_or_else(|| {
         SetError::invalid_property("mailboxIds", "An email is in at least one mailbox.")
     })?;
-    metadata::check_limits(&context.core.limits, &mailboxes, &keywords)?;
+    metadata::check_limits(&context.core.limits(), &mailboxes, &keywords)?;
     let octets = message_of(context, blob).await?;
     let length = octets.len();
     let parsed = with_octets(length, move || Message::parse(octets)).await;
@@ -197,7 +197,7 @@ async fn message_of(context: &Context, blob: WireId) -> Result<Bytes, SetError> 
         Err(BlobError::NotFound) => return Err(not_found()),
         Err(error) => return Err(error.into()),
     };
-    let max = context.core.limits.max_size_message;
+    let max = context.core.limits().max_size_message;
     if octets.len() as u64 > max {
         return Err(too_large(max));
     }

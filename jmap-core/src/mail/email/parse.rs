@@ -59,7 +59,7 @@ impl Handle for Parse {
         });
         let properties = properties_of::<Email>(Some(names))?;
         Email::check_arguments(&self.arguments)?;
-        if self.blob_ids.len() as u64 > context.core.limits.max_objects_in_get {
+        if self.blob_ids.len() as u64 > context.core.limits().max_objects_in_get {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let mut plan = Plan::new(properties.iter(), &self.arguments)?;

@@ -69,7 +69,7 @@ async fn changed(
     let mut mailboxes = metadata::patched_mailboxes(&patch.mailboxes, seen)?;
     mailboxes.extend(hidden);
     let keywords = patch.keywords.apply(record.keywords.iter().cloned());
-    metadata::check_limits(&context.core.limits, &mailboxes, &keywords)?;
+    metadata::check_limits(&context.core.limits(), &mailboxes, &keywords)?;
     rights
         .check_change(context, &txn, &record, &mailboxes, &keywords)
         .await?;

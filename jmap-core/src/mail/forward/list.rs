@@ -253,7 +253,7 @@ fn goodbye(core: &Core, record: &AccountRecord, own: &str, member: &str) -> Byte
     let mut random = [0; 16];
     core.rng.fill(&mut random);
     let id: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
-    let (owner, hostname) = (owner_address(own), &core.hostname);
+    let (owner, hostname) = (owner_address(own), &core.hostname());
     let date = SentAt::utc(core.clock.now().seconds()).to_rfc5322();
     let name = phrase(record);
     let text = format!(

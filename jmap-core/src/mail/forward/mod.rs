@@ -202,7 +202,7 @@ pub(crate) async fn tell_sender(
     core.rng.fill(&mut random);
     let now = core.clock.now().seconds();
     let report = bounce::Report {
-        hostname: &core.hostname,
+        hostname: &core.hostname(),
         action: bounce::Action::Failed,
         record: &record,
         recipients: &failed,

@@ -165,7 +165,7 @@ pub(crate) async fn create_levels(
             parent = Some(*known);
             continue;
         }
-        if mailboxes.0.len() as u64 >= core.limits.max_mailboxes {
+        if mailboxes.0.len() as u64 >= core.limits().max_mailboxes {
             let why = "There are too many mailboxes.";
             return Err(SetError::describe(SetErrorKind::OverQuota, why).into());
         }
@@ -185,7 +185,7 @@ pub(crate) async fn create_levels(
             share_with: Vec::new(),
             uid_validity: write::uid_validity(txn, core.clock.now()),
         };
-        check_place(&core.limits, &mailboxes, None, &record)?;
+        check_place(&core.limits(), &mailboxes, None, &record)?;
         parent = Some(write::insert_mailbox(txn, record));
         is_new = is_last;
     }
@@ -202,7 +202,7 @@ impl SetObject for Mailbox {
         let account = context.account()?.clone();
         let mut txn = account.writer.begin().await?;
         let mailboxes = Mailboxes::read(&txn).await?;
-        if mailboxes.0.len() as u64 >= context.core.limits.max_mailboxes {
+        if mailboxes.0.len() as u64 >= context.core.limits().max_mailboxes {
             return Err(SetError::describe(
                 SetErrorKind::OverQuota,
                 "There are too many mailboxes.",
@@ -222,7 +222,7 @@ impl SetObject for Mailbox {
         if !given.name {
             return Err(SetError::invalid_property("name", "A mailbox has a name.").into());
         }
-        check_place(&context.core.limits, &mailboxes, None, &record)?;
+        check_place(&context.core.limits(), &mailboxes, None, &record)?;
         check_grants(context, &[], &record).await?;
         let rights_above = record
             .parent
@@ -294,7 +294,7 @@ impl SetObject for Mailbox {
         }
         apply_patch(&mut record, patch)?;
         check_rights(context, id, old, &record)?;
-        check_place(&context.core.limits, &mailboxes, Some(id), &record)?;
+        check_place(&context.core.limits(), &mailboxes, Some(id), &record)?;
         check_grants(context, &old.share_with, &record).await?;
         if standing == Standing::Guest {
             subscribe_guest(context, &mut record);

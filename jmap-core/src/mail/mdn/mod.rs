@@ -22,7 +22,7 @@ use crate::{Context, Handle};
 
 impl Handle for MdnParse {
     async fn handle(self, context: Context) -> Result<MdnParseResponse, MethodError> {
-        if self.blob_ids.len() as u64 > context.core.limits.max_objects_in_get {
+        if self.blob_ids.len() as u64 > context.core.limits().max_objects_in_get {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let mut response = MdnParseResponse {

@@ -37,7 +37,7 @@ const WRONG_MAX: usize = 100;
 
 impl Handle for MdnSend {
     async fn handle(self, context: Context) -> Result<MdnSendResponse, MethodError> {
-        if self.send.len() as u64 > context.core.limits.max_objects_in_set {
+        if self.send.len() as u64 > context.core.limits().max_objects_in_set {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let identity = find_identity(&context, &self).await?;
@@ -190,7 +190,7 @@ fn message(
     let build = BuildContext {
         now: SentAt::utc(context.core.clock.now().seconds()),
         random,
-        domain: &context.core.hostname,
+        domain: &context.core.hostname(),
         blob: &|_| None,
     };
     let name = (!identity.name.is_empty()).then(|| identity.name.clone());

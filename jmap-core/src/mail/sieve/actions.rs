@@ -194,7 +194,7 @@ impl Acting<'_> {
             if !mailboxes.contains(&mailbox) {
                 mailboxes.push(mailbox);
             }
-            let max = self.core.limits.max_keywords_per_email as usize;
+            let max = self.core.limits().max_keywords_per_email as usize;
             for keyword in filing.flags.iter().filter_map(|flag| keyword(flag)) {
                 if !keywords.contains(&keyword) && keywords.len() < max {
                     keywords.push(keyword);

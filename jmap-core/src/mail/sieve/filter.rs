@@ -163,7 +163,7 @@ async fn world(core: &Core, txn: &MailTxn, incoming: &Incoming<'_>) -> Result<Wo
         user_address,
         user_name: user_name.unwrap_or_default(),
         peer: incoming.peer,
-        hostname: core.hostname.clone(),
+        hostname: core.hostname().to_string(),
         nonce: format!("{:016x}{:016x}", core.rng.next_u64(), core.rng.next_u64()),
         is_answerable,
         remembered: HashSet::new(),
@@ -210,7 +210,7 @@ async fn limited(
     }
     let (world, name, script) = (world.clone(), name.to_owned(), script.clone());
     let mut task = tokio::task::spawn_blocking(move || run::run(&world, &name, &script));
-    let limit = Duration::from_millis(core.limits.max_sieve_run_ms);
+    let limit = Duration::from_millis(core.limits().max_sieve_run_ms);
     match tokio::time::timeout(limit, &mut task).await {
         Ok(Ok(ran)) => ran,
         Ok(Err(_)) => Err("the interpreter failed".to_owned()),

@@ -103,7 +103,7 @@ pub(crate) async fn stage_success(
     core.rng.fill(&mut random);
     let seconds = core.clock.now().seconds();
     let report = bounce::Report {
-        hostname: &core.hostname,
+        hostname: &core.hostname(),
         action,
         record: &record,
         recipients: &record.recipients,

@@ -68,15 +68,15 @@ impl SetObject for EmailSubmission {
             None => generated_envelope(core, &account, &source).await?,
         };
         check_mail_from(core, &account, &envelope.mail_from).await?;
-        envelope::check_recipients(&envelope.recipients, &core.limits)?;
+        envelope::check_recipients(&envelope.recipients, &core.limits())?;
         let now = core.clock.now();
-        let hold = envelope::hold_until(&envelope.mail_from, now.seconds(), &core.limits)?;
+        let hold = envelope::hold_until(&envelope.mail_from, now.seconds(), &core.limits())?;
         let mut record = new_record(core, envelope.clone(), &octets, hold);
         (record.identity, record.email, record.thread) =
             (given.identity, given.email, source.email.thread);
         let mut txn = account.writer.begin().await?;
         let recipients = record.recipients.len() as u64;
-        let (sender, kept_max) = (context.who.account, core.limits.max_submissions);
+        let (sender, kept_max) = (context.who.account, core.limits().max_submissions);
         core.take_sending(sender, recipients)
             .await?
             .map_err(SetError::from)?;
@@ -302,7 +302,7 @@ async fn check_message(
     summary: &Summary,
     octets: usize,
 ) -> Result<(), Rejected> {
-    let max = core.limits.max_size_message;
+    let max = core.limits().max_size_message;
     if octets as u64 > max {
         let error = SetError::describe(
             SetErrorKind::TooLarge,
@@ -379,7 +379,7 @@ pub(crate) fn new_record(
 ) -> SubmissionRecord {
     let now = core.clock.now();
     let send_at = hold.unwrap_or(now.seconds());
-    let undo = core.limits.undo_seconds.saturating_mul(1000);
+    let undo = core.limits().undo_seconds.saturating_mul(1000);
     let due = match hold {
         Some(seconds) => u64::try_from(seconds).unwrap_or(0).saturating_mul(1000),
         None => core.queue_now().saturating_add(undo),

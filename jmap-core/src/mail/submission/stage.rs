@@ -114,7 +114,7 @@ pub(crate) async fn passed_on(
     record.is_hidden = true;
     record.undo_status = UndoStatus::Final;
     record.due = core.queue_now();
-    let max = core.limits.max_submissions;
+    let max = core.limits().max_submissions;
     match insert(txn, &record, &octets, Bytes::new(), max).await {
         Ok(_) => Ok(true),
         Err(Rejected::Store(error)) => Err(error),

@@ -48,7 +48,7 @@ impl Handle for Get<DeletedEmail> {
             return Err(MethodError::invalid_arguments(why));
         }
         let account = context.account()?.id;
-        let max = context.core.limits.max_objects_in_get as usize;
+        let max = context.core.limits().max_objects_in_get as usize;
         let state = state(&context).await?;
         let ids = match self.ids {
             Some(ids) => ids,
@@ -87,7 +87,7 @@ impl Handle for Get<DeletedEmail> {
 
 impl Handle for Query<DeletedEmail> {
     async fn handle(self, context: Context) -> Result<QueryResponse, MethodError> {
-        let max = context.core.limits.max_query_results;
+        let max = context.core.limits().max_query_results;
         let anchor = match &self.anchor {
             Some(id) => Some(DeletedId::parse(id.as_str()).ok_or(MethodErrorKind::AnchorNotFound)?),
             None => None,
@@ -126,7 +126,7 @@ impl Handle for Query<DeletedEmail> {
 
 impl Handle for DeletedEmailRestore {
     async fn handle(self, context: Context) -> Result<DeletedEmailRestoreResponse, MethodError> {
-        if self.ids.len() as u64 > context.core.limits.max_objects_in_set {
+        if self.ids.len() as u64 > context.core.limits().max_objects_in_set {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         if !is_owner(&context) {
@@ -214,7 +214,7 @@ async fn value_of(
         mailboxes.retain(|&mailbox| view.mailbox(mailbox).is_some());
     }
     let seconds = i64::try_from(deleted.id.time / 1000).unwrap_or(i64::MAX);
-    let kept = i64::try_from(context.core.limits.undelete_seconds).unwrap_or(i64::MAX);
+    let kept = i64::try_from(context.core.limits().undelete_seconds).unwrap_or(i64::MAX);
     let date = |seconds: i64| string(UtcDate(seconds).to_string());
     let summary = deleted.summary.as_deref();
     let addresses = |of: fn(&Summary) -> Option<Vec<EmailAddress>>| {

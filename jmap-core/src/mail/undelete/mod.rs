@@ -137,7 +137,7 @@ impl Core {
     pub(crate) fn removal(&self) -> Removal {
         Removal {
             now: self.clock.now(),
-            is_kept: self.limits.undelete_seconds != 0,
+            is_kept: self.limits().undelete_seconds != 0,
         }
     }
 
@@ -167,14 +167,14 @@ impl Core {
     /// Returns whether there may be more of the account to purge.
     async fn purge_account(&self, account: AccountId) -> Result<bool, store::Error> {
         let now = u64::try_from(self.clock.now().0).unwrap_or(0);
-        let seconds = self.limits.undelete_seconds;
+        let seconds = self.limits().undelete_seconds;
         let before = match seconds {
             0 => u64::MAX,
             seconds => now.saturating_sub(seconds.saturating_mul(1000)),
         };
         let counted = self.engine.get(&keys::undelete_octets(account)).await?;
         let mut sum = counted.map_or(0, |bytes| counter(&bytes));
-        let max = octets(self.limits.max_undelete_octets);
+        let max = octets(self.limits().max_undelete_octets);
         let page = Page::first(keys::undelete_of(account), EMAILS_PER_ROUND);
         let rows = self.engine.scan(page).await?;
         let mut batch = Batch::new();

@@ -354,7 +354,7 @@ fn build(
     let context = BuildContext {
         now: SentAt::utc(now),
         random,
-        domain: &core.hostname,
+        domain: &core.hostname(),
         blob: &|_| None,
     };
     message.build(&context).ok().map(Bytes::from)

@@ -103,6 +103,10 @@ codes! {
         "the server can't count on a value of its own",
         "it is put aside, and begins anew";
 
+    Setting = "settings/not-sound",
+        "it counts for nothing: the configuration file or the default does",
+        "nothing: the version that it is from may come back, and `posthorn settings unset` takes it away";
+
     AccountMissing = "directory/account-missing",
         "nobody can log in to what is kept there, and mail for it is refused",
         "an account is made for it, of what names, addresses and credentials say";

@@ -19,6 +19,7 @@ use super::{CheckError, Checker, Code, Rows, edits::Edit};
 use crate::{
     cluster::{LeaseRecord, NodeRecord},
     directory::COUNTER,
+    settings::records::SettingRecord,
 };
 
 /// Octets of the server's own values, where each has as many. A value of another length can't be read.
@@ -26,6 +27,7 @@ const LENGTHS: &[(&str, usize)] = &[
     ("format", 8),
     (COUNTER, 8),
     (crate::cluster::SHARING, 8),
+    (crate::settings::COUNTER, 8),
     ("next account", 8),
     ("traces", 8),
     (
@@ -93,7 +95,7 @@ impl Checker<'_> {
                 let now = u64::try_from(self.core.clock.now().0).unwrap_or(1);
                 let anew = match name.as_str() {
                     // Another one than any that somebody may remember.
-                    name if name == COUNTER || name == crate::cluster::SHARING => {
+                    COUNTER | crate::cluster::SHARING | crate::settings::COUNTER => {
                         Some(numbers(&[now]))
                     }
                     _ => None,
@@ -105,7 +107,25 @@ impl Checker<'_> {
                 self.edit(edit).await?;
             }
         }
+        self.check_settings().await?;
         self.check_cluster().await
+    }
+
+    async fn check_settings(&mut self) -> Result<(), CheckError> {
+        let mut rows = Rows::new(keys::all(Subspace::Setting));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                if self.record::<SettingRecord>(&key, &bytes).is_none() {
+                    self.put_aside(Code::Record, &key, &bytes).await?;
+                }
+            }
+        }
+        // Where nobody knows what settings mean, there are none.
+        for fault in self.core.faulty_settings().await? {
+            let why = format!("{} counts for nothing: {}", fault.key, fault.why);
+            self.problem(Code::Setting, &keys::setting(&fault.key), why);
+        }
+        Ok(())
     }
 
     fn check_shard_row(&mut self, key: &[u8], bytes: &Bytes) -> bool {

@@ -163,6 +163,7 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::Undelete => return keys::decode_undelete(key).map(drop),
         Subspace::Backup => return keys::decode_backup(key).map(drop),
         Subspace::Import => return keys::decode_import(key).map(drop),
+        Subspace::Setting => return keys::decode_setting(key).map(drop),
     }
     fields.end()
 }

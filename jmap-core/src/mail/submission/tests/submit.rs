@@ -107,7 +107,7 @@ async fn what_is_asked_for_by_smtp_is_in_the_envelope() {
     core.send_due().await.unwrap();
     assert_eq!(server.inbox(&server.bob).await, ["hello"]);
     // One past the longest hold, two holds, and a sender who isn't hers.
-    let max = core.limits.max_delayed_send;
+    let max = core.limits().max_delayed_send;
     let hold_for = |seconds: u64| mail(vec![given("HOLDFOR", Some(&seconds.to_string()))]);
     assert_eq!(submit(hold_for(max), &message).await, Ok(()));
     let until = given("HOLDUNTIL", Some("2023-11-14T23:00:00Z"));
