@@ -312,12 +312,24 @@ fn web_config(config: &Config, core: &Core, sources: &Sources) -> jmap::Config {
         application_server_key: core.can_push().then(|| core.vapid_public_key().to_owned()),
         metrics: Some(Arc::new(move || sources.text())),
         metrics_networks: networks(&config.metrics.networks),
-        fallback: Some(web::site(wellknown::Site::new(
-            Arc::new(core.clone()),
-            publish::site(config),
-        ))),
+        fallback: Some(web::pages(
+            admin(config, core),
+            wellknown::Site::new(Arc::new(core.clone()), publish::site(config)),
+        )),
         ..jmap::Config::default()
     }
+}
+
+/// The API for administrators.
+fn admin(config: &Config, core: &Core) -> admin::Admin {
+    let http = &config.http;
+    let site = admin::Site { clock: clock() };
+    let allowed_origin = http.admin_cors_origin.as_ref();
+    let of = admin::Config {
+        plaintext_logins: http.plaintext_logins == PlaintextLogins::Anywhere,
+        allowed_origin: allowed_origin.map(|origin| origin.0.trim_end_matches('/').to_owned()),
+    };
+    admin::Admin::new(core.clone(), site, of)
 }
 
 fn mode_of(service: Service) -> Option<Mode> {

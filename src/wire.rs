@@ -11,7 +11,7 @@ use std::{
 };
 
 use jmap_core::{
-    Core, Parts,
+    Core, Parts, Way,
     clock::{Clock, SystemClock},
     cluster,
     push::{PushConfig, PushTransport, crypto::EndpointPolicy},
@@ -295,6 +295,7 @@ impl Server {
             core: self.core.clone(),
             clock: clock(),
             publisher: Publisher::new(self.live.current()),
+            way: Way::ControlSocket,
             connections: Some(Arc::new(move || sources.connections())),
             keys: Some(Arc::new(move || blobs::keys_now(&config))),
         };

@@ -23,6 +23,7 @@ use store::{
 use crate::{
     access::{self, Standing},
     accounts::{AccountHandle, Accounts},
+    admin::Audit,
     auth::scram,
     bus::{Bus, Subscription},
     caller::Caller,
@@ -86,6 +87,7 @@ pub struct Inner {
     pub(crate) reports: Reports,
     pub(crate) trace: Trace,
     pub(crate) settings: Settings,
+    pub(crate) audit: Audit,
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
@@ -222,6 +224,7 @@ impl Core {
             reports: Reports::default(),
             trace: Trace::default(),
             settings: Settings::default(),
+            audit: Audit::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
             outbound: ArcSwapOption::empty(),

@@ -5,6 +5,7 @@
 //! `settings plan`: something would change.
 
 pub mod args;
+mod audit;
 mod backup;
 pub mod blobs;
 pub mod command;
@@ -32,6 +33,7 @@ use std::{
 };
 
 use clap::Parser as _;
+use jmap_core::Way;
 
 use self::{
     args::{AccountVerb, Cli, Verb},
@@ -136,6 +138,7 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
         core: core.clone(),
         clock: wire::clock(),
         publisher: Publisher::new(live.current()),
+        way: Way::CommandLine,
         connections: None,
         keys: None,
     };

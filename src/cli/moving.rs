@@ -210,6 +210,7 @@ impl Opened {
             core: core.clone(),
             clock: wire::clock(),
             publisher: Publisher::new(live.current()),
+            way: jmap_core::Way::CommandLine,
             connections: None,
             keys: None,
         };

@@ -63,6 +63,8 @@ pub enum Subspace {
     Backup = 0x95,
     Import = 0x98,
     Setting = 0xa0,
+    Audit = 0xa1,
+    Idempotency = 0xa2,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -229,6 +231,12 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "import record",
     ),
     (Subspace::Setting, "name", "setting record"),
+    (Subspace::Audit, "time u64, number u64", "audit record"),
+    (
+        Subspace::Idempotency,
+        "account u64, hash",
+        "what a request that is made once has come to",
+    ),
 ];
 
 pub type BlobHash = [u8; 32];
@@ -1061,6 +1069,8 @@ pub fn decode_import(key: &[u8]) -> Option<(AccountId, Collection, &[u8])> {
     (!item.is_empty()).then_some((account, *collection, item))
 }
 
+mod administration;
+
 /// A setting, by its key in the configuration.
 pub fn setting(name: &str) -> Key {
     Builder::new(Subspace::Setting).bytes(name.as_bytes()).0
@@ -1077,4 +1087,4 @@ mod describe;
 #[cfg(test)]
 mod tests;
 
-pub use self::describe::describe;
+pub use self::{administration::*, describe::describe};

@@ -30,6 +30,7 @@ const LENGTHS: &[(&str, usize)] = &[
     (crate::settings::COUNTER, 8),
     ("next account", 8),
     ("traces", 8),
+    (crate::admin::AUDIT_COUNT, 8),
     (
         crate::auth::scram::key::NAME,
         crate::auth::scram::KEY_OCTETS,
