@@ -8,7 +8,6 @@ use crate::{
     caller::{Caller, Role},
     directory::{AccountKind, AccountRecord, DirectoryError, names::AccountName},
     mail::records::MailboxRecord,
-    settings::SettingsError,
 };
 
 /// What a caller is to an account.
@@ -129,6 +128,8 @@ operations! {
     Backup = "backup.run",
     /// To bring accounts back, or mail in and out.
     MoveMail = "mail.move",
+    SeeSettings = "settings.see",
+    ChangeSettings = "settings.change",
 }
 
 /// What it is done to.
@@ -192,6 +193,7 @@ const fn who_may(operation: Operation) -> WhoMay {
         Operation::SeeServer | Operation::CheckStore => row(Nobody, Nobody, false),
         Operation::Repair | Operation::Backup => row(Nobody, Nobody, false),
         Operation::MoveMail => row(Nobody, Nobody, false),
+        Operation::SeeSettings | Operation::ChangeSettings => row(Nobody, Nobody, false),
     }
 }
 
@@ -307,14 +309,6 @@ pub fn may_everywhere(who: &Caller, operation: Operation) -> bool {
 /// Whether `who` may do what concerns the server as a whole.
 pub fn may_run(who: &Caller, operation: Operation) -> Result<(), DirectoryError> {
     may(who, operation, Object::Server)
-}
-
-/// Whether `who` may see and change the settings of the server.
-pub fn may_manage_settings(who: &Caller) -> Result<(), SettingsError> {
-    match who.role {
-        Role::Administrator => Ok(()),
-        Role::DomainAdministrator | Role::HelpDesk | Role::User => Err(SettingsError::Forbidden),
-    }
 }
 
 /// What `who` may do with a mailbox.

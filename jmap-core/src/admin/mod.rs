@@ -11,7 +11,7 @@ mod records;
 mod tests;
 
 pub use audit::{AUDIT_KEEP, AUDIT_ROWS_MAX, AuditFilter, AuditRow, Deed, REFUSALS_PER_HOUR_MAX};
-pub(crate) use audit::{Audit, COUNT as AUDIT_COUNT};
+pub(crate) use audit::{Audit, COUNT as AUDIT_COUNT, FIELDS_MAX as AUDIT_FIELDS_MAX};
 pub use once::{IDEMPOTENCY_KEEP, IDEMPOTENCY_KEYS_MAX, Once};
 pub use records::{AuditRecord, ChangedField, OnceRecord, Outcome};
 

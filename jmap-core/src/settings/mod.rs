@@ -25,7 +25,11 @@ use store::{
 };
 
 use self::records::SettingRecord;
-use crate::{Caller, Core, access};
+use crate::{
+    Caller, Core,
+    access::{self, Operation},
+    admin::{AUDIT_FIELDS_MAX, Deed},
+};
 
 /// Settings that are stored.
 pub const SETTINGS_MAX: usize = 1000;
@@ -270,7 +274,7 @@ impl Core {
 
     /// Everything that can be configured, as it is now; then what the store has and this version doesn't know.
     pub async fn settings(&self, who: &Caller) -> Result<Vec<Setting>, SettingsError> {
-        access::may_manage_settings(who)?;
+        may(who, Operation::SeeSettings)?;
         let meaning = self.meaning()?;
         let mut stored = self.stored_settings().await?;
         let (sound, faults) = sound(&**meaning, &stored);
@@ -313,7 +317,7 @@ impl Core {
         who: &Caller,
         wish: &Wish,
     ) -> Result<Vec<Difference>, SettingsError> {
-        access::may_manage_settings(who)?;
+        may(who, Operation::ChangeSettings)?;
         let meaning = self.meaning()?;
         let stored = self.stored_settings().await?;
         differences(&**meaning, &stored, wish)
@@ -325,7 +329,7 @@ impl Core {
         who: &Caller,
         wish: &Wish,
     ) -> Result<Vec<Difference>, SettingsError> {
-        access::may_manage_settings(who)?;
+        may(who, Operation::ChangeSettings)?;
         let meaning = self.meaning()?;
         let _turn = self.settings.turn.lock().await;
         for _ in 0..TRIES {
@@ -376,6 +380,19 @@ impl Core {
             };
             batch.put(key, record.to_bytes());
         }
+        for some in differences.chunks(AUDIT_FIELDS_MAX) {
+            let object = match some {
+                [one] => &*one.key,
+                _ => "settings",
+            };
+            let deed = some
+                .iter()
+                .cloned()
+                .fold(Deed::new(Operation::ChangeSettings, object), |deed, of| {
+                    deed.field(&of.key, of.before, of.after)
+                });
+            self.audit(&mut batch, who, deed);
+        }
         Ok(self.engine.commit(batch).await?)
     }
 
@@ -397,6 +414,10 @@ impl Core {
         }
         Ok(Stored { counter, rows })
     }
+}
+
+fn may(who: &Caller, operation: Operation) -> Result<(), SettingsError> {
+    access::may_run(who, operation).map_err(|_| SettingsError::Forbidden)
 }
 
 /// What of the stored settings counts, and what doesn't.
