@@ -5,7 +5,6 @@
 mod allocators;
 mod backups;
 mod blobs;
-mod certificate;
 mod cli;
 mod config;
 mod delivery;
@@ -19,6 +18,7 @@ mod notices;
 mod publish;
 mod push_transport;
 mod reports;
+mod tls;
 mod web;
 mod wire;
 

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use acme::Challenges;
 use jmap::Jmap;
 use jmap_core::{
     Core, Parts,
@@ -23,7 +24,7 @@ use jmap_core::{
 };
 use mail_auth_adapter::{Dns, DnsSettings, Nameservers, Settings, Verifier};
 use net::{
-    Admission, Bind, CertResolver, ConnectionLimits, Listener, ListenerConfig, Shutdown,
+    Admission, Bind, ConnectionLimits, Listener, ListenerConfig, Shutdown,
     listener::BindError,
     reader::LinePace,
     tls::{TlsError, TlsServer},
@@ -39,7 +40,6 @@ use crate::{
         schedule::{Counters, run_schedule},
     },
     blobs,
-    certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{
         self, Config, ImapListener, MailListener, OnTemporaryError, PlaintextLogins, Service,
@@ -52,7 +52,9 @@ use crate::{
     notices,
     publish::{self, Publisher},
     push_transport::HttpPushTransport,
-    reports, web,
+    reports,
+    tls::{self, CertificateError, Certificates, acme::AcmeError},
+    web,
 };
 
 /// Time that connections get to finish when the server is told to stop.
@@ -71,6 +73,8 @@ pub enum StartError {
     Certificate(#[from] CertificateError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     #[error("{0}{hint}", hint = hint(.0))]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -217,16 +221,24 @@ pub struct Server {
     sources: Sources,
     config: Config,
     tls: TlsServer,
+    certificates: Arc<Certificates>,
+    /// What is ordered from an ACME server, if anything is.
+    acme: Option<acme::Settings>,
+    challenges: Arc<Challenges>,
     view_octets_max: usize,
 }
 
 impl Server {
     /// Opens all sockets. Connections wait in the kernel until [`Server::run`].
-    pub fn bind(config: &Config, folder: &Folder, core: Core) -> Result<Server, StartError> {
-        let identity = certificate::load(config, folder)?;
-        let resolver = CertResolver::new(vec![identity]);
-        let tls = TlsServer::new(&resolver, &[])?;
-        let web_tls = TlsServer::new(&resolver, jmap::ALPN)?;
+    pub async fn bind(config: &Config, folder: &Folder, core: Core) -> Result<Server, StartError> {
+        let certificates = Certificates::open(config, folder, &core, clock()).await?;
+        let acme = tls::acme::settings(config)?;
+        let challenges = Challenges::new(core.clone());
+        let server = |alpn| -> Result<TlsServer, TlsError> {
+            let server = TlsServer::new(certificates.resolver(), alpn)?;
+            Ok(server.answering(challenges.clone()))
+        };
+        let (tls, web_tls) = (server(&[])?, server(jmap::ALPN)?);
         let mut admissions = Vec::new();
         let mut listening = Vec::new();
         for plan in plans(config) {
@@ -260,6 +272,7 @@ impl Server {
             admissions,
             disk_octets: Arc::new(AtomicU64::new(0)),
             backups: Arc::new(Counters::default()),
+            certificates: certificates.clone(),
         };
         let view_octets_max = config.limits.max_memory_views.as_usize();
         Ok(Server {
@@ -269,6 +282,9 @@ impl Server {
             sources,
             config: config.clone(),
             tls,
+            certificates,
+            acme,
+            challenges,
             view_octets_max,
         })
     }
@@ -278,13 +294,14 @@ impl Server {
         let signals = Signals::new().map_err(StartError::Signals)?;
         let shutdown = Shutdown::new();
         reports::start(&self.core, &self.config);
-        let workers = [
+        let mut workers = vec![
             tokio::spawn(
                 self.core
                     .clone()
                     .run_work(self.view_octets_max, Box::new(allocators::give_back)),
             ),
             tokio::spawn(measure(self.sources.clone())),
+            tokio::spawn(self.certificates.clone().watch()),
             tokio::spawn(run_schedule(
                 self.core.clone(),
                 self.config.backup.clone(),
@@ -325,12 +342,24 @@ impl Server {
             };
             accepting.push(task);
         }
+        // Listeners have to be there when a challenge comes.
+        if let Some(settings) = self.acme {
+            let tools = acme::Tools {
+                core: self.core.clone(),
+                clock: clock(),
+                rng: rng(),
+                wake: self.certificates.ordered.clone(),
+                changed: self.certificates.changed.clone(),
+            };
+            workers.push(tokio::spawn(acme::run(settings, tools)));
+        }
         let sources = self.sources.clone();
         let config = self.config.clone();
         let target = Target {
             core: self.core.clone(),
             clock: clock(),
             publisher: Publisher::new(&self.config),
+            certificates: Some(self.certificates.clone()),
             connections: Some(Arc::new(move || sources.connections())),
             keys: Some(Arc::new(move || blobs::keys_now(&config))),
         };
@@ -342,7 +371,7 @@ impl Server {
         drop((mail, imap, pop3, managesieve, jmap, self.sources));
         let core = self.core;
         let sending = async { core.stop_queue(DRAIN_TIME).await };
-        stop(signals, shutdown, accepting, (workers.into(), sending)).await;
+        stop(signals, shutdown, accepting, (workers, sending)).await;
         if let Err(error) = core.flush_traces().await {
             tracing::warn!(%error, "what happened to the last messages could not be written down");
         }
@@ -457,10 +486,10 @@ impl Server {
                 .then(|| self.core.vapid_public_key().to_owned()),
             metrics: Some(Arc::new(move || sources.text())),
             metrics_networks: networks(&self.config.metrics.networks),
-            fallback: Some(web::site(wellknown::Site::new(
-                Arc::new(self.core.clone()),
-                publish::site(&self.config),
-            ))),
+            fallback: Some(web::site(
+                wellknown::Site::new(Arc::new(self.core.clone()), publish::site(&self.config)),
+                self.challenges.clone(),
+            )),
             ..jmap::Config::default()
         }
     }

@@ -18,6 +18,7 @@ use super::{
     moving::{CopyArgs, ExportVerb, ImportVerb},
     queue::QueueVerb,
     repair::{CheckArgs, QuarantineVerb},
+    tls::TlsVerb,
     undelete::UndeleteVerb,
 };
 use crate::config::values::{Octets, Span};
@@ -103,6 +104,9 @@ pub enum Verb {
     /// Mail that was deleted, and can be brought back for a while
     #[command(subcommand)]
     Undelete(UndeleteVerb),
+    /// The certificates that the server shows
+    #[command(subcommand)]
+    Tls(TlsVerb),
     /// Brings mail in; given again, it brings what is new
     #[command(subcommand)]
     Import(ImportVerb),
@@ -508,6 +512,7 @@ impl Verb {
             Verb::Health => Command::Health,
             Verb::Status => Command::Status,
             Verb::Undelete(verb) => Command::Undelete(verb.command()),
+            Verb::Tls(verb) => Command::Tls(verb.command()?),
             Verb::Trace(args) => Command::Trace(TraceQuery {
                 message_id: args.message_id,
                 from: args.from,

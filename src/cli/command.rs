@@ -10,6 +10,7 @@ use super::backup::{BackupAnswer, BackupCommand};
 use super::blobs::{BlobsRewriteRow, BlobsStatusRow};
 use super::queue::{QueueAnswer, QueueCommand};
 use super::repair::{CheckRow, ExportRow, QuarantineCommand, QuarantineRows};
+use super::tls::{CertificateRow, TlsCommand};
 use super::trace::{TraceQuery, TraceRow};
 use super::undelete::{DeletedRow, RestoredRow, UndeleteCommand};
 use crate::moving::MovedRow;
@@ -184,6 +185,7 @@ pub enum Command {
     Queue(QueueCommand),
     Trace(TraceQuery),
     Undelete(UndeleteCommand),
+    Tls(TlsCommand),
     /// Mail is moved in or out: a session of `moving` follows.
     Move,
     Backup(BackupCommand),
@@ -306,6 +308,7 @@ pub enum Answer {
     Moved(MovedRow),
     Deleted(Vec<DeletedRow>),
     Restored(RestoredRow),
+    Certificates(Vec<CertificateRow>),
     Backup(BackupAnswer),
 }
 

@@ -19,6 +19,7 @@ mod reports;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trace;
 pub mod undelete;
 mod upgrade;
@@ -131,6 +132,7 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
         core: core.clone(),
         clock: wire::clock(),
         publisher: Publisher::new(config),
+        certificates: None,
         connections: None,
         keys: None,
     };

@@ -210,6 +210,7 @@ impl Opened {
             core: core.clone(),
             clock: wire::clock(),
             publisher: Publisher::new(config),
+            certificates: None,
             connections: None,
             keys: None,
         };

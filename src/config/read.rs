@@ -58,8 +58,6 @@ impl Config {
         config.file = Some(file.to_owned());
         config.data = folder.join(&config.data);
         let paths = [
-            &mut config.tls.certificate,
-            &mut config.tls.key,
             &mut config.dns.trust_anchor,
             &mut config.delivery.ca_file,
             &mut config.cluster.notices_password_file,
@@ -72,7 +70,8 @@ impl Config {
         let passwords = routes.map(|route| &mut route.password_file);
         let keys = config.store.encryption.keys.iter_mut();
         let keys = keys.map(|key| &mut key.file);
-        for path in paths.into_iter().chain(passwords).chain(keys).flatten() {
+        let paths = paths.into_iter().chain(passwords).chain(keys).flatten();
+        for path in paths.chain(config.tls.paths_mut()) {
             *path = folder.join(&*path);
         }
         Ok(config)
@@ -101,18 +100,7 @@ impl Config {
 
     /// What no type of one value can say. Returns the key and what is wrong about it.
     fn check(&mut self) -> Result<(), (&'static str, String)> {
-        match (&self.tls.certificate, &self.tls.key) {
-            (Some(_), None) => {
-                return Err((
-                    "tls.certificate",
-                    "the certificate needs tls.key as well".into(),
-                ));
-            }
-            (None, Some(_)) => {
-                return Err(("tls.key", "the key needs tls.certificate as well".into()));
-            }
-            _ => {}
-        }
+        self.tls.check()?;
         for &(service, _, _) in PLACES {
             let places = self.listen_mut(service).iter().flatten();
             let has_unix = places
@@ -313,7 +301,8 @@ fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
                     .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
         if let Some(name) = line
-            .strip_prefix('[')
+            .strip_prefix("[[")
+            .or_else(|| line.strip_prefix('['))
             .and_then(|rest| rest.split(']').next())
             && is_name(name.trim())
         {

@@ -163,6 +163,9 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::Undelete => return keys::decode_undelete(key).map(drop),
         Subspace::Backup => return keys::decode_backup(key).map(drop),
         Subspace::Import => return keys::decode_import(key).map(drop),
+        Subspace::AcmeAccount => return keys::decode_acme_account(key).map(drop),
+        Subspace::Certificate => return keys::decode_certificate(key).map(drop),
+        Subspace::Challenge => return keys::decode_challenge(key).map(drop),
     }
     fields.end()
 }
