@@ -6,25 +6,26 @@
 
 use std::sync::{Arc, atomic::AtomicU64};
 
+use acme::Challenges;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jmap::Jmap;
 use jmap_core::Core;
 use net::{Admission, ConnectionLimits, Listener, Shutdown, reader::LinePace, tls::TlsServer};
 use smtp::{Mode, Verification};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     backups::schedule::Counters,
-    certificate,
     config::{
         self, Config, ImapListener, MailListener, OnTemporaryError, PLACES, PlaintextLogins,
         Service,
         values::{Listen, Network, Rate, networks},
     },
     delivery,
-    folder::Folder,
     metrics::Sources,
-    publish, reports, web,
+    publish, reports,
+    tls::{self, Certificates},
+    web,
     wire::{clock, rng, verifier},
 };
 
@@ -50,11 +51,19 @@ impl Door {
 /// The configurations of one kind of listener, by service.
 type Told<C> = Vec<(Service, Arc<ArcSwap<C>>)>;
 
+/// What connections are encrypted with.
+pub struct Shown {
+    pub tls: TlsServer,
+    pub certificates: Arc<Certificates>,
+    pub challenges: Arc<Challenges>,
+    /// What is ordered from an ACME server, if anything is.
+    pub orders: watch::Sender<Option<acme::Settings>>,
+}
+
 /// All listeners of a server.
 pub struct Listening {
     core: Core,
-    folder: Folder,
-    tls: TlsServer,
+    shown: Shown,
     pub sources: Sources,
     doors: Vec<Door>,
     shared: Shared,
@@ -79,13 +88,7 @@ struct Shared {
 }
 
 impl Listening {
-    pub fn new(
-        config: &Config,
-        core: Core,
-        folder: Folder,
-        tls: TlsServer,
-        doors: Vec<Door>,
-    ) -> Listening {
+    pub fn new(config: &Config, core: Core, shown: Shown, doors: Vec<Door>) -> Listening {
         let admissions = doors
             .iter()
             .map(|door| (door.name.to_owned(), door.admission.clone()));
@@ -94,10 +97,11 @@ impl Listening {
             admissions: admissions.collect(),
             disk_octets: Arc::new(AtomicU64::new(0)),
             backups: Arc::new(Counters::default()),
+            certificates: shown.certificates.clone(),
         };
         let budget = |octets| net::Budget::new(octets, net::budget::IN_FLIGHT_WAIT);
         let shared = Shared {
-            tls: tls.clone(),
+            tls: shown.tls.clone(),
             budget: budget(config.limits.max_memory_receiving.0),
             sending: budget(imap::config::SENDING_OCTETS_MAX),
             recents: imap::config::Recents::default(),
@@ -110,14 +114,25 @@ impl Listening {
             imap: told(|service| shared.imap(config, service)),
             pop3: told(|service| shared.pop3(config, service)),
             managesieve: Arc::new(ArcSwap::from_pointee(shared.managesieve(config))),
-            jmap: Jmap::new(core.clone(), web_config(config, &core, &sources)),
+            jmap: Jmap::new(
+                core.clone(),
+                web_config(config, &core, &sources, &shown.challenges),
+            ),
             core,
-            folder,
-            tls,
+            shown,
             sources,
             doors,
             shared,
         }
+    }
+
+    pub fn certificates(&self) -> &Arc<Certificates> {
+        &self.shown.certificates
+    }
+
+    /// What is ordered from an ACME server, now and after each change.
+    pub fn orders(&self) -> watch::Receiver<Option<acme::Settings>> {
+        self.shown.orders.subscribe()
     }
 
     /// Serves one listener until a stop is asked for.
@@ -147,9 +162,12 @@ impl Listening {
     pub fn change(&self, old: &Config, new: &Config) {
         let of_tls = |config: &Config| (config.tls.clone(), config.hostname.clone());
         if of_tls(old) != of_tls(new) {
-            match certificate::load(new, &self.folder) {
-                Ok(identity) => self.tls.resolver().replace(vec![identity]),
-                Err(error) => tracing::error!(%error, "the certificate stays the one before"),
+            if let Err(error) = self.shown.certificates.configure(new) {
+                tracing::error!(%error, "the certificates stay those before");
+            }
+            match tls::acme::settings(new) {
+                Ok(orders) => drop(self.shown.orders.send_replace(orders)),
+                Err(error) => tracing::error!(%error, "what is ordered stays what it was before"),
             }
         }
         if old.authentication != new.authentication {
@@ -171,8 +189,12 @@ impl Listening {
         tell(&self.pop3, |service| self.shared.pop3(new, service));
         let managesieve = Arc::new(self.shared.managesieve(new));
         self.managesieve.store(managesieve);
-        self.jmap
-            .configure(web_config(new, &self.core, &self.sources));
+        self.jmap.configure(web_config(
+            new,
+            &self.core,
+            &self.sources,
+            &self.shown.challenges,
+        ));
         let of_client = |config: &Config| {
             (
                 config.hostname.clone(),
@@ -299,7 +321,12 @@ impl Shared {
     }
 }
 
-fn web_config(config: &Config, core: &Core, sources: &Sources) -> jmap::Config {
+fn web_config(
+    config: &Config,
+    core: &Core,
+    sources: &Sources,
+    challenges: &Arc<Challenges>,
+) -> jmap::Config {
     let (http, sources) = (&config.http, sources.clone());
     jmap::Config {
         base_url: http.base_url.as_ref().map(|url| url.0.clone()),
@@ -315,6 +342,7 @@ fn web_config(config: &Config, core: &Core, sources: &Sources) -> jmap::Config {
         fallback: Some(web::pages(
             admin(config, core),
             wellknown::Site::new(Arc::new(core.clone()), publish::site(config)),
+            challenges.clone(),
         )),
         ..jmap::Config::default()
     }

@@ -5,7 +5,6 @@
 mod allocators;
 mod backups;
 mod blobs;
-mod certificate;
 mod cli;
 mod config;
 mod delivery;
@@ -21,6 +20,7 @@ mod publish;
 mod push_transport;
 mod reports;
 mod settings;
+mod tls;
 mod web;
 mod wire;
 

@@ -21,6 +21,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::tls::Certificates;
+
 /// Where the numbers come from.
 #[derive(Clone)]
 pub struct Sources {
@@ -30,6 +32,7 @@ pub struct Sources {
     /// As it was a moment ago: measuring it reads a folder.
     pub disk_octets: Arc<AtomicU64>,
     pub backups: Arc<crate::backups::schedule::Counters>,
+    pub certificates: Arc<Certificates>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -41,6 +44,11 @@ struct OfListener {
 struct Refused {
     listener: String,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfCertificate {
+    certificate: String,
 }
 
 impl Sources {
@@ -61,6 +69,7 @@ impl Sources {
         self.core_metrics(&mut registry);
         self.search_metrics(&mut registry);
         self.backup_metrics(&mut registry);
+        self.certificate_metrics(&mut registry);
         let mut text = String::new();
         // Writing to a string can't fail.
         let _ = encode(&mut text, &registry);
@@ -117,6 +126,31 @@ impl Sources {
             "backup_failures",
             "Backups of [backup] that failed",
             ConstCounter::new(failures),
+        );
+    }
+
+    /// By its first name; of several, the one that ends last is shown.
+    fn certificate_metrics(&self, registry: &mut Registry) {
+        let expiry: Family<OfCertificate, Gauge> = Family::default();
+        for shown in self.certificates.all() {
+            let Some(identity) = shown.identity else {
+                continue;
+            };
+            let (name, validity) = (identity.names().first(), identity.validity());
+            let (Some(name), Some((_, end))) = (name, validity) else {
+                continue;
+            };
+            let of = OfCertificate {
+                certificate: name.clone(),
+            };
+            let gauge = expiry.get_or_create(&of);
+            gauge.set(gauge.get().max(end));
+        }
+        registry.register_with_unit(
+            "certificate_expiry_time",
+            "When a certificate ends, since 1970",
+            Unit::Seconds,
+            expiry,
         );
     }
 

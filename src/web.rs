@@ -1,10 +1,11 @@
-//! Pages that are not JMAP's, at the same listeners: the API for administrators, and what `wellknown` has.
+//! Pages that are not JMAP's, at the same listeners: the API for administrators, what `wellknown` has, and answers to ACME servers.
 //!
 //! Holds: a body is read only at an address that wants one, and no more of it than a request there may have.
 //! Other half: `jmap::Config::fallback`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use acme::Challenges;
 use admin::Admin;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -15,9 +16,9 @@ use wellknown::{BODY_OCTETS_MAX, Site};
 /// Time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Answers for the API, and with the pages of a site.
-pub fn pages(admin: Admin, site: Site) -> Fallback {
-    std::sync::Arc::new(move |request, client| {
+/// Answers for the API, with the pages of a site, and to ACME servers.
+pub fn pages(admin: Admin, site: Site, challenges: Arc<Challenges>) -> Fallback {
+    Arc::new(move |request, client| {
         if admin::is_ours(request.uri().path()) {
             let admin = admin.clone();
             return Box::pin(async move {
@@ -29,9 +30,12 @@ pub fn pages(admin: Admin, site: Site) -> Fallback {
                 admin.answer(request, client).await.map(Body::full)
             });
         }
-        let site = site.clone();
+        let (site, challenges) = (site.clone(), challenges.clone());
         Box::pin(async move {
-            let answer = answer(&site, request, client).await;
+            let answer = match is_challenge(&request) {
+                true => challenge(&challenges, &request).await,
+                false => answer(&site, request, client).await,
+            };
             let mut response = answer.unwrap_or_else(Problem::into_response);
             let nosniff = HeaderValue::from_static("nosniff");
             response
@@ -40,6 +44,25 @@ pub fn pages(admin: Admin, site: Site) -> Fallback {
             response
         })
     })
+}
+
+fn is_challenge(request: &Request<Incoming>) -> bool {
+    let path = request.uri().path();
+    *request.method() == Method::GET && path.starts_with(acme::CHALLENGE_PATH)
+}
+
+/// RFC 8555 §8.3.
+async fn challenge(
+    challenges: &Challenges,
+    request: &Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    let answer = challenges.http(request.uri().path()).await;
+    let mut response = Response::new(Body::full(answer.ok_or_else(Problem::not_found)?));
+    let content_type = HeaderValue::from_static("application/octet-stream");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
 }
 
 async fn answer(

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use acme::Challenges;
 use jmap_core::{
     Core, Parts, Way,
     clock::{Clock, SystemClock},
@@ -19,30 +20,30 @@ use jmap_core::{
 };
 use mail_auth_adapter::{Dns, DnsSettings, Nameservers, Settings, Verifier};
 use net::{
-    Bind, CertResolver, Listener, ListenerConfig, Shutdown,
+    Bind, Listener, ListenerConfig, Shutdown,
     listener::BindError,
     tls::{TlsError, TlsServer},
 };
 use store::search::{SearchIndex, SearchOptions};
-use tokio::{signal::unix::SignalKind, task::JoinHandle};
+use tokio::{signal::unix::SignalKind, sync::watch, task::JoinHandle};
 
 use crate::{
     allocators,
     backups::{Tools, schedule::run_schedule},
     blobs,
-    certificate::{self, CertificateError},
     cli::{control, execute::Target},
     config::{self, Config, Service, values::Listen},
     delivery::{self, DeliveryError},
     engine,
     folder::{Folder, FolderError},
-    listening::{Door, Listening, plans},
+    listening::{Door, Listening, Shown, plans},
     metrics::Sources,
     notices,
     publish::{self, Publisher},
     push_transport::HttpPushTransport,
     reports,
     settings::Live,
+    tls::{self, CertificateError, Certificates, acme::AcmeError},
 };
 
 /// Time that connections get to finish when the server is told to stop.
@@ -61,6 +62,8 @@ pub enum StartError {
     Certificate(#[from] CertificateError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     #[error("{0}{hint}", hint = hint(.0))]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -220,12 +223,16 @@ pub struct Server {
 
 impl Server {
     /// Opens all sockets. Connections wait in the kernel until [`Server::run`].
-    pub fn bind(live: Arc<Live>, folder: &Folder, core: Core) -> Result<Server, StartError> {
+    pub async fn bind(live: Arc<Live>, folder: &Folder, core: Core) -> Result<Server, StartError> {
         let config = live.now();
-        let identity = certificate::load(&config, folder)?;
-        let resolver = CertResolver::new(vec![identity]);
-        let tls = TlsServer::new(&resolver, &[])?;
-        let web_tls = TlsServer::new(&resolver, jmap::ALPN)?;
+        let certificates = Certificates::open(&config, folder, &core, clock()).await?;
+        let orders = watch::Sender::new(tls::acme::settings(&config)?);
+        let challenges = Challenges::new(core.clone());
+        let server = |alpn| -> Result<TlsServer, TlsError> {
+            let server = TlsServer::new(certificates.resolver(), alpn)?;
+            Ok(server.answering(challenges.clone()))
+        };
+        let (tls, web_tls) = (server(&[])?, server(jmap::ALPN)?);
         let (mut doors, mut sockets) = (Vec::new(), Vec::new());
         for plan in plans(&config) {
             let door = Door::new(&plan);
@@ -252,7 +259,13 @@ impl Server {
         }
         let control = control::bind(&folder.control_socket())?;
         core.send_with(Arc::new(delivery::client(&config, &core)?));
-        let listening = Listening::new(&config, core.clone(), folder.clone(), tls, doors);
+        let shown = Shown {
+            tls,
+            certificates: certificates.clone(),
+            challenges,
+            orders,
+        };
+        let listening = Listening::new(&config, core.clone(), shown, doors);
         Ok(Server {
             core,
             sockets,
@@ -269,12 +282,14 @@ impl Server {
         let config = self.live.now();
         let listening = Arc::new(self.listening);
         let sources = listening.sources.clone();
+        let certificates = listening.certificates().clone();
         reports::start(&self.core, &config);
         let told = listening.clone();
         self.live.on_change(move |old, new| told.change(old, new));
-        let workers = [
+        let mut workers = vec![
             tokio::spawn(self.core.clone().run_work(Box::new(allocators::give_back))),
             tokio::spawn(measure(sources.clone())),
+            tokio::spawn(certificates.clone().watch()),
             tokio::spawn(run_schedule(
                 self.core.clone(),
                 self.live.current(),
@@ -291,11 +306,21 @@ impl Server {
             tracing::info!(?service, address = address.unwrap_or_default(), "listening");
             accepting.push(listening.serve(service, listener, shutdown.clone()));
         }
+        // Listeners have to be there when a challenge comes.
+        let tools = acme::Tools {
+            core: self.core.clone(),
+            clock: clock(),
+            rng: rng(),
+            wake: certificates.ordered.clone(),
+            changed: certificates.changed.clone(),
+        };
+        workers.push(tokio::spawn(tls::acme::run(listening.orders(), tools)));
         let target = Target {
             core: self.core.clone(),
             clock: clock(),
             publisher: Publisher::new(self.live.current()),
             way: Way::ControlSocket,
+            certificates: Some(certificates),
             connections: Some(Arc::new(move || sources.connections())),
             keys: Some(Arc::new(move || blobs::keys_now(&config))),
         };
@@ -307,7 +332,7 @@ impl Server {
         drop((listening, self.live));
         let core = self.core;
         let sending = async { core.stop_queue(DRAIN_TIME).await };
-        stop(signals, shutdown, accepting, (workers.into(), sending)).await;
+        stop(signals, shutdown, accepting, (workers, sending)).await;
         if let Err(error) = core.flush_traces().await {
             tracing::warn!(%error, "what happened to the last messages could not be written down");
         }

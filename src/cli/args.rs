@@ -20,6 +20,7 @@ use super::{
     queue::QueueVerb,
     repair::{CheckArgs, QuarantineVerb},
     settings::SettingsVerb,
+    tls::TlsVerb,
     undelete::UndeleteVerb,
 };
 use crate::config::values::{Octets, Span};
@@ -110,6 +111,9 @@ pub enum Verb {
     /// Mail that was deleted, and can be brought back for a while
     #[command(subcommand)]
     Undelete(UndeleteVerb),
+    /// The certificates that the server shows
+    #[command(subcommand)]
+    Tls(TlsVerb),
     /// Brings mail in; given again, it brings what is new
     #[command(subcommand)]
     Import(ImportVerb),
@@ -526,6 +530,7 @@ impl Verb {
             }
             Verb::Undelete(verb) => Command::Undelete(verb.command()),
             Verb::Audit(args) => Command::Audit(args.query()),
+            Verb::Tls(verb) => Command::Tls(verb.command()?),
             Verb::Trace(args) => Command::Trace(TraceQuery {
                 message_id: args.message_id,
                 from: args.from,

@@ -12,6 +12,7 @@ use super::blobs::{BlobsRewriteRow, BlobsStatusRow};
 use super::queue::{QueueAnswer, QueueCommand};
 use super::repair::{CheckRow, ExportRow, QuarantineCommand, QuarantineRows};
 use super::settings::{SettingsAnswer, SettingsCommand};
+use super::tls::{CertificateRow, TlsCommand};
 use super::trace::{TraceQuery, TraceRow};
 use super::undelete::{DeletedRow, RestoredRow, UndeleteCommand};
 use crate::moving::MovedRow;
@@ -190,6 +191,7 @@ pub enum Command {
     Trace(TraceQuery),
     Audit(AuditQuery),
     Undelete(UndeleteCommand),
+    Tls(TlsCommand),
     /// Mail is moved in or out: a session of `moving` follows.
     Move,
     Backup(BackupCommand),
@@ -340,6 +342,7 @@ pub enum Answer {
     Moved(MovedRow),
     Deleted(Vec<DeletedRow>),
     Restored(RestoredRow),
+    Certificates(Vec<CertificateRow>),
     Backup(BackupAnswer),
 }
 

@@ -35,10 +35,11 @@ use super::{
     },
     forwards, queue,
     repair::{self, QuarantineCommand},
-    reports, settings, trace, undelete,
+    reports, settings, tls, trace, undelete,
 };
 use crate::backups::BackupError;
 use crate::publish::{self, PublishError, Publisher, records::Record};
+use crate::tls::{CertificateError, Certificates};
 
 /// Reads the encryption keys that the configuration names now. Errors: a sentence for the operator.
 pub type ReadKeys = Arc<dyn Fn() -> Result<Keyring, String> + Send + Sync>;
@@ -51,6 +52,8 @@ pub struct Target {
     pub publisher: Publisher,
     /// By which way whoever gives commands has come.
     pub way: Way,
+    /// A server runs; it shows these.
+    pub certificates: Option<Arc<Certificates>>,
     /// A server runs; it has so many connections.
     pub connections: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     /// A server runs; this reads its encryption keys anew.
@@ -88,6 +91,12 @@ pub enum CommandError {
     Undelete(#[from] jmap_core::mail::undelete::UndeleteError),
     #[error(transparent)]
     Import(#[from] jmap_core::inproc::import::ImportError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Stored(#[from] jmap_core::inproc::certificates::CertificateError),
+    #[error(transparent)]
+    Tls(#[from] net::tls::TlsError),
     #[error("{0}")]
     Keys(String),
     #[error("{0}")]
@@ -198,6 +207,7 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
             Ok(Answer::Audit(audit::find(core, who, query, now).await?))
         }
         Command::Undelete(command) => undelete::execute(target, who, command).await,
+        Command::Tls(command) => tls::execute(target, who, command).await,
         Command::Move => Err(CommandError::Refused("a session is no command")),
         command => account(core, who, command).await,
     }

@@ -22,6 +22,7 @@ mod serve;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trace;
 pub mod undelete;
 mod upgrade;
@@ -139,6 +140,7 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
         clock: wire::clock(),
         publisher: Publisher::new(live.current()),
         way: Way::CommandLine,
+        certificates: None,
         connections: None,
         keys: None,
     };

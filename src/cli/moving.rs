@@ -211,6 +211,7 @@ impl Opened {
             clock: wire::clock(),
             publisher: Publisher::new(live.current()),
             way: jmap_core::Way::CommandLine,
+            certificates: None,
             connections: None,
             keys: None,
         };

@@ -12,6 +12,7 @@ use super::command::{
 };
 use super::repair;
 use super::reports;
+use super::tls;
 use super::trace;
 use super::undelete;
 use crate::publish::{
@@ -59,6 +60,7 @@ pub fn text(answer: &Answer) -> String {
             undelete::line,
         ),
         Answer::Restored(row) => undelete::text(row),
+        Answer::Certificates(rows) => lines(rows, "there are no certificates", tls::line),
         Answer::Backup(answer) => super::backup::text(answer),
     }
 }

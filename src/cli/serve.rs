@@ -21,7 +21,7 @@ pub async fn serve(mut config: Config, quickstart: bool) -> Result<(), AnyError>
     }
     let folder = Folder::make(&config.data)?;
     let (core, live) = wire::open(&config, &folder).await?;
-    let server = Server::bind(live, &folder, core.clone())?;
+    let server = Server::bind(live, &folder, core.clone()).await?;
     let rng = wire::rng();
     let first = first_administrator(&core, &core.hostname(), &*rng).await?;
     let mut text = String::new();

@@ -363,6 +363,7 @@ async fn target() -> (tempfile::TempDir, Target) {
     (
         folder,
         Target {
+            certificates: None,
             core,
             clock: Arc::new(SystemClock),
             publisher: crate::publish::Publisher::new(live.current()),

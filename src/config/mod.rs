@@ -4,6 +4,7 @@
 //! `posthorn.example.toml` has them all.
 //! Other half: `wire`, which builds the server from it.
 
+mod acme;
 mod backup;
 mod blobs;
 mod cluster;
@@ -14,6 +15,7 @@ mod read;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod values;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::read::line_of_key;
 pub use self::{
+    acme::DnsAlgorithm,
     backup::Backup,
     blobs::{BlobPlace, Blobs, Encryption, EncryptionKey},
     cluster::{Cluster, NoticesUrl},
@@ -32,6 +35,7 @@ pub use self::{
         Route, RouteProtocol, RouteTls, Signing, Treatment,
     },
     store::{DatabaseUrl, Search, Store},
+    tls::{CertificatePair, Tls},
 };
 use values::{Hostname, Listen, Network, Octets, Span, Uri};
 
@@ -81,14 +85,6 @@ pub struct Config {
     pub undelete: Undelete,
     pub push: Push,
     pub metrics: Metrics,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Tls {
-    /// PEM, the server's own certificate first. Without it, a self-signed one is made.
-    pub certificate: Option<PathBuf>,
-    pub key: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

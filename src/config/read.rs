@@ -75,8 +75,6 @@ impl Config {
     /// The files that it names, with the key that does.
     pub fn paths_mut(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let paths = [
-            ("tls.certificate", &mut self.tls.certificate),
-            ("tls.key", &mut self.tls.key),
             ("dns.trust-anchor", &mut self.dns.trust_anchor),
             ("delivery.ca-file", &mut self.delivery.ca_file),
             (
@@ -100,6 +98,7 @@ impl Config {
         let keys = keys.map(|key| ("store.encryption.keys", &mut key.file));
         let all = paths.into_iter().chain(passwords).chain(keys);
         all.filter_map(|(key, path)| Some((key, path.as_mut()?)))
+            .chain(self.tls.paths_mut())
             .collect()
     }
 
@@ -140,18 +139,7 @@ impl Config {
 
     /// What no type of one value can say. Returns the key and what is wrong about it.
     fn check(&mut self) -> Result<(), (&'static str, String)> {
-        match (&self.tls.certificate, &self.tls.key) {
-            (Some(_), None) => {
-                return Err((
-                    "tls.certificate",
-                    "the certificate needs tls.key as well".into(),
-                ));
-            }
-            (None, Some(_)) => {
-                return Err(("tls.key", "the key needs tls.certificate as well".into()));
-            }
-            _ => {}
-        }
+        self.tls.check()?;
         for &(service, _, _) in PLACES {
             let places = self.listen_mut(service).iter().flatten();
             let has_unix = places
@@ -352,7 +340,8 @@ fn keys(text: &str) -> impl Iterator<Item = (usize, String)> {
                     .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
         if let Some(name) = line
-            .strip_prefix('[')
+            .strip_prefix("[[")
+            .or_else(|| line.strip_prefix('['))
             .and_then(|rest| rest.split(']').next())
             && is_name(name.trim())
         {

@@ -9,6 +9,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use jmap_core::directory::names;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::acme::{CertificateName, ChallengeName};
+
 /// Why a text is not such a value: a sentence for the operator.
 type Why = String;
 
@@ -356,4 +358,6 @@ texts! {
     Uri: "a URI such as \"mailto:postmaster@example.org\"",
     BaseUrl: "a URL such as \"https://mail.example.org\"",
     CorsOrigin: "an origin such as \"https://mail.example.org\"",
+    CertificateName: "a name such as \"mail.example.org\"",
+    ChallengeName: "a challenge such as \"http-01\"",
 }

@@ -13,7 +13,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use aws_lc_rs::digest::{SHA256, digest};
 use jmap_core::{
     Caller, Core,
     directory::{
@@ -30,10 +29,10 @@ use self::{
     records::{Facts, Offer, Record},
 };
 use crate::{
-    certificate,
     config::{Config, MtaStsMode, values::Listen},
     delivery,
     folder::Folder,
+    tls::{CertificateError, Certificates},
     wire,
 };
 
@@ -71,7 +70,8 @@ impl Publisher {
         domain: &str,
     ) -> Result<Vec<Record>, PublishError> {
         let keys = core.dkim_keys(who, domain).await?;
-        Ok(records::all(&self.facts()?, &name_of(domain)?, &keys))
+        let facts = self.facts(core).await?;
+        Ok(records::all(&facts, &name_of(domain)?, &keys))
     }
 
     /// What the DNS has of them.
@@ -82,7 +82,7 @@ impl Publisher {
         domain: &str,
     ) -> Result<Vec<Finding>, PublishError> {
         let records = self.records(core, who, domain).await?;
-        let (domain, facts) = (name_of(domain)?, self.facts()?);
+        let (domain, facts) = (name_of(domain)?, self.facts(core).await?);
         // What was asked before is asked again: whoever checks has changed something.
         let config = self.config.load_full();
         let dns = wire::dns(&config);
@@ -105,14 +105,20 @@ impl Publisher {
         Ok(checker.check(&records).await)
     }
 
-    fn facts(&self) -> Result<Facts, PublishError> {
+    /// The certificates as they are on disk and in the store now.
+    pub async fn certificates(&self, core: &Core) -> Result<Arc<Certificates>, CertificateError> {
+        let folder = Folder::open(&self.folder)?;
+        Certificates::open(&self.config.load(), &folder, core, wire::clock()).await
+    }
+
+    async fn facts(&self, core: &Core) -> Result<Facts, PublishError> {
         let config = self.config.load_full();
         let hostname = config.hostname.0.clone();
         if hostname == "localhost" {
             return Err(PublishError::NoHostname);
         }
         Ok(Facts {
-            tlsa: self.tlsa(),
+            tlsa: self.tlsa(core).await,
             offers: offers(&config),
             policy: policy(&config),
             hostname,
@@ -120,21 +126,17 @@ impl Publisher {
     }
 
     /// RFC 7672 §3.1.1: DANE-EE, the public key, SHA-256: it stays the same when the certificate is renewed with the same key.
-    fn tlsa(&self) -> Option<Tlsa> {
-        let folder = Folder::open(&self.folder).ok()?;
-        let identity = certificate::load(&self.config.load(), &folder).inspect_err(
+    async fn tlsa(&self, core: &Core) -> Option<Tlsa> {
+        let certificates = self.certificates(core).await.inspect_err(
             |error| tracing::warn!(%error, "there is no TLSA record without a certificate"),
         );
-        let identity = identity.ok()?;
-        let certificate = identity.chain().first()?;
-        let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+        let hostname = &self.config.hostname.0;
+        let identity = certificates.ok()?.resolver().find(Some(hostname))?;
         Some(Tlsa {
             usage: 3,
             selector: 1,
             matching: 1,
-            data: digest(&SHA256, &parsed.subject_public_key_info())
-                .as_ref()
-                .to_vec(),
+            data: identity.public_key_hash()?.to_vec(),
         })
     }
 }

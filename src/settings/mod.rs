@@ -21,7 +21,7 @@ use toml::{Table, Value};
 
 use crate::{
     config::{Config, PLACES, line_of_key, values::Hostname},
-    delivery, engine, publish, wire,
+    delivery, engine, publish, tls, wire,
 };
 
 /// Is told of the configuration before and after a change.
@@ -226,11 +226,14 @@ fn check_files(config: &Config, stored: &Texts) -> Result<(), Fault> {
         key: key.to_owned(),
         why,
     };
-    if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key)
-        && (has("tls.certificate") || has("tls.key"))
-    {
-        Identity::from_files(certificate, key)
-            .map_err(|error| fault("tls.certificate", error.to_string()))?;
+    if has("tls.certificate") || has("tls.key") {
+        for pair in config.tls.pairs() {
+            Identity::from_files(&pair.chain, &pair.key)
+                .map_err(|error| fault("tls.certificate", error.to_string()))?;
+        }
+    }
+    if let Some(key) = stored.keys().find(|key| key.starts_with("tls.acme")) {
+        tls::acme::settings(config).map_err(|error| fault(key, error.to_string()))?;
     }
     if has("delivery.ca-file") {
         delivery::roots(config).map_err(|error| fault("delivery.ca-file", error.to_string()))?;

@@ -65,6 +65,9 @@ pub enum Subspace {
     Setting = 0xa0,
     Audit = 0xa1,
     Idempotency = 0xa2,
+    AcmeAccount = 0xc0,
+    Certificate = 0xc1,
+    Challenge = 0xc2,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -236,6 +239,21 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         Subspace::Idempotency,
         "account u64, hash",
         "what a request that is made once has come to",
+    ),
+    (
+        Subspace::AcmeAccount,
+        "directory",
+        "account at an ACME server, with its private key",
+    ),
+    (
+        Subspace::Certificate,
+        "name, or nothing: the number of changes",
+        "certificate record, with its private key; of nothing: i64",
+    ),
+    (
+        Subspace::Challenge,
+        "kind u8, name",
+        "challenge record: how an ACME server is answered",
     ),
 ];
 
@@ -1081,6 +1099,57 @@ pub fn decode_setting(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(name)
         .ok()
         .filter(|name| !name.is_empty())
+}
+
+/// The account at the ACME server whose directory (RFC 8555 §7.1.1) is at this URL.
+pub fn acme_account(directory: &str) -> Key {
+    Builder::new(Subspace::AcmeAccount)
+        .bytes(directory.as_bytes())
+        .0
+}
+
+pub fn decode_acme_account(key: &[u8]) -> Option<&str> {
+    let directory = Fields::of(Subspace::AcmeAccount, key)?.rest();
+    let directory = std::str::from_utf8(directory).ok()?;
+    (!directory.is_empty()).then_some(directory)
+}
+
+/// A certificate, by the first of its names.
+pub fn certificate(name: &str) -> Key {
+    Builder::new(Subspace::Certificate).bytes(name.as_bytes()).0
+}
+
+/// The counter of changes to certificates.
+pub fn certificate_changes() -> Key {
+    Builder::new(Subspace::Certificate).0
+}
+
+/// All certificates, without the counter.
+pub fn certificates() -> KeyRange {
+    let all = all(Subspace::Certificate);
+    vec![Subspace::Certificate as u8, 0]..all.end
+}
+
+/// The name of a certificate; of the counter it is empty.
+pub fn decode_certificate(key: &[u8]) -> Option<&str> {
+    let name = Fields::of(Subspace::Certificate, key)?.rest();
+    std::str::from_utf8(name).ok()
+}
+
+/// An ACME server's challenge: its kind, and the token or name by which it is asked for.
+pub fn challenge(kind: u8, name: &str) -> Key {
+    Builder::new(Subspace::Challenge)
+        .u8(kind)
+        .bytes(name.as_bytes())
+        .0
+}
+
+/// (kind, token or name)
+pub fn decode_challenge(key: &[u8]) -> Option<(u8, &str)> {
+    let mut fields = Fields::of(Subspace::Challenge, key)?;
+    let kind = fields.u8()?;
+    let name = std::str::from_utf8(fields.rest()).ok()?;
+    (!name.is_empty()).then_some((kind, name))
 }
 
 mod describe;

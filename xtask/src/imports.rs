@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backup", &[]),
     ("store", &["jmap-types"]),
     ("jmap-core", &["jmap-types", "store"]),
+    ("acme", ADAPTER),
     ("jmap", ADAPTER),
     ("imap", ADAPTER),
     ("pop3", ADAPTER),

@@ -143,6 +143,18 @@ const PACKAGES: &[Package] = &[
         found: Found::Program(&["named-checkzone"]),
     },
     Package {
+        name: "bind9",
+        need: Need::Test,
+        why: "the name server that takes the updates of a test, and that an ACME server asks",
+        found: Found::Program(&["named"]),
+    },
+    Package {
+        name: "pebble",
+        need: Need::Test,
+        why: "the ACME server that the tests order certificates from",
+        found: Found::Program(&["pebble"]),
+    },
+    Package {
         name: "libnet-ssleay-perl",
         need: Need::Test,
         why: "STARTTLS in swaks",
@@ -367,6 +379,7 @@ impl NoServices {
                 "postfix",
                 "dovecot",
                 "knot",
+                "bind9",
                 "postgrey",
                 "sasl2",
                 "postgresql",

@@ -38,6 +38,12 @@ impl<T: Zeroize + AsRef<[u8]>> PartialEq for Secret<T> {
 
 impl<T: Zeroize + AsRef<[u8]>> Eq for Secret<T> {}
 
+impl<T: Zeroize + Default> Default for Secret<T> {
+    fn default() -> Secret<T> {
+        Secret(T::default())
+    }
+}
+
 impl<T: Zeroize> Drop for Secret<T> {
     fn drop(&mut self) {
         self.0.zeroize();

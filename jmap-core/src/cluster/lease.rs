@@ -21,6 +21,8 @@ pub(crate) const REPORTS: &str = "reports";
 pub(crate) const REPAIR: &str = "repair";
 /// Backups that nobody has to ask for.
 pub(crate) const BACKUP: &str = "backup";
+/// Begins the name of the work on a certificate; its name follows.
+pub(crate) const CERTIFICATE: &str = "certificate/";
 /// Push subscriptions.
 pub(crate) const PUSH: &str = "push";
 

@@ -1,6 +1,7 @@
 //! Typed calls that exist only in-process and are never reachable through JSON.
 
 pub mod backup;
+pub mod certificates;
 pub mod deliver;
 pub mod export;
 pub mod imap_view;

@@ -51,6 +51,11 @@ fn described(fields: &str, mut rest: &[u8]) -> Option<String> {
                 });
                 rest = after;
             }
+            ("kind", "u8") => {
+                let (&number, after) = rest.split_first()?;
+                shown.push(format!("kind {number}"));
+                rest = after;
+            }
             ("hash", "") => {
                 let (hash, after) = rest.split_first_chunk::<32>()?;
                 shown.push(hex(hash));
@@ -149,6 +154,15 @@ mod tests {
                 "Quarantine(Head(account 7))".to_owned(),
             ),
             (keys::lease("upkeep"), "Lease(upkeep)".to_owned()),
+            (
+                keys::certificate("mail.example.org"),
+                "Certificate(mail.example.org)".to_owned(),
+            ),
+            (keys::certificate_changes(), "Certificate()".to_owned()),
+            (
+                keys::challenge(1, "token"),
+                "Challenge(kind 1, token)".to_owned(),
+            ),
             (
                 vec![0x10, 1, 2],
                 "Head(of the wrong shape: 0102)".to_owned(),

@@ -108,6 +108,17 @@ fn keys_come_apart_as_they_were_put_together() {
     }
     assert_eq!(decode_node(&node(4)), Some(4));
     assert_eq!(decode_lease(&lease("upkeep")), Some("upkeep"));
+    let url = "https://acme.example/directory";
+    assert_eq!(decode_acme_account(&acme_account(url)), Some(url));
+    assert_eq!(decode_acme_account(&[0xc0]), None);
+    let name = "*.example.org";
+    assert_eq!(decode_certificate(&certificate(name)), Some(name));
+    assert_eq!(decode_certificate(&certificate_changes()), Some(""));
+    assert!(certificates().contains(&certificate(name)));
+    assert!(!certificates().contains(&certificate_changes()));
+    let key = challenge(2, name);
+    assert_eq!(decode_challenge(&key), Some((2, name)));
+    assert_eq!(decode_challenge(&key[..2]), None);
     assert_eq!(decode_turn(&turn(a)), Some(a));
     assert_eq!(decode_backup(&backup_hold(7)), Some(BackupKey::Hold(7)));
     assert!(backup_holds().contains(&backup_hold(u64::MAX)));

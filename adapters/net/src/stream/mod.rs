@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::server::Acceptor;
 use rustls::{ClientConfig, ProtocolVersion};
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
 use crate::tls::TlsServer;
 
@@ -81,8 +82,26 @@ pub enum UpgradeError {
     Unsuitable,
     #[error("no handshake within {HANDSHAKE_TIMEOUT:?}")]
     Timeout,
+    #[error("it was an ACME server's challenge, and is answered")]
+    Challenge,
     #[error("handshake: {0}")]
     Handshake(#[from] io::Error),
+}
+
+/// The server's side of a handshake, without its time limit.
+async fn accept(tcp: TcpStream, server: &TlsServer) -> Result<TlsSession, UpgradeError> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+    if let Some(config) = server.challenge(&start.client_hello()).await {
+        let mut answered = start.into_stream(config).await?;
+        // RFC 8737 §3: what was asked for was the certificate; nothing else follows.
+        answered.shutdown().await?;
+        return Err(UpgradeError::Challenge);
+    }
+    let now = server.handshakes();
+    let io = start.into_stream(now.config).await?;
+    let end_point = now.certificates.end_point(io.get_ref().1.server_name());
+    let io = TlsStream::Server(io);
+    Ok(TlsSession { io, end_point })
 }
 
 impl Stream {
@@ -91,12 +110,9 @@ impl Stream {
         let Stream::Tcp(tcp) = self else {
             return Err(UpgradeError::Unsuitable);
         };
-        let accept = TlsAcceptor::from(server.config().clone()).accept(tcp);
-        let accept = tokio::time::timeout(HANDSHAKE_TIMEOUT, accept);
-        let io = accept.await.map_err(|_| UpgradeError::Timeout)??;
-        let end_point = server.resolver().end_point(io.get_ref().1.server_name());
-        let io = TlsStream::Server(io);
-        Ok(Stream::Tls(Box::new(TlsSession { io, end_point })))
+        let accept = tokio::time::timeout(HANDSHAKE_TIMEOUT, accept(tcp, server));
+        let session = accept.await.map_err(|_| UpgradeError::Timeout)??;
+        Ok(Stream::Tls(Box::new(session)))
     }
 
     /// The client's side of a handshake.

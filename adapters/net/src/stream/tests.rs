@@ -1,9 +1,15 @@
+use async_trait::async_trait;
+use rustls::HandshakeKind;
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::tls::tests::{client, identity};
-use crate::tls::{CertResolver, Identity};
+use crate::tls::tests::{client, identity, self_signed};
+use crate::tls::{
+    ACME_TLS_ALPN, CertResolver, ChallengeCertificate, ChallengeCertificates, Identity,
+};
 
 async fn pair() -> (Stream, Stream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,6 +73,90 @@ async fn certificates_are_swapped_while_running() {
     resolver.replace(vec![new.clone()]);
     assert!(handshake(&server, &[&old], &[], host).await.is_err());
     assert!(handshake(&server, &[&new], &[], host).await.is_ok());
+}
+
+/// How a client that remembers its sessions gets on.
+async fn kind_of_handshake(server: &TlsServer, config: &Arc<ClientConfig>) -> HandshakeKind {
+    let (near, far) = pair().await;
+    let near = near.connect_tls(config.clone(), name("mail.example.org"));
+    let (near, far) = tokio::join!(near, far.upgrade_tls(server));
+    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+    // The tickets come with the first octets after the handshake.
+    far.write_all(b"hello").await.unwrap();
+    far.flush().await.unwrap();
+    near.read_exact(&mut [0; 5]).await.unwrap();
+    let Stream::Tls(session) = &far else {
+        panic!("no TLS");
+    };
+    let TlsStream::Server(io) = &session.io else {
+        panic!("no server");
+    };
+    io.get_ref().1.handshake_kind().unwrap()
+}
+
+#[tokio::test]
+async fn no_session_is_resumed_that_began_with_other_certificates() {
+    let (old, new) = (
+        identity(&["mail.example.org"]),
+        identity(&["mail.example.org"]),
+    );
+    let resolver = CertResolver::new(vec![old.clone()]);
+    let server = TlsServer::new(&resolver, &[]).unwrap();
+    let config = client(&[&old, &new], &[]);
+    let first = kind_of_handshake(&server, &config).await;
+    assert_ne!(first, HandshakeKind::Resumed);
+    let second = kind_of_handshake(&server, &config).await;
+    assert_eq!(second, HandshakeKind::Resumed);
+    resolver.replace(vec![new]);
+    let third = kind_of_handshake(&server, &config).await;
+    assert_ne!(third, HandshakeKind::Resumed);
+}
+
+/// Has a proof of one name.
+#[derive(Debug)]
+struct Proof(&'static str, Vec<u8>, Vec<u8>);
+
+#[async_trait]
+impl ChallengeCertificates for Proof {
+    async fn find(&self, name: &str) -> Option<ChallengeCertificate> {
+        let key = PrivateKeyDer::try_from(self.2.clone()).unwrap();
+        (name == self.0).then(|| (self.1.clone().into(), key))
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_is_answered_and_nothing_else() {
+    let usual = identity(&["mail.example.org"]);
+    let (pem, key) = self_signed(&["mail.example.org"]);
+    let proof = Identity::from_pem(pem.as_bytes(), key.as_bytes(), "proof").unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let asked = Proof(
+        "mail.example.org",
+        proof.chain()[0].to_vec(),
+        key.secret_der().to_vec(),
+    );
+    let resolver = CertResolver::new(vec![usual.clone()]);
+    let server = TlsServer::new(&resolver, &[b"h2"]).unwrap();
+    let server = server.answering(Arc::new(asked));
+    let host = "mail.example.org";
+
+    let (near, far) = pair().await;
+    let near = near.connect_tls(client(&[&proof], &[ACME_TLS_ALPN]), name(host));
+    let (near, far) = tokio::join!(near, far.upgrade_tls(&server));
+    let mut near = near.unwrap();
+    let info = near.tls_info().unwrap();
+    assert_eq!(info.alpn.as_deref(), Some(ACME_TLS_ALPN));
+    assert!(matches!(far.unwrap_err(), UpgradeError::Challenge));
+    let mut rest = Vec::new();
+    assert_eq!(near.read_to_end(&mut rest).await.unwrap(), 0);
+
+    // RFC 8737 §3: whoever offers something else as well is no ACME server.
+    let both: &[&[u8]] = &[ACME_TLS_ALPN, b"h2"];
+    assert!(handshake(&server, &[&usual], both, host).await.is_ok());
+    assert!(handshake(&server, &[&proof], both, host).await.is_err());
+    // No proof is asked for this name, and the listener doesn't speak the protocol.
+    let other = handshake(&server, &[&proof], &[ACME_TLS_ALPN], "other.example.org");
+    assert!(other.await.is_err());
 }
 
 #[tokio::test]

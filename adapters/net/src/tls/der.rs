@@ -23,8 +23,8 @@ pub(super) fn tls_server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     Some(hash.as_ref().to_vec())
 }
 
-/// When the certificate ends (RFC 5280 §4.1.2.5), in seconds since 1970.
-pub(super) fn not_after(certificate: &[u8]) -> Option<i64> {
+/// From when to when the certificate is good (RFC 5280 §4.1.2.5), in seconds since 1970.
+pub(super) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     let (body, _) = element(certificate, SEQUENCE)?;
     let (to_be_signed, _) = element(body, SEQUENCE)?;
     let rest = match element(to_be_signed, VERSION) {
@@ -35,8 +35,9 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<i64> {
     let (_signature, rest) = element(rest, SEQUENCE)?;
     let (_issuer, rest) = element(rest, SEQUENCE)?;
     let (validity, _) = element(rest, SEQUENCE)?;
-    let (_not_before, rest) = time(validity)?;
-    time(rest).map(|(not_after, _)| not_after)
+    let (not_before, rest) = time(validity)?;
+    let (not_after, _) = time(rest)?;
+    Some((not_before, not_after))
 }
 
 /// `YYMMDDhhmmssZ` (years 1950 to 2049) or `YYYYMMDDhhmmssZ`, and what follows.

@@ -1,22 +1,29 @@
 //! TLS for servers (RFC 8446, RFC 9325): certificates, which one answers to which name, and rustls' configuration.
 //!
-//! Holds: certificates can be replaced at any time, and every handshake after that sees the new ones; the provider is
-//! passed explicitly, so that a second one somewhere in the build changes nothing.
+//! Holds: certificates can be replaced at any time, and every handshake after that sees the new ones, all of them or none; no
+//! session is resumed that began with others. The provider is passed explicitly, so that a second one somewhere in the build
+//! changes nothing.
 //! Other half: `stream`, which does the handshake.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use ::aws_lc_rs::digest::{SHA256, digest};
+use async_trait::async_trait;
 use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 mod der;
+
+/// The protocol of tls-alpn-01 (RFC 8737 §6.2).
+pub const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
 
 /// Largest certificate or key file that is read.
 pub const PEM_OCTETS_MAX: u64 = 1 << 20;
@@ -79,16 +86,18 @@ impl Identity {
         Identity::build(chain, key, origin.to_owned(), origin.to_owned())
     }
 
-    /// Lets the identity also answer to other names than its certificate has; `*.` in front means one label.
-    pub fn also_for<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Identity {
-        let names = names.into_iter().map(str::to_ascii_lowercase);
-        self.names.extend(names);
-        self
-    }
-
     /// The names in lower case, some perhaps beginning with `*.`.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether a client that asks for `name`, in lower case, takes the certificate for that server's.
+    pub fn answers_to(&self, name: &str) -> bool {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.names.iter().any(|own| match own.strip_prefix("*.") {
+            Some(of) => parent == Some(of),
+            None => own == name,
+        })
     }
 
     /// The chain as sent, the server's own certificate first.
@@ -96,9 +105,16 @@ impl Identity {
         &self.certified.cert
     }
 
-    /// When the server's own certificate ends, in seconds since 1970; None where that can't be read.
-    pub fn not_after(&self) -> Option<i64> {
-        der::not_after(self.chain().first()?)
+    /// From when to when the server's own certificate is good, in seconds since 1970; None where that can't be read.
+    pub fn validity(&self) -> Option<(i64, i64)> {
+        der::validity(self.chain().first()?)
+    }
+
+    /// The SHA-256 of the public key (SubjectPublicKeyInfo): what a TLSA record "3 1 1" has (RFC 7672 §3.1.1).
+    pub fn public_key_hash(&self) -> Option<[u8; 32]> {
+        let parsed = webpki::EndEntityCert::try_from(self.chain().first()?).ok()?;
+        let hash = digest(&SHA256, &parsed.subject_public_key_info());
+        hash.as_ref().try_into().ok()
     }
 
     fn parse(
@@ -118,18 +134,7 @@ impl Identity {
                 origin: certificate,
             });
         }
-        let private_key = match PrivateKeyDer::from_pem_slice(key_pem) {
-            Ok(private_key) => private_key,
-            Err(rustls_pki_types::pem::Error::NoItemsFound) => {
-                return Err(TlsError::NoKey { origin: key });
-            }
-            Err(error) => {
-                return Err(TlsError::Pem {
-                    origin: key,
-                    reason: error.to_string(),
-                });
-            }
-        };
+        let private_key = private_key(key_pem, &key)?;
         Identity::build(chain, private_key, certificate, key)
     }
 
@@ -175,12 +180,13 @@ impl Identity {
     }
 }
 
-/// Picks the certificate by the name that the client asks for (SNI, RFC 6066 §3). Clones share the certificates.
+/// The certificates of all listeners, by the name that the client asks for (SNI, RFC 6066 §3). Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct CertResolver(Arc<RwLock<Arc<Certificates>>>);
 
+/// Certificates that are shown at the same time.
 #[derive(Debug, Default)]
-struct Certificates {
+pub(crate) struct Certificates {
     exact: HashMap<String, Identity>,
     /// By what follows `*.`.
     wildcard: HashMap<String, Identity>,
@@ -217,59 +223,151 @@ impl CertResolver {
 
     /// The identity that answers to `name`.
     pub fn find(&self, name: Option<&str>) -> Option<Identity> {
-        let certificates = self.0.read().clone();
+        self.current().find(name).cloned()
+    }
+
+    fn current(&self) -> Arc<Certificates> {
+        self.0.read().clone()
+    }
+}
+
+impl Certificates {
+    fn find(&self, name: Option<&str>) -> Option<&Identity> {
         let named = name.and_then(|name| {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
-            let exact = certificates.exact.get(&name);
-            exact.or_else(|| certificates.wildcard.get(name.split_once('.')?.1))
+            let exact = self.exact.get(&name);
+            exact.or_else(|| self.wildcard.get(name.split_once('.')?.1))
         });
-        named.or(certificates.default.as_ref()).cloned()
+        named.or(self.default.as_ref())
     }
 
     /// RFC 5929 §4.1: the hash of the certificate that a client asking for `name` is shown.
     pub(crate) fn end_point(&self, name: Option<&str>) -> Option<Arc<[u8]>> {
-        self.find(name)?.end_point
+        self.find(name)?.end_point.clone()
     }
 }
 
-impl ResolvesServerCert for CertResolver {
+impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.find(hello.server_name())
-            .map(|identity| identity.certified)
+            .map(|identity| identity.certified.clone())
     }
 }
+
+/// Has the certificates that prove to an ACME server that a name is ours (tls-alpn-01, RFC 8737).
+#[async_trait]
+pub trait ChallengeCertificates: fmt::Debug + Send + Sync {
+    /// The one for `name`, which is in lower case; None where no proof is asked for. It is no [`Identity`]: it has a critical
+    /// extension that nobody else takes.
+    async fn find(&self, name: &str) -> Option<ChallengeCertificate>;
+}
+
+/// A certificate, signed by itself, and its key.
+pub type ChallengeCertificate = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 /// What a listener needs to speak TLS: rustls' configuration and the certificates. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct TlsServer {
-    config: Arc<ServerConfig>,
+pub struct TlsServer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// All but certificates and tickets.
+    base: ServerConfig,
     resolver: CertResolver,
+    now: RwLock<Handshakes>,
+    challenges: Option<Arc<dyn ChallengeCertificates>>,
+}
+
+/// What handshakes use as long as the certificates stay the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Handshakes {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) certificates: Arc<Certificates>,
 }
 
 impl TlsServer {
-    /// TLS 1.2 and 1.3. `alpn` (RFC 7301): what this listener speaks, preferred first; empty means that ALPN is ignored.
-    /// When it is given, a client that offers only other protocols is refused (RFC 7301 §3.2; ALPACA attack).
+    /// TLS 1.2 and 1.3 (RFC 9325 §3.1), with forward secrecy and AEAD only: rustls has nothing older. `alpn` (RFC 7301): what
+    /// this listener speaks, preferred first; empty means that ALPN is ignored. When it is given, a client that offers only
+    /// other protocols is refused (RFC 7301 §3.2; ALPACA attack).
     pub fn new(resolver: &CertResolver, alpn: &[&[u8]]) -> Result<TlsServer, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(provider())
+        let mut base = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(resolver.clone()));
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            .with_cert_resolver(Arc::new(Certificates::default()));
+        base.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         // Sessions are resumed from tickets: nothing is kept here for a client that has gone.
-        config.ticketer = aws_lc_rs::Ticketer::new()?;
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        Ok(TlsServer {
-            config: Arc::new(config),
+        base.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        let now = Handshakes::new(&base, resolver.current())?;
+        Ok(TlsServer(Arc::new(Shared {
+            base,
             resolver: resolver.clone(),
+            now: RwLock::new(now),
+            challenges: None,
+        })))
+    }
+
+    /// The same, which also answers the challenges of ACME servers.
+    pub fn answering(self, challenges: Arc<dyn ChallengeCertificates>) -> TlsServer {
+        let now = self.handshakes();
+        TlsServer(Arc::new(Shared {
+            base: self.0.base.clone(),
+            resolver: self.0.resolver.clone(),
+            now: RwLock::new(now),
+            challenges: Some(challenges),
+        }))
+    }
+
+    /// What the next handshake uses.
+    pub(crate) fn handshakes(&self) -> Handshakes {
+        let certificates = self.0.resolver.current();
+        let now = self.0.now.read().clone();
+        if Arc::ptr_eq(&now.certificates, &certificates) {
+            return now;
+        }
+        match Handshakes::new(&self.0.base, certificates) {
+            Ok(new) => {
+                *self.0.now.write() = new.clone();
+                new
+            }
+            // The system has no randomness to give. Whoever comes next tries again.
+            Err(error) => {
+                tracing::error!(%error, "the new certificates can't be used yet");
+                now
+            }
+        }
+    }
+
+    /// What to show to whoever asks for a proof that `name` is ours, and for nothing else (RFC 8737 §3).
+    pub(crate) async fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        let challenges = self.0.challenges.as_ref()?;
+        if !hello.alpn()?.eq([ACME_TLS_ALPN]) {
+            return None;
+        }
+        let name = hello.server_name()?.to_ascii_lowercase();
+        let (certificate, key) = challenges.find(&name).await?;
+        let key = provider().key_provider.load_private_key(key);
+        let key = key
+            .inspect_err(|error| tracing::error!(%error, "an ACME challenge can't be answered"))
+            .ok()?;
+        let only = CertifiedKey::new(vec![certificate], key);
+        let mut config = self.0.base.clone();
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(only));
+        config.alpn_protocols = vec![ACME_TLS_ALPN.to_vec()];
+        Some(Arc::new(config))
+    }
+}
+
+impl Handshakes {
+    /// With keys for tickets of their own. A client that goes on with a session has seen the certificate that began it: with
+    /// another one, tls-server-end-point would differ on both sides, and a certificate that was taken away would still be good.
+    fn new(base: &ServerConfig, certificates: Arc<Certificates>) -> Result<Handshakes, TlsError> {
+        let mut config = base.clone();
+        config.cert_resolver = certificates.clone();
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
+        Ok(Handshakes {
+            config: Arc::new(config),
+            certificates,
         })
-    }
-
-    pub fn config(&self) -> &Arc<ServerConfig> {
-        &self.config
-    }
-
-    pub fn resolver(&self) -> &CertResolver {
-        &self.resolver
     }
 }
 
@@ -279,6 +377,18 @@ pub fn provider() -> Arc<CryptoProvider> {
     PROVIDER
         .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
         .clone()
+}
+
+/// The first private key of a PEM file; `origin` names it in errors.
+pub fn private_key(pem: &[u8], origin: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let origin = || origin.to_owned();
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        rustls_pki_types::pem::Error::NoItemsFound => TlsError::NoKey { origin: origin() },
+        error => TlsError::Pem {
+            origin: origin(),
+            reason: error.to_string(),
+        },
+    })
 }
 
 fn read_pem(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -51,13 +51,26 @@ fn names() {
     check_found(&resolver, Some("unknown.example"), "mail.example.org");
     check_found(&resolver, Some(""), "mail.example.org");
     check_found(&resolver, None, "mail.example.org");
-    resolver.replace(vec![
-        identity(&["new.example.org"]).also_for(["Alias.example"]),
-    ]);
+    resolver.replace(vec![identity(&["new.example.org"])]);
     check_found(&resolver, Some("mail.example.org"), "new.example.org");
-    check_found(&resolver, Some("alias.example"), "new.example.org");
     resolver.replace(Vec::new());
     check_found(&resolver, Some("mail.example.org"), "none");
+}
+
+#[test]
+fn whom_a_certificate_is_good_for() {
+    let identity = identity(&["example.net", "*.example.org"]);
+    let rows = [
+        ("example.net", true),
+        ("mail.example.org", true),
+        ("example.org", false),
+        ("a.mail.example.org", false),
+        ("mail.example.net", false),
+        ("", false),
+    ];
+    for (name, want) in rows {
+        assert_eq!(identity.answers_to(name), want, "{name}");
+    }
 }
 
 fn check_error(certificate: &str, key: &str, want: &str) {
@@ -108,11 +121,11 @@ fn what_a_certificate_says() {
     let certificate = &identity.chain()[0];
     let want = aws_lc_rs_digest(certificate);
     assert_eq!(identity.end_point.as_deref(), Some(want.as_slice()));
-    // What rcgen gives to certificates that have no end: 4096-01-01.
-    assert_eq!(identity.not_after(), Some(67_090_118_400));
+    // What rcgen gives to certificates that have no end: from 1975-01-01 to 4096-01-01.
+    assert_eq!(identity.validity(), Some((157_766_400, 67_090_118_400)));
     for cut in 0..certificate.len() {
         der::tls_server_end_point(&certificate[..cut]);
-        der::not_after(&certificate[..cut]);
+        der::validity(&certificate[..cut]);
     }
 }
 

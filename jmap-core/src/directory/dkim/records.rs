@@ -74,7 +74,8 @@ pub enum DkimState {
     Retired,
 }
 
-mod secret_octets {
+/// A secret as a byte string.
+pub(crate) mod secret_octets {
     use super::{Decoder, Encoder, Secret, Write, decode, encode};
 
     pub fn encode<C, W: Write>(

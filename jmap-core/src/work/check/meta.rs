@@ -19,6 +19,7 @@ use super::{CheckError, Checker, Code, Rows, edits::Edit};
 use crate::{
     cluster::{LeaseRecord, NodeRecord},
     directory::COUNTER,
+    inproc::certificates::{AcmeAccountRecord, CertificateRecord, ChallengeRecord},
     settings::records::SettingRecord,
 };
 
@@ -109,7 +110,39 @@ impl Checker<'_> {
             }
         }
         self.check_settings().await?;
-        self.check_cluster().await
+        self.check_cluster().await?;
+        self.check_certificates().await
+    }
+
+    /// What is put aside is ordered anew, or has to be imported again; of the counter, any other number will do.
+    async fn check_certificates(&mut self) -> Result<(), CheckError> {
+        for subspace in [
+            Subspace::AcmeAccount,
+            Subspace::Certificate,
+            Subspace::Challenge,
+        ] {
+            let mut rows = Rows::new(keys::all(subspace));
+            while let Some(page) = rows.next(&self.snapshot).await? {
+                for (key, bytes) in page {
+                    let is_readable = match subspace {
+                        Subspace::AcmeAccount => {
+                            self.record::<AcmeAccountRecord>(&key, &bytes).is_some()
+                        }
+                        Subspace::Challenge => {
+                            self.record::<ChallengeRecord>(&key, &bytes).is_some()
+                        }
+                        _ if *key == *keys::certificate_changes() => self
+                            .numbers::<1>(&key, &bytes, "number of changes to certificates")
+                            .is_some(),
+                        _ => self.record::<CertificateRecord>(&key, &bytes).is_some(),
+                    };
+                    if !is_readable {
+                        self.put_aside(Code::Record, &key, &bytes).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn check_settings(&mut self) -> Result<(), CheckError> {

@@ -166,6 +166,9 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::Setting => return keys::decode_setting(key).map(drop),
         Subspace::Audit => return keys::decode_audit(key).map(drop),
         Subspace::Idempotency => return keys::decode_idempotency(key).map(drop),
+        Subspace::AcmeAccount => return keys::decode_acme_account(key).map(drop),
+        Subspace::Certificate => return keys::decode_certificate(key).map(drop),
+        Subspace::Challenge => return keys::decode_challenge(key).map(drop),
     }
     fields.end()
 }

@@ -1,0 +1,180 @@
+//! When the next order is due.
+//!
+//! Holds: after an order that came to nothing the next one waits, twice as long each time, and never less than
+//! [`RETRY_FIRST_MIN`]; no two servers that failed together try again together.
+//! Other half: `worker`.
+
+use std::time::Duration;
+
+use jmap_core::{inproc::certificates::CertificateRecord, rng::Rng};
+
+/// The shortest wait after a failure.
+pub const RETRY_FIRST_MIN: Duration = Duration::from_secs(1);
+/// Certificates are renewed when so much of their time is over.
+const RENEWED_AFTER: (i64, i64) = (2, 3);
+
+/// How long to wait after orders that came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// After the first.
+    pub first: Duration,
+    /// At most.
+    pub longest: Duration,
+}
+
+impl Retry {
+    /// The wait after so many failures, 1 and up: doubled each time, then made up to a quarter longer or shorter.
+    pub fn wait(&self, failures: u32, rng: &dyn Rng) -> Duration {
+        let doublings = failures.saturating_sub(1).min(31);
+        let doubled = self.first.saturating_mul(1 << doublings);
+        let millis = doubled.min(self.longest).max(RETRY_FIRST_MIN).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX / 2);
+        let half = millis / 2;
+        let dice = rng.next_u64().checked_rem(half).unwrap_or(0);
+        let wait = Duration::from_millis((millis - half / 2).saturating_add(dice));
+        wait.max(RETRY_FIRST_MIN)
+    }
+}
+
+/// When to order a certificate for these names, in seconds since 1970. What is past is now.
+pub fn due(record: Option<&CertificateRecord>, wanted: &[String]) -> i64 {
+    let Some(record) = record else {
+        return 0;
+    };
+    let due = match covers(record, wanted) {
+        true => record.renew_at.unwrap_or_else(|| renewal(record)),
+        false => 0,
+    };
+    due.max(record.next_try.unwrap_or(0))
+}
+
+/// Whether there is a certificate with all the names.
+pub fn covers(record: &CertificateRecord, wanted: &[String]) -> bool {
+    !record.chain.is_empty() && wanted.iter().all(|name| record.names.contains(name))
+}
+
+/// When two thirds of a certificate's time are over.
+fn renewal(record: &CertificateRecord) -> i64 {
+    let (part, whole) = RENEWED_AFTER;
+    let lifetime = record.not_after.saturating_sub(record.not_before).max(0);
+    record
+        .not_before
+        .saturating_add(lifetime / whole * part + lifetime % whole * part / whole)
+}
+
+/// A moment of the window that the server suggests (RFC 9773 §4.2), in seconds since 1970. One that was chosen before
+/// stays, as long as it is in the window.
+pub fn in_window(start: i64, end: i64, before: Option<i64>, rng: &dyn Rng) -> i64 {
+    if let Some(before) = before.filter(|before| (start..=end).contains(before)) {
+        return before;
+    }
+    let width = u64::try_from(end.saturating_sub(start)).unwrap_or(0);
+    let dice = rng.next_u64().checked_rem(width).unwrap_or(0);
+    start.saturating_add_unsigned(dice)
+}
+
+#[cfg(test)]
+mod tests {
+    use jmap_core::rng::SeededRng;
+    use minicbor::bytes::ByteVec;
+
+    use super::*;
+
+    const RETRY: Retry = Retry {
+        first: Duration::from_secs(60),
+        longest: Duration::from_secs(3600),
+    };
+
+    fn check_wait(retry: Retry, failures: u32, around: u64) {
+        let rng = SeededRng::new(u64::from(failures));
+        let waits: Vec<u64> = (0..200)
+            .map(|_| retry.wait(failures, &rng).as_millis() as u64)
+            .collect();
+        let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(
+            *least >= around * 750 && *most <= around * 1250,
+            "{failures}: {least} to {most}"
+        );
+        assert!(most - least > around * 300, "{failures}: all at {least}");
+    }
+
+    #[test]
+    fn waits_grow_to_a_limit_and_are_spread() {
+        let rows = [
+            (1, 60),
+            (2, 120),
+            (3, 240),
+            (6, 1920),
+            (7, 3600),
+            (u32::MAX, 3600),
+        ];
+        for (failures, around) in rows {
+            check_wait(RETRY, failures, around);
+        }
+    }
+
+    #[test]
+    fn nobody_hammers() {
+        let none = Retry {
+            first: Duration::ZERO,
+            longest: Duration::ZERO,
+        };
+        let rng = SeededRng::new(1);
+        for failures in 0..50 {
+            assert!(none.wait(failures, &rng) >= RETRY_FIRST_MIN);
+        }
+    }
+
+    fn record(names: &[&str]) -> CertificateRecord {
+        CertificateRecord {
+            names: names.iter().map(|&name| name.into()).collect(),
+            chain: vec![ByteVec::from(vec![1])],
+            not_before: 1000,
+            not_after: 1900,
+            ..CertificateRecord::default()
+        }
+    }
+
+    fn check_due(record: Option<CertificateRecord>, wanted: &[&str], want: i64) {
+        let wanted: Vec<String> = wanted.iter().map(|&name| name.into()).collect();
+        assert_eq!(due(record.as_ref(), &wanted), want, "{record:?}");
+    }
+
+    #[test]
+    fn what_is_due_when() {
+        let of = record(&["a", "b"]);
+        check_due(None, &["a"], 0);
+        check_due(Some(of.clone()), &["a", "b"], 1600);
+        check_due(Some(of.clone()), &["b"], 1600);
+        // Another name is wanted.
+        check_due(Some(of.clone()), &["a", "c"], 0);
+        let with = |change: fn(&mut CertificateRecord)| {
+            let mut of = of.clone();
+            change(&mut of);
+            Some(of)
+        };
+        check_due(with(|of| of.chain.clear()), &["a"], 0);
+        check_due(with(|of| of.renew_at = Some(1200)), &["a"], 1200);
+        check_due(with(|of| of.next_try = Some(1700)), &["a"], 1700);
+        check_due(with(|of| of.next_try = Some(1100)), &["a"], 1600);
+        // A failure is waited after in any case.
+        check_due(with(|of| of.next_try = Some(1100)), &["c"], 1100);
+        check_due(with(|of| of.not_after = 999), &["a"], 1000);
+        check_due(
+            with(|of| of.not_after = i64::MAX),
+            &["a"],
+            1000 + (i64::MAX - 1000) / 3 * 2 + (i64::MAX - 1000) % 3 * 2 / 3,
+        );
+    }
+
+    #[test]
+    fn a_moment_of_the_window_is_kept() {
+        let rng = SeededRng::new(3);
+        let chosen = in_window(100, 200, None, &rng);
+        assert!((100..200).contains(&chosen));
+        assert_eq!(in_window(100, 200, Some(chosen), &rng), chosen);
+        assert!((300..400).contains(&in_window(300, 400, Some(chosen), &rng)));
+        assert_eq!(in_window(100, 100, None, &rng), 100);
+        assert_eq!(in_window(100, 50, None, &rng), 100);
+    }
+}
