@@ -1,4 +1,4 @@
-//! Pages that are not JMAP's, at the same listeners: what `wellknown` has.
+//! Pages that are not JMAP's, at the same listeners: the console, and what `wellknown` has.
 //!
 //! Holds: a body is read only at an address that wants one, and no more of it than a request there may have.
 //! Other half: `jmap::Config::fallback`.
@@ -14,11 +14,19 @@ use wellknown::{BODY_OCTETS_MAX, Site};
 /// Time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Answers with the pages of a site.
+/// Answers with the console and the pages of a site.
 pub fn site(site: Site) -> Fallback {
     std::sync::Arc::new(move |request, client| {
         let site = site.clone();
         Box::pin(async move {
+            let asked = console::Request {
+                method: request.method(),
+                path: request.uri().path(),
+                fields: request.headers(),
+            };
+            if let Some(response) = console::answer(asked) {
+                return response.map(Body::full);
+            }
             let answer = answer(&site, request, client).await;
             let mut response = answer.unwrap_or_else(Problem::into_response);
             let nosniff = HeaderValue::from_static("nosniff");
