@@ -228,6 +228,7 @@ catalogue! {
     shown_once: "It is shown this once. Copy it now.",
     srs_domain: "Domain of forwarded mail",
     srs_domain_hint: "In the reverse-path of mail that its addresses forward (SRS).",
+    this_session: "this session",
     token: "API token",
     what: "What",
     what_for: "What it is for",

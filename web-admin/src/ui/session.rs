@@ -68,6 +68,14 @@ pub fn token() -> Option<String> {
     signal.with_untracked(|session| session.as_ref().map(|session| session.token.clone()))
 }
 
+/// Whether a credential of an account is what this session lives by.
+pub fn is_credential(account: &str, number: u64) -> bool {
+    let is_it = |session: &Session| session.account == account && session.credential == number;
+    SESSION
+        .get()
+        .is_some_and(|signal| signal.with_untracked(|session| session.as_ref().is_some_and(is_it)))
+}
+
 /// Signs in: the password makes a token, and is forgotten.
 pub async fn sign_in(name: &str, password: &str) -> Result<(), Problem> {
     let login = basic(name, password);

@@ -529,6 +529,7 @@ fn pager(list: &List, body: &Value, now: &Asked, asked: RwSignal<Asked>) -> AnyV
     let next = json::text(body, "/next").to_owned();
     let has_before = !now.cursors.is_empty();
     let total = json::number(body, "/total").map(|total| match total {
+        0 => String::new(),
         1 => t().one_row.to_owned(),
         _ => fill(t().rows, &[("count", &crate::format::count(total))]),
     });

@@ -10,7 +10,7 @@ use crate::{
 pub fn page(session: &Session) -> AnyView {
     view! {
         {page::head(t().security, t().security_lead, ().into_any())}
-        {credentials::part(&session.account, true)}
+        {credentials::part(&session.account, &session.name, true)}
     }
     .into_any()
 }

@@ -72,7 +72,10 @@ pub fn page(session: &Session, id: &str) -> AnyView {
         parts.push((
             "credentials",
             t().credentials,
-            ViewFn::from(move || credentials::part(&id, may_see)),
+            ViewFn::from(move || {
+                let id = id.clone();
+                loaded.show(move |reply| credentials::part(&id, read::text(&reply.body, "/name"), may_see))
+            }),
         ));
     }
     view! {

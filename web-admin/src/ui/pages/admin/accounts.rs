@@ -99,7 +99,7 @@ pub fn role_choices() -> Kind {
 
 fn fields_of_new(gives_roles: bool) -> Vec<Field> {
     let mut fields = vec![
-        Field::new("/name", t().address, Kind::Address)
+        Field::new("/name", t().address, Kind::Username)
             .required()
             .hint(t().account_name_hint),
         Field::new("/description", t().description, Kind::Text),

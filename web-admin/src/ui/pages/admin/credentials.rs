@@ -13,21 +13,22 @@ use crate::{
         components::{
             copy,
             dialog::{Question, dialog, questions},
-            form::{Field, Kind, form, send},
+            form::{Field, Kind, form, form_with, send},
             load::Loaded,
             page::{self, Tone, badge, card, note},
             toast,
         },
+        session,
     },
 };
 
-/// `may_see`: whoever may set a password needn't be told what else there is.
-pub fn part(account: &str, may_see: bool) -> AnyView {
+/// `name`: of the account. `may_see`: whoever may set a password needn't be told what else there is.
+pub fn part(account: &str, name: &str, may_see: bool) -> AnyView {
     let list = may_see.then(|| list(account));
-    view! { {password(account)} {list} }.into_any()
+    view! { {password(account, name)} {list} }.into_any()
 }
 
-fn password(account: &str) -> AnyView {
+fn password(account: &str, name: &str) -> AnyView {
     let address = format!("/accounts/{}/password", query::encode(account));
     let fields = vec![
         Field::new("/password", t().new_password, Kind::NewPassword).required(),
@@ -52,20 +53,23 @@ fn password(account: &str) -> AnyView {
             Ok(())
         }
     });
-    card(
-        t().password,
-        t().password_lead,
-        form(fields, t().set_password, sent),
-    )
+    // For what keeps passwords: whose it is.
+    let whose = view! { <input type="text" autocomplete="username" value=name.to_owned() readonly hidden /> };
+    let form = form_with(fields, t().set_password, whose.into_any(), sent);
+    card(t().password, t().password_lead, form)
+}
+
+fn address_of(account: &str) -> String {
+    format!("/accounts/{}/credentials", query::encode(account))
 }
 
 fn list(account: &str) -> AnyView {
-    let address = format!("/accounts/{}/credentials", query::encode(account));
+    let address = address_of(account);
     let loaded = Loaded::of(address.clone());
     let question = RwSignal::new(None::<Question>);
     let making = RwSignal::new(None::<()>);
     let issued = RwSignal::new(None::<String>);
-    let for_making = address.clone();
+    let (for_making, of) = (address.clone(), account.to_owned());
     let make = move |()| {
         let address = for_making.clone();
         let kinds = Kind::Choice(vec![
@@ -99,7 +103,7 @@ fn list(account: &str) -> AnyView {
         .into_any()
     };
     let content = view! {
-        {loaded.show(move |reply| rows(&reply.body, &address, loaded, question))}
+        {loaded.show(move |reply| rows(&reply.body, &of, loaded, question))}
         <div class="actions">
             <button type="button" class="primary" on:click=move |_| making.set(Some(()))>{t().new_credential}</button>
         </div>
@@ -112,19 +116,21 @@ fn list(account: &str) -> AnyView {
 
 fn rows(
     body: &Value,
-    address: &str,
+    account: &str,
     loaded: Loaded,
     question: RwSignal<Option<Question>>,
 ) -> AnyView {
     let rows = read::items(body, "/items").iter().map(|row| {
         let number = read::number(row, "/number").unwrap_or_default();
+        let is_current = session::is_credential(account, number);
+        let current = is_current.then(|| view! { " " {badge(Tone::Good, t().this_session)} });
         let kind = match read::text(row, "/kind") {
             "password" => t().password,
             "app-password" => t().app_password,
             _ => t().token,
         };
         let description = read::text(row, "/description").to_owned();
-        let address = format!("{address}/{number}");
+        let address = format!("{}/{number}", address_of(account));
         let name = if description.is_empty() { kind.to_owned() } else { description.clone() };
         let press = move |_| {
             let address = address.clone();
@@ -146,7 +152,7 @@ fn rows(
         view! {
             <tr>
                 <td data-label=t().kind>{badge(Tone::Plain, kind)}</td>
-                <td data-label=t().what_for>{description}</td>
+                <td data-label=t().what_for>{description}{current}</td>
                 <td data-label=t().created class="nowrap">{page::date_at(row, "/created")}</td>
                 <td data-label=t().expires class="nowrap">{expires}</td>
                 <td class="act"><button type="button" class="small danger" on:click=press>{t().revoke}</button></td>
