@@ -52,6 +52,7 @@ pub fn test(args: &[String]) -> Result<(), String> {
         "warnings",
     ];
     cargo::check("cargo clippy", cargo::cargo()?.args(clippy))?;
+    wasm::clippy()?;
     // The end-to-end tests start the server's binary, which `cargo test` alone would not build for them.
     let build = ["build", "--package", "posthorn", "--bin", "posthorn"];
     cargo::check("building posthorn", cargo::cargo()?.args(build))?;

@@ -108,6 +108,32 @@ fn find_or_build() -> Result<PathBuf, String> {
     Ok(ready)
 }
 
+/// Clippy over what runs in the browser. Where only Debian's compiler can build that, there is no clippy for it.
+pub fn clippy() -> Result<(), String> {
+    let base = base()?;
+    if get(Std::Installed, &base).is_err() {
+        say::step(format_args!(
+            "clippy: the web console is left out, as this compiler has no standard library for {TARGET}"
+        ));
+        return Ok(());
+    }
+    let mut command = cargo::bare();
+    command
+        .args(["clippy", "--locked", "--package", PACKAGE, "--lib"])
+        .args(["--profile", PROFILE, "--target", TARGET, "--target-dir"])
+        .arg(base.join(format!("target-{}", folder_of(Std::Installed))))
+        .args(["--", "-D", "warnings"]);
+    forget_flags(&mut command);
+    cargo::check("cargo clippy for the web console", &mut command)
+}
+
+/// They would take the place of what `.cargo/config.toml` says for this target.
+fn forget_flags(command: &mut Command) {
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        command.env_remove(name);
+    }
+}
+
 /// A hash over the sources and the compiler.
 fn key() -> Result<String, String> {
     let mut hash = Fnv1a::new();
@@ -179,10 +205,7 @@ fn compile_with(std: Std, base: &Path) -> Result<PathBuf, String> {
             .arg("-Zbuild-std=std,panic_abort")
             .env("RUSTC_BOOTSTRAP", "1");
     }
-    // They would take the place of what `.cargo/config.toml` says for this target.
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
-        command.env_remove(name);
-    }
+    forget_flags(&mut command);
     say::step(format_args!(
         "compiling the web console for the browser (standard library: {})",
         std.name()

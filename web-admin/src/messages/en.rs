@@ -223,6 +223,7 @@ catalogue! {
     search_groups: "Search in groups",
     search_lists: "Search in lists",
     secret: "the secret",
+    secret_is_lost: "It was made before, and its secret is lost with the answer. Take it back, and make another one.",
     set_password: "Set the password",
     settings: "Settings",
     shown_once: "It is shown this once. Copy it now.",

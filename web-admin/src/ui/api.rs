@@ -3,6 +3,8 @@
 //! Holds: each goes to this server alone, with the token of the session and without cookies; an answer that says the token is no
 //! longer good ends the session.
 
+use std::cell::RefCell;
+
 use leptos::prelude::*;
 use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue};
@@ -137,8 +139,35 @@ pub async fn get(address: &str) -> Answer {
     Call::new("GET", address).send().await
 }
 
+thread_local! {
+    /// A request that was sent and not answered, and the key it had.
+    static UNANSWERED: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+}
+
+/// Makes something. Whoever tries again because there was no answer makes it once all the same: the key says that it is the same
+/// request.
 pub async fn post(address: &str, body: &Value) -> Answer {
-    Call::new("POST", address).json(body).send().await
+    let request = format!("{address} {body}");
+    let known = UNANSWERED.take().filter(|(of, _)| *of == request);
+    let key = known.map_or_else(new_key, |(_, key)| key);
+    let mut call = Call::new("POST", address).json(body);
+    call.fields.push(("idempotency-key", key.clone()));
+    let answer = call.send().await;
+    if answer.as_ref().is_err_and(|problem| problem.status == 0) {
+        UNANSWERED.set(Some((request, key)));
+    }
+    answer
+}
+
+/// It tells requests apart and keeps no secret, so the browser's plain dice will do.
+fn new_key() -> String {
+    let dice = || (js_sys::Math::random() * f64::from(u32::MAX)) as u32;
+    format!(
+        "{:x}-{:08x}{:08x}",
+        js_sys::Date::now() as u64,
+        dice(),
+        dice()
+    )
 }
 
 pub async fn delete(address: &str) -> Answer {

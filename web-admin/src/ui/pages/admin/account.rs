@@ -74,7 +74,9 @@ pub fn page(session: &Session, id: &str) -> AnyView {
             t().credentials,
             ViewFn::from(move || {
                 let id = id.clone();
-                loaded.show(move |reply| credentials::part(&id, read::text(&reply.body, "/name"), may_see))
+                loaded.show(move |reply| {
+                    credentials::part(&id, read::text(&reply.body, "/name"), may_see)
+                })
             }),
         ));
     }

@@ -88,8 +88,11 @@ fn list(account: &str) -> AnyView {
             async move {
                 let reply = api::post(&address, &value).await?;
                 making.set(None);
-                issued.set(Some(read::text(&reply.body, "/secret").to_owned()));
                 loaded.again();
+                match read::text(&reply.body, "/secret") {
+                    "" => toast::show(t().secret_is_lost),
+                    secret => issued.set(Some(secret.to_owned())),
+                }
                 Ok(())
             }
         });
