@@ -7,7 +7,6 @@ use crate::{json as read, messages::t, problem::Problem};
 
 pub const MAIL: &str = "urn:ietf:params:jmap:mail";
 pub const VACATION: &str = "urn:ietf:params:jmap:vacationresponse";
-pub const QUOTA: &str = "urn:ietf:params:jmap:quota";
 pub const SIEVE: &str = "urn:ietf:params:jmap:sieve";
 pub const BLOB: &str = "urn:ietf:params:jmap:blob";
 pub const UNDELETE: &str = "urn:posthorn:params:jmap:undelete";

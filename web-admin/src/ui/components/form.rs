@@ -205,6 +205,17 @@ pub fn form(fields: Vec<Field>, submit: &'static str, sent: Send) -> AnyView {
 
 /// A form with something between the fields and the button.
 pub fn form_with(fields: Vec<Field>, submit: &'static str, extra: AnyView, sent: Send) -> AnyView {
+    form_around(().into_any(), fields, extra, submit, sent)
+}
+
+/// A form with something before its fields, and something behind them.
+pub fn form_around(
+    before: AnyView,
+    fields: Vec<Field>,
+    behind: AnyView,
+    submit: &'static str,
+    sent: Send,
+) -> AnyView {
     let inputs: Vec<(Field, Input)> = fields
         .into_iter()
         .map(|field| {
@@ -291,8 +302,9 @@ pub fn form_with(fields: Vec<Field>, submit: &'static str, extra: AnyView, sent:
     view! {
         <form class="form" novalidate on:submit=press>
             {general}
+            {before}
             {views}
-            {extra}
+            {behind}
             <div class="actions">
                 <button type="submit" class="primary" disabled=move || busy.get()>{submit}</button>
             </div>

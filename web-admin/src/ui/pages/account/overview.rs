@@ -1,32 +1,27 @@
 //! The account at a glance: its addresses and its storage.
 
 use leptos::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     format, json as read,
     messages::t,
     query,
     ui::{
-        api::Reply,
         components::{
             load::Loaded,
             page::{self, card, facts, usage},
         },
-        jmap,
         session::Session,
     },
 };
 
 pub fn page(session: &Session) -> AnyView {
     let me = Loaded::of(format!("/accounts/{}", query::encode(&session.account)));
-    let quota = Loaded::new(|| async {
-        let body = jmap::call(&[jmap::QUOTA], "Quota/get", json!({"ids": null})).await?;
-        Ok(Reply {
-            body,
-            ..Reply::default()
-        })
-    });
+    let quota = Loaded::of(format!(
+        "/accounts/{}/quota",
+        query::encode(&session.account)
+    ));
     view! {
         {page::head(session.name.clone(), "", ().into_any())}
         {me.show(|reply| {
@@ -60,20 +55,19 @@ fn forwards(of: &Value) -> AnyView {
         .into_any()
 }
 
-fn storage(body: &Value) -> AnyView {
-    let rows: Vec<(&'static str, AnyView)> = read::items(body, "/list")
-        .iter()
-        .map(|quota| {
-            let used = read::number(quota, "/used").unwrap_or_default();
-            let limit = read::number(quota, "/hardLimit").unwrap_or_default();
-            match read::text(quota, "/resourceType") {
-                "count" => (t().messages, format::count(used).into_any()),
-                _ => (t().used, usage(used, limit)),
-            }
-        })
-        .collect();
-    if rows.is_empty() {
-        return view! { <p>{t().no_quota}</p> }.into_any();
+fn storage(quota: &Value) -> AnyView {
+    let number = |pointer: &str| read::number(quota, pointer).unwrap_or_default();
+    let mut rows = vec![(
+        t().used,
+        usage(number("/usedOctets"), number("/effectiveOctets")),
+    )];
+    for (pointer, name) in [
+        ("/recipientsPerHour", t().recipients_per_hour),
+        ("/recipientsPerDay", t().recipients_per_day),
+    ] {
+        if let Some(limit) = read::number(quota, pointer).filter(|limit| *limit > 0) {
+            rows.push((name, format::count(limit).into_any()));
+        }
     }
     facts(rows)
 }

@@ -231,9 +231,11 @@ fn editor(script: Script, editing: RwSignal<Option<Script>>, loaded: Loaded) -> 
     form_with(fields, t().save, extra.into_any(), sent)
 }
 
-fn upload(text: &str) -> (&'static str, Value) {
-    let upload = json!({"create": {"script": {"data": [{"data:asText": text}], "type": "application/sieve"}}});
-    ("Blob/upload", upload)
+/// Puts a text into a blob, and returns its id.
+async fn upload(text: &str) -> Result<String, Problem> {
+    let blob = json!({"data": [{"data:asText": text}], "type": "application/sieve"});
+    let answer = jmap::set(USING, "Blob/upload", json!({"create": {"script": blob}})).await?;
+    Ok(read::text(&answer, "/created/script/id").to_owned())
 }
 
 async fn text_of(blob: &str) -> Result<String, Problem> {
@@ -243,24 +245,21 @@ async fn text_of(blob: &str) -> Result<String, Problem> {
 }
 
 async fn validate(text: &str) -> Result<(), Problem> {
-    let validate = ("SieveScript/validate", json!({"blobId": "#script"}));
-    let answers = jmap::calls(USING, vec![upload(text), validate]).await?;
-    let error = answers.get(1).and_then(|answer| answer.get("error"));
-    match error.filter(|error| !error.is_null()) {
+    let arguments = json!({"blobId": upload(text).await?});
+    let answer = jmap::call(USING, "SieveScript/validate", arguments).await?;
+    match answer.get("error").filter(|error| !error.is_null()) {
         Some(error) => Err(jmap::problem_of(error)),
         None => Ok(()),
     }
 }
 
 async fn store(id: &str, name: &str, text: &str) -> Result<(), Problem> {
-    let script = json!({"name": name, "blobId": "#script"});
-    let set = match id {
+    let script = json!({"name": name, "blobId": upload(text).await?});
+    let arguments = match id {
         "" => json!({"create": {"new": script}}),
         id => json!({"update": {id: script}}),
     };
-    let answers = jmap::calls(USING, vec![upload(text), ("SieveScript/set", set)]).await?;
-    for answer in answers {
-        jmap::refused(answer)?;
-    }
-    Ok(())
+    jmap::set(USING, "SieveScript/set", arguments)
+        .await
+        .map(|_| ())
 }

@@ -13,7 +13,7 @@ use crate::{
         components::{
             copy,
             dialog::{Question, dialog, questions},
-            form::{Field, Kind, form, form_with, send},
+            form::{Field, Kind, form, form_around, send},
             load::Loaded,
             page::{self, Tone, badge, card, note},
             toast,
@@ -55,7 +55,13 @@ fn password(account: &str, name: &str) -> AnyView {
     });
     // For what keeps passwords: whose it is.
     let whose = view! { <input type="text" autocomplete="username" value=name.to_owned() readonly hidden /> };
-    let form = form_with(fields, t().set_password, whose.into_any(), sent);
+    let form = form_around(
+        whose.into_any(),
+        fields,
+        ().into_any(),
+        t().set_password,
+        sent,
+    );
     card(t().password, t().password_lead, form)
 }
 
