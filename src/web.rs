@@ -1,10 +1,11 @@
-//! Pages that are not JMAP's, at the same listeners: the console, and what `wellknown` has.
+//! Pages that are not JMAP's, at the same listeners: the API for administrators, the console, and what `wellknown` has.
 //!
 //! Holds: a body is read only at an address that wants one, and no more of it than a request there may have.
 //! Other half: `jmap::Config::fallback`.
 
 use std::time::Duration;
 
+use admin::Admin;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -14,9 +15,20 @@ use wellknown::{BODY_OCTETS_MAX, Site};
 /// Time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Answers with the console and the pages of a site.
-pub fn site(site: Site) -> Fallback {
+/// Answers for the API, and with the console and the pages of a site.
+pub fn pages(admin: Admin, site: Site) -> Fallback {
     std::sync::Arc::new(move |request, client| {
+        if admin::is_ours(request.uri().path()) {
+            let admin = admin.clone();
+            return Box::pin(async move {
+                let client = admin::Client {
+                    ip: client.ip,
+                    tls: client.tls,
+                    host: client.host,
+                };
+                admin.answer(request, client).await.map(Body::full)
+            });
+        }
         let site = site.clone();
         Box::pin(async move {
             let asked = console::Request {

@@ -15,7 +15,7 @@ use std::{
 
 use jmap::Jmap;
 use jmap_core::{
-    Core, Parts,
+    Core, Parts, Way,
     clock::{Clock, SystemClock},
     cluster,
     push::{PushConfig, PushTransport, crypto::EndpointPolicy},
@@ -331,6 +331,7 @@ impl Server {
             core: self.core.clone(),
             clock: clock(),
             publisher: Publisher::new(&self.config),
+            way: Way::ControlSocket,
             connections: Some(Arc::new(move || sources.connections())),
             keys: Some(Arc::new(move || blobs::keys_now(&config))),
         };
@@ -440,6 +441,20 @@ impl Server {
         of
     }
 
+    /// The API for administrators.
+    fn admin(&self) -> admin::Admin {
+        let http = &self.config.http;
+        let site = admin::Site { clock: clock() };
+        let config = admin::Config {
+            plaintext_logins: http.plaintext_logins == PlaintextLogins::Anywhere,
+            allowed_origin: http
+                .admin_cors_origin
+                .as_ref()
+                .map(|origin| origin.0.trim_end_matches('/').to_owned()),
+        };
+        admin::Admin::new(self.core.clone(), site, config)
+    }
+
     fn web(&self) -> jmap::Config {
         let http = &self.config.http;
         let sources = self.sources.clone();
@@ -457,10 +472,10 @@ impl Server {
                 .then(|| self.core.vapid_public_key().to_owned()),
             metrics: Some(Arc::new(move || sources.text())),
             metrics_networks: networks(&self.config.metrics.networks),
-            fallback: Some(web::site(wellknown::Site::new(
-                Arc::new(self.core.clone()),
-                publish::site(&self.config),
-            ))),
+            fallback: Some(web::pages(
+                self.admin(),
+                wellknown::Site::new(Arc::new(self.core.clone()), publish::site(&self.config)),
+            )),
             ..jmap::Config::default()
         }
     }

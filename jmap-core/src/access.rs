@@ -6,7 +6,7 @@ use jmap_types::{AccountId, MethodError, MethodErrorKind, method::Access};
 
 use crate::{
     caller::{Caller, Role},
-    directory::DirectoryError,
+    directory::{AccountKind, AccountRecord, DirectoryError, names::AccountName},
     mail::records::MailboxRecord,
 };
 
@@ -71,20 +71,241 @@ pub fn may_call(
     standing(who, account)
 }
 
-/// Whether `who` may change the directory.
-pub fn may_administer(who: &Caller) -> Result<(), DirectoryError> {
-    match who.role {
-        Role::Administrator => Ok(()),
-        Role::User => Err(DirectoryError::Forbidden),
+macro_rules! operations {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal),* $(,)?) => {
+        /// What an administrator does. Each is asked for by its name here, so that a new one doesn't compile until it is decided
+        /// whose it is.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Operation { $($(#[doc = $doc])* $variant),* }
+
+        impl Operation {
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// As the audit has it: a noun, a dot, and what is done to it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+operations! {
+    SeeDomain = "domain.see",
+    AddDomain = "domain.add",
+    RemoveDomain = "domain.remove",
+    /// Who gets mail that is nobody's.
+    ChangeDomain = "domain.change",
+    /// What the domain may use, and what it is an alias of.
+    LimitDomain = "domain.limit",
+    SeeDnsRecords = "dns.see",
+    RotateDkimKeys = "dkim.rotate",
+    SeeReports = "report.see",
+    /// Accounts of people, groups, aliases and lists.
+    SeeAccount = "account.see",
+    AddAccount = "account.add",
+    RemoveAccount = "account.remove",
+    ChangeAccount = "account.change",
+    GiveRole = "account.role",
+    ChangeQuota = "account.quota",
+    ChangeMembers = "group.members",
+    SeeCredentials = "credential.see",
+    SetPassword = "credential.password",
+    IssueCredential = "credential.add",
+    RevokeCredential = "credential.revoke",
+    SeeDeleted = "deleted.see",
+    RestoreDeleted = "deleted.restore",
+    SeeQueue = "queue.see",
+    /// To retry or cancel one message.
+    ChangeQueue = "queue.change",
+    /// To pause, retry or cancel what is others' too.
+    RunQueue = "queue.run",
+    SeeTraces = "trace.see",
+    SeeAudit = "audit.see",
+    /// Numbers, nodes, and how work that was begun gets on.
+    SeeServer = "server.see",
+    CheckStore = "store.check",
+    Repair = "store.repair",
+    Backup = "backup.run",
+    /// To bring accounts back, or mail in and out.
+    MoveMail = "mail.move",
+}
+
+/// What it is done to.
+#[derive(Clone, Copy, Debug)]
+pub enum Object<'o> {
+    Server,
+    /// Lower-case A-labels.
+    Domain(&'o str),
+    Account(AccountId, &'o AccountRecord),
+    /// An account that is to be made.
+    Name(&'o AccountName),
+}
+
+/// Whose accounts and domains somebody may do something to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    Nobody,
+    /// The domains that the account looks after, and accounts of plain users that are in no other.
+    Domains,
+    /// Accounts of people who are plain users.
+    PlainUsers,
+    Everybody,
+}
+
+/// Who may do something, beside administrators.
+struct WhoMay {
+    domain_administrator: Reach,
+    help_desk: Reach,
+    /// Everybody may, to their own account.
+    own: bool,
+}
+
+const fn who_may(operation: Operation) -> WhoMay {
+    const fn row(domain_administrator: Reach, help_desk: Reach, own: bool) -> WhoMay {
+        WhoMay {
+            domain_administrator,
+            help_desk,
+            own,
+        }
+    }
+    use Reach::{Domains, Everybody, Nobody, PlainUsers};
+    match operation {
+        Operation::SeeDomain | Operation::ChangeDomain => row(Domains, Nobody, false),
+        Operation::SeeDnsRecords | Operation::RotateDkimKeys => row(Domains, Nobody, false),
+        Operation::SeeReports => row(Domains, Nobody, false),
+        Operation::AddDomain | Operation::RemoveDomain => row(Nobody, Nobody, false),
+        Operation::LimitDomain => row(Nobody, Nobody, false),
+        Operation::SeeAccount => row(Domains, Everybody, true),
+        Operation::AddAccount | Operation::RemoveAccount => row(Domains, Nobody, false),
+        Operation::ChangeAccount | Operation::ChangeQuota => row(Domains, Nobody, false),
+        Operation::ChangeMembers => row(Domains, Nobody, false),
+        Operation::GiveRole => row(Nobody, Nobody, false),
+        Operation::SeeCredentials => row(Domains, Nobody, true),
+        Operation::SetPassword => row(Domains, PlainUsers, true),
+        Operation::IssueCredential | Operation::RevokeCredential => row(Domains, Nobody, true),
+        Operation::SeeDeleted | Operation::RestoreDeleted => row(Domains, Nobody, true),
+        Operation::SeeQueue | Operation::ChangeQueue => row(Domains, Nobody, false),
+        Operation::RunQueue => row(Nobody, Nobody, false),
+        Operation::SeeTraces => row(Domains, Everybody, false),
+        Operation::SeeAudit => row(Domains, Nobody, false),
+        Operation::SeeServer | Operation::CheckStore => row(Nobody, Nobody, false),
+        Operation::Repair | Operation::Backup => row(Nobody, Nobody, false),
+        Operation::MoveMail => row(Nobody, Nobody, false),
     }
 }
 
-/// Whether `who` may change what `account` logs in with: administrators, and the account itself.
-pub fn may_manage_account(who: &Caller, account: AccountId) -> Result<(), DirectoryError> {
-    if who.account == account {
+fn reach(who: &Caller, operation: Operation) -> Reach {
+    let may = who_may(operation);
+    match who.role {
+        Role::Administrator => Reach::Everybody,
+        Role::DomainAdministrator => may.domain_administrator,
+        Role::HelpDesk => may.help_desk,
+        Role::User => Reach::Nobody,
+    }
+}
+
+fn is_own(who: &Caller, operation: Operation, account: AccountId) -> bool {
+    who_may(operation).own && who.account == account
+}
+
+/// Whether `who` may do this to anything at all; `account`: to this one, whether or not it is there.
+/// Who is refused here is told so before anything is looked up.
+pub fn may_begin(
+    who: &Caller,
+    operation: Operation,
+    account: Option<AccountId>,
+) -> Result<(), DirectoryError> {
+    let own = account.is_some_and(|account| is_own(who, operation, account));
+    match own || reach(who, operation) != Reach::Nobody {
+        true => Ok(()),
+        false => Err(DirectoryError::Forbidden),
+    }
+}
+
+/// Whether `who` may do this. Of what they may not see they are told what everybody is told of what isn't there.
+pub fn may(who: &Caller, operation: Operation, object: Object<'_>) -> Result<(), DirectoryError> {
+    if reaches(who, operation, object) {
         return Ok(());
     }
-    may_administer(who)
+    match object {
+        Object::Domain(name) if !reaches(who, Operation::SeeDomain, object) => {
+            Err(hidden(who, operation, name.to_owned()))
+        }
+        Object::Account(id, _) if !reaches(who, Operation::SeeAccount, object) => {
+            Err(hidden(who, operation, id.to_string()))
+        }
+        // As for a domain that isn't served.
+        Object::Name(AccountName::Address(address)) => {
+            Err(hidden(who, operation, address.domain.clone()))
+        }
+        _ => Err(DirectoryError::Forbidden),
+    }
+}
+
+fn hidden(who: &Caller, operation: Operation, name: String) -> DirectoryError {
+    match reach(who, operation) {
+        Reach::Nobody => DirectoryError::Forbidden,
+        Reach::Domains | Reach::PlainUsers | Reach::Everybody => DirectoryError::NotFound(name),
+    }
+}
+
+fn reaches(who: &Caller, operation: Operation, object: Object<'_>) -> bool {
+    if let Object::Account(id, _) = object
+        && is_own(who, operation, id)
+    {
+        return true;
+    }
+    match reach(who, operation) {
+        Reach::Nobody => false,
+        Reach::Everybody => true,
+        Reach::PlainUsers => match object {
+            Object::Account(_, record) => {
+                record.role == Role::User && record.kind == AccountKind::Person
+            }
+            Object::Server | Object::Domain(_) | Object::Name(_) => false,
+        },
+        Reach::Domains => match object {
+            Object::Server => false,
+            Object::Domain(name) => looks_after(who, name),
+            Object::Name(AccountName::Bare(_)) => false,
+            Object::Name(AccountName::Address(address)) => looks_after(who, &address.domain),
+            Object::Account(_, record) => {
+                let mut domains = record.domains().peekable();
+                record.role == Role::User
+                    && domains.peek().is_some()
+                    && domains.all(|domain| looks_after(who, domain))
+            }
+        },
+    }
+}
+
+fn looks_after(who: &Caller, domain: &str) -> bool {
+    who.domains.iter().any(|of| of == domain)
+}
+
+/// The operations that `who` may do, at least to something that is theirs.
+pub fn operations(who: &Caller) -> impl Iterator<Item = Operation> {
+    let all = Operation::ALL.iter().copied();
+    all.filter(|operation| may_begin(who, *operation, Some(who.account)).is_ok())
+}
+
+/// Whether the domains of something are all among those that `who` may do this to.
+pub fn may_all(who: &Caller, operation: Operation, domains: &[String]) -> bool {
+    match reach(who, operation) {
+        Reach::Everybody => true,
+        Reach::Domains => !domains.is_empty() && domains.iter().all(|of| looks_after(who, of)),
+        Reach::Nobody | Reach::PlainUsers => false,
+    }
+}
+
+/// Whether `who` may do this to everything, so that no object has to be looked at.
+pub fn may_everywhere(who: &Caller, operation: Operation) -> bool {
+    reach(who, operation) == Reach::Everybody
+}
+
+/// Whether `who` may do what concerns the server as a whole.
+pub fn may_run(who: &Caller, operation: Operation) -> Result<(), DirectoryError> {
+    may(who, operation, Object::Server)
 }
 
 /// What `who` may do with a mailbox.

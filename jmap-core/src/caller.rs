@@ -1,10 +1,12 @@
 //! Who is asking, once they have proved it.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use jmap_types::AccountId;
 
-/// What somebody may do beyond their own accounts.
+use crate::auth::{Origin, Protocol};
+
+/// What somebody may do beyond their own accounts. `access` says what that is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(index_only)]
 pub enum Role {
@@ -12,11 +14,66 @@ pub enum Role {
     User,
     #[n(1)]
     Administrator,
+    /// Of the domains that the account's record names.
+    #[n(2)]
+    DomainAdministrator,
+    #[n(3)]
+    HelpDesk,
+}
+
+impl Role {
+    pub const ALL: [Self; 4] = [
+        Self::User,
+        Self::Administrator,
+        Self::DomainAdministrator,
+        Self::HelpDesk,
+    ];
+
+    /// As the API and the command line have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Administrator => "administrator",
+            Self::DomainAdministrator => "domain-administrator",
+            Self::HelpDesk => "help-desk",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// By which way somebody asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// The server does it by itself.
+    Server,
+    /// Whoever may open the socket of a running server.
+    ControlSocket,
+    /// Whoever may open the store, while no server runs.
+    CommandLine,
+    Protocol(Protocol),
+}
+
+impl Way {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::ControlSocket => "control-socket",
+            Self::CommandLine => "command-line",
+            Self::Protocol(protocol) => protocol.name(),
+        }
+    }
 }
 
 /// An authenticated caller. Only `Core::login` makes one, and the core itself for its own work.
 #[derive(Clone, Debug)]
-pub struct Caller(Arc<Identity>);
+pub struct Caller {
+    identity: Arc<Identity>,
+    way: Way,
+    address: Option<IpAddr>,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -24,6 +81,8 @@ pub struct Identity {
     /// The login name: the account's first address.
     pub name: String,
     pub role: Role,
+    /// Those that a domain administrator looks after.
+    pub domains: Vec<String>,
     /// The credential that was used; push subscriptions belong to it (RFC 8620 §7.2).
     pub credential: u64,
     /// Groups that the account is a member of.
@@ -34,7 +93,11 @@ pub struct Identity {
 
 impl Caller {
     pub(crate) fn new(identity: Identity) -> Self {
-        Self(Arc::new(identity))
+        Self {
+            identity: Arc::new(identity),
+            way: Way::Server,
+            address: None,
+        }
     }
 
     /// The server itself: an administrator without an account.
@@ -43,10 +106,41 @@ impl Caller {
             account: AccountId::new(0),
             name: "server".to_owned(),
             role: Role::Administrator,
+            domains: Vec::new(),
             credential: 0,
             groups: Vec::new(),
             shares: Vec::new(),
         })
+    }
+
+    /// Whoever owns the store, and so may do everything: at the control socket, or while no server runs.
+    pub fn operator(way: Way) -> Self {
+        let mut operator = Self::server();
+        operator.way = way;
+        operator
+    }
+
+    /// The same caller, coming from there.
+    pub(crate) fn from_origin(mut self, origin: &Origin) -> Self {
+        self.way = Way::Protocol(origin.protocol);
+        self.address = Some(origin.ip);
+        self
+    }
+
+    /// The same caller, coming by the way of another one.
+    pub(crate) fn coming_as(mut self, other: &Self) -> Self {
+        self.way = other.way;
+        self.address = other.address;
+        self
+    }
+
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// Where they ask from; `None`: on this machine.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// All accounts that the caller can see, their own first.
@@ -60,6 +154,6 @@ impl std::ops::Deref for Caller {
     type Target = Identity;
 
     fn deref(&self) -> &Identity {
-        &self.0
+        &self.identity
     }
 }

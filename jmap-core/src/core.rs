@@ -22,6 +22,7 @@ use store::{
 use crate::{
     access::{self, Standing},
     accounts::{AccountHandle, Accounts},
+    admin::Audit,
     auth::scram,
     bus::{Bus, Subscription},
     caller::Caller,
@@ -83,6 +84,7 @@ pub struct Inner {
     pub(crate) srs: Srs,
     pub(crate) reports: Reports,
     pub(crate) trace: Trace,
+    pub(crate) audit: Audit,
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
@@ -218,6 +220,7 @@ impl Core {
             srs,
             reports: Reports::default(),
             trace,
+            audit: Audit::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
             outbound: OnceLock::new(),

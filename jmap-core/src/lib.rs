@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod admin;
 pub mod auth;
 pub mod blob;
 pub mod bus;
@@ -31,5 +32,5 @@ pub mod trace;
 pub mod work;
 
 pub use self::core::{Context, Core, Handle, Parts};
-pub use caller::{Caller, Role};
+pub use caller::{Caller, Role, Way};
 pub use limits::Limits;

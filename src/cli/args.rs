@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::audit::AuditArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::trace::TraceQuery;
 use super::{
@@ -100,6 +101,8 @@ pub enum Verb {
     Status,
     /// What happened to messages, and why
     Trace(TraceArgs),
+    /// What was changed, by whom, and from where
+    Audit(AuditArgs),
     /// Mail that was deleted, and can be brought back for a while
     #[command(subcommand)]
     Undelete(UndeleteVerb),
@@ -238,9 +241,13 @@ pub enum AccountVerb {
     Disable {
         name: String,
     },
+    /// Says what an account may do beyond its own mail
     Role {
         name: String,
         role: Role,
+        /// A domain that a domain administrator looks after; may be given more than once
+        #[arg(long = "domain", value_name = "DOMAIN")]
+        domains: Vec<String>,
     },
     /// Sets how much the account may use: a size, `default`, or `unlimited`
     Quota {
@@ -508,6 +515,7 @@ impl Verb {
             Verb::Health => Command::Health,
             Verb::Status => Command::Status,
             Verb::Undelete(verb) => Command::Undelete(verb.command()),
+            Verb::Audit(args) => Command::Audit(args.query()),
             Verb::Trace(args) => Command::Trace(TraceQuery {
                 message_id: args.message_id,
                 from: args.from,
@@ -598,7 +606,15 @@ impl AccountVerb {
             }
             AccountVerb::Enable { name } => Command::AccountEnable { name },
             AccountVerb::Disable { name } => Command::AccountDisable { name },
-            AccountVerb::Role { name, role } => Command::AccountRole { name, role },
+            AccountVerb::Role {
+                name,
+                role,
+                domains,
+            } => Command::AccountRole {
+                name,
+                role,
+                domains,
+            },
             AccountVerb::Quota { name, quota } => Command::AccountQuota { name, quota },
             AccountVerb::Alias(AliasVerb::Add { account, address }) => Command::AliasAdd {
                 name: account,

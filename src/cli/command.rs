@@ -6,6 +6,7 @@
 use jmap_core::auth::Secret;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::audit::{AuditQuery, AuditRow};
 use super::backup::{BackupAnswer, BackupCommand};
 use super::blobs::{BlobsRewriteRow, BlobsStatusRow};
 use super::queue::{QueueAnswer, QueueCommand};
@@ -79,6 +80,8 @@ pub enum Command {
     AccountRole {
         name: String,
         role: Role,
+        /// Of a domain administrator.
+        domains: Vec<String>,
     },
     AccountQuota {
         name: String,
@@ -183,6 +186,7 @@ pub enum Command {
     Status,
     Queue(QueueCommand),
     Trace(TraceQuery),
+    Audit(AuditQuery),
     Undelete(UndeleteCommand),
     /// Mail is moved in or out: a session of `moving` follows.
     Move,
@@ -225,6 +229,32 @@ pub enum Change<T> {
 pub enum Role {
     User,
     Administrator,
+    /// Of the domains that are named
+    DomainAdministrator,
+    /// Sees accounts and traces, and sets passwords of users
+    HelpDesk,
+}
+
+impl From<Role> for jmap_core::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::User => Self::User,
+            Role::Administrator => Self::Administrator,
+            Role::DomainAdministrator => Self::DomainAdministrator,
+            Role::HelpDesk => Self::HelpDesk,
+        }
+    }
+}
+
+impl From<jmap_core::Role> for Role {
+    fn from(role: jmap_core::Role) -> Self {
+        match role {
+            jmap_core::Role::User => Self::User,
+            jmap_core::Role::Administrator => Self::Administrator,
+            jmap_core::Role::DomainAdministrator => Self::DomainAdministrator,
+            jmap_core::Role::HelpDesk => Self::HelpDesk,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -303,6 +333,7 @@ pub enum Answer {
     Status(StatusRow),
     Queue(QueueAnswer),
     Trace(Vec<TraceRow>),
+    Audit(Vec<AuditRow>),
     Moved(MovedRow),
     Deleted(Vec<DeletedRow>),
     Restored(RestoredRow),
@@ -375,6 +406,8 @@ pub struct AccountRow {
     pub name: String,
     pub kind: Kind,
     pub role: Role,
+    /// The domains that a domain administrator looks after.
+    pub administers: Vec<String>,
     pub description: String,
     pub is_disabled: bool,
     pub addresses: Vec<String>,

@@ -9,6 +9,7 @@
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
+use jmap_core::{access::Operation, admin::Deed};
 use net::{Listener, ListenerConfig, Shutdown, listener::Bind};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -92,7 +93,12 @@ pub async fn session(
         return write(&mut stream, &Reply::Error(why)).await;
     };
     if matches!(command, Command::Move) {
-        return moving::serve::session(&mut stream, &target.core).await;
+        let who = target.operator();
+        let deed = Deed::new(Operation::MoveMail, "import or export");
+        if let Err(error) = target.core.note_deed(&who, deed).await {
+            return write(&mut stream, &Reply::Error(error.to_string())).await;
+        }
+        return moving::serve::session(&mut stream, &target.core, who).await;
     }
     let (sender, mut receiver) = mpsc::channel(PROGRESS_MAX);
     let progress = move |sentence: &str| drop(sender.try_send(sentence.to_owned()));

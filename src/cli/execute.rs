@@ -7,11 +7,13 @@
 use std::{sync::Arc, time::Duration};
 
 use jmap_core::{
-    Caller, Core,
+    Caller, Core, Way,
+    access::Operation,
+    admin::Deed,
     clock::Clock,
     directory::{
-        self, AccountKind, DirectoryError, Domain, DomainChange, NewAccount as NewCoreAccount,
-        dkim::DkimKey,
+        self, AccountKind, DirectoryError, Domain, DomainChange, Grant,
+        NewAccount as NewCoreAccount, dkim::DkimKey,
     },
     inproc::queue::QueueError,
     trace::TraceError,
@@ -24,12 +26,16 @@ use jmap_core::{
 use store::blob::keyring::Keyring;
 
 use super::{
-    backup, blobs,
+    audit,
+    backup::{self, BackupCommand},
+    blobs,
     command::{
         AccountRow, Answer, Change, Command, CredentialKind, CredentialRow, DkimKeyRow, DomainRow,
-        IssuedRow, Kind, NewAccount, Password, Quota, RecordRow, RecordsRow, Role, StatusRow,
+        IssuedRow, Kind, NewAccount, Password, Quota, RecordRow, RecordsRow, StatusRow,
     },
-    forwards, queue, repair, reports, trace, undelete,
+    forwards, queue,
+    repair::{self, QuarantineCommand},
+    reports, trace, undelete,
 };
 use crate::backups::BackupError;
 use crate::publish::{self, PublishError, Publisher, records::Record};
@@ -43,6 +49,8 @@ pub struct Target {
     pub core: Core,
     pub clock: Arc<dyn Clock>,
     pub publisher: Publisher,
+    /// By which way whoever gives commands has come.
+    pub way: Way,
     /// A server runs; it has so many connections.
     pub connections: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     /// A server runs; this reads its encryption keys anew.
@@ -86,10 +94,44 @@ pub enum CommandError {
 
 pub(super) type Done = Result<Answer, CommandError>;
 
+impl Target {
+    /// Whoever gives commands.
+    pub fn operator(&self) -> Caller {
+        Caller::operator(self.way)
+    }
+}
+
+/// What a command is in the audit, where what it does leaves no row of its own.
+fn deed(command: &Command) -> Option<Deed> {
+    let named = |operation, object: &str| Some(Deed::new(operation, object));
+    match command {
+        Command::Check { repair: true, .. } => named(Operation::Repair, "check"),
+        Command::Quarantine(QuarantineCommand::Delete { .. }) => {
+            named(Operation::Repair, "quarantine")
+        }
+        Command::Quarantine(QuarantineCommand::Export { key, .. }) => {
+            named(Operation::Repair, &format!("quarantine export {key}"))
+        }
+        Command::Reindex { account } => named(
+            Operation::Repair,
+            &format!("reindex {}", account.as_deref().unwrap_or_default()),
+        ),
+        Command::BlobsRewrite => named(Operation::Repair, "blobs rewrite"),
+        Command::BlobsLoadKeys => named(Operation::Repair, "blobs load-keys"),
+        Command::SearchRebuild => named(Operation::Repair, "search rebuild"),
+        Command::Backup(BackupCommand::Run(_)) => named(Operation::Backup, "backup"),
+        Command::Backup(BackupCommand::BringBack(_)) => named(Operation::MoveMail, "bring back"),
+        _ => None,
+    }
+}
+
 /// Does one command.
 pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) -> Done {
     let core = &target.core;
-    let who = &Caller::server();
+    let who = &target.operator();
+    if let Some(deed) = deed(&command) {
+        core.note_deed(who, deed).await?;
+    }
     match command {
         Command::DomainAdd { .. }
         | Command::DomainList
@@ -137,7 +179,7 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
         }
         Command::Health => health(target),
         Command::Status => status(target, who).await,
-        Command::Queue(command) => Ok(match queue::execute(core, command).await? {
+        Command::Queue(command) => Ok(match queue::execute(core, who, command).await? {
             queue::Done::Rows(answer) => Answer::Queue(answer),
             queue::Done::Sentence(sentence) => Answer::Done(sentence),
         }),
@@ -147,6 +189,10 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
         Command::Trace(query) => {
             let now = target.clock.now().0;
             Ok(Answer::Trace(trace::find(core, who, query, now).await?))
+        }
+        Command::Audit(query) => {
+            let now = target.clock.now().0;
+            Ok(Answer::Audit(audit::find(core, who, query, now).await?))
         }
         Command::Undelete(command) => undelete::execute(target, who, command).await,
         Command::Move => Err(CommandError::Refused("a session is no command")),
@@ -300,8 +346,16 @@ async fn account(core: &Core, who: &Caller, command: Command) -> Done {
             core.set_disabled(who, core.account_named(&name).await?.id, true)
                 .await?
         }
-        Command::AccountRole { name, role } => {
-            core.set_role(who, core.account_named(&name).await?.id, core_role(role))
+        Command::AccountRole {
+            name,
+            role,
+            domains,
+        } => {
+            let grant = Grant {
+                role: role.into(),
+                domains,
+            };
+            core.set_role(who, core.account_named(&name).await?.id, grant)
                 .await?
         }
         Command::AccountQuota { name, quota } => {
@@ -350,19 +404,13 @@ fn new_account(new: NewAccount) -> NewCoreAccount {
             Kind::Alias => AccountKind::Alias,
             Kind::Service => AccountKind::Service,
         },
-        role: core_role(new.role),
+        role: new.role.into(),
         description: new.description,
         quota_octets: quota_octets(new.quota),
         password: new.password.map(|password| password.0),
         forward: None,
         list: None,
-    }
-}
-
-fn core_role(role: Role) -> jmap_core::Role {
-    match role {
-        Role::User => jmap_core::Role::User,
-        Role::Administrator => jmap_core::Role::Administrator,
+        administers: Vec::new(),
     }
 }
 
@@ -401,10 +449,8 @@ pub(super) async fn account_row(
             AccountKind::Alias => Kind::Alias,
             AccountKind::Service => Kind::Service,
         },
-        role: match record.role {
-            jmap_core::Role::User => Role::User,
-            jmap_core::Role::Administrator => Role::Administrator,
-        },
+        role: record.role.into(),
+        administers: record.administers.clone().unwrap_or_default(),
         description: record.description.clone(),
         is_disabled: record.disabled,
         addresses: record.addresses.clone(),

@@ -65,6 +65,7 @@ pub(super) async fn execute(core: &Core, who: &Caller, command: Command) -> Done
             let change = ListChange {
                 description,
                 posters: posters.map(core_posters),
+                members: None,
                 add,
                 remove,
             };

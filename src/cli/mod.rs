@@ -4,6 +4,7 @@
 //! locked meanwhile; both come to the same. Exit codes: 0 done, 1 refused or problems found, 2 a wrong command line.
 
 pub mod args;
+mod audit;
 mod backup;
 pub mod blobs;
 pub mod command;
@@ -30,6 +31,7 @@ use std::{
 };
 
 use clap::Parser as _;
+use jmap_core::Way;
 
 use self::{
     args::{AccountVerb, Cli, Verb},
@@ -131,6 +133,7 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
         core: core.clone(),
         clock: wire::clock(),
         publisher: Publisher::new(config),
+        way: Way::CommandLine,
         connections: None,
         keys: None,
     };

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::audit;
 use super::blobs;
 use super::command::{
     AccountRow, Answer, CredentialKind, CredentialRow, DkimKeyRow, DomainRow, IssuedRow, Kind,
@@ -49,6 +50,7 @@ pub fn text(answer: &Answer) -> String {
         Answer::Status(row) => status(row),
         Answer::Queue(answer) => super::queue::text(answer),
         Answer::Trace(rows) => trace::story(rows),
+        Answer::Audit(rows) => lines(rows, "nothing was changed", audit::line),
         Answer::Moved(row) => row.text(),
         Answer::Deleted(rows) => lines(
             rows,
@@ -158,13 +160,21 @@ fn account_line(row: &AccountRow) -> String {
         let also = if row.keeps_copy { "also " } else { "" };
         let _ = write!(line, "  {also}goes on to {}", row.forward_to.join(", "));
     }
-    if row.role == Role::Administrator {
-        line.push_str("  administrator");
+    if row.role != Role::User {
+        let _ = write!(line, "  {}", role_text(row));
     }
     if row.is_disabled {
         line.push_str("  disabled");
     }
     line
+}
+
+fn role_text(row: &AccountRow) -> String {
+    let name = jmap_core::Role::from(row.role).name().replace('-', " ");
+    match row.administers.is_empty() {
+        true => name,
+        false => format!("{name} of {}", row.administers.join(", ")),
+    }
 }
 
 fn account(row: &AccountRow) -> String {
@@ -175,10 +185,7 @@ fn account(row: &AccountRow) -> String {
         Kind::Alias => "alias",
         Kind::Service => "service",
     };
-    let role = match row.role {
-        Role::User => "user",
-        Role::Administrator => "administrator",
-    };
+    let role = role_text(row);
     let quota = row.quota_octets.map_or("unlimited".to_owned(), size);
     let mut text = format!(
         "name         {}\nid           {}\nkind         {kind}\nrole         {role}\n",

@@ -227,8 +227,11 @@ pub enum Done {
 }
 
 /// Does a command.
-pub async fn execute(core: &Core, command: QueueCommand) -> Result<Done, CommandError> {
-    let who = &Caller::server();
+pub async fn execute(
+    core: &Core,
+    who: &Caller,
+    command: QueueCommand,
+) -> Result<Done, CommandError> {
     let sentence = match command {
         QueueCommand::List {
             domain,

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use clap::{CommandFactory as _, Parser as _};
-use jmap_core::{Core, Parts, auth::Secret, clock::SystemClock, rng::SeededRng};
+use jmap_core::{Core, Parts, Way, auth::Secret, clock::SystemClock, rng::SeededRng};
 use store::{
     engine::MemoryEngine,
     search::{SearchIndex, SearchOptions},
@@ -11,6 +11,7 @@ use store::{
 
 use super::{
     args::{Cli, PasswordFrom},
+    audit::AuditQuery,
     command::{
         Answer, Change, Command, CredentialKind, DomainLimits, Kind, NewAccount, Password, Posters,
         Quota, Role,
@@ -179,7 +180,27 @@ fn command_lines() {
             Command::AccountRole {
                 name: name(),
                 role: Role::Administrator,
+                domains: Vec::new(),
             },
+        ),
+        (
+            "account role a@b.c domain-administrator --domain b.c --domain c.d",
+            Command::AccountRole {
+                name: name(),
+                role: Role::DomainAdministrator,
+                domains: vec!["b.c".into(), "c.d".into()],
+            },
+        ),
+        (
+            "audit --by a@b.c --operation account --limit 5",
+            Command::Audit(AuditQuery {
+                by: Some(name()),
+                of: None,
+                domain: None,
+                operation: Some("account".into()),
+                since_seconds: None,
+                limit: 5,
+            }),
         ),
         (
             "account alias add a@b.c x@b.c",
@@ -343,6 +364,7 @@ async fn target() -> (tempfile::TempDir, Target) {
             core,
             clock: Arc::new(SystemClock),
             publisher: crate::publish::Publisher::new(&crate::config::Config::without_file()),
+            way: Way::CommandLine,
             connections: Some(Arc::new(|| 3)),
             keys: None,
         },

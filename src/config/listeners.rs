@@ -95,6 +95,8 @@ pub struct Http {
     pub exempt: Vec<Network>,
     pub base_url: Option<BaseUrl>,
     pub cors_origin: CorsOrigin,
+    /// `None`: no page of another origin.
+    pub admin_cors_origin: Option<BaseUrl>,
     pub plaintext_logins: PlaintextLogins,
 }
 
@@ -211,6 +213,7 @@ impl Default for Http {
             exempt: Vec::new(),
             base_url: None,
             cors_origin: CorsOrigin("*".to_owned()),
+            admin_cors_origin: None,
             plaintext_logins: PlaintextLogins::Loopback,
         }
     }

@@ -30,10 +30,11 @@ use crate::{
 pub async fn session(
     stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin),
     core: &Core,
+    who: Caller,
 ) -> io::Result<()> {
     let mut mover = Mover {
         core,
-        who: Caller::server(),
+        who,
         account: None,
     };
     loop {

@@ -62,6 +62,8 @@ pub enum Subspace {
     Undelete = 0x94,
     Backup = 0x95,
     Import = 0x98,
+    Audit = 0xa1,
+    Idempotency = 0xa2,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -226,6 +228,12 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         Subspace::Import,
         "account u64, collection of 16 octets, item",
         "import record",
+    ),
+    (Subspace::Audit, "time u64, number u64", "audit record"),
+    (
+        Subspace::Idempotency,
+        "account u64, hash",
+        "what a request that is made once has come to",
     ),
 ];
 
@@ -1059,8 +1067,9 @@ pub fn decode_import(key: &[u8]) -> Option<(AccountId, Collection, &[u8])> {
     (!item.is_empty()).then_some((account, *collection, item))
 }
 
+mod administration;
 mod describe;
 #[cfg(test)]
 mod tests;
 
-pub use self::describe::describe;
+pub use self::{administration::*, describe::describe};

@@ -17,6 +17,7 @@ const PYTHON_PACKAGES: &[&str] = &[
     "dkimpy[ed25519]==1.1.8",
     "authres==1.2.0",
     "PyYAML==6.0.3",
+    "schemathesis==4.32.5",
 ];
 
 /// Databases that the end-to-end tests can be run with.

@@ -12,11 +12,12 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use jmap_core::Core;
-use net::{Connection, Listener, Shutdown, writer::StallGuard};
+use jmap_types::AccountId;
+use net::{Connection, Listener, Shutdown, slots::Slots, writer::StallGuard};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{Config, client::Transport, receive::Room, route, slots::Slots};
+use crate::{Config, client::Transport, receive::Room, route};
 
 /// Octets of a request's header in HTTP/1.1, request line included.
 pub const HEADER_OCTETS_MAX: usize = 32 << 10;
@@ -45,11 +46,11 @@ pub struct Jmap(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub core: Core,
     pub config: Config,
-    pub requests: Arc<Slots>,
-    pub uploads: Arc<Slots>,
-    pub downloads: Arc<Slots>,
-    pub event_sources: Arc<Slots>,
-    pub websockets: Arc<Slots>,
+    pub requests: Arc<Slots<AccountId>>,
+    pub uploads: Arc<Slots<AccountId>>,
+    pub downloads: Arc<Slots<AccountId>>,
+    pub event_sources: Arc<Slots<AccountId>>,
+    pub websockets: Arc<Slots<AccountId>>,
     pub room: Room,
 }
 

@@ -27,7 +27,6 @@ mod receive;
 mod reference;
 mod route;
 mod session;
-mod slots;
 mod translate;
 
 pub use bounds::Bounds;

@@ -14,6 +14,7 @@ pub mod reader;
 pub mod sasl;
 pub mod secret;
 pub mod shutdown;
+pub mod slots;
 pub mod stream;
 pub mod tls;
 pub mod wire;

@@ -7,8 +7,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use super::secret::Secret;
 
+/// Octets of an Authorization field that are looked at.
+pub const AUTHORIZATION_OCTETS_MAX: usize = 12 << 10;
 /// Longest login name that is looked at, in octets: the longest mail address (RFC 5321 §4.5.3.1) and some room.
 pub const LOGIN_OCTETS_MAX: usize = 320;
 
@@ -22,6 +26,34 @@ pub enum Credentials {
     },
     /// A token alone (HTTP Bearer of RFC 6750, SASL OAUTHBEARER of RFC 7628).
     Bearer { token: Secret<String> },
+}
+
+impl Credentials {
+    /// Those of an Authorization field: RFC 7617 (Basic) and RFC 6750 (Bearer).
+    pub fn from_authorization(field: &str) -> Option<Credentials> {
+        if field.len() > AUTHORIZATION_OCTETS_MAX {
+            return None;
+        }
+        let (scheme, rest) = field.split_once(' ')?;
+        let rest = rest.trim_matches(' ');
+        if scheme.eq_ignore_ascii_case("bearer") {
+            let valid = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic());
+            return valid.then(|| Credentials::Bearer {
+                token: Secret::new(rest.to_owned()),
+            });
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = BASE64_STANDARD.decode(rest).ok()?;
+        // RFC 7617 §2: the name ends at the first colon. UTF-8 is what §2.1 lets a server ask for.
+        let decoded = Secret::new(String::from_utf8(decoded).ok()?);
+        let (login, password) = decoded.expose().split_once(':')?;
+        Some(Credentials::Password {
+            login: login.to_owned(),
+            password: Secret::new(password.to_owned()),
+        })
+    }
 }
 
 /// The protocol a login arrived by.

@@ -153,9 +153,8 @@ impl Core {
             tracing::warn!(login = ?record.name, ip = %origin.ip, protocol = %origin.protocol, "login to a disabled account");
             return Err(AuthError::Disabled);
         }
-        self.caller(id, &record, credential, generation)
-            .await
-            .map_err(unavailable)
+        let caller = self.caller(id, &record, credential, generation).await;
+        Ok(caller.map_err(unavailable)?.from_origin(origin))
     }
 
     pub(super) async fn candidate(&self, login: &str) -> Result<Option<Candidate>, store::Error> {

@@ -1,15 +1,14 @@
-//! Changes of accounts and groups.
+//! Accounts and groups come into being.
 //!
 //! Holds: an account and its mailboxes come into being in one transaction, the first of the account;
 //! its login name is its first address, or a word; ids begin with 1 and are never given again.
-//! Other half: `remove` takes accounts away, `credentials` has what they log in with.
+//! Other half: `change` changes them, `remove` takes them away, `credentials` has what they log in with.
 
-use bytes::Bytes;
-use jmap_types::{AccountId, DataType};
-use store::{Change, ChangeKind, Record as _, decode_numbers, engine::Batch, keys, numbers};
+use jmap_types::AccountId;
+use store::{Record as _, decode_numbers, engine::Batch, keys, numbers};
 
 use super::{
-    ADDRESSES_PER_ACCOUNT_MAX, DirectoryError, Fence, GROUPS_PER_ACCOUNT_MAX, check_description,
+    ADMINISTERED_DOMAINS_MAX, DirectoryError, Fence, Grant, check_description,
     names::{self, AccountName, Address},
     read::Account,
     records::{
@@ -18,7 +17,9 @@ use super::{
     },
 };
 use crate::{
-    Core, access,
+    Core,
+    access::{self, Object, Operation},
+    admin::{Deed, Terms},
     auth::{
         Secret,
         password::{self, PasswordError},
@@ -42,6 +43,8 @@ pub struct NewAccount {
     pub password: Option<Secret<String>>,
     pub forward: Option<Forward>,
     pub list: Option<ListRecord>,
+    /// Of a domain administrator.
+    pub administers: Vec<String>,
 }
 
 impl NewAccount {
@@ -55,6 +58,7 @@ impl NewAccount {
             password,
             forward: None,
             list: None,
+            administers: Vec::new(),
         }
     }
 
@@ -76,9 +80,29 @@ impl Core {
         who: &Caller,
         new: NewAccount,
     ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        check_description(&new.description)?;
+        self.add_account_on(who, new, &Terms::default()).await
+    }
+
+    /// The same, on terms.
+    pub async fn add_account_on(
+        &self,
+        who: &Caller,
+        mut new: NewAccount,
+        terms: &Terms,
+    ) -> Result<Account, DirectoryError> {
+        access::may_begin(who, Operation::AddAccount, None)?;
         let name = &names::account(&new.name)?;
+        access::may(who, Operation::AddAccount, Object::Name(name))?;
+        check_description(&new.description)?;
+        if new.role != Role::User {
+            access::may_run(who, Operation::GiveRole)?;
+        }
+        new.administers = self
+            .check_grant(&Grant {
+                role: new.role,
+                domains: std::mem::take(&mut new.administers),
+            })
+            .await?;
         let secret = new
             .password
             .as_ref()
@@ -88,8 +112,32 @@ impl Core {
             None => None,
         };
         let new = &new;
-        self.change_directory(|| self.try_add_account(name, new, hash.as_ref()))
+        self.change_directory(|| self.try_add_account(who, name, new, hash.as_ref(), terms))
             .await
+    }
+
+    /// The domains of a role, as they are kept.
+    pub(super) async fn check_grant(&self, grant: &Grant) -> Result<Vec<String>, DirectoryError> {
+        let is_of_domains = grant.role == Role::DomainAdministrator;
+        if is_of_domains == grant.domains.is_empty() {
+            return Err(DirectoryError::InvalidName {
+                why: "a domain administrator has at least one domain, and nobody else has any",
+            });
+        }
+        if grant.domains.len() > ADMINISTERED_DOMAINS_MAX {
+            return Err(DirectoryError::TooMany("domains of one administrator"));
+        }
+        let mut domains = Vec::with_capacity(grant.domains.len());
+        for name in &grant.domains {
+            let name = names::domain(name)?;
+            if self.engine.get(&keys::domain(&name)).await?.is_none() {
+                return Err(DirectoryError::NotFound(name));
+            }
+            if !domains.contains(&name) {
+                domains.push(name);
+            }
+        }
+        Ok(domains)
     }
 
     /// Makes an administrator on a server that has no account of this name; the domain too, where the name is an
@@ -133,9 +181,11 @@ impl Core {
 
     async fn try_add_account(
         &self,
+        who: &Caller,
         name: &AccountName,
         new: &NewAccount,
         hash: Option<&Hashed>,
+        terms: &Terms,
     ) -> Result<Account, DirectoryError> {
         let fence = self.fence().await?;
         let login = name.to_string();
@@ -173,8 +223,21 @@ impl Core {
             list: new.list,
             recipients_per_hour: None,
             recipients_per_day: None,
+            administers: (!new.administers.is_empty()).then(|| new.administers.clone()),
         };
         let id = AccountId::new(number);
+        let mut noted = Batch::new();
+        let made = id.to_string();
+        self.note_once(&mut noted, who, terms.once.as_ref(), &made)
+            .await?;
+        let deed = Deed::of_account(Operation::AddAccount, id, &record);
+        let deed = deed.account_changes(None, &record);
+        let deed = if hash.is_some() {
+            deed.secret("password")
+        } else {
+            deed
+        };
+        self.audit(&mut noted, who, deed);
         let handle = self.accounts.handle(id);
         let mut txn = handle.writer.begin().await?;
         write::provision(&mut txn, now);
@@ -195,6 +258,7 @@ impl Core {
                 &password_record(hash, now.seconds()),
             );
         }
+        txn.append_unread(noted);
         txn.assert(fence.assertion());
         txn.put(fence.key, numbers(&[fence.next]));
         txn.commit().await?;
@@ -230,6 +294,19 @@ impl Core {
         record.ok_or_else(|| DirectoryError::NotFound(id.to_string()))
     }
 
+    /// The record of an account, for whoever may do this to it.
+    pub(crate) async fn account_for(
+        &self,
+        who: &Caller,
+        operation: Operation,
+        id: AccountId,
+    ) -> Result<AccountRecord, DirectoryError> {
+        access::may_begin(who, operation, Some(id))?;
+        let record = self.existing(id).await?;
+        access::may(who, operation, Object::Account(id, &record))?;
+        Ok(record)
+    }
+
     /// Commits a record that was changed, and what goes with it.
     pub(super) async fn commit_account(
         &self,
@@ -248,284 +325,11 @@ impl Core {
 
     /// An account, for an administrator or its owner.
     pub async fn account(&self, who: &Caller, id: AccountId) -> Result<Account, DirectoryError> {
-        access::may_manage_account(who, id)?;
+        let record = self.account_for(who, Operation::SeeAccount, id).await?;
         Ok(Account {
             id,
-            record: self.existing(id).await?.into(),
+            record: record.into(),
         })
-    }
-
-    /// Gives an account another address.
-    pub async fn add_alias(
-        &self,
-        who: &Caller,
-        id: AccountId,
-        address: &str,
-    ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        let address = &names::address(address)?;
-        self.change_directory(|| self.try_add_alias(id, address))
-            .await
-    }
-
-    async fn try_add_alias(
-        &self,
-        id: AccountId,
-        address: &Address,
-    ) -> Result<Account, DirectoryError> {
-        let fence = self.fence().await?;
-        let mut record = self.existing(id).await?;
-        self.check_new_address(address).await?;
-        if record.addresses.len() >= ADDRESSES_PER_ACCOUNT_MAX {
-            return Err(DirectoryError::TooMany("addresses of one account"));
-        }
-        let address = address.to_string();
-        let mut batch = Batch::new();
-        let targets = AddressRecord {
-            targets: vec![id.number()],
-        };
-        batch.put(keys::address(&address), targets.to_bytes());
-        record.addresses.push(address);
-        self.commit_account(fence, id, record, batch).await
-    }
-
-    /// Takes an address from an account. Refused for the one that it logs in as.
-    pub async fn remove_alias(
-        &self,
-        who: &Caller,
-        id: AccountId,
-        address: &str,
-    ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        let address = &names::address(address)?.to_string();
-        self.change_directory(|| self.try_remove_alias(id, address))
-            .await
-    }
-
-    async fn try_remove_alias(
-        &self,
-        id: AccountId,
-        address: &str,
-    ) -> Result<Account, DirectoryError> {
-        let fence = self.fence().await?;
-        let mut record = self.existing(id).await?;
-        if record.name == address {
-            return Err(DirectoryError::InUse(
-                "the account logs in by this address".into(),
-            ));
-        }
-        let at = record.addresses.iter().position(|known| known == address);
-        let at = at.ok_or_else(|| DirectoryError::NotFound(address.to_owned()))?;
-        record.addresses.remove(at);
-        let mut batch = Batch::new();
-        batch.delete(keys::address(address));
-        self.commit_account(fence, id, record, batch).await
-    }
-
-    /// Lets an account log in by another name. Where the name is an address, the account gets it if nobody has it;
-    /// the former name stays an address of the account.
-    pub async fn rename_account(
-        &self,
-        who: &Caller,
-        id: AccountId,
-        name: &str,
-    ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        let name = &names::account(name)?;
-        self.change_directory(|| self.try_rename(id, name)).await
-    }
-
-    async fn try_rename(
-        &self,
-        id: AccountId,
-        name: &AccountName,
-    ) -> Result<Account, DirectoryError> {
-        let fence = self.fence().await?;
-        let mut record = self.existing(id).await?;
-        let login = name.to_string();
-        if self.engine.get(&keys::login_name(&login)).await?.is_some() {
-            return Err(DirectoryError::AlreadyExists(login));
-        }
-        let mut batch = Batch::new();
-        if let AccountName::Address(address) = name {
-            let known = record.addresses.iter().position(|known| *known == login);
-            match known {
-                Some(at) => drop(record.addresses.remove(at)),
-                None => {
-                    self.check_new_address(address).await?;
-                    let targets = AddressRecord {
-                        targets: vec![id.number()],
-                    };
-                    batch.put(keys::address(&login), targets.to_bytes());
-                }
-            }
-            record.addresses.insert(0, login.clone());
-        }
-        batch.delete(keys::login_name(&record.name));
-        batch.put(keys::login_name(&login), numbers(&[id.number()]));
-        record.name = login;
-        record.generation += 1;
-        self.commit_account(fence, id, record, batch).await
-    }
-
-    /// Lets an account log in and get mail, or not.
-    pub async fn set_disabled(
-        &self,
-        who: &Caller,
-        id: AccountId,
-        disabled: bool,
-    ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        self.change_account(id, |record| {
-            record.disabled = disabled;
-            record.generation += 1;
-        })
-        .await
-    }
-
-    pub async fn set_role(
-        &self,
-        who: &Caller,
-        id: AccountId,
-        role: Role,
-    ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        self.change_account(id, |record| record.role = role).await
-    }
-
-    pub async fn set_description(
-        &self,
-        who: &Caller,
-        id: AccountId,
-        description: &str,
-    ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        check_description(description)?;
-        self.change_account(id, |record| record.description = description.to_owned())
-            .await
-    }
-
-    /// Octets that the account may use. `None`: the server's default. 0: no limit.
-    pub async fn set_quota(
-        &self,
-        who: &Caller,
-        id: AccountId,
-        quota_octets: Option<u64>,
-    ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        let account = self
-            .change_account(id, |record| record.quota_octets = quota_octets)
-            .await?;
-        // RFC 9425 §4.3: clients hear of the new limit.
-        let handle = self.accounts.handle(id);
-        for _ in 0..crate::object::TRIES {
-            let mut txn = handle.writer.begin().await?;
-            txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
-            match txn.commit().await {
-                Err(store::Error::Conflict) => {}
-                result => return Ok(result.map(|_| account)?),
-            }
-        }
-        Err(store::Error::Conflict.into())
-    }
-
-    pub(super) async fn change_account(
-        &self,
-        id: AccountId,
-        change: impl Fn(&mut AccountRecord),
-    ) -> Result<Account, DirectoryError> {
-        let change = &change;
-        self.change_directory(|| async move {
-            let fence = self.fence().await?;
-            let mut record = self.existing(id).await?;
-            change(&mut record);
-            self.commit_account(fence, id, record, Batch::new()).await
-        })
-        .await
-    }
-
-    /// Makes an account a member of a group. It is none twice: that changes nothing.
-    pub async fn add_member(
-        &self,
-        who: &Caller,
-        group: AccountId,
-        member: AccountId,
-    ) -> Result<(), DirectoryError> {
-        access::may_administer(who)?;
-        self.change_directory(|| self.try_add_member(group, member))
-            .await?;
-        self.bus.look_again(member);
-        Ok(())
-    }
-
-    async fn try_add_member(
-        &self,
-        group: AccountId,
-        member: AccountId,
-    ) -> Result<(), DirectoryError> {
-        let fence = self.fence().await?;
-        if self.existing(group).await?.kind != AccountKind::Group {
-            return Err(DirectoryError::InvalidName {
-                why: "the account is not a group",
-            });
-        }
-        if self.existing(member).await?.kind != AccountKind::Person {
-            return Err(DirectoryError::InvalidName {
-                why: "a group is no member of a group",
-            });
-        }
-        if self.rows(keys::memberships_of(member), true).await?.len() >= GROUPS_PER_ACCOUNT_MAX {
-            return Err(DirectoryError::TooMany("groups of one account"));
-        }
-        let mut batch = Batch::new();
-        batch.put(keys::membership(member, group), Bytes::new());
-        Ok(self.commit_directory(fence, batch).await?)
-    }
-
-    pub async fn remove_member(
-        &self,
-        who: &Caller,
-        group: AccountId,
-        member: AccountId,
-    ) -> Result<(), DirectoryError> {
-        access::may_administer(who)?;
-        self.change_directory(|| async move {
-            let fence = self.fence().await?;
-            let key = keys::membership(member, group);
-            if self.engine.get(&key).await?.is_none() {
-                return Err(DirectoryError::NotFound(member.to_string()));
-            }
-            let mut batch = Batch::new();
-            batch.delete(key);
-            Ok(self.commit_directory(fence, batch).await?)
-        })
-        .await?;
-        self.bus.look_again(member);
-        Ok(())
-    }
-
-    /// The members of a group, by id.
-    pub async fn members(
-        &self,
-        who: &Caller,
-        group: AccountId,
-    ) -> Result<Vec<Account>, DirectoryError> {
-        access::may_administer(who)?;
-        let mut members = Vec::new();
-        // Memberships are ordered by member: all of them are looked at.
-        for (key, _) in self
-            .rows(keys::all(keys::Subspace::Membership), true)
-            .await?
-        {
-            let (member, of) = keys::decode_membership(&key)
-                .ok_or_else(|| store::Error::bad_key("membership", &key))?;
-            if of == group
-                && let Some(record) = self.account_record(member).await?
-            {
-                members.push(Account { id: member, record });
-            }
-        }
-        Ok(members)
     }
 }
 

@@ -19,8 +19,9 @@ use super::{
     records::{AccountKind, AccountRecord, DomainRecord},
 };
 use crate::{
-    Caller, Core, access,
-    directory::Account,
+    Caller, Core,
+    admin::Terms,
+    directory::{Account, AccountChange},
     mail::submission::{Budget, SentTooMuch},
 };
 
@@ -157,12 +158,13 @@ impl Core {
         per_hour: Option<u64>,
         per_day: Option<u64>,
     ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        self.change_account(id, |record| {
-            record.recipients_per_hour = per_hour;
-            record.recipients_per_day = per_day;
-        })
-        .await
+        let change = AccountChange {
+            recipients_per_hour: Some(per_hour),
+            recipients_per_day: Some(per_day),
+            ..AccountChange::default()
+        };
+        self.change_account_on(who, id, change, &Terms::default())
+            .await
     }
 
     /// Counts the recipients of a message, unless they are too many for the account or for its domain.

@@ -3,7 +3,7 @@
 //! Holds: it gets a number of its own, as numbers are never given again; what others have meanwhile, they keep.
 //! Other half: `mail::bring_back` brings its mail back.
 
-use store::{Change, ChangeKind, Record as _, decode_numbers, keys, numbers};
+use store::{Change, ChangeKind, Record as _, decode_numbers, engine::Batch, keys, numbers};
 
 use jmap_types::{AccountId, DataType};
 
@@ -14,7 +14,13 @@ use super::{
     read::Account,
     records::{AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord},
 };
-use crate::{Core, access, caller::Caller, mail::write};
+use crate::{
+    Core,
+    access::{self, Operation},
+    admin::Deed,
+    caller::{Caller, Role},
+    mail::write,
+};
 
 /// An account that was made again.
 pub(crate) struct MadeAgain {
@@ -31,18 +37,19 @@ impl Core {
         record: &AccountRecord,
         credentials: &[(u64, CredentialRecord)],
     ) -> Result<MadeAgain, DirectoryError> {
-        access::may_administer(who)?;
+        access::may_run(who, Operation::MoveMail)?;
         if record.kind == AccountKind::Service {
             return Err(DirectoryError::InUse(
                 "it is the server's own account".into(),
             ));
         }
-        self.change_directory(|| self.try_add_again(record, credentials))
+        self.change_directory(|| self.try_add_again(who, record, credentials))
             .await
     }
 
     async fn try_add_again(
         &self,
+        who: &Caller,
         old: &AccountRecord,
         credentials: &[(u64, CredentialRecord)],
     ) -> Result<MadeAgain, DirectoryError> {
@@ -80,13 +87,31 @@ impl Core {
             None => 1,
         };
         let id = AccountId::new(number);
+        // Domains that aren't served any more, nobody looks after.
+        let mut administers = Vec::new();
+        for name in old.administers.iter().flatten() {
+            if self.engine.get(&keys::domain(name)).await?.is_some() {
+                administers.push(name.clone());
+            }
+        }
+        let role = match old.role {
+            Role::DomainAdministrator if administers.is_empty() => Role::User,
+            role => role,
+        };
         let record = AccountRecord {
+            role,
+            administers: (!administers.is_empty()).then_some(administers),
             addresses,
             generation: old.generation + 1,
             removed: false,
             ..old.clone()
         };
-        let mut txn = self.accounts.handle(id).writer.begin().await?;
+        let mut noted = Batch::new();
+        let deed = Deed::of_account(Operation::AddAccount, id, &record);
+        self.audit(&mut noted, who, deed.account_changes(None, &record));
+        let handle = self.accounts.handle(id);
+        let mut txn = handle.writer.begin().await?;
+        txn.append_unread(noted);
         write::provision(&mut txn, self.clock.now());
         txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
         txn.put(next_key, numbers(&[number + 1]));

@@ -14,7 +14,9 @@ use super::{
     records::{AccountKind, CredentialKind, CredentialRecord, PASSWORD},
 };
 use crate::{
-    Core, access,
+    Core,
+    access::{self, Operation},
+    admin::{Deed, Terms},
     auth::{Secret, token},
     caller::Caller,
     clock::UtcMillis,
@@ -29,6 +31,14 @@ pub struct Credential {
     pub description: String,
     /// Seconds since 1970.
     pub created: i64,
+    pub expires: Option<UtcMillis>,
+}
+
+/// An app password or token that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCredential<'n> {
+    pub kind: CredentialKind,
+    pub description: &'n str,
     pub expires: Option<UtcMillis>,
 }
 
@@ -48,23 +58,29 @@ impl Core {
         id: AccountId,
         secret: &Secret<String>,
     ) -> Result<(), DirectoryError> {
-        access::may_manage_account(who, id)?;
-        let record = self.existing(id).await?;
+        let record = self.account_for(who, Operation::SetPassword, id).await?;
         if record.kind != AccountKind::Person {
             return Err(DirectoryError::InvalidName {
                 why: "nobody logs in as a group, a list or an alias",
             });
         }
         let hash = &self.hash_password(secret, &record.name).await?;
-        self.change_directory(|| self.try_set_password(id, hash))
+        self.change_directory(|| self.try_set_password(who, id, hash))
             .await
     }
 
-    async fn try_set_password(&self, id: AccountId, hash: &Hashed) -> Result<(), DirectoryError> {
+    async fn try_set_password(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        hash: &Hashed,
+    ) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
-        let mut record = self.existing(id).await?;
+        let mut record = self.account_for(who, Operation::SetPassword, id).await?;
         record.generation += 1;
         let mut batch = Batch::new();
+        let deed = Deed::of_account(Operation::SetPassword, id, &record);
+        self.audit(&mut batch, who, deed.secret("password"));
         let credential = password_record(hash, self.clock.now().seconds());
         batch.put(keys::credential(id, PASSWORD), credential.to_bytes());
         self.commit_account(fence, id, record, batch)
@@ -95,8 +111,7 @@ impl Core {
         who: &Caller,
         id: AccountId,
     ) -> Result<Vec<Credential>, DirectoryError> {
-        access::may_manage_account(who, id)?;
-        self.existing(id).await?;
+        self.account_for(who, Operation::SeeCredentials, id).await?;
         let records = self.credential_records(id).await?;
         Ok(records
             .iter()
@@ -112,16 +127,13 @@ impl Core {
         description: &str,
         expires: Option<UtcMillis>,
     ) -> Result<Issued, DirectoryError> {
-        access::may_manage_account(who, id)?;
-        let minted = token::mint_app_password(&*self.rng);
-        let record = self.issue(
-            CredentialKind::AppPassword,
+        let kind = CredentialKind::AppPassword;
+        let new = NewCredential {
+            kind,
             description,
             expires,
-            &minted.id.0,
-            &minted.hash,
-        )?;
-        self.add_credential(id, record, minted.text).await
+        };
+        self.issue_credential(who, id, new, &Terms::default()).await
     }
 
     /// Makes a bearer token.
@@ -132,16 +144,40 @@ impl Core {
         description: &str,
         expires: Option<UtcMillis>,
     ) -> Result<Issued, DirectoryError> {
-        access::may_manage_account(who, id)?;
-        let minted = token::mint_bearer(&*self.rng);
-        let record = self.issue(
-            CredentialKind::Token,
+        let new = NewCredential {
+            kind: CredentialKind::Token,
             description,
             expires,
-            &minted.id.0,
-            &minted.hash,
-        )?;
-        self.add_credential(id, record, minted.text).await
+        };
+        self.issue_credential(who, id, new, &Terms::default()).await
+    }
+
+    /// Makes an app password or a token, on terms.
+    pub async fn issue_credential(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        new: NewCredential<'_>,
+        terms: &Terms,
+    ) -> Result<Issued, DirectoryError> {
+        access::may_begin(who, Operation::IssueCredential, Some(id))?;
+        let (lookup, hash, secret) = match new.kind {
+            CredentialKind::AppPassword => {
+                let minted = token::mint_app_password(&*self.rng);
+                (minted.id.0.to_vec(), minted.hash, minted.text)
+            }
+            CredentialKind::Token => {
+                let minted = token::mint_bearer(&*self.rng);
+                (minted.id.0.to_vec(), minted.hash, minted.text)
+            }
+            CredentialKind::Password => {
+                return Err(DirectoryError::InvalidName {
+                    why: "an account has one password",
+                });
+            }
+        };
+        let record = self.issue(new.kind, new.description, new.expires, &lookup, &hash)?;
+        self.add_credential(who, id, record, secret, terms).await
     }
 
     fn issue(
@@ -167,13 +203,15 @@ impl Core {
 
     async fn add_credential(
         &self,
+        who: &Caller,
         id: AccountId,
         record: CredentialRecord,
         secret: Secret<String>,
+        terms: &Terms,
     ) -> Result<Issued, DirectoryError> {
         let new = &record;
         let number = self
-            .change_directory(|| self.try_add_credential(id, new))
+            .change_directory(|| self.try_add_credential(who, id, new, terms))
             .await?;
         Ok(Issued {
             credential: credential(number, &record),
@@ -183,11 +221,15 @@ impl Core {
 
     async fn try_add_credential(
         &self,
+        who: &Caller,
         id: AccountId,
         new: &CredentialRecord,
+        terms: &Terms,
     ) -> Result<u64, DirectoryError> {
         let fence = self.fence().await?;
-        let mut record = self.existing(id).await?;
+        let mut record = self
+            .account_for(who, Operation::IssueCredential, id)
+            .await?;
         if record.kind != AccountKind::Person {
             return Err(DirectoryError::InvalidName {
                 why: "nobody logs in as a group, a list or an alias",
@@ -216,6 +258,19 @@ impl Core {
         if new.kind == CredentialKind::Token {
             batch.put(key, numbers(&[id.number(), number]));
         }
+        let made = number.to_string();
+        self.note_once(&mut batch, who, terms.once.as_ref(), &made)
+            .await?;
+        let deed = Deed::of_account(Operation::IssueCredential, id, &record)
+            .field("credential", None, Some(made))
+            .field("kind", None, Some(kind_name(new.kind).to_owned()))
+            .field("description", None, Some(new.description.clone()))
+            .field(
+                "expires",
+                None,
+                new.expires.map(|ms| UtcMillis(ms).seconds().to_string()),
+            );
+        self.audit(&mut batch, who, deed);
         self.commit_account(fence, id, record, batch).await?;
         Ok(number)
     }
@@ -227,13 +282,21 @@ impl Core {
         id: AccountId,
         number: u64,
     ) -> Result<(), DirectoryError> {
-        access::may_manage_account(who, id)?;
-        self.change_directory(|| self.try_revoke(id, number)).await
+        access::may_begin(who, Operation::RevokeCredential, Some(id))?;
+        self.change_directory(|| self.try_revoke(who, id, number))
+            .await
     }
 
-    async fn try_revoke(&self, id: AccountId, number: u64) -> Result<(), DirectoryError> {
+    async fn try_revoke(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        number: u64,
+    ) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
-        let mut record = self.existing(id).await?;
+        let mut record = self
+            .account_for(who, Operation::RevokeCredential, id)
+            .await?;
         let key = keys::credential(id, number);
         let stored: Option<CredentialRecord> = self.stored(&key).await?;
         let stored =
@@ -244,9 +307,22 @@ impl Core {
         if stored.kind == CredentialKind::Token {
             batch.delete(keys::credential_lookup(&stored.lookup));
         }
+        let deed = Deed::of_account(Operation::RevokeCredential, id, &record)
+            .field("credential", Some(number.to_string()), None)
+            .field("kind", Some(kind_name(stored.kind).to_owned()), None)
+            .field("description", Some(stored.description), None);
+        self.audit(&mut batch, who, deed);
         self.commit_account(fence, id, record, batch)
             .await
             .map(drop)
+    }
+}
+
+fn kind_name(kind: CredentialKind) -> &'static str {
+    match kind {
+        CredentialKind::Password => "password",
+        CredentialKind::AppPassword => "app-password",
+        CredentialKind::Token => "token",
     }
 }
 

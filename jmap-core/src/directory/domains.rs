@@ -10,7 +10,12 @@ use store::{
 };
 
 use super::{DOMAINS_MAX, DirectoryError, dkim::Made, names, records::DomainRecord};
-use crate::{Core, access, caller::Caller};
+use crate::{
+    Core,
+    access::{self, Object, Operation},
+    admin::{Deed, Terms},
+    caller::{Caller, Role},
+};
 
 /// A domain of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,20 +40,52 @@ pub struct DomainChange {
     pub recipients_per_day: Option<Option<u64>>,
 }
 
+impl DomainChange {
+    /// What whoever wants this has to be allowed to do.
+    fn operation(&self) -> Operation {
+        let is_limit = self.alias_of.is_some()
+            || self.srs_domain.is_some()
+            || self.accounts_max.is_some()
+            || self.octets_max.is_some()
+            || self.recipients_per_hour.is_some()
+            || self.recipients_per_day.is_some();
+        match is_limit {
+            true => Operation::LimitDomain,
+            false => Operation::ChangeDomain,
+        }
+    }
+}
+
 impl Core {
     /// Serves a domain from now on.
     pub async fn add_domain(&self, who: &Caller, name: &str) -> Result<Domain, DirectoryError> {
-        access::may_administer(who)?;
+        self.add_domain_on(who, name, &Terms::default()).await
+    }
+
+    /// The same, on terms.
+    pub async fn add_domain_on(
+        &self,
+        who: &Caller,
+        name: &str,
+        terms: &Terms,
+    ) -> Result<Domain, DirectoryError> {
+        access::may_run(who, Operation::AddDomain)?;
         let name = &names::domain(name)?;
         if self.engine.get(&keys::domain(name)).await?.is_some() {
             return Err(DirectoryError::AlreadyExists(name.to_owned()));
         }
         let made = &self.first_dkim_keys().await?;
-        self.change_directory(|| self.try_add_domain(name, made))
+        self.change_directory(|| self.try_add_domain(who, name, made, terms))
             .await
     }
 
-    async fn try_add_domain(&self, name: &str, made: &[Made]) -> Result<Domain, DirectoryError> {
+    async fn try_add_domain(
+        &self,
+        who: &Caller,
+        name: &str,
+        made: &[Made],
+        terms: &Terms,
+    ) -> Result<Domain, DirectoryError> {
         let fence = self.fence().await?;
         let key = keys::domain(name);
         if self.engine.get(&key).await?.is_some() {
@@ -69,6 +106,10 @@ impl Core {
         let mut batch = Batch::new();
         batch.put(key, record.to_bytes());
         self.put_dkim_keys(&mut batch, name, &[], made);
+        self.note_once(&mut batch, who, terms.once.as_ref(), name)
+            .await?;
+        let deed = Deed::of_domain(Operation::AddDomain, name);
+        self.audit(&mut batch, who, deed);
         self.commit_directory(fence, batch).await?;
         Ok(Domain {
             name: name.to_owned(),
@@ -78,17 +119,45 @@ impl Core {
 
     /// Serves a domain no more. Refused while accounts have addresses there.
     pub async fn remove_domain(&self, who: &Caller, name: &str) -> Result<(), DirectoryError> {
-        access::may_administer(who)?;
-        let name = &names::domain(name)?;
-        self.change_directory(|| self.try_remove_domain(name)).await
+        self.remove_domain_on(who, name, &Terms::default()).await
     }
 
-    async fn try_remove_domain(&self, name: &str) -> Result<(), DirectoryError> {
+    /// The same, on terms.
+    pub async fn remove_domain_on(
+        &self,
+        who: &Caller,
+        name: &str,
+        terms: &Terms,
+    ) -> Result<(), DirectoryError> {
+        let name = &self.domain_name_for(who, Operation::RemoveDomain, name)?;
+        self.change_directory(|| self.try_remove_domain(who, name, terms))
+            .await
+    }
+
+    /// The stored form of a domain's name, for whoever may do this to the domain, whether or not it is there.
+    pub(crate) fn domain_name_for(
+        &self,
+        who: &Caller,
+        operation: Operation,
+        name: &str,
+    ) -> Result<String, DirectoryError> {
+        access::may_begin(who, operation, None)?;
+        let name = names::domain(name)?;
+        access::may(who, operation, Object::Domain(&name))?;
+        Ok(name)
+    }
+
+    async fn try_remove_domain(
+        &self,
+        who: &Caller,
+        name: &str,
+        terms: &Terms,
+    ) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
         let key = keys::domain(name);
-        if self.engine.get(&key).await?.is_none() {
-            return Err(DirectoryError::NotFound(name.to_owned()));
-        }
+        let stored: Option<DomainRecord> = self.stored(&key).await?;
+        let record = stored.ok_or_else(|| DirectoryError::NotFound(name.to_owned()))?;
+        terms.check(&record)?;
         if let Some(address) = self.address_in(name).await? {
             return Err(DirectoryError::InUse(format!(
                 "the domain has addresses, such as {address}"
@@ -102,13 +171,52 @@ impl Core {
         let mut batch = Batch::new();
         batch.delete(key);
         self.delete_dkim_keys(&mut batch, name).await?;
+        self.forget_administrators(&mut batch, name).await?;
+        let deed = Deed::of_domain(Operation::RemoveDomain, name);
+        self.audit(&mut batch, who, deed);
         Ok(self.commit_directory(fence, batch).await?)
     }
 
-    /// All domains, by name.
+    /// Nobody looks after a domain that isn't served: who serves it next has administrators of their own.
+    async fn forget_administrators(
+        &self,
+        batch: &mut Batch,
+        name: &str,
+    ) -> Result<(), DirectoryError> {
+        for account in self.accounts(&Caller::server()).await? {
+            let mut record = (*account.record).clone();
+            let Some(domains) = &mut record.administers else {
+                continue;
+            };
+            let count = domains.len();
+            domains.retain(|domain| domain != name);
+            if domains.len() == count {
+                continue;
+            }
+            if domains.is_empty() {
+                (record.administers, record.role) = (None, Role::User);
+            }
+            batch.put(keys::account(account.id), record.to_bytes());
+        }
+        Ok(())
+    }
+
+    /// The domains that the caller may see, by name.
     pub async fn domains(&self, who: &Caller) -> Result<Vec<Domain>, DirectoryError> {
-        access::may_administer(who)?;
-        Ok(self.all_domains().await?)
+        access::may_begin(who, Operation::SeeDomain, None)?;
+        let mut domains = self.all_domains().await?;
+        domains.retain(|domain| {
+            access::may(who, Operation::SeeDomain, Object::Domain(&domain.name)).is_ok()
+        });
+        Ok(domains)
+    }
+
+    /// One domain.
+    pub async fn domain(&self, who: &Caller, name: &str) -> Result<Domain, DirectoryError> {
+        let name = self.domain_name_for(who, Operation::SeeDomain, name)?;
+        let stored: Option<DomainRecord> = self.stored(&keys::domain(&name)).await?;
+        let record = stored.ok_or_else(|| DirectoryError::NotFound(name.clone()))?;
+        Ok(Domain { name, record })
     }
 
     async fn all_domains(&self) -> Result<Vec<Domain>, store::Error> {
@@ -127,29 +235,45 @@ impl Core {
         name: &str,
         change: DomainChange,
     ) -> Result<Domain, DirectoryError> {
-        access::may_administer(who)?;
-        let name = &names::domain(name)?;
+        self.set_domain_on(who, name, change, &Terms::default())
+            .await
+    }
+
+    /// The same, on terms.
+    pub async fn set_domain_on(
+        &self,
+        who: &Caller,
+        name: &str,
+        change: DomainChange,
+        terms: &Terms,
+    ) -> Result<Domain, DirectoryError> {
+        let operation = change.operation();
+        let name = &self.domain_name_for(who, operation, name)?;
         let change = &change;
-        self.change_directory(|| self.try_set_domain(name, change))
+        self.change_directory(|| self.try_set_domain(who, name, change, terms))
             .await
     }
 
     async fn try_set_domain(
         &self,
+        who: &Caller,
         name: &str,
         change: &DomainChange,
+        terms: &Terms,
     ) -> Result<Domain, DirectoryError> {
         let fence = self.fence().await?;
         let key = keys::domain(name);
         let stored: Option<DomainRecord> = self.stored(&key).await?;
-        let mut record = stored.ok_or_else(|| DirectoryError::NotFound(name.to_owned()))?;
+        let old = stored.ok_or_else(|| DirectoryError::NotFound(name.to_owned()))?;
+        terms.check(&old)?;
+        let mut record = old.clone();
         match &change.catch_all {
             None => {}
             Some(None) => record.catch_all = None,
             Some(Some(account)) => {
                 // What is remembered of the directory may be older than the fence.
                 self.directory_changed();
-                record.catch_all = Some(self.account_named(account).await?.id.number());
+                record.catch_all = Some(self.account_named_for(who, account).await?.id.number());
             }
         }
         match &change.alias_of {
@@ -180,6 +304,8 @@ impl Core {
         }
         let mut batch = Batch::new();
         batch.put(key, record.to_bytes());
+        let deed = Deed::of_domain(change.operation(), name);
+        self.audit(&mut batch, who, deed.domain_changes(&old, &record));
         self.commit_directory(fence, batch).await?;
         Ok(Domain {
             name: name.to_owned(),

@@ -7,12 +7,19 @@
 use jmap_types::AccountId;
 
 use super::{
-    DirectoryError, FORWARDS_MAX, LIST_MEMBERS_MAX, NewAccount, names,
+    AccountChange, DirectoryError, FORWARDS_MAX, LIST_MEMBERS_MAX, NewAccount,
+    names::{self, AccountName, Address},
     read::Account,
-    records::{AccountKind, Forward, ListRecord, Posters},
+    records::{AccountKind, AccountRecord, Forward, ListRecord, Posters},
     resolve::Resolved,
 };
-use crate::{Caller, Core, access, mail::submission};
+use crate::{
+    Caller, Core,
+    access::{self, Object, Operation},
+    admin::{Deed, Terms},
+    mail::submission,
+};
+use store::engine::Batch;
 
 /// What makes the owner's address of a list's: `team-owner@` of `team@`.
 pub const OWNER_SUFFIX: &str = "-owner";
@@ -32,11 +39,21 @@ pub struct NewList {
     pub members: Vec<String>,
 }
 
+/// What a new address alone is to be.
+#[derive(Clone, Debug)]
+pub struct NewAlias {
+    pub address: String,
+    pub description: String,
+    pub to: Vec<String>,
+}
+
 /// What is to be changed of a list. `None`: as it was.
 #[derive(Clone, Debug, Default)]
 pub struct ListChange {
     pub description: Option<String>,
     pub posters: Option<Posters>,
+    /// All that there are, before some are added and removed.
+    pub members: Option<Vec<String>>,
     pub add: Vec<String>,
     pub remove: Vec<String>,
 }
@@ -49,19 +66,21 @@ impl Core {
         id: AccountId,
         forward: Option<Forward>,
     ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        let record = self.existing(id).await?;
-        let forward = match forward {
-            None if matches!(record.kind, AccountKind::Person | AccountKind::Group) => None,
-            None => return Err(needs_target()),
-            Some(forward) => Some(Forward {
-                to: self
-                    .check_targets(&record.addresses, forward.to, FORWARDS_MAX)
-                    .await?,
-                // An alias has nowhere to keep anything.
-                keep: forward.keep && record.kind != AccountKind::Alias,
-            }),
+        let change = AccountChange {
+            forward: Some(forward),
+            ..AccountChange::default()
         };
+        self.change_account_on(who, id, change, &Terms::default())
+            .await
+    }
+
+    /// Where the mail of an account goes on to, as it is kept.
+    pub(super) async fn check_forward(
+        &self,
+        who: &Caller,
+        record: &AccountRecord,
+        forward: Option<&Forward>,
+    ) -> Result<Option<Forward>, DirectoryError> {
         match record.kind {
             AccountKind::Person | AccountKind::Group | AccountKind::Alias => {}
             AccountKind::List | AccountKind::Service => {
@@ -70,8 +89,20 @@ impl Core {
                 });
             }
         }
-        self.change_account(id, |record| record.forward = forward.clone())
-            .await
+        let Some(forward) = forward else {
+            return match record.kind {
+                AccountKind::Alias => Err(needs_target()),
+                _ => Ok(None),
+            };
+        };
+        let to = forward.to.clone();
+        Ok(Some(Forward {
+            to: self
+                .check_targets(who, &record.addresses, to, FORWARDS_MAX)
+                .await?,
+            // An alias has nowhere to keep anything.
+            keep: forward.keep && record.kind != AccountKind::Alias,
+        }))
     }
 
     /// Makes an address alone whose mail goes on to others.
@@ -81,41 +112,77 @@ impl Core {
         address: &str,
         to: Vec<String>,
     ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        let address = names::address(address)?.to_string();
+        let new = NewAlias {
+            address: address.to_owned(),
+            description: String::new(),
+            to,
+        };
+        self.add_forwarding_alias_on(who, new, &Terms::default())
+            .await
+    }
+
+    /// The same, on terms.
+    pub async fn add_forwarding_alias_on(
+        &self,
+        who: &Caller,
+        new: NewAlias,
+        terms: &Terms,
+    ) -> Result<Account, DirectoryError> {
+        access::may_begin(who, Operation::AddAccount, None)?;
+        let address = names::address(&new.address)?;
+        let name = AccountName::Address(address);
+        access::may(who, Operation::AddAccount, Object::Name(&name))?;
+        let address = name.to_string();
         let own = std::slice::from_ref(&address);
-        let to = self.check_targets(own, to, FORWARDS_MAX).await?;
+        let to = self.check_targets(who, own, new.to, FORWARDS_MAX).await?;
         let new = NewAccount {
             kind: AccountKind::Alias,
+            description: new.description,
             forward: Some(Forward { to, keep: false }),
             ..NewAccount::person(address, None)
         };
-        self.add_account(who, new).await
+        self.add_account_on(who, new, terms).await
     }
 
     /// Makes a list. Its owner gets its owner address.
     pub async fn add_list(&self, who: &Caller, new: NewList) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
+        self.add_list_on(who, new, &Terms::default()).await
+    }
+
+    /// The same, on terms.
+    pub async fn add_list_on(
+        &self,
+        who: &Caller,
+        new: NewList,
+        terms: &Terms,
+    ) -> Result<Account, DirectoryError> {
+        access::may_begin(who, Operation::AddAccount, None)?;
+        super::check_description(&new.description)?;
         let address = names::address(&new.address)?;
-        let owner = self.account_named(&new.owner).await?;
+        let name = AccountName::Address(address.clone());
+        access::may(who, Operation::AddAccount, Object::Name(&name))?;
+        let owner = self.account_named_for(who, &new.owner).await?;
         if !matches!(owner.record.kind, AccountKind::Person | AccountKind::Group) {
             return Err(DirectoryError::InvalidName {
                 why: "the owner of a list is an account or a group",
             });
         }
-        let owner_address = format!("{}{OWNER_SUFFIX}@{}", address.local, address.domain);
+        let owner_address = owner_address(&address);
         let address = address.to_string();
         if self.address_record(&address).await?.is_some() {
             return Err(DirectoryError::AlreadyExists(address));
         }
         let own = std::slice::from_ref(&address);
-        let to = self.check_targets(own, new.members, LIST_MEMBERS_MAX).await;
+        let to = self
+            .check_targets(who, own, new.members, LIST_MEMBERS_MAX)
+            .await;
         let to = match to {
             Err(DirectoryError::InvalidName { why }) if why == NO_TARGET => Vec::new(),
             to => to?,
         };
-        if !owner.record.addresses.contains(&owner_address) {
-            self.add_alias(who, owner.id, &owner_address).await?;
+        if !owner.record.addresses.contains(&owner_address.to_string()) {
+            self.change_owner_address(who, owner.id, &owner_address, true)
+                .await?;
         }
         let account = NewAccount {
             kind: AccountKind::List,
@@ -127,7 +194,7 @@ impl Core {
             }),
             ..NewAccount::person(address, None)
         };
-        self.add_account(who, account).await
+        self.add_account_on(who, account, terms).await
     }
 
     /// Changes a list: its members, its description, who may write to it.
@@ -137,42 +204,66 @@ impl Core {
         id: AccountId,
         change: ListChange,
     ) -> Result<Account, DirectoryError> {
-        access::may_administer(who)?;
-        let record = self.existing(id).await?;
-        let (Some(forward), Some(mut list)) = (record.forward, record.list) else {
-            return Err(not_a_list());
-        };
+        self.set_list_on(who, id, change, &Terms::default()).await
+    }
+
+    /// The same, on terms.
+    pub async fn set_list_on(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        change: ListChange,
+        terms: &Terms,
+    ) -> Result<Account, DirectoryError> {
+        access::may_begin(who, Operation::ChangeAccount, Some(id))?;
         if let Some(description) = &change.description {
             super::check_description(description)?;
         }
+        let change = &change;
+        self.change_directory(|| self.try_set_list(who, id, change, terms))
+            .await
+    }
+
+    async fn try_set_list(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        change: &ListChange,
+        terms: &Terms,
+    ) -> Result<Account, DirectoryError> {
+        let fence = self.fence().await?;
+        let old = self.account_for(who, Operation::ChangeAccount, id).await?;
+        terms.check(&old)?;
+        let mut record = old.clone();
+        let (Some(forward), Some(list)) = (&mut record.forward, &mut record.list) else {
+            return Err(not_a_list());
+        };
         let is_same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+        let members = change.members.as_ref().unwrap_or(&forward.to);
         for gone in &change.remove {
-            if !forward.to.iter().any(|member| is_same(member, gone)) {
+            if !members.iter().any(|member| is_same(member, gone)) {
                 return Err(DirectoryError::NotFound(gone.clone()));
             }
         }
-        let kept = forward.to.into_iter();
+        let kept = members.iter();
         let kept = kept.filter(|member| !change.remove.iter().any(|gone| is_same(member, gone)));
-        let all: Vec<String> = kept.chain(change.add.iter().cloned()).collect();
-        let to = match all.is_empty() {
+        let all: Vec<String> = kept.chain(&change.add).cloned().collect();
+        // Members that are there stay, also where their mailbox is gone.
+        forward.to = match all.is_empty() || all == forward.to {
             true => all,
             false => {
-                self.check_targets(&record.addresses, all, LIST_MEMBERS_MAX)
+                self.check_targets(who, &old.addresses, all, LIST_MEMBERS_MAX)
                     .await?
             }
         };
         list.posters = change.posters.unwrap_or(list.posters);
-        self.change_account(id, |record| {
-            record.forward = Some(Forward {
-                to: to.clone(),
-                keep: false,
-            });
-            record.list = Some(list);
-            if let Some(description) = &change.description {
-                record.description.clone_from(description);
-            }
-        })
-        .await
+        if let Some(description) = &change.description {
+            record.description.clone_from(description);
+        }
+        let mut batch = Batch::new();
+        let deed = Deed::of_account(Operation::ChangeAccount, id, &record);
+        self.audit(&mut batch, who, deed.account_changes(Some(&old), &record));
+        self.commit_account(fence, id, record, batch).await
     }
 
     /// Takes an address off the members of a list; one of ours also where it is a member by another of its addresses. `false`: it wasn't one.
@@ -206,13 +297,15 @@ impl Core {
         if gone.is_empty() {
             return Ok(false);
         }
-        self.change_account(id, |record| {
-            if let Some(forward) = &mut record.forward {
-                forward.to.retain(|member| !gone.contains(member));
-            }
-        })
-        .await?;
-        Ok(true)
+        let change = ListChange {
+            remove: gone,
+            ..ListChange::default()
+        };
+        match self.set_list(&Caller::server(), id, change).await {
+            // Somebody else has taken it off meanwhile.
+            Ok(_) | Err(DirectoryError::NotFound(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether mail for an address comes to this account alone.
@@ -227,19 +320,34 @@ impl Core {
 
     /// Removes a list, and the owner address with it.
     pub async fn remove_list(&self, who: &Caller, id: AccountId) -> Result<(), DirectoryError> {
-        access::may_administer(who)?;
-        let record = self.existing(id).await?;
+        self.remove_list_on(who, id, &Terms::default()).await
+    }
+
+    /// The same, on terms.
+    pub async fn remove_list_on(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        terms: &Terms,
+    ) -> Result<(), DirectoryError> {
+        let record = self.account_for(who, Operation::RemoveAccount, id).await?;
         let Some(list) = record.list else {
             return Err(not_a_list());
         };
-        self.remove_account(who, id).await?;
+        self.remove_account_on(who, id, terms).await?;
         if let Ok(address) = names::address(&record.name) {
-            let owner_address = format!("{}{OWNER_SUFFIX}@{}", address.local, address.domain);
+            let owner = AccountId::new(list.owner);
             match self
-                .remove_alias(who, AccountId::new(list.owner), &owner_address)
+                .change_owner_address(who, owner, &owner_address(&address), false)
                 .await
             {
-                Ok(_) | Err(DirectoryError::NotFound(_) | DirectoryError::InUse(_)) => {}
+                // Who may remove the list needn't be who looks after its owner.
+                Ok(_)
+                | Err(
+                    DirectoryError::NotFound(_)
+                    | DirectoryError::InUse(_)
+                    | DirectoryError::Forbidden,
+                ) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -249,6 +357,7 @@ impl Core {
     /// Addresses as they are kept: each can be sent to, is there if it is one of ours, and is in it once.
     async fn check_targets(
         &self,
+        who: &Caller,
         own: &[String],
         to: Vec<String>,
         max: usize,
@@ -263,7 +372,8 @@ impl Core {
                 });
             };
             // The local part is the other server's business, its letter case too.
-            let target = format!("{local}@{}", names::domain(domain)?);
+            let domain = names::domain(domain)?;
+            let target = format!("{local}@{domain}");
             if !submission::is_address(&target) {
                 return Err(DirectoryError::InvalidName {
                     why: "this is no address that mail can be sent to",
@@ -276,7 +386,10 @@ impl Core {
             }
             // What is remembered of the directory may be old.
             self.directory_changed();
-            if matches!(*self.resolve(&target).await?, Resolved::NoSuchMailbox) {
+            let is_nobodys = matches!(*self.resolve(&target).await?, Resolved::NoSuchMailbox);
+            // Whether somebody is there, only those are told who look after the domain.
+            let is_told = access::may(who, Operation::SeeDomain, Object::Domain(&domain)).is_ok();
+            if is_nobodys && is_told {
                 return Err(DirectoryError::NotFound(target));
             }
             if known.insert(target.to_ascii_lowercase()) {
@@ -351,6 +464,14 @@ impl Core {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Where mail for the owner of a list goes.
+fn owner_address(list: &Address) -> Address {
+    Address {
+        local: format!("{}{OWNER_SUFFIX}", list.local),
+        domain: list.domain.clone(),
     }
 }
 

@@ -8,10 +8,12 @@
 mod accounts;
 mod allowance;
 mod bring_back;
+mod change;
 mod credentials;
 pub mod dkim;
 mod domains;
 mod forwards;
+mod members;
 pub mod names;
 mod read;
 pub mod records;
@@ -38,9 +40,10 @@ use store::{
 
 pub(crate) use accounts::NEXT_ACCOUNT;
 pub use accounts::NewAccount;
-pub use credentials::{Credential, Issued};
+pub use change::{AccountChange, Grant};
+pub use credentials::{Credential, Issued, NewCredential};
 pub use domains::{Domain, DomainChange};
-pub use forwards::{ListChange, NewList, OWNER_SUFFIX, UNSUBSCRIBE_SUFFIX};
+pub use forwards::{ListChange, NewAlias, NewList, OWNER_SUFFIX, UNSUBSCRIBE_SUFFIX};
 pub use read::{Account, AccountInfo};
 pub use records::{AccountKind, AccountRecord, CredentialKind, Forward, ListRecord, Posters};
 
@@ -69,6 +72,8 @@ pub const FORWARDS_MAX: usize = 20;
 pub const LIST_MEMBERS_MAX: usize = 1000;
 /// Characters of a description.
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 500;
+/// Domains that one domain administrator looks after.
+pub const ADMINISTERED_DOMAINS_MAX: usize = 1000;
 /// How often a change is tried when concurrent ones win.
 const TRIES: usize = 10;
 /// Accounts, names and addresses that are remembered: so many of each.
@@ -93,6 +98,14 @@ pub enum DirectoryError {
     TooMany(&'static str),
     #[error("only an administrator may do this")]
     Forbidden,
+    /// Somebody else was faster: it is not what the caller has seen.
+    #[error("it was changed meanwhile")]
+    Changed,
+    /// Of a request that is made once.
+    #[error("this was done before")]
+    DoneBefore,
+    #[error("the idempotency key was used for another request")]
+    AnotherRequest,
     /// The password could not be hashed at the moment.
     #[error("the server is busy; try again shortly")]
     Busy,

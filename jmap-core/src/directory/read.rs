@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Core,
-    access::{self, MailboxRights, Standing},
+    access::{self, MailboxRights, Object, Operation, Standing},
     auth::token::{TokenHash, TokenId},
     caller::{Caller, Identity},
 };
@@ -125,15 +125,33 @@ impl Core {
         Ok(Account { id, record })
     }
 
-    /// All accounts, by id.
+    /// The same, where the caller may know of it.
+    pub async fn account_named_for(
+        &self,
+        who: &Caller,
+        name: &str,
+    ) -> Result<Account, DirectoryError> {
+        let account = self.account_named(name).await?;
+        let object = Object::Account(account.id, &account.record);
+        match access::may(who, Operation::SeeAccount, object) {
+            Ok(()) => Ok(account),
+            // As for a name that nobody has.
+            Err(_) => Err(DirectoryError::NotFound(names::account(name)?.to_string())),
+        }
+    }
+
+    /// The accounts that the caller may see beyond their own, by id.
     pub async fn accounts(&self, who: &Caller) -> Result<Vec<Account>, DirectoryError> {
-        access::may_administer(who)?;
+        access::may_begin(who, Operation::SeeAccount, None)?;
         let mut accounts = Vec::new();
         for (key, bytes) in self.rows(keys::all(keys::Subspace::Account), false).await? {
             let id =
                 keys::decode_account(&key).ok_or_else(|| store::Error::bad_key("account", &key))?;
             match AccountRecord::from_bytes(&key, &bytes) {
                 Ok(record) if record.removed || record.kind == AccountKind::Service => {}
+                Ok(record)
+                    if access::may(who, Operation::SeeAccount, Object::Account(id, &record))
+                        .is_err() => {}
                 Ok(record) => accounts.push(Account {
                     id,
                     record: Arc::new(record),
@@ -222,9 +240,10 @@ impl Core {
         if record.disabled || !is_there {
             return Ok(None);
         }
-        self.caller(who.account, &record, who.credential, generation)
-            .await
-            .map(Some)
+        let caller = self
+            .caller(who.account, &record, who.credential, generation)
+            .await?;
+        Ok(Some(caller.coming_as(who)))
     }
 
     /// The caller that an account's credential makes.
@@ -259,6 +278,7 @@ impl Core {
             account,
             name: record.name.clone(),
             role: record.role,
+            domains: record.administers.clone().unwrap_or_default(),
             credential,
             groups,
             shares,
@@ -295,11 +315,16 @@ impl Core {
         who: &Caller,
         member: AccountId,
     ) -> Result<Vec<Account>, DirectoryError> {
-        access::may_manage_account(who, member)?;
+        self.account_for(who, Operation::SeeAccount, member).await?;
         let mut groups = Vec::new();
         for id in self.groups_of(member).await? {
             if let Some(record) = self.account_record(id).await? {
-                groups.push(Account { id, record });
+                let object = Object::Account(id, &record);
+                let is_seen = who.account == member
+                    || access::may(who, Operation::SeeAccount, object).is_ok();
+                if is_seen {
+                    groups.push(Account { id, record });
+                }
             }
         }
         Ok(groups)

@@ -104,6 +104,17 @@ pub struct AccountRecord {
     pub recipients_per_hour: Option<u64>,
     #[n(14)]
     pub recipients_per_day: Option<u64>,
+    /// Of a domain administrator: the domains that it looks after.
+    #[n(15)]
+    pub administers: Option<Vec<String>>,
+}
+
+impl AccountRecord {
+    /// The domains of its name and of its addresses.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        let names = std::iter::once(&self.name).chain(&self.addresses);
+        names.filter_map(|name| name.rsplit_once('@').map(|(_, domain)| domain))
+    }
 }
 
 /// Where the mail of an account, an alias or a list goes on to.

@@ -17,7 +17,13 @@ use super::{
     DirectoryError,
     records::{AccountKind, AccountRecord},
 };
-use crate::{Core, access, blob::UploadRecord, caller::Caller};
+use crate::{
+    Core,
+    access::{self, Operation},
+    admin::{Deed, Terms},
+    blob::UploadRecord,
+    caller::Caller,
+};
 
 /// Rows that one batch of removing looks at.
 const ROWS_PER_BATCH: usize = 1000;
@@ -40,25 +46,43 @@ const OF_ACCOUNT: &[Subspace] = &[
     Subspace::Turn,
     Subspace::Undelete,
     Subspace::Import,
+    Subspace::Idempotency,
     Subspace::Head,
 ];
 
 impl Core {
     /// Removes an account or group for good.
     pub async fn remove_account(&self, who: &Caller, id: AccountId) -> Result<(), DirectoryError> {
-        access::may_administer(who)?;
+        self.remove_account_on(who, id, &Terms::default()).await
+    }
+
+    /// The same, on terms.
+    pub async fn remove_account_on(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        terms: &Terms,
+    ) -> Result<(), DirectoryError> {
+        access::may_begin(who, Operation::RemoveAccount, Some(id))?;
         if who.account == id {
             return Err(DirectoryError::InUse(
                 "an administrator can't remove their own account".into(),
             ));
         }
-        self.change_directory(|| self.try_mark_removed(id)).await?;
+        self.change_directory(|| self.try_mark_removed(who, id, terms))
+            .await?;
         Ok(self.finish_removal(id).await?)
     }
 
-    async fn try_mark_removed(&self, id: AccountId) -> Result<(), DirectoryError> {
+    async fn try_mark_removed(
+        &self,
+        who: &Caller,
+        id: AccountId,
+        terms: &Terms,
+    ) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
-        let mut record = self.existing(id).await?;
+        let mut record = self.account_for(who, Operation::RemoveAccount, id).await?;
+        terms.check(&record)?;
         if record.kind == AccountKind::Service {
             return Err(DirectoryError::InUse(
                 "it is the server's own account".into(),
@@ -68,6 +92,11 @@ impl Core {
             return Err(DirectoryError::InUse(format!("it is the owner of {list}")));
         }
         let mut batch = Batch::new();
+        self.audit(
+            &mut batch,
+            who,
+            Deed::of_account(Operation::RemoveAccount, id, &record),
+        );
         batch.delete(keys::login_name(&record.name));
         for address in record.addresses.drain(..) {
             batch.delete(keys::address(&address));

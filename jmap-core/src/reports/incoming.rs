@@ -16,7 +16,8 @@ use store::{
 
 use super::{REPORTS_PER_DOMAIN_MAX, ROWS_MAX, records::ReportRecord};
 use crate::{
-    Caller, Core, access,
+    Caller, Core,
+    access::{self, Object, Operation},
     directory::DirectoryError,
     inproc::deliver::PENDING,
     mail::write::{MailTxn, Message},
@@ -196,7 +197,10 @@ impl Core {
         domain: Option<&str>,
         since: i64,
     ) -> Result<Vec<ReportRecord>, DirectoryError> {
-        access::may_administer(who)?;
+        access::may_begin(who, Operation::SeeReports, None)?;
+        if let Some(domain) = domain {
+            self.domain_name_for(who, Operation::SeeReports, domain)?;
+        }
         const ROWS_PER_PAGE: usize = 200;
         let mut range = match domain {
             Some(domain) => keys::reports_of(&crate::directory::names::domain(domain)?),
@@ -209,6 +213,10 @@ impl Core {
                 .scan(Page::first(range.clone(), ROWS_PER_PAGE))
                 .await?;
             for (key, bytes) in &rows {
+                let of = keys::decode_report_in(key).map_or("", |(domain, ..)| domain);
+                if access::may(who, Operation::SeeReports, Object::Domain(of)).is_err() {
+                    continue;
+                }
                 match ReportRecord::from_bytes(key, bytes) {
                     Ok(report) if report.end >= since => reports.push(report),
                     Ok(_) => {}

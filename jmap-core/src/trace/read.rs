@@ -14,7 +14,12 @@ use super::{
     TraceKind, TraceRecord,
     write::{first_id, message_hash, when},
 };
-use crate::{Caller, Core, access, directory::DirectoryError, mail::records::MailboxRecord};
+use crate::{
+    Caller, Core,
+    access::{self, Object, Operation},
+    directory::DirectoryError,
+    mail::records::MailboxRecord,
+};
 
 /// Records that one question looks at.
 pub const SCANNED_MAX: usize = 200_000;
@@ -116,8 +121,11 @@ impl Core {
         filter: &TraceFilter,
         limit: usize,
     ) -> Result<Vec<Traced>, TraceError> {
-        access::may_administer(who)?;
-        let mut found = self.search_traces(filter, limit).await?;
+        access::may_begin(who, Operation::SeeTraces, None)?;
+        let mut found = match access::may_everywhere(who, Operation::SeeTraces) {
+            true => self.search_traces(filter, limit).await?,
+            false => self.search_traces_for(who, filter, limit).await?,
+        };
         found.reverse();
         Ok(found)
     }
@@ -129,11 +137,47 @@ impl Core {
         account: AccountId,
         mailbox: u64,
     ) -> Result<Option<String>, TraceError> {
-        access::may_administer(who)?;
+        // The account may be gone.
+        if !access::may_everywhere(who, Operation::SeeTraces) {
+            self.account_for(who, Operation::SeeTraces, account).await?;
+        }
         let key = keys::object(account, DataType::Mailbox, mailbox);
         let bytes = self.engine.get(&key).await.map_err(store::Error::from)?;
         let record = bytes.map(|bytes| MailboxRecord::from_bytes(&key, &bytes));
         Ok(record.transpose()?.map(|record| record.name))
+    }
+
+    /// Events of the accounts that the caller looks after, as the people of these may see them; newest first.
+    async fn search_traces_for(
+        &self,
+        who: &Caller,
+        filter: &TraceFilter,
+        limit: usize,
+    ) -> Result<Vec<Traced>, TraceError> {
+        let mut seen = Vec::new();
+        for traced in self.search_traces(filter, SCANNED_MAX).await? {
+            let mut mine = None;
+            for account in traced.record.accounts() {
+                let Some(record) = self.account_record(account).await? else {
+                    continue;
+                };
+                let object = Object::Account(account, &record);
+                if access::may(who, Operation::SeeTraces, object).is_ok() {
+                    mine = traced.record.clone().seen_by(account);
+                    break;
+                }
+            }
+            // What is asked for must be in what may be seen.
+            if let Some(record) = mine
+                && filter.matches(&record)
+            {
+                seen.push(Traced { record, ..traced });
+            }
+            if seen.len() >= limit {
+                break;
+            }
+        }
+        Ok(seen)
     }
 
     /// The last events of an account, newest first, as its people may see them.

@@ -126,6 +126,14 @@ impl Core {
                 break;
             }
         }
+        for _ in 0..ROUNDS_MAX {
+            let more = self.purge_audit().await;
+            if !self.noted("purge the audit", more).unwrap_or(false) {
+                break;
+            }
+        }
+        let forgotten = self.purge_idempotency().await;
+        self.noted("forget requests that were made once", forgotten);
         let mut account = Some(0);
         for _ in 0..ROUNDS_MAX {
             let Some(from) = account else { break };

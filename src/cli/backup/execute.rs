@@ -2,7 +2,6 @@
 
 use backup::Progress;
 use jmap_core::{
-    Caller,
     inproc::backup::OutcomeRecord,
     mail::bring_back::{BringBack, Messages},
 };
@@ -22,7 +21,7 @@ pub async fn execute(
     command: BackupCommand,
     progress: Progress<'_>,
 ) -> Result<BackupAnswer, BackupError> {
-    let (core, who) = (&target.core, &Caller::server());
+    let (core, who) = (&target.core, &target.operator());
     Ok(match command {
         BackupCommand::Run(access) => {
             let tools = Tools {
@@ -94,7 +93,7 @@ async fn bring_back(
         mailbox: command.mailbox,
         messages,
     };
-    let who = &Caller::server();
+    let who = &target.operator();
     let archive = Archive::shared(&snapshot);
     let brought = target
         .core

@@ -116,6 +116,11 @@ fn keys_come_apart_as_they_were_put_together() {
     assert!(backup_repositories().contains(&backup_repository(&[0xff; 16])));
     assert!(!backup_holds().contains(&backup_repository(&[0; 16])));
     assert_eq!(decode_trace(&trace(6)), Some(6));
+    assert_eq!(decode_audit(&audit(4, 5)), Some((4, 5)));
+    let once = idempotency(a, &hash);
+    assert_eq!(decode_idempotency(&once), Some((a, hash)));
+    assert!(idempotency_of(a).contains(&once));
+    assert!(!idempotency_of(a).contains(&idempotency(b, &hash)));
     for index in [TraceIndex::Message(9), TraceIndex::Account(a)] {
         assert_eq!(decode_trace_index(&trace_index(index, 6)), Some((index, 6)));
     }

@@ -14,8 +14,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use jmap_core::bus::StateChange;
-use jmap_types::{DataType, FromValue, Property, Value, data_type::DataTypes, value::MapExt};
-use net::Shutdown;
+use jmap_types::{
+    AccountId, DataType, FromValue, Property, Value, data_type::DataTypes, value::MapExt,
+};
+use net::{Shutdown, slots::Slot};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::{
@@ -43,7 +45,6 @@ use crate::{
         response::{WebSocketResponse, to_json},
     },
     parse::{headers, request},
-    slots::Slot,
     translate::BUSY_WAIT,
 };
 
@@ -171,7 +172,7 @@ struct Connection {
     base_url: String,
     shutdown: Shutdown,
     login: Arc<Login>,
-    slot: Slot,
+    slot: Slot<AccountId>,
 }
 
 /// What a client hears whose login is no longer good.

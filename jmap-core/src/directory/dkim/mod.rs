@@ -31,7 +31,7 @@ pub(super) use self::make::Made;
 use self::records::{DkimAlgorithm, DkimKeyRecord, DkimState};
 pub(crate) use self::rotate::LEASE_ROW;
 use super::{DirectoryError, names, records::DomainRecord};
-use crate::{Core, access, caller::Caller};
+use crate::{Core, access::Operation, admin::Deed, caller::Caller};
 
 /// Keys of one domain, in all states.
 pub const DKIM_KEYS_PER_DOMAIN_MAX: usize = 20;
@@ -119,8 +119,7 @@ impl Core {
         who: &Caller,
         domain: &str,
     ) -> Result<Vec<DkimKey>, DirectoryError> {
-        access::may_administer(who)?;
-        let domain = names::domain(domain)?;
+        let domain = self.domain_name_for(who, Operation::SeeDnsRecords, domain)?;
         self.known_domain(&domain).await?;
         Ok(self.stored_dkim_keys(&domain).await?)
     }
@@ -142,12 +141,11 @@ impl Core {
         who: &Caller,
         domain: &str,
     ) -> Result<Vec<DkimKey>, DirectoryError> {
-        access::may_administer(who)?;
-        let domain = &names::domain(domain)?;
+        let domain = &self.domain_name_for(who, Operation::RotateDkimKeys, domain)?;
         self.known_domain(domain).await?;
         let keys = self.stored_dkim_keys(domain).await?;
         if !keys.iter().any(is_waiting) {
-            self.make_dkim_keys(domain).await?;
+            self.make_dkim_keys(who, domain).await?;
         }
         let mut keys = self.stored_dkim_keys(domain).await?;
         if keys.iter().any(is_waiting) {
@@ -162,10 +160,9 @@ impl Core {
         who: &Caller,
         domain: &str,
     ) -> Result<Vec<DkimKey>, DirectoryError> {
-        access::may_administer(who)?;
-        let domain = &names::domain(domain)?;
+        let domain = &self.domain_name_for(who, Operation::RotateDkimKeys, domain)?;
         self.known_domain(domain).await?;
-        if !self.start_waiting_keys(domain).await? {
+        if !self.start_waiting_keys(who, domain).await? {
             let what = format!("a DKIM key of {domain} that waits");
             return Err(DirectoryError::NotFound(what));
         }
@@ -188,13 +185,18 @@ impl Core {
 
     /// Makes a pair. It signs at once if the domain has no key that signs: RFC 6376 §6.1.2, a signature whose key isn't
     /// published is as good as none. Otherwise it waits.
-    async fn make_dkim_keys(&self, domain: &str) -> Result<(), DirectoryError> {
+    async fn make_dkim_keys(&self, who: &Caller, domain: &str) -> Result<(), DirectoryError> {
         let made = &make::pair().await.ok_or(DirectoryError::Busy)?;
-        self.change_directory(|| self.try_make_dkim_keys(domain, made))
+        self.change_directory(|| self.try_make_dkim_keys(who, domain, made))
             .await
     }
 
-    async fn try_make_dkim_keys(&self, domain: &str, made: &[Made]) -> Result<(), DirectoryError> {
+    async fn try_make_dkim_keys(
+        &self,
+        who: &Caller,
+        domain: &str,
+        made: &[Made],
+    ) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
         self.known_domain(domain).await?;
         let there = self.stored_dkim_keys(domain).await?;
@@ -207,6 +209,9 @@ impl Core {
         }
         let mut batch = Batch::new();
         self.put_dkim_keys(&mut batch, domain, &there, made);
+        let deed = Deed::of_domain(Operation::RotateDkimKeys, domain);
+        let state = Some("waiting".to_owned());
+        self.audit(&mut batch, who, deed.field("keys", None, state));
         Ok(self.commit_directory(fence, batch).await?)
     }
 
@@ -261,7 +266,7 @@ impl Core {
     }
 
     /// `false`: no key waits.
-    async fn start_waiting_keys(&self, domain: &str) -> Result<bool, DirectoryError> {
+    async fn start_waiting_keys(&self, who: &Caller, domain: &str) -> Result<bool, DirectoryError> {
         self.change_directory(|| async {
             let fence = self.fence().await?;
             let now = self.clock.now().seconds();
@@ -287,6 +292,13 @@ impl Core {
                 batch.put(keys::dkim_key(domain, &key.selector), record.to_bytes());
             }
             if is_any {
+                let deed = Deed::of_domain(Operation::RotateDkimKeys, domain);
+                let (waiting, active) = ("waiting".to_owned(), "active".to_owned());
+                self.audit(
+                    &mut batch,
+                    who,
+                    deed.field("keys", Some(waiting), Some(active)),
+                );
                 self.commit_directory(fence, batch).await?;
             }
             Ok(is_any)

@@ -15,7 +15,7 @@ use store::{
 use super::{
     DirectoryError, DkimAlgorithm, DkimKey, DkimState, Signing, SigningSettings, decode, is_waiting,
 };
-use crate::Core;
+use crate::{Caller, Core};
 
 /// How often the keys are looked at.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -138,13 +138,13 @@ impl Core {
             tracing::info!(%domain, selectors = %plan.over.join(" "), "DKIM keys are over: their records can go from the DNS");
         }
         if plan.makes {
-            self.make_dkim_keys(domain).await?;
+            self.make_dkim_keys(&Caller::server(), domain).await?;
             tracing::info!(%domain, "DKIM keys were made: `posthorn domain records` has what to publish");
         }
         if plan.may_start {
             match all_published(&there, settings).await {
                 true => {
-                    self.start_waiting_keys(domain).await?;
+                    self.start_waiting_keys(&Caller::server(), domain).await?;
                     tracing::info!(%domain, "the next DKIM keys sign from now on");
                 }
                 false => {

@@ -55,6 +55,7 @@ fn version_1() {
         list: None,
         recipients_per_hour: None,
         recipients_per_day: None,
+        administers: None,
     };
     check(
         account,
@@ -151,6 +152,7 @@ fn version_3() {
         }),
         recipients_per_hour: Some(1),
         recipients_per_day: Some(2),
+        administers: None,
     };
     check(
         list,
@@ -158,4 +160,33 @@ fn version_3() {
             "8f6b6c40622e6578616d706c650260f6f40001018001f482816b7840632e6578616d706c65f58202070102"
         ],
     );
+}
+
+#[test]
+fn version_4() {
+    let account = AccountRecord {
+        name: "d@b.example".into(),
+        kind: AccountKind::Person,
+        description: String::new(),
+        quota_octets: None,
+        disabled: false,
+        role: Role::DomainAdministrator,
+        generation: 1,
+        created: 1,
+        addresses: vec!["d@b.example".into()],
+        last_credential: 1,
+        removed: false,
+        forward: None,
+        list: None,
+        recipients_per_hour: None,
+        recipients_per_day: None,
+        administers: Some(vec!["b.example".into(), "c.example".into()]),
+    };
+    check(account.clone(), expect![""]);
+    let help_desk = AccountRecord {
+        role: Role::HelpDesk,
+        administers: None,
+        ..account
+    };
+    check(help_desk, expect![""]);
 }

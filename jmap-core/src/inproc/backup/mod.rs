@@ -82,7 +82,7 @@ impl Core {
         who: &Caller,
         repository: &[u8; keys::REPOSITORY_OCTETS],
     ) -> Result<Option<RepositoryRecord>, DirectoryError> {
-        access::may_administer(who)?;
+        access::may_run(who, access::Operation::Backup)?;
         let key = keys::backup_repository(repository);
         let bytes = self.engine.get(&key).await.map_err(store::Error::from)?;
         let record = bytes.map(|bytes| RepositoryRecord::from_bytes(&key, &bytes));
@@ -94,7 +94,7 @@ impl Core {
         &self,
         who: &Caller,
     ) -> Result<Vec<RepositoryRecord>, DirectoryError> {
-        access::may_administer(who)?;
+        access::may_run(who, access::Operation::Backup)?;
         let page = Page::first(keys::backup_repositories(), REPOSITORIES_MAX);
         let rows = self.engine.scan(page).await.map_err(store::Error::from)?;
         let records = rows
@@ -110,7 +110,7 @@ impl Core {
         repository: &[u8; keys::REPOSITORY_OCTETS],
         change: impl Fn(&mut RepositoryRecord) + Send + Sync,
     ) -> Result<(), DirectoryError> {
-        access::may_administer(who)?;
+        access::may_run(who, access::Operation::Backup)?;
         let key = keys::backup_repository(repository);
         for _ in 0..crate::object::TRIES {
             let found = self.engine.get(&key).await.map_err(store::Error::from)?;

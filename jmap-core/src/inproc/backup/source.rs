@@ -72,7 +72,7 @@ impl std::fmt::Debug for Source {
 impl Core {
     /// Begins to read all that the server has.
     pub async fn begin_backup(&self, who: &Caller) -> Result<Source, DirectoryError> {
-        access::may_administer(who)?;
+        access::may_run(who, access::Operation::Backup)?;
         let hold = Hold::take(&self.engine, self.rng.next_u64()).await?;
         let time = self.clock.now().seconds();
         let snapshot = self.engine.snapshot().await.map_err(store::Error::from)?;

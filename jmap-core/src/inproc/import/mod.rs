@@ -112,7 +112,7 @@ impl From<store::engine::EngineError> for ImportError {
 impl Core {
     /// Whether `who` may import into accounts, and export them.
     pub(super) fn may_move(who: &Caller) -> Result<(), DirectoryError> {
-        access::may_administer(who)
+        access::may_run(who, access::Operation::MoveMail)
     }
 
     /// The mailbox for a source's folder, and whether it was made. With a role, it is the mailbox that has the role, if there is one.

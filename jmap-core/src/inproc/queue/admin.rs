@@ -19,7 +19,9 @@ use super::{
     note::{Changed, Step},
 };
 use crate::{
-    Caller, Core, access,
+    Caller, Core,
+    access::{self, Object, Operation},
+    admin::Deed,
     directory::{DirectoryError, names},
     mail::submission::records::{Delivered, SubmissionRecord, UndoStatus},
 };
@@ -93,7 +95,8 @@ impl Core {
         who: &Caller,
         filter: &QueueFilter,
     ) -> Result<(Vec<QueueEntry>, bool), QueueError> {
-        access::may_administer(who)?;
+        access::may_begin(who, Operation::SeeQueue, None)?;
+        let sees_all = access::may_everywhere(who, Operation::SeeQueue);
         let domain = filter.domain.as_deref().map(canonical).transpose()?;
         let limit = filter.limit.min(ENTRIES_MAX);
         let mut entries = Vec::new();
@@ -106,16 +109,24 @@ impl Core {
                     && domain
                         .as_deref()
                         .is_none_or(|domain| waits_for(&record, domain));
-                if !is_meant {
+                if !is_meant || !(sees_all || self.may_see_queue(who, item.0).await?) {
                     continue;
                 }
                 if entries.len() >= limit {
                     return Ok((entries, true));
                 }
-                entries.push(self.entry(who, item, record).await?);
+                entries.push(self.entry(item, record).await?);
             }
         }
         Ok((entries, false))
+    }
+
+    async fn may_see_queue(&self, who: &Caller, account: AccountId) -> Result<bool, store::Error> {
+        let record = self.account_record(account).await?;
+        Ok(record.is_some_and(|record| {
+            let object = Object::Account(account, &record);
+            access::may(who, Operation::SeeQueue, object).is_ok()
+        }))
     }
 
     /// One message, also for a while after the queue is done with it.
@@ -125,19 +136,17 @@ impl Core {
         account: AccountId,
         submission: u64,
     ) -> Result<QueueEntry, QueueError> {
-        access::may_administer(who)?;
+        if !access::may_everywhere(who, Operation::SeeQueue) {
+            self.account_for(who, Operation::SeeQueue, account).await?;
+        }
         let record = crate::mail::submission::record(self, account, submission).await?;
         let record = record.ok_or(QueueError::NotFound)?;
-        self.entry(who, (account, submission), record).await
+        self.entry((account, submission), record).await
     }
 
-    async fn entry(
-        &self,
-        who: &Caller,
-        item: Item,
-        record: SubmissionRecord,
-    ) -> Result<QueueEntry, QueueError> {
-        let account = self.account(who, item.0).await;
+    async fn entry(&self, item: Item, record: SubmissionRecord) -> Result<QueueEntry, QueueError> {
+        // Whoever sees the row may know whose it is.
+        let account = self.account(&Caller::server(), item.0).await;
         let account_name = account.map_or_else(
             |_| item.0.to_string(),
             |account| account.record.name.clone(),
@@ -170,14 +179,14 @@ impl Core {
 
     /// How the destinations stand that something waits for, or that have failed lately.
     pub fn queue_places(&self, who: &Caller) -> Result<Vec<PlaceState>, QueueError> {
-        access::may_administer(who)?;
+        access::may_run(who, Operation::RunQueue)?;
         let now = self.queue.tick();
         Ok(self.queue.board.lock().states(now))
     }
 
     /// What is paused, and since when (milliseconds since 1970); an empty name is the whole queue.
     pub async fn queue_pauses(&self, who: &Caller) -> Result<Vec<(String, u64)>, QueueError> {
-        access::may_administer(who)?;
+        access::may_run(who, Operation::RunQueue)?;
         Ok(self.rows_of_pauses().await?)
     }
 
@@ -198,10 +207,13 @@ impl Core {
 
     /// Sends nothing any more: to a domain, or to anybody (here too). What is being sent goes on.
     pub async fn pause_queue(&self, who: &Caller, domain: Option<&str>) -> Result<(), QueueError> {
-        access::may_administer(who)?;
+        access::may_run(who, Operation::RunQueue)?;
         let domain = domain.map(canonical).transpose()?.unwrap_or_default();
         let mut batch = Batch::new();
         batch.put(keys::queue_pause(&domain), numbers(&[self.queue_now()]));
+        let deed = Deed::new(Operation::RunQueue, domain.clone());
+        let paused = Some("paused".to_owned());
+        self.audit(&mut batch, who, deed.field("state", None, paused));
         self.engine
             .commit(batch)
             .await
@@ -219,10 +231,13 @@ impl Core {
 
     /// Ends a pause.
     pub async fn resume_queue(&self, who: &Caller, domain: Option<&str>) -> Result<(), QueueError> {
-        access::may_administer(who)?;
+        access::may_run(who, Operation::RunQueue)?;
         let domain = domain.map(canonical).transpose()?.unwrap_or_default();
         let mut batch = Batch::new();
         batch.delete(keys::queue_pause(&domain));
+        let deed = Deed::new(Operation::RunQueue, domain.clone());
+        let paused = Some("paused".to_owned());
+        self.audit(&mut batch, who, deed.field("state", paused, None));
         self.engine
             .commit(batch)
             .await
@@ -237,7 +252,7 @@ impl Core {
 
     /// Tries now what waits for its next try, and forgets that hosts have failed. Returns how many messages it was.
     pub async fn retry_queue(&self, who: &Caller, which: &Which) -> Result<u64, QueueError> {
-        access::may_administer(who)?;
+        self.note_queue(who, which, "retried").await?;
         let domain = match which {
             Which::Domain(domain) => Some(canonical(domain)?),
             Which::All | Which::One(..) => None,
@@ -272,7 +287,7 @@ impl Core {
         which: &Which,
         is_told: bool,
     ) -> Result<u64, QueueError> {
-        access::may_administer(who)?;
+        self.note_queue(who, which, "cancelled").await?;
         let domain = match which {
             Which::Domain(domain) => Some(canonical(domain)?),
             Which::All | Which::One(..) => None,
@@ -284,6 +299,35 @@ impl Core {
         let count = self.change_all(which, domain.as_deref(), step).await?;
         self.queue.wake();
         Ok(count)
+    }
+
+    /// Whether the caller may do it, and a row of the audit that they do. First, since it is no single commit.
+    async fn note_queue(&self, who: &Caller, which: &Which, state: &str) -> Result<(), QueueError> {
+        let deed = match which {
+            Which::All => Deed::new(Operation::RunQueue, String::new()),
+            Which::Domain(domain) => Deed::new(Operation::RunQueue, canonical(domain)?),
+            Which::One(account, submission) => {
+                let is_free = access::may_everywhere(who, Operation::ChangeQueue);
+                let record = match is_free {
+                    // The server's own account is nobody's, and what is in the queue may outlive its account.
+                    true => self.account_record(*account).await?.map(|of| (*of).clone()),
+                    false => Some(
+                        self.account_for(who, Operation::ChangeQueue, *account)
+                            .await?,
+                    ),
+                };
+                let deed = match &record {
+                    Some(record) => Deed::of_account(Operation::ChangeQueue, *account, record),
+                    None => Deed::new(Operation::ChangeQueue, account.to_string()),
+                };
+                deed.field("submission", None, Some(submission.to_string()))
+            }
+        };
+        if deed.operation == Operation::RunQueue {
+            access::may_run(who, Operation::RunQueue)?;
+        }
+        let deed = deed.field("state", None, Some(state.to_owned()));
+        Ok(self.note_deed(who, deed).await?)
     }
 
     async fn change_all(

@@ -112,7 +112,7 @@ impl Core {
         what: &BringBack,
         progress: Progress<'_>,
     ) -> Result<BroughtBack, BringBackError> {
-        access::may_administer(who)?;
+        access::may_run(who, access::Operation::MoveMail)?;
         let (old, record) = account_in(&*archive, &what.account).await?;
         let mailboxes = Mailboxes::read(&*archive, old).await?;
         let wanted = match &what.mailbox {

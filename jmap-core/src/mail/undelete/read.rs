@@ -14,7 +14,8 @@ use store::{
 use super::{DeletedId, DeletedRecord};
 use crate::{
     Caller, Core,
-    access::{self, Standing},
+    access::{self, Operation, Standing},
+    directory::DirectoryError,
     mail::message::{Summary, fold},
 };
 
@@ -80,13 +81,25 @@ impl DeletedFilter {
     }
 }
 
-/// Whether `who` may see what was deleted of an account, and bring it back: its owner, and administrators.
-pub(super) fn may_undelete(who: &Caller, account: AccountId) -> bool {
-    matches!(access::standing(who, account), Ok(Standing::Owner))
-        || access::may_administer(who).is_ok()
-}
-
 impl Core {
+    /// Whether `who` may do this with what was deleted of an account: its owner, and administrators.
+    pub(super) async fn check_undelete(
+        &self,
+        who: &Caller,
+        account: AccountId,
+        operation: Operation,
+    ) -> Result<(), super::UndeleteError> {
+        let is_owner = matches!(access::standing(who, account), Ok(Standing::Owner));
+        if is_owner || access::may_everywhere(who, operation) {
+            return Ok(());
+        }
+        match self.account_for(who, operation, account).await {
+            Ok(_) => Ok(()),
+            Err(DirectoryError::Store(error)) => Err(error.into()),
+            Err(_) => Err(super::UndeleteError::Forbidden),
+        }
+    }
+
     /// The deleted emails of an account that match, the newest first.
     pub async fn deleted_emails(
         &self,
@@ -94,9 +107,8 @@ impl Core {
         account: AccountId,
         filter: &DeletedFilter,
     ) -> Result<Vec<Deleted>, super::UndeleteError> {
-        if !may_undelete(who, account) {
-            return Err(super::UndeleteError::Forbidden);
-        }
+        self.check_undelete(who, account, Operation::SeeDeleted)
+            .await?;
         let mut range = keys::undelete_of(account);
         if let Some(after) = filter.after {
             range.start = keys::undelete(account, after, 0);
@@ -140,9 +152,8 @@ impl Core {
         account: AccountId,
         id: DeletedId,
     ) -> Result<Option<Deleted>, super::UndeleteError> {
-        if !may_undelete(who, account) {
-            return Err(super::UndeleteError::Forbidden);
-        }
+        self.check_undelete(who, account, Operation::SeeDeleted)
+            .await?;
         let key = keys::undelete(account, id.time, id.email);
         let Some(bytes) = self.engine.get(&key).await.map_err(store::Error::from)? else {
             return Ok(None);

@@ -10,9 +10,11 @@ use store::{
     keys,
 };
 
-use super::{DeletedId, DeletedRecord, octets, read::may_undelete, reference};
+use super::{DeletedId, DeletedRecord, octets, reference};
 use crate::{
     Caller, Core,
+    access::{self, Operation},
+    admin::Deed,
     directory::DirectoryError,
     mail::{
         mailbox,
@@ -54,12 +56,13 @@ impl Core {
         id: DeletedId,
         into: Option<u64>,
     ) -> Result<Restored, UndeleteError> {
-        if !may_undelete(who, account) {
-            return Err(UndeleteError::Forbidden);
-        }
+        self.check_undelete(who, account, Operation::RestoreDeleted)
+            .await?;
         let quota_octets = self.quota_octets(account).await?;
         for _ in 0..crate::object::TRIES {
-            let (restored, ticket) = match self.stage_restore(account, id, into, quota_octets).await
+            let (restored, ticket) = match self
+                .stage_restore(who, account, id, into, quota_octets)
+                .await
             {
                 Ok(Some(staged)) => staged,
                 Ok(None) => return Err(UndeleteError::NotFound),
@@ -78,6 +81,7 @@ impl Core {
 
     async fn stage_restore(
         &self,
+        who: &Caller,
         account: AccountId,
         id: DeletedId,
         into: Option<u64>,
@@ -129,6 +133,16 @@ impl Core {
         let reference = keys::blob_ref(&record.blob, account, DataType::Email, reference(id.email));
         batch.delete(reference);
         batch.add(keys::undelete_octets(account), -octets(record.size));
+        if access::standing(who, account).is_err()
+            && let Some(of) = self.account_record(account).await?
+        {
+            let deed = Deed::of_account(Operation::RestoreDeleted, account, &of);
+            self.audit(
+                &mut batch,
+                who,
+                deed.field("email", None, Some(id.email.to_string())),
+            );
+        }
         txn.append_unread(batch);
         let restored = Restored {
             email: inserted.id,

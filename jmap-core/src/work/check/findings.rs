@@ -282,6 +282,10 @@ codes! {
         "events go too early, or too late",
         "they are counted anew";
 
+    AuditCount = "audit/count",
+        "rows of the audit go too early, or too late",
+        "they are counted anew";
+
     View = "view/other",
         "sessions are shown other mail than there is",
         "the view in memory is loaded anew";

@@ -139,6 +139,7 @@ impl Checker<'_> {
             list: None,
             recipients_per_hour: None,
             recipients_per_day: None,
+            administers: None,
         })
     }
 }

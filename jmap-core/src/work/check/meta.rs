@@ -28,6 +28,7 @@ const LENGTHS: &[(&str, usize)] = &[
     (crate::cluster::SHARING, 8),
     ("next account", 8),
     ("traces", 8),
+    (crate::admin::AUDIT_COUNT, 8),
     (
         crate::auth::scram::key::NAME,
         crate::auth::scram::KEY_OCTETS,

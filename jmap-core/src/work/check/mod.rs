@@ -7,6 +7,7 @@
 //! Other half: `store::keys` has the table of what there is; the modules that write have the rules.
 
 mod account;
+mod administration;
 mod blobs;
 mod directory;
 mod edits;
@@ -142,6 +143,8 @@ impl<'c> Checker<'c> {
         self.check_sts_policies().await?;
         self.finish_room().await?;
         self.check_traces().await?;
+        self.finish_room().await?;
+        self.check_administration().await?;
         self.finish_room().await
     }
 

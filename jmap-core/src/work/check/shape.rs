@@ -163,6 +163,8 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::Undelete => return keys::decode_undelete(key).map(drop),
         Subspace::Backup => return keys::decode_backup(key).map(drop),
         Subspace::Import => return keys::decode_import(key).map(drop),
+        Subspace::Audit => return keys::decode_audit(key).map(drop),
+        Subspace::Idempotency => return keys::decode_idempotency(key).map(drop),
     }
     fields.end()
 }

@@ -2,12 +2,9 @@
 //!
 //! Holds: whatever a field says, what comes out can be put into a response.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header::HeaderName};
-use jmap_core::auth::{Credentials, Secret};
+use jmap_core::auth::Credentials;
 
-/// Octets of an Authorization field that are looked at.
-pub const AUTHORIZATION_OCTETS_MAX: usize = 12 << 10;
 /// Octets of a media type with its parameters.
 pub const MEDIA_TYPE_OCTETS_MAX: usize = 255;
 /// Octets of a file name in a Content-Disposition field.
@@ -20,31 +17,7 @@ pub fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 
 /// Credentials of RFC 7617 (Basic) and RFC 6750 (Bearer).
 pub fn credentials(value: &HeaderValue) -> Option<Credentials> {
-    let text = value.to_str().ok()?;
-    if text.len() > AUTHORIZATION_OCTETS_MAX {
-        return None;
-    }
-    let (scheme, rest) = text.split_once(' ')?;
-    let rest = rest.trim_matches(' ');
-    if scheme.eq_ignore_ascii_case("bearer") {
-        let valid = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic());
-        return valid.then(|| Credentials::Bearer {
-            token: Secret::new(rest.to_owned()),
-        });
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = BASE64_STANDARD.decode(rest).ok()?;
-    // RFC 7617 §2: the name ends at the first colon. UTF-8 is what §2.1 lets a server ask for.
-    let decoded = String::from_utf8(decoded).ok()?;
-    let (login, password) = decoded.split_once(':')?;
-    let credentials = Credentials::Password {
-        login: login.to_owned(),
-        password: Secret::new(password.to_owned()),
-    };
-    drop(Secret::new(decoded));
-    Some(credentials)
+    Credentials::from_authorization(value.to_str().ok()?)
 }
 
 /// Whether the media type is `application/json`, with whatever parameters.

@@ -1,3 +1,6 @@
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jmap_core::auth::credentials::AUTHORIZATION_OCTETS_MAX;
+
 use super::*;
 
 fn credentials_of(field: &str) -> String {

@@ -116,6 +116,7 @@ async fn copies_keep_flags_and_the_date() {
 /// The owner is the other account too, as one of its group.
 fn both() -> Caller {
     crate::Caller::new(crate::caller::Identity {
+        domains: Vec::new(),
         account: AccountId::new(OWNER),
         name: "u1@example.com".to_owned(),
         role: crate::Role::User,

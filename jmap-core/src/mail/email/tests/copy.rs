@@ -11,6 +11,7 @@ type EmailCopy = Copy<Email>;
 /// Calls of somebody who owns both accounts, by a group.
 fn both() -> crate::Caller {
     crate::Caller::new(crate::caller::Identity {
+        domains: Vec::new(),
         account: jmap_types::AccountId::new(OTHER),
         name: "u2@example.com".to_owned(),
         role: crate::Role::User,

@@ -49,6 +49,7 @@ pub(crate) struct Bench {
 /// Somebody without groups, who sees the accounts of `shares` as a guest.
 pub(crate) fn caller(account: u64, shares: &[u64]) -> Caller {
     Caller::new(Identity {
+        domains: Vec::new(),
         account: AccountId::new(account),
         name: format!("u{account}@example.com"),
         role: Role::User,
@@ -113,6 +114,7 @@ impl Bench {
             list: None,
             recipients_per_hour: None,
             recipients_per_day: None,
+            administers: None,
         };
         let mut batch = Batch::new();
         batch.put(keys::account(AccountId::new(account)), record.to_bytes());

@@ -554,6 +554,7 @@ async fn lists_and_who_may_write_to_them() {
         .await
         .unwrap();
     let change = |posters, add: &[&str], remove: &[&str]| ListChange {
+        members: None,
         description: None,
         posters,
         add: add.iter().map(|a| (*a).to_owned()).collect(),

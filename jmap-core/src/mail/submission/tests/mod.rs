@@ -68,6 +68,7 @@ pub(crate) async fn core_over(
 
 pub(crate) fn caller(account: AccountId, name: &str) -> Caller {
     Caller::new(caller::Identity {
+        domains: Vec::new(),
         account,
         name: name.to_owned(),
         role: Role::User,

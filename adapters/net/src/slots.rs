@@ -1,21 +1,20 @@
-//! How much of something an account does at once.
+//! How much of something one user of it does at once, such as an account.
 //!
-//! Holds: an account has at most `open` slots, and at most `waiting` that wait for one; what is not used any more takes
+//! Holds: each has at most `open` slots, and at most `waiting` that wait for one; what is not used any more takes
 //! no memory; whoever waits and goes away gives the place in the queue back.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, hash::Hash, sync::Arc, time::Duration};
 
-use jmap_types::AccountId;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Slots {
+pub struct Slots<K: Copy + Eq + Hash> {
     open: usize,
     waiting: usize,
     wait: Duration,
-    accounts: Mutex<HashMap<AccountId, Entry>>,
+    users: Mutex<HashMap<K, Entry>>,
 }
 
 #[derive(Debug)]
@@ -27,9 +26,9 @@ struct Entry {
 
 /// A slot; dropping it gives it back.
 #[derive(Debug)]
-pub struct Slot {
+pub struct Slot<K: Copy + Eq + Hash> {
     _permit: OwnedSemaphorePermit,
-    _user: User,
+    _user: User<K>,
 }
 
 /// There are too many.
@@ -37,37 +36,37 @@ pub struct Slot {
 pub struct Full;
 
 #[derive(Debug)]
-struct User {
-    slots: Arc<Slots>,
-    account: AccountId,
+struct User<K: Copy + Eq + Hash> {
+    slots: Arc<Slots<K>>,
+    user: K,
 }
 
-impl Slots {
-    pub fn new(open: usize, waiting: usize, wait: Duration) -> Arc<Slots> {
+impl<K: Copy + Eq + Hash> Slots<K> {
+    pub fn new(open: usize, waiting: usize, wait: Duration) -> Arc<Slots<K>> {
         Arc::new(Slots {
             open,
             waiting,
             wait,
-            accounts: Mutex::default(),
+            users: Mutex::default(),
         })
     }
 
     /// Takes a slot, or waits for one for a while.
-    pub async fn enter(self: &Arc<Self>, account: AccountId) -> Result<Slot, Full> {
-        let (semaphore, user) = self.queue(account)?;
+    pub async fn enter(self: &Arc<Self>, user: K) -> Result<Slot<K>, Full> {
+        let (semaphore, place) = self.queue(user)?;
         let permit = tokio::time::timeout(self.wait, semaphore.acquire_owned()).await;
         match permit {
             Ok(Ok(permit)) => Ok(Slot {
                 _permit: permit,
-                _user: user,
+                _user: place,
             }),
             Ok(Err(_)) | Err(_) => Err(Full),
         }
     }
 
-    fn queue(self: &Arc<Self>, account: AccountId) -> Result<(Arc<Semaphore>, User), Full> {
-        let mut accounts = self.accounts.lock();
-        let entry = accounts.entry(account).or_insert_with(|| Entry {
+    fn queue(self: &Arc<Self>, user: K) -> Result<(Arc<Semaphore>, User<K>), Full> {
+        let mut users = self.users.lock();
+        let entry = users.entry(user).or_insert_with(|| Entry {
             semaphore: Arc::new(Semaphore::new(self.open)),
             users: 0,
         });
@@ -75,21 +74,21 @@ impl Slots {
             return Err(Full);
         }
         entry.users += 1;
-        let user = User {
+        let place = User {
             slots: self.clone(),
-            account,
+            user,
         };
-        Ok((entry.semaphore.clone(), user))
+        Ok((entry.semaphore.clone(), place))
     }
 }
 
-impl Drop for User {
+impl<K: Copy + Eq + Hash> Drop for User<K> {
     fn drop(&mut self) {
-        let mut accounts = self.slots.accounts.lock();
-        if let Some(entry) = accounts.get_mut(&self.account) {
+        let mut users = self.slots.users.lock();
+        if let Some(entry) = users.get_mut(&self.user) {
             entry.users -= 1;
             if entry.users == 0 {
-                accounts.remove(&self.account);
+                users.remove(&self.user);
             }
         }
     }
@@ -102,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn one_past_every_limit() {
         let slots = Slots::new(2, 1, Duration::from_millis(100));
-        let (a, b) = (AccountId::new(1), AccountId::new(2));
+        let (a, b) = (1_u64, 2);
         let first = slots.enter(a).await.unwrap();
         let _second = slots.enter(a).await.unwrap();
         // The third waits in vain; the fourth need not even wait.
@@ -122,6 +121,6 @@ mod tests {
         drop(first);
         assert_eq!(third.await.unwrap(), Ok(()));
         drop(_second);
-        assert!(slots.accounts.lock().is_empty());
+        assert!(slots.users.lock().is_empty());
     }
 }
