@@ -130,6 +130,8 @@ operations! {
     MoveMail = "mail.move",
     SeeSettings = "settings.see",
     ChangeSettings = "settings.change",
+    SeeCertificates = "certificate.see",
+    ChangeCertificates = "certificate.change",
 }
 
 /// What it is done to.
@@ -194,6 +196,7 @@ const fn who_may(operation: Operation) -> WhoMay {
         Operation::Repair | Operation::Backup => row(Nobody, Nobody, false),
         Operation::MoveMail => row(Nobody, Nobody, false),
         Operation::SeeSettings | Operation::ChangeSettings => row(Nobody, Nobody, false),
+        Operation::SeeCertificates | Operation::ChangeCertificates => row(Nobody, Nobody, false),
     }
 }
 

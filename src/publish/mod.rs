@@ -130,8 +130,8 @@ impl Publisher {
         let certificates = self.certificates(core).await.inspect_err(
             |error| tracing::warn!(%error, "there is no TLSA record without a certificate"),
         );
-        let hostname = &self.config.hostname.0;
-        let identity = certificates.ok()?.resolver().find(Some(hostname))?;
+        let config = self.config.load();
+        let identity = certificates.ok()?.resolver().find(Some(&config.hostname.0))?;
         Some(Tlsa {
             usage: 3,
             selector: 1,

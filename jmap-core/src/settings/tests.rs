@@ -9,6 +9,7 @@ use store::engine::{Engine, MemoryEngine};
 use super::*;
 use crate::{
     Role,
+    admin::AuditFilter,
     caller::Identity,
     directory::tests::Server,
     work::check::{CheckOptions, Code},
@@ -393,22 +394,51 @@ async fn a_counter_that_can_t_be_read_is_no_obstacle() {
 #[tokio::test]
 async fn administrators_alone() {
     let (server, _) = started().await;
-    let user = Caller::new(Identity {
-        account: AccountId::new(7),
-        name: "a@b.example".into(),
-        role: Role::User,
-        credential: 0,
-        groups: Vec::new(),
-        shares: Vec::new(),
-    });
     let core = &server.core;
     let wish = set(&[("a.low", "1")]);
-    let refused = [
-        core.settings(&user).await.err(),
-        core.plan_settings(&user, &wish).await.err(),
-        core.change_settings(&user, &wish).await.err(),
-    ];
-    for refused in refused {
-        assert!(matches!(refused, Some(SettingsError::Forbidden)));
+    for role in [Role::User, Role::HelpDesk, Role::DomainAdministrator] {
+        let who = Caller::new(Identity {
+            account: AccountId::new(7),
+            name: "a@b.example".into(),
+            role,
+            domains: vec!["b.example".into()],
+            credential: 0,
+            groups: Vec::new(),
+            shares: Vec::new(),
+        });
+        let refused = [
+            core.settings(&who).await.err(),
+            core.plan_settings(&who, &wish).await.err(),
+            core.change_settings(&who, &wish).await.err(),
+        ];
+        for refused in refused {
+            assert!(matches!(refused, Some(SettingsError::Forbidden)));
+        }
     }
+}
+
+#[tokio::test]
+async fn what_is_changed_is_audited() {
+    let (server, _) = started().await;
+    server.change(&set(&[("a.low", "1")])).await.unwrap();
+    server.change(&set(&[("a.low", "2")])).await.unwrap();
+    // Nothing changes by it.
+    server.change(&set(&[("a.low", "2")])).await.unwrap();
+    let filter = AuditFilter::default();
+    let who = Caller::server();
+    let rows = server.core.audit_rows(&who, &filter, None, 10).await;
+    let (rows, _) = rows.unwrap();
+    let told = rows.iter().map(|row| {
+        let [change] = &*row.record.changes else {
+            panic!("{row:?}");
+        };
+        let texts = (change.before.clone(), change.after.clone());
+        (&*row.record.operation, &*change.field, texts)
+    });
+    let text = |text: &str| Some(text.to_owned());
+    let expected = [
+        ("settings.change", "a.low", (text("1"), text("2"))),
+        ("settings.change", "a.low", (None, text("1"))),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }

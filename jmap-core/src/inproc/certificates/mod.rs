@@ -19,7 +19,12 @@ use store::{
 pub use self::records::{
     AcmeAccountRecord, CertificateOrigin, CertificateRecord, ChallengeKind, ChallengeRecord,
 };
-use crate::{Caller, Core, access, cluster::CERTIFICATE};
+use crate::{
+    Caller, Core,
+    access::{self, Operation},
+    admin::Deed,
+    cluster::CERTIFICATE,
+};
 
 /// Certificates in the store.
 pub const CERTIFICATES_MAX: usize = 1000;
@@ -100,7 +105,7 @@ impl Core {
         &self,
         who: &Caller,
     ) -> Result<Vec<(String, CertificateRecord)>, CertificateError> {
-        may_administer(who)?;
+        may(who, Operation::SeeCertificates)?;
         let mut found = Vec::new();
         let mut range = keys::certificates();
         loop {
@@ -128,7 +133,7 @@ impl Core {
         who: &Caller,
         name: &str,
     ) -> Result<Option<CertificateRecord>, CertificateError> {
-        may_administer(who)?;
+        may(who, Operation::SeeCertificates)?;
         Ok(self.stored_certificate(name).await?.1)
     }
 
@@ -138,13 +143,15 @@ impl Core {
         who: &Caller,
         record: CertificateRecord,
     ) -> Result<(), CertificateError> {
-        may_administer(who)?;
+        may(who, Operation::ChangeCertificates)?;
         let Some(name) = record.names.first().cloned() else {
             return Err(CertificateError::NoName);
         };
         check_size(&record)?;
         let change = |of: &mut CertificateRecord| *of = record.clone();
-        Ok(self.change_row(&name, None, Absent::IsMade, change).await?)
+        let deed = Deed::new(Operation::ChangeCertificates, &*name).secret("certificate");
+        let by = By::Administrator(who, deed);
+        Ok(self.change_row(&name, by, Absent::IsMade, change).await?)
     }
 
     /// Takes one away.
@@ -153,13 +160,16 @@ impl Core {
         who: &Caller,
         name: &str,
     ) -> Result<(), CertificateError> {
-        may_administer(who)?;
+        may(who, Operation::ChangeCertificates)?;
         if !self.has_certificate(name).await? {
             return Err(not_found(name));
         }
         let mut batch = Batch::new();
         batch.delete(keys::certificate(name));
         batch.add(keys::certificate_changes(), 1);
+        let deed = Deed::new(Operation::ChangeCertificates, name);
+        let deed = deed.field("certificate", name.to_owned(), None);
+        self.audit(&mut batch, who, deed);
         Ok(self.engine.commit(batch).await?)
     }
 
@@ -169,7 +179,7 @@ impl Core {
         who: &Caller,
         name: &str,
     ) -> Result<(), CertificateError> {
-        may_administer(who)?;
+        may(who, Operation::ChangeCertificates)?;
         if !self.has_certificate(name).await? {
             return Err(not_found(name));
         }
@@ -178,7 +188,9 @@ impl Core {
             record.next_try = None;
             record.failures = 0;
         };
-        Ok(self.change_row(name, None, Absent::StaysSo, change).await?)
+        let deed = Deed::new(Operation::ChangeCertificates, name);
+        let by = By::Administrator(who, deed.field("renewal", None, "now".to_owned()));
+        Ok(self.change_row(name, by, Absent::StaysSo, change).await?)
     }
 
     /// Takes the work on a certificate; `None`: another node is at it.
@@ -226,9 +238,9 @@ impl Core {
         let mut tried = CertificateRecord::default();
         bounded(&mut tried);
         check_size(&tried)?;
-        let fence = lease.fence.as_ref();
+        let by = By::Worker(lease.fence.as_ref());
         Ok(self
-            .change_row(&lease.name, fence, Absent::IsMade, bounded)
+            .change_row(&lease.name, by, Absent::IsMade, bounded)
             .await?)
     }
 
@@ -255,11 +267,15 @@ impl Core {
     async fn change_row(
         &self,
         name: &str,
-        fence: Option<&Assertion>,
+        by: By<'_>,
         absent: Absent,
         change: impl Fn(&mut CertificateRecord) + Send + Sync,
     ) -> Result<(), CertificateError> {
         let key = keys::certificate(name);
+        let fence = match &by {
+            By::Administrator(..) => None,
+            By::Worker(fence) => *fence,
+        };
         for _ in 0..crate::object::TRIES {
             let (found, record) = self.stored_certificate(name).await?;
             let mut batch = Batch::new();
@@ -278,6 +294,9 @@ impl Core {
             change(&mut record);
             batch.put(key.clone(), record.to_bytes());
             batch.add(keys::certificate_changes(), 1);
+            if let By::Administrator(who, deed) = &by {
+                self.audit(&mut batch, who, deed.clone());
+            }
             match self.engine.commit(batch).await.map_err(store::Error::from) {
                 Err(store::Error::Conflict) if self.holds(fence).await? => {}
                 done => return Ok(done?),
@@ -300,6 +319,14 @@ impl Core {
             _ => Ok(true),
         }
     }
+}
+
+/// Who changes a certificate.
+enum By<'a> {
+    /// It is audited.
+    Administrator(&'a Caller, Deed),
+    /// Under what its lease asserts.
+    Worker(Option<&'a Assertion>),
 }
 
 /// What becomes of a row that isn't there.
@@ -479,8 +506,8 @@ fn not_found(name: &str) -> CertificateError {
     CertificateError::NotFound(name.to_owned())
 }
 
-fn may_administer(who: &Caller) -> Result<(), CertificateError> {
-    access::may_administer(who).map_err(|_| CertificateError::Forbidden)
+fn may(who: &Caller, operation: Operation) -> Result<(), CertificateError> {
+    access::may_run(who, operation).map_err(|_| CertificateError::Forbidden)
 }
 
 fn short(text: &str) -> String {
