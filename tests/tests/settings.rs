@@ -125,15 +125,15 @@ fn a_running_server_obeys_at_once() {
     assert!(send()["created"]["k"].is_object());
 
     // How long it is kept what was deleted.
-    let inbox = jmap.mailbox("inbox");
-    set(home, "undelete.keep", "0s");
-    let id = jmap.import(&mail(10), &inbox);
-    jmap.call("Email/set", json!({"destroy": [id]}));
-    let deleted = jmap.call("DeletedEmail/query", json!({"filter": {}}));
-    assert!(strings(&deleted["ids"]).is_empty(), "{deleted}");
-    set(home, "undelete.keep", "1d");
-    let id = jmap.import(&mail(10), &inbox);
-    jmap.call("Email/set", json!({"destroy": [id]}));
+    let mut imap = server.imap("alice");
+    imap.ok("SELECT INBOX");
+    for time in ["0s", "1d"] {
+        set(home, "undelete.keep", time);
+        let appended = imap.append("INBOX", "\\Deleted", &mail(640));
+        assert!(appended.is_ok(), "{appended:?}");
+        imap.ok("EXPUNGE");
+    }
+    let mut jmap = server.jmap("alice");
     let deleted = jmap.call("DeletedEmail/query", json!({"filter": {}}));
     assert_eq!(strings(&deleted["ids"]).len(), 1, "{deleted}");
     assert!(!server.log().contains("panicked"), "{}", server.log_tail());

@@ -200,7 +200,7 @@ async fn a_file_is_not_taken_for_a_stale_socket() {
 const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 25\r\n";
 
 async fn check_proxy(trusted: &str, sent: &[u8], want: &str) {
-    let mut config = ListenerConfig::new("test", localhost());
+    let config = ListenerConfig::new("test", localhost());
     config
         .proxies
         .store(Arc::new(vec![trusted.parse().unwrap()]));
