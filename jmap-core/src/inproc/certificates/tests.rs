@@ -193,6 +193,14 @@ async fn one_too_many() {
     assert!(matches!(more, CertificateError::TooLarge), "{more}");
 }
 
+#[test]
+fn problems_are_cut() {
+    let long = "é".repeat(PROBLEM_CHARS_MAX);
+    assert_eq!(short(&long), long);
+    assert_eq!(short(&format!("{long}x")), long);
+    assert_eq!(short("a\nb\u{1b}"), "a b ");
+}
+
 #[tokio::test]
 async fn challenges_are_answered_until_they_expire() {
     let server = Server::new().await;
