@@ -131,7 +131,10 @@ impl Publisher {
             |error| tracing::warn!(%error, "there is no TLSA record without a certificate"),
         );
         let config = self.config.load();
-        let identity = certificates.ok()?.resolver().find(Some(&config.hostname.0))?;
+        let identity = certificates
+            .ok()?
+            .resolver()
+            .find(Some(&config.hostname.0))?;
         Some(Tlsa {
             usage: 3,
             selector: 1,
