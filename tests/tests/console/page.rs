@@ -1,6 +1,6 @@
 //! The console in a browser, as somebody uses it: by what is written on things.
 
-use std::{env, path::PathBuf, time::Instant};
+use std::{env, path::PathBuf};
 
 use e2e::{Home, PASSWORD, Server, browser::Browser, home::DOMAIN};
 use serde_json::{Value, json};
@@ -209,13 +209,6 @@ impl Console {
             })
             .collect();
         assert!(elsewhere.is_empty(), "{elsewhere:#?}");
-    }
-
-    /// How long something takes.
-    pub fn timed(&self, what: &str, act: impl FnOnce()) {
-        let start = Instant::now();
-        act();
-        println!("{what}: {} ms", start.elapsed().as_millis());
     }
 }
 
