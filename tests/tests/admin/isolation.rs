@@ -19,7 +19,7 @@ fn fill(root: &mut Api) {
             );
             root.made(
                 "/lists",
-                json!({"address": format!("l{n}@{domain}"), "owner": format!("p0@{domain}"), "members": [format!("p1@{domain}")]}),
+                json!({"address": format!("l{n}@{domain}"), "owner": format!("p0@{domain}"), "members": [format!("p0@{domain}")]}),
             );
         }
     }
