@@ -43,7 +43,15 @@ pub fn start(log: &Log) {
     };
 }
 
-const OURS: &[&str] = &["posthorn", "jmap", "jmap_core", "net", "smtp", "store"];
+const OURS: &[&str] = &[
+    "posthorn",
+    "acme",
+    "jmap",
+    "jmap_core",
+    "net",
+    "smtp",
+    "store",
+];
 
 fn is_terminal() -> bool {
     use std::io::IsTerminal as _;

@@ -20,6 +20,7 @@ use super::{
     print,
     queue::{PartRow, QueueCommand},
     serve,
+    tls::TlsCommand,
 };
 use crate::{config::Config, folder::Folder};
 
@@ -54,6 +55,15 @@ fn command_lines() {
     let name = || "a@b.c".to_owned();
     let rows = [
         ("domain add b.c", Command::DomainAdd { name: "b.c".into() }),
+        ("tls list", Command::Tls(TlsCommand::List)),
+        (
+            "tls renew b.c",
+            Command::Tls(TlsCommand::Renew { name: "b.c".into() }),
+        ),
+        (
+            "tls remove b.c",
+            Command::Tls(TlsCommand::Remove { name: "b.c".into() }),
+        ),
         (
             "account set a@b.c --forward-to x@y.z --forward-to v@w.z --keep",
             Command::AccountForward {

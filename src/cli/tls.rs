@@ -97,6 +97,8 @@ pub enum CertificateSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateRow {
+    /// What `renew` and `remove` call it by; `None`: it isn't in the store.
+    pub name: Option<String>,
     pub names: Vec<String>,
     pub source: CertificateSource,
     pub file: Option<String>,
@@ -162,8 +164,9 @@ fn row(shown: Shown) -> CertificateRow {
     let (file, stored, source) = match &shown.origin {
         Origin::File(file) => (Some(file), None, CertificateSource::File),
         Origin::SelfSigned => (None, None, CertificateSource::SelfSigned),
-        Origin::Store(_, record) => (None, Some(record), source_of(record)),
+        Origin::Store(name, record) => (None, Some((name, record)), source_of(record)),
     };
+    let (name, stored) = stored.unzip();
     let names = match (identity, stored) {
         (Some(identity), _) => identity.names().to_vec(),
         (None, Some(record)) => record.names.clone(),
@@ -172,6 +175,7 @@ fn row(shown: Shown) -> CertificateRow {
     let validity = identity.and_then(|of| of.validity());
     let hash = identity.and_then(|of| of.public_key_hash());
     CertificateRow {
+        name: name.cloned(),
         names,
         source,
         file: file.map(|file| file.display().to_string()),

@@ -8,7 +8,8 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
+use hyper::body::Body;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -52,8 +53,7 @@ impl HttpClient for AcmeHttp {
         Box::pin(async move {
             let exchange = async {
                 let (parts, body) = response.await.map_err(other)?.into_parts();
-                let body = Limited::new(body, ANSWER_OCTETS_MAX).collect().await;
-                let body = body.map_err(Error::Other)?.to_bytes();
+                let body = bounded(body).await?;
                 Ok(BytesResponse::from(Response::from_parts(
                     parts,
                     Full::new(body),
@@ -67,6 +67,16 @@ impl HttpClient for AcmeHttp {
     }
 }
 
+/// All of a body, if it isn't too long.
+async fn bounded<B>(body: B) -> Result<Bytes, Error>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = Limited::new(body, ANSWER_OCTETS_MAX).collect().await;
+    body.map(Collected::to_bytes).map_err(Error::Other)
+}
+
 /// With its causes: the outermost alone says only that something failed.
 fn other(error: hyper_util::client::legacy::Error) -> Error {
     let mut sentence = error.to_string();
@@ -77,4 +87,17 @@ fn other(error: hyper_util::client::legacy::Error) -> Error {
         cause = error.source();
     }
     Error::Other(sentence.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_is_none() {
+        let of = |octets: usize| Full::new(Bytes::from(vec![b' '; octets]));
+        let most = bounded(of(ANSWER_OCTETS_MAX)).await;
+        assert_eq!(most.unwrap().len(), ANSWER_OCTETS_MAX);
+        assert!(bounded(of(ANSWER_OCTETS_MAX + 1)).await.is_err());
+    }
 }

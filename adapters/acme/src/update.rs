@@ -236,3 +236,151 @@ fn record_set(name: &Name, text: &str) -> RecordSet {
     record.dns_class = DNSClass::IN;
     RecordSet::from(record)
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::rr::rdata::{CNAME, SOA};
+    use jmap_core::{auth::Secret, clock::SystemClock, rng::SeededRng};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn updater(server: SocketAddr) -> Updater {
+        let settings = UpdateSettings {
+            server,
+            key_name: "k".to_owned(),
+            algorithm: UpdateAlgorithm::HmacSha256,
+            key: Secret::new(vec![1; 32]),
+        };
+        Updater::new(
+            &settings,
+            Arc::new(SystemClock),
+            Arc::new(SeededRng::new(1)),
+        )
+        .unwrap()
+    }
+
+    /// A name server that says this of each question.
+    async fn server(answer: impl Fn(&Message) -> Message + Send + 'static) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let length = stream.read_u16().await.unwrap();
+                let mut question = vec![0; usize::from(length)];
+                stream.read_exact(&mut question).await.unwrap();
+                let answer = answer(&Message::from_vec(&question).unwrap());
+                let octets = answer.to_vec().unwrap();
+                stream.write_u16(octets.len() as u16).await.unwrap();
+                stream.write_all(&octets).await.unwrap();
+            }
+        });
+        address
+    }
+
+    fn answer_to(question: &Message) -> Message {
+        let op = question.metadata.op_code;
+        let mut answer = Message::new(question.metadata.id, MessageType::Response, op);
+        answer.add_queries(question.queries.iter().cloned());
+        answer
+    }
+
+    /// `0.example` is an alias of `1.example` and so on, up to this one, which is in the zone `example`.
+    async fn aliases(count: usize) -> SocketAddr {
+        server(move |question| {
+            let mut answer = answer_to(question);
+            let asked = question.queries[0].name().clone();
+            let number: usize = asked.to_utf8().split('.').next().unwrap().parse().unwrap();
+            let at = |text: String| name(&text).unwrap();
+            if number < count {
+                let target = CNAME(at(format!("{}.example", number + 1)));
+                answer.add_answer(Record::from_rdata(asked, 0, RData::CNAME(target)));
+            } else {
+                let zone = at("example".to_owned());
+                let soa = SOA::new(zone.clone(), zone.clone(), 1, 1, 1, 1, 1);
+                answer.add_authority(Record::from_rdata(zone, 0, RData::SOA(soa)));
+            }
+            answer
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn aliases_are_followed_to_a_limit() {
+        for (count, is_found) in [
+            (0, true),
+            (1, true),
+            (ALIASES_MAX, true),
+            (ALIASES_MAX + 1, false),
+        ] {
+            let updater = updater(aliases(count).await);
+            let found = updater.place(name("0.example").unwrap()).await;
+            assert_eq!(found.is_ok(), is_found, "{count}");
+            if let Ok((at, zone)) = found {
+                assert_eq!(at.to_utf8(), format!("{count}.example."));
+                assert_eq!(zone.to_utf8(), "example.");
+            }
+        }
+    }
+
+    /// Has a zone `example`, and says this of updates.
+    async fn zone(of_update: impl Fn(&Message) -> Message + Send + 'static) -> SocketAddr {
+        server(move |question| {
+            if question.metadata.op_code == OpCode::Update {
+                return of_update(question);
+            }
+            let mut answer = answer_to(question);
+            let zone = name("example").unwrap();
+            let soa = SOA::new(zone.clone(), zone.clone(), 1, 1, 1, 1, 1);
+            answer.add_authority(Record::from_rdata(zone, 0, RData::SOA(soa)));
+            answer
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_signed_counts_for_nothing() {
+        let at = zone(answer_to).await;
+        let error = updater(at).add("a.example", "text").await.unwrap_err();
+        assert!(matches!(error, UpdateError::Answer(..)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told() {
+        let at = zone(|question| {
+            let mut answer = answer_to(question);
+            answer.metadata.response_code = ResponseCode::NotAuth;
+            answer
+        });
+        let error = updater(at.await)
+            .add("a.example", "text")
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("refuses to change a.example"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn another_zone_is_not_changed() {
+        let at = zone(answer_to).await;
+        let error = updater(at).add("a.other", "text").await.unwrap_err();
+        assert!(matches!(error, UpdateError::NoZone { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_something_else_is_none() {
+        let at = server(|question| {
+            let mut answer = answer_to(question);
+            answer.metadata.id = question.metadata.id.wrapping_add(1);
+            answer
+        });
+        let error = updater(at.await)
+            .add("a.example", "text")
+            .await
+            .unwrap_err();
+        assert!(matches!(error, UpdateError::Answer(..)), "{error}");
+    }
+}

@@ -118,7 +118,7 @@ impl Worker {
         let core = &self.tools.core;
         let failures = before.failures.saturating_add(1);
         let wait = self.settings.retry.wait(failures, &*self.tools.rng);
-        let wait = i64::try_from(wait.as_secs().max(1)).unwrap_or(i64::MAX);
+        let wait = i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
         let next_try = self.now().saturating_add(wait);
         core.change_certificate(lease, |record| {
             record.failures = failures;

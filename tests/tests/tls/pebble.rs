@@ -154,11 +154,6 @@ impl Site {
         file
     }
 
-    /// What pebble has said.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.file("pebble.log")).unwrap_or_default()
-    }
-
     /// A home that orders `names`, proven in this way.
     pub fn orders(&self, home: Home, names: &[&str], challenge: &str) -> Home {
         let list: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
@@ -177,8 +172,8 @@ impl Site {
         home.set("tls.acme", &acme).set("tls.acme.dns", &dns)
     }
 
-    /// The file that has the key of the external account.
-    pub fn account_key(&self) -> PathBuf {
+    /// The file that has the key of updates, and of the external account.
+    pub fn key_file(&self) -> PathBuf {
         self.file("key")
     }
 
@@ -261,8 +256,8 @@ fn start_named(folder: &Path, port: u16) -> Child {
         zone("example.net")
     );
     let records = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 0\n@ NS ns\n@ A 127.0.0.1\nns A 127.0.0.1\n* A 127.0.0.1\n";
-    // The challenges of this name are answered in another zone.
-    let alias = "_acme-challenge.elsewhere CNAME _acme-challenge.answers.example.net.\nelsewhere A 127.0.0.1\n";
+    // The challenges of this name are answered at another one.
+    let alias = "_acme-challenge.elsewhere CNAME answers\nelsewhere A 127.0.0.1\n";
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("not written");
     write("named.conf", &config);
     write("example.org.zone", &format!("{records}{alias}"));

@@ -129,6 +129,24 @@ fn of_two_servers_one_orders_and_both_answer_and_show() {
 }
 
 #[test]
+fn a_name_server_that_does_not_know_the_key_is_told_of() {
+    let site = Site::start();
+    let home = site.orders(Home::with_people(), &["example.org"], "dns-01");
+    std::fs::write(
+        site.key_file(),
+        "b3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3RoZXI=\n",
+    )
+    .expect("not written");
+    let pebble = site.pebble(&Options::for_home(&home));
+    let server = Server::start_in(home);
+    wait_up_to(ORDER_WAIT, "the problem", || {
+        let listed = server.home.cli(&["tls", "list"], "");
+        listed.contains("refuses to change _acme-challenge.example.org")
+    });
+    drop(pebble);
+}
+
+#[test]
 fn nothing_is_ordered_with_a_secret_that_is_missing() {
     let site = Site::start();
     let home = site.orders(Home::with_people(), &[NAME], "dns-01");

@@ -57,7 +57,10 @@ fn challenge(certificate: &str, name: &str, expires: i64) -> Challenge {
 
 #[test]
 fn records_have_golden_bytes() {
-    golden(&certificate("a"), expect!["8a826161616201824201024103420405060708090a6178"]);
+    golden(
+        &certificate("a"),
+        expect!["8a826161616201824201024103420405060708090a6178"],
+    );
     golden(&CertificateRecord::default(), expect!["88800080400000f600"]);
     let account = AcmeAccountRecord {
         url: "u".to_owned(),
@@ -188,6 +191,14 @@ async fn one_too_many() {
     let more = core.import_certificate(admin, large(CERTIFICATE_OCTETS_MAX + 1));
     let more = more.await.unwrap_err();
     assert!(matches!(more, CertificateError::TooLarge), "{more}");
+}
+
+#[test]
+fn problems_are_cut() {
+    let long = "é".repeat(PROBLEM_CHARS_MAX);
+    assert_eq!(short(&long), long);
+    assert_eq!(short(&format!("{long}x")), long);
+    assert_eq!(short("a\nb\u{1b}"), "a b ");
 }
 
 #[tokio::test]
