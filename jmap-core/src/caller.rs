@@ -121,7 +121,7 @@ impl Caller {
     }
 
     /// The same caller, coming from there.
-    pub(crate) fn from_origin(mut self, origin: &Origin) -> Self {
+    pub(crate) fn coming_from(mut self, origin: &Origin) -> Self {
         self.way = Way::Protocol(origin.protocol);
         self.address = Some(origin.ip);
         self

@@ -56,6 +56,9 @@ pub(crate) struct Audit {
     refused: Mutex<HashMap<AccountId, (i64, u32)>>,
 }
 
+/// A field's value, if it has one.
+type Was = Option<String>;
+
 /// What was done.
 #[derive(Clone, Debug)]
 pub struct Deed {
@@ -127,7 +130,7 @@ impl Deed {
     pub fn account_changes(self, before: Option<&AccountRecord>, after: &AccountRecord) -> Self {
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         let was = |of: &dyn Fn(&AccountRecord) -> Option<String>| (before.and_then(of), of(after));
-        let fields: [(&str, (Option<String>, Option<String>)); 12] = [
+        let fields: [(&str, (Was, Was)); 12] = [
             ("name", was(&|of| Some(of.name.clone()))),
             ("kind", was(&|of| Some(kind_name(of.kind).to_owned()))),
             ("description", was(&|of| text(&of.description))),

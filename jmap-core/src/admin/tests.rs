@@ -53,13 +53,23 @@ fn bytes_of_version_1() {
         note: Some("no".into()),
         credential: 2,
     };
-    golden(record, expect!["8d076b6140622e6578616d706c65026561646d696e693139322e302e322e316e6163636f756e742e6368616e67656b6340622e6578616d706c65088169622e6578616d706c6581836864697361626c65646566616c7365647472756501626e6f02"]);
+    golden(
+        record,
+        expect![
+            "8d076b6140622e6578616d706c65026561646d696e693139322e302e322e316e6163636f756e742e6368616e67656b6340622e6578616d706c65088169622e6578616d706c6581836864697361626c65646566616c7365647472756501626e6f02"
+        ],
+    );
     let once = OnceRecord {
         fingerprint: [3; 32],
         made: "a1".into(),
         at: 1_700_000_000,
     };
-    golden(once, expect!["83582003030303030303030303030303030303030303030303030303030303030303036261311a6553f100"]);
+    golden(
+        once,
+        expect![
+            "83582003030303030303030303030303030303030303030303030303030303030303036261311a6553f100"
+        ],
+    );
 }
 
 /// Two domains, somebody who looks after the first, and a help desk.
@@ -368,7 +378,8 @@ async fn every_operation_is_decided_for_every_role() {
         settings.change      xxx---------
         certificate.see      xxx---------
         certificate.change   xxx---------
-    "#]].assert_eq(&table);
+    "#]]
+    .assert_eq(&table);
 }
 
 #[tokio::test]
@@ -458,7 +469,8 @@ async fn each_change_leaves_its_row_and_no_secret() {
         account.change addresses
         account.change name addresses
         account.quota quotaOctets
-        account.remove "#]].assert_eq(&deeds.join("\n"));
+        account.remove "#]]
+    .assert_eq(&deeds.join("\n"));
     let rows = staffed.rows(AuditFilter::default()).await;
     let all = format!("{rows:?}");
     for secret in ["another horse", PASSWORD, token.secret.expose()] {

@@ -154,7 +154,7 @@ impl Core {
             return Err(AuthError::Disabled);
         }
         let caller = self.caller(id, &record, credential, generation).await;
-        Ok(caller.map_err(unavailable)?.from_origin(origin))
+        Ok(caller.map_err(unavailable)?.coming_from(origin))
     }
 
     pub(super) async fn candidate(&self, login: &str) -> Result<Option<Candidate>, store::Error> {

@@ -182,11 +182,19 @@ fn version_4() {
         recipients_per_day: None,
         administers: Some(vec!["b.example".into(), "c.example".into()]),
     };
-    check(account.clone(), expect!["906b6440622e6578616d706c650060f6f4020101816b6440622e6578616d706c6501f4f6f6f6f68269622e6578616d706c6569632e6578616d706c65"]);
+    check(
+        account.clone(),
+        expect![
+            "906b6440622e6578616d706c650060f6f4020101816b6440622e6578616d706c6501f4f6f6f6f68269622e6578616d706c6569632e6578616d706c65"
+        ],
+    );
     let help_desk = AccountRecord {
         role: Role::HelpDesk,
         administers: None,
         ..account
     };
-    check(help_desk, expect!["8b6b6440622e6578616d706c650060f6f4030101816b6440622e6578616d706c6501f4"]);
+    check(
+        help_desk,
+        expect!["8b6b6440622e6578616d706c650060f6f4030101816b6440622e6578616d706c6501f4"],
+    );
 }

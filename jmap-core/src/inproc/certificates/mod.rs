@@ -151,7 +151,7 @@ impl Core {
         let change = |of: &mut CertificateRecord| *of = record.clone();
         let deed = Deed::new(Operation::ChangeCertificates, &*name).secret("certificate");
         let by = By::Administrator(who, deed);
-        Ok(self.change_row(&name, by, Absent::IsMade, change).await?)
+        self.change_row(&name, by, Absent::IsMade, change).await
     }
 
     /// Takes one away.
@@ -190,7 +190,7 @@ impl Core {
         };
         let deed = Deed::new(Operation::ChangeCertificates, name);
         let by = By::Administrator(who, deed.field("renewal", None, "now".to_owned()));
-        Ok(self.change_row(name, by, Absent::StaysSo, change).await?)
+        self.change_row(name, by, Absent::StaysSo, change).await
     }
 
     /// Takes the work on a certificate; `None`: another node is at it.
@@ -239,9 +239,8 @@ impl Core {
         bounded(&mut tried);
         check_size(&tried)?;
         let by = By::Worker(lease.fence.as_ref());
-        Ok(self
-            .change_row(&lease.name, by, Absent::IsMade, bounded)
-            .await?)
+        self.change_row(&lease.name, by, Absent::IsMade, bounded)
+            .await
     }
 
     async fn has_certificate(&self, name: &str) -> Result<bool, store::Error> {
