@@ -249,7 +249,7 @@ fn a_session_that_was_ended_elsewhere_is_over() {
     console
         .server
         .home
-        .cli(&["account", "credential", "revoke", &alice, &number], "");
+        .cli(&["credential", "revoke", &alice, &number], "");
     console.press("Passwords");
     console.heading("Sign in to Posthorn");
     console.text("Your session is over.");

@@ -205,7 +205,9 @@ impl Console {
                     .map(str::to_owned)
             })
             .filter(|url| {
-                !url.starts_with(&own) && !url.starts_with("data:") && !url.starts_with("about:")
+                // The browser's own, such as the page of a new tab.
+                let schemes = ["data:", "about:", "chrome:"];
+                !url.starts_with(&own) && !schemes.iter().any(|of| url.starts_with(of))
             })
             .collect();
         assert!(elsewhere.is_empty(), "{elsewhere:#?}");
