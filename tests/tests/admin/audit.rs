@@ -99,8 +99,7 @@ fn each_change_leaves_a_row() {
     // What was changed is told: from what, to what.
     let quota = rows
         .iter()
-        .filter(|row| row["operation"] == json!("account.quota"))
-        .nth(0)
+        .find(|row| row["operation"] == json!("account.quota"))
         .expect("a row");
     let change = json!({"field": "quotaOctets", "before": "5", "after": "6"});
     assert_eq!(quota["changes"], json!([change]));

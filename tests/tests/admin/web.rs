@@ -5,11 +5,21 @@ use serde_json::{Value, json};
 
 use crate::client::{Api, problem, staffed};
 
+/// Method, path, fields and body of a request; status and problem of the answer.
+type Row = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Option<Value>,
+    u16,
+    &'static str,
+);
+
 #[test]
 fn requests_that_are_not_what_the_address_takes() {
     let server = staffed();
     let mut root = Api::new(&server, "root");
-    let rows: &[(&str, &str, &[(&str, &str)], Option<Value>, u16, &str)] = &[
+    let rows: &[Row] = &[
         ("GET", "/nothing", &[], None, 404, "not-found"),
         ("GET", "/domains/", &[], None, 404, "not-found"),
         (

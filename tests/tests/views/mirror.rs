@@ -90,10 +90,9 @@ impl Folder {
         }
         answer.untagged.iter().for_each(|line| self.hear(line));
         self.highest = number("[HIGHESTMODSEQ ");
-        if self.messages.is_empty() && number("UIDNEXT ") > 1 {
-            if !self.fetch(imap, "1:* (UID FLAGS EMAILID)") {
-                return;
-            }
+        let is_unknown = self.messages.is_empty() && number("UIDNEXT ") > 1;
+        if is_unknown && !self.fetch(imap, "1:* (UID FLAGS EMAILID)") {
+            return;
         }
         // What it had is as it was: only new ones are asked about.
         let new = self
