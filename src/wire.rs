@@ -33,6 +33,7 @@ use store::search::{SearchIndex, SearchOptions};
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
+    administration::Process,
     allocators,
     backups::{
         Tools,
@@ -444,7 +445,16 @@ impl Server {
     /// The API for administrators.
     fn admin(&self) -> admin::Admin {
         let http = &self.config.http;
-        let site = admin::Site { clock: clock() };
+        let process = Process {
+            publisher: Publisher::new(&self.config),
+            sources: self.sources.clone(),
+            config: Arc::new(self.config.clone()),
+            tools: Tools {
+                clock: clock(),
+                rng: rng(),
+            },
+        };
+        let site = admin::Site::new(clock(), Arc::new(process));
         let config = admin::Config {
             plaintext_logins: http.plaintext_logins == PlaintextLogins::Anywhere,
             allowed_origin: http
