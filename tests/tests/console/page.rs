@@ -1,6 +1,6 @@
 //! The console in a browser, as somebody uses it: by what is written on things.
 
-use std::{env, path::PathBuf, time::Instant};
+use std::{env, path::PathBuf};
 
 use e2e::{Home, PASSWORD, Server, browser::Browser, home::DOMAIN};
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ impl Console {
     /// The button or link that says this.
     pub fn named(&self, name: &str) -> Value {
         let script = format!(
-            "{ROOT} return [...root.querySelectorAll('button, a[href], [role=tab]')].find((element) => seen(element) && !element.disabled \
+            "{ROOT} return [...root.querySelectorAll('button, a[href], summary')].find((element) => seen(element) && !element.disabled \
              && (element.getAttribute('aria-label') ?? element.innerText).trim() === arguments[0])"
         );
         self.browser
@@ -209,13 +209,6 @@ impl Console {
             })
             .collect();
         assert!(elsewhere.is_empty(), "{elsewhere:#?}");
-    }
-
-    /// How long something takes.
-    pub fn timed(&self, what: &str, act: impl FnOnce()) {
-        let start = Instant::now();
-        act();
-        println!("{what}: {} ms", start.elapsed().as_millis());
     }
 }
 
