@@ -121,6 +121,9 @@ fn written() -> dump::Rows {
     send("7", "Gone", "");
     let gone = jmap.query_all(json!({"subject": "Gone"}));
     jmap.call("Email/set", json!({"destroy": gone}));
+    server
+        .home
+        .cli(&["settings", "set", "imap.bad-commands", "21"], "");
     let own = ["account", "show", "alice@example.org", "--id"];
     let own = server.home.cli(&own, "").trim().to_owned();
     let login = BASE64_STANDARD.encode(format!("alice@example.org:{PASSWORD}"));
@@ -380,6 +383,7 @@ const NOT_IN_FORMAT_1: &[Subspace] = &[
     Subspace::Undelete,
     Subspace::Backup,
     Subspace::Import,
+    Subspace::Setting,
     Subspace::Audit,
     Subspace::Idempotency,
     Subspace::SearchShard,
