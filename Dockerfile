@@ -12,9 +12,14 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+# The web console: compiled for the browser, and put into the binary.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package posthorn --bin posthorn \
+    rustup target add wasm32-unknown-unknown \
+    && POSTHORN_CACHE=/console cargo run --quiet --package xtask -- wasm > /console-folder
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    POSTHORN_CONSOLE_DIR="$(cat /console-folder)" cargo build --release --locked --package posthorn --bin posthorn \
     && install -D -m 0755 target/release/posthorn /out/posthorn
 
 FROM debian:12.12-slim

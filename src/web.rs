@@ -1,4 +1,5 @@
-//! Pages that are not JMAP's, at the same listeners: the API for administrators, what `wellknown` has, and answers to ACME servers.
+//! Pages that are not JMAP's, at the same listeners: the API for administrators, the console, what `wellknown` has, and answers to ACME
+//! servers.
 //!
 //! Holds: a body is read only at an address that wants one, and no more of it than a request there may have.
 //! Other half: `jmap::Config::fallback`.
@@ -16,7 +17,7 @@ use wellknown::{BODY_OCTETS_MAX, Site};
 /// Time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Answers for the API, with the pages of a site, and to ACME servers.
+/// Answers for the API, with the console and the pages of a site, and to ACME servers.
 pub fn pages(admin: Admin, site: Site, challenges: Arc<Challenges>) -> Fallback {
     Arc::new(move |request, client| {
         if admin::is_ours(request.uri().path()) {
@@ -32,6 +33,14 @@ pub fn pages(admin: Admin, site: Site, challenges: Arc<Challenges>) -> Fallback 
         }
         let (site, challenges) = (site.clone(), challenges.clone());
         Box::pin(async move {
+            let asked = console::Request {
+                method: request.method(),
+                path: request.uri().path(),
+                fields: request.headers(),
+            };
+            if let Some(response) = console::answer(asked) {
+                return response.map(Body::full);
+            }
             let answer = match is_challenge(&request) {
                 true => challenge(&challenges, &request).await,
                 false => answer(&site, request, client).await,

@@ -77,7 +77,7 @@ pub struct Jmap {
 
 impl Jmap {
     pub fn login(port: u16, user: &str, password: &str) -> Jmap {
-        let authorization = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        let authorization = basic(user, password);
         let mut http = Http::new(port);
         let answer = http.get("/.well-known/jmap", &[("Authorization", &authorization)]);
         assert_eq!(answer.status, 200, "no session: {}", answer.text());
@@ -331,6 +331,11 @@ fn count(emails: &[Value], mailbox: &str, trash: Option<&str>) -> [usize; 4] {
 }
 
 /// A string of JSON.
+/// The value of an Authorization field (RFC 7617).
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
 pub fn string(value: &Value) -> String {
     value
         .as_str()

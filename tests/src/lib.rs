@@ -5,6 +5,7 @@
 //! Other half: the folder `tests` beside, one file a subject.
 
 pub mod blobs;
+pub mod browser;
 pub mod chaos;
 pub mod corpus;
 pub mod databases;

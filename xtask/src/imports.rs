@@ -35,10 +35,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("wellknown", ADAPTER),
+    ("console", &[]),
     ("web-admin", &["jmap-types"]),
     ("posthorn", ALL),
     ("e2e", ALL),
     ("xtask", &[]),
+    ("xtask-wasm", &[]),
 ];
 
 const ADAPTER: &[&str] = &["jmap-core", "jmap-types", "net"];

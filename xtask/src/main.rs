@@ -7,6 +7,7 @@ mod bench;
 mod cache;
 mod cargo;
 mod chaos;
+mod hash;
 mod imports;
 mod json;
 mod packages;
@@ -15,6 +16,7 @@ mod run;
 mod say;
 mod suites;
 mod test;
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,7 @@ cargo xtask <command>
   test [-- ARGS]             format, import rules, clippy, every test; ARGS go to cargo test
   test --store NAME          the same with the tests of the store and end to end over rocksdb, sqlite, postgres, mariadb or all
   test --blobs NAME          the same with blobs in the database (inline), in a folder (fs), encrypted in a server of S3 (s3), or all
+  wasm                       build the web console and print its folder; `run` and `test` do it by themselves
   check-imports              only the rule of who may import whom
   bench [ARGS]               measure a release build beside Postfix and Dovecot; --help lists its arguments
   chaos [ARGS]               three nodes over one database and one object store while everything goes wrong; --help lists its arguments
@@ -35,6 +38,8 @@ cargo xtask <command>
 Environment
   POSTHORN_CACHE        where RocksDB, the tests' Python packages and the like are kept
                         (default: $XDG_CACHE_HOME/posthorn or ~/.cache/posthorn)
+  POSTHORN_WASM_STD     where the standard library for WebAssembly is taken from: installed, rustup, rust-src or debian
+                        (default: the first of them that can be had)
   POSTHORN_TARGET_DIR   cargo's target folder (default: ./target; with CI=true: target in the cache)
 ";
 
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
         "setup" => setup(rest),
         "run" => run::run(rest),
         "test" => test::test(rest),
+        "wasm" => wasm::wasm(),
         "check-imports" => imports::check_workspace(),
         "bench" => bench::bench(rest),
         "chaos" => chaos::chaos(rest),

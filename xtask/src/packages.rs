@@ -257,6 +257,18 @@ const PACKAGES: &[Package] = &[
         found: Found::Library("faketime/libfaketimeMT.so.1"),
     },
     Package {
+        name: "chromium",
+        need: Need::Test,
+        why: "the browser that the tests use the web console with",
+        found: Found::Program(&["chromium"]),
+    },
+    Package {
+        name: "chromium-driver",
+        need: Need::Test,
+        why: "WebDriver, by which the tests drive it",
+        found: Found::Program(&["chromedriver"]),
+    },
+    Package {
         name: "postfix",
         need: Need::Bench,
         why: "the peer the benchmark's SMTP is measured beside",

@@ -6,11 +6,10 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::thread::sleep;
-use std::time::Duration;
 
+use crate::hash::fnv1a;
 use crate::say::{self, Ticker};
 use crate::{cache, cargo};
 
@@ -86,52 +85,28 @@ fn build(work: &Path) -> Result<PathBuf, String> {
         work.display()
     ));
     cache::make(work)?;
-    let log = work.join("log");
-    let output = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let again = output.try_clone().map_err(|error| error.to_string())?;
-    let mut child = cargo::bare()
+    let ticker = Ticker::start();
+    let mut command = cargo::bare();
+    command
         .args(["build", "--release", "--package", PACKAGE, "--target-dir"])
         .arg(work)
         .envs(PROFILE)
         .env_remove("ROCKSDB_LIB_DIR")
         .env_remove("ROCKSDB_STATIC")
-        .env_remove("ROCKSDB_COMPILE")
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(again)
-        .spawn()
-        .map_err(|error| format!("can't start cargo: {error}"))?;
-    let mut ticker = Ticker::start();
-    let status = wait(&mut child, &mut ticker, &|| progress(work))?;
-    if !status.success() {
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        eprintln!("{}", lines[lines.len().saturating_sub(40)..].join("\n"));
-        return Err(format!(
-            "building RocksDB: {status}; all it said is in {}",
-            log.display()
-        ));
-    }
+        .env_remove("ROCKSDB_COMPILE");
+    cargo::watch(
+        "building RocksDB",
+        &mut command,
+        &work.join("log"),
+        say::EVERY,
+        &|_| progress(work),
+    )?;
     say::step(format_args!("built RocksDB in {}", ticker.elapsed()));
     out_dirs(work)
         .into_iter()
         .map(|out| out.join(LIBRARY))
         .find(|library| library.is_file())
         .ok_or_else(|| format!("{PACKAGE} was built, but without a {LIBRARY}"))
-}
-
-fn wait(
-    child: &mut Child,
-    ticker: &mut Ticker,
-    what: &dyn Fn() -> String,
-) -> Result<ExitStatus, String> {
-    loop {
-        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
-            return Ok(status);
-        }
-        ticker.tick(what);
-        sleep(Duration::from_millis(250));
-    }
 }
 
 /// The number of files compiled so far, from the object files in the build script's folder.
@@ -217,13 +192,6 @@ fn lines_with(text: &str, part: &str) -> Vec<String> {
         .collect()
 }
 
-/// FNV-1a: std's own hashes may change from one Rust to the next, and this name must not.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,12 +202,6 @@ mod tests {
                     version = \"0.19.0+11.8.1\"\nsource = \"registry\"\n";
         assert_eq!(locked_version(lock, PACKAGE), Some("0.19.0+11.8.1"));
         assert_eq!(locked_version(lock, "zlib"), None);
-    }
-
-    #[test]
-    fn fnv1a_known_answers() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
     }
 
     #[test]

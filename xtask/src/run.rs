@@ -4,7 +4,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::{cache, cargo, packages, say};
+use crate::{cache, cargo, packages, say, wasm};
 
 /// The config file a developer may put beside the workspace's manifest.
 const CONFIG: &str = "posthorn.toml";
@@ -12,6 +12,7 @@ const DATA: &str = "data";
 
 pub fn run(args: &[String]) -> Result<(), String> {
     packages::ensure(&[packages::Need::Build])?;
+    wasm::ensure()?;
     let args = match args.split_first() {
         Some((first, rest)) if first == "--" => rest,
         _ => args,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How often something long says that it is still at work.
-const EVERY: Duration = Duration::from_secs(30);
+pub const EVERY: Duration = Duration::from_secs(30);
 
 /// One line: what is done now, or what was found.
 pub fn step(what: fmt::Arguments) {
@@ -19,16 +19,22 @@ pub fn elapsed(time: Duration) -> String {
     }
 }
 
-/// Says every 30 seconds that a long step is still running.
+/// Says now and then that a long step is still running.
 pub struct Ticker {
+    every: Duration,
     started: Instant,
     last: Instant,
 }
 
 impl Ticker {
     pub fn start() -> Self {
+        Self::every(EVERY)
+    }
+
+    pub fn every(every: Duration) -> Self {
         let now = Instant::now();
         Self {
+            every,
             started: now,
             last: now,
         }
@@ -38,9 +44,9 @@ impl Ticker {
         elapsed(self.started.elapsed())
     }
 
-    /// Prints `what` and the time so far, when 30 seconds have passed since the last line.
+    /// Prints `what` and the time so far, when it is time again since the last line.
     pub fn tick(&mut self, what: impl FnOnce() -> String) {
-        if self.last.elapsed() >= EVERY {
+        if self.last.elapsed() >= self.every {
             self.last = Instant::now();
             step(format_args!("{}, {} so far", what(), self.elapsed()));
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::say::Ticker;
-use crate::{cache, cargo, imports, packages, say, suites};
+use crate::{cache, cargo, imports, packages, say, suites, wasm};
 
 /// What the end-to-end tests try the server with: a JMAP client, the encryption of Web Push, DKIM signatures,
 /// a reader of Authentication-Results, and one of YAML for the public suites of SPF and ARC.
@@ -41,6 +41,7 @@ pub fn test(args: &[String]) -> Result<(), String> {
         cargo::bare().args(["fmt", "--all", "--check"]),
     )?;
     imports::check_workspace()?;
+    wasm::ensure()?;
     let venv = python_venv()?;
     let suites = suites::ensure(&venv)?;
     let clippy = [
@@ -52,6 +53,7 @@ pub fn test(args: &[String]) -> Result<(), String> {
         "warnings",
     ];
     cargo::check("cargo clippy", cargo::cargo()?.args(clippy))?;
+    wasm::clippy()?;
     // The end-to-end tests start the server's binary, which `cargo test` alone would not build for them.
     let build = ["build", "--package", "posthorn", "--bin", "posthorn"];
     cargo::check("building posthorn", cargo::cargo()?.args(build))?;

@@ -1,0 +1,81 @@
+//! Small drawings, for those who see. What they mean is always said as well.
+
+use leptos::prelude::*;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Icon {
+    Accounts,
+    Alias,
+    Audit,
+    Backup,
+    Check,
+    Close,
+    Copy,
+    Dashboard,
+    Domain,
+    Folder,
+    Group,
+    Help,
+    Key,
+    List,
+    Menu,
+    Moon,
+    Node,
+    Queue,
+    Report,
+    Rules,
+    SignOut,
+    Sun,
+    Trace,
+    Undelete,
+    Vacation,
+}
+
+/// Strokes on a sheet of 24 by 24.
+fn strokes(icon: Icon) -> &'static str {
+    match icon {
+        Icon::Accounts => "M16 19a4 4 0 0 0-8 0m4-7a3 3 0 1 0 0-6 3 3 0 0 0 0 6m9-8H3v16h18z",
+        Icon::Alias => "M4 7h9a4 4 0 0 1 4 4v6m0 0-3-3m3 3 3-3",
+        Icon::Audit => "M6 3h9l4 4v14H6zM9 12h7m-7 4h7M9 8h3",
+        Icon::Backup => "M4 6c0-2 16-2 16 0v12c0 2-16 2-16 0zm0 0c0 2 16 2 16 0M4 12c0 2 16 2 16 0",
+        Icon::Check => "m5 12.5 4.5 4.5L19 7.5",
+        Icon::Close => "M6 6l12 12M18 6 6 18",
+        Icon::Copy => "M9 9h11v11H9zM5 15H4V4h11v1",
+        Icon::Dashboard => "M4 4h7v9H4zm9 0h7v5h-7zm0 7h7v9h-7zm-9 4h7v5H4z",
+        Icon::Domain => {
+            "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18m-9 9h18M12 3c3 2.5 3 15.5 0 18M12 3c-3 2.5-3 15.5 0 18"
+        }
+        Icon::Folder => "M3 6h6l2 2h10v11H3z",
+        Icon::Group => {
+            "M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6m-6 8a6 6 0 0 1 12 0m0-14a3 3 0 0 1 0 6m2 2a6 6 0 0 1 4 6"
+        }
+        Icon::Help => {
+            "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18m-2.5-11.5a2.5 2.5 0 1 1 3.5 2.300c-.7.3-1 .9-1 1.700m0 3v.1"
+        }
+        Icon::Key => "M14.5 9.5a4.5 4.5 0 1 0-3.200 4.300l1.200 1.200H15v2h2v2h3v-3.5z",
+        Icon::List => "M8 6h12M8 12h12M8 18h12M4 6h.1M4 12h.1M4 18h.1",
+        Icon::Menu => "M4 7h16M4 12h16M4 17h16",
+        Icon::Moon => "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
+        Icon::Node => "M4 5h16v5H4zm0 9h16v5H4zm3-6.5h.1m-.1 9h.1",
+        Icon::Queue => "M3 13h5l1.5 3h5L16 13h5M5.5 5h13L21 13v6H3v-6z",
+        Icon::Report => "M4 20V4m0 16h16M8 16v-4m4 4V8m4 8v-6",
+        Icon::Rules => "M4 5h16l-6 7.5V20l-4-2v-5.5z",
+        Icon::SignOut => "M14 4H5v16h9m-4-8h11m0 0-4-4m4 4-4 4",
+        Icon::Sun => {
+            "M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8m0-13v2m0 14v2M3 12h2m14 0h2M5.6 5.6 7 7m10 10 1.4 1.4M5.6 18.4 7 17M17 7l1.4-1.4"
+        }
+        Icon::Trace => "M5 5h.1M5 12h.1M5 19h.1M9 5h11M9 12h11M9 19h11M5 5v14",
+        Icon::Undelete => "M5 7h14M9 7V4h6v3m2 0-1 13H8L7 7m5 10v-6m0 0-2 2m2-2 2 2",
+        Icon::Vacation => "M4 6h16v14H4zm0 5h16M8 3v4m8-4v4",
+    }
+}
+
+pub fn icon(icon: Icon) -> AnyView {
+    view! {
+        <svg viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.8"
+            stroke-linecap="round" stroke-linejoin="round">
+            <path d=strokes(icon)></path>
+        </svg>
+    }
+    .into_any()
+}

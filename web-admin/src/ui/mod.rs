@@ -1,0 +1,37 @@
+//! What touches the browser.
+
+mod api;
+mod components;
+mod jmap;
+mod pages;
+mod route;
+mod session;
+mod shell;
+mod storage;
+mod theme;
+mod time;
+
+use leptos::prelude::*;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Called by the page's script once the module is there.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+    leptos::mount::mount_to_body(App);
+}
+
+#[component]
+fn App() -> impl IntoView {
+    components::toast::provide();
+    theme::provide();
+    route::provide();
+    session::provide();
+    view! {
+        {move || match session::current().get() {
+            Some(session) => shell::shell(session),
+            None => pages::sign_in::page(),
+        }}
+        {components::toast::view()}
+    }
+}

@@ -1,0 +1,16 @@
+//! What the account logs in with: its password, and those of programs.
+
+use leptos::prelude::*;
+
+use crate::{
+    messages::t,
+    ui::{components::page, pages::admin::credentials, session::Session},
+};
+
+pub fn page(session: &Session) -> AnyView {
+    view! {
+        {page::head(t().security, t().security_lead, ().into_any())}
+        {credentials::part(&session.account, &session.name, true)}
+    }
+    .into_any()
+}

@@ -1,0 +1,268 @@
+//! One account.
+
+use leptos::prelude::*;
+use serde_json::{Value, json};
+
+use super::{accounts::role_choices, credentials};
+use crate::{
+    json as read,
+    messages::{fill, t},
+    ui::{
+        api::{self, Reply},
+        components::{
+            dialog::{Question, questions},
+            form::{Field, Kind, form, send},
+            load::Loaded,
+            page::{self, card, facts, usage},
+            tabs::tabs,
+            toast,
+        },
+        pages::common,
+        session::Session,
+    },
+};
+
+const API: &str = super::accounts::API;
+
+pub fn page(session: &Session, id: &str) -> AnyView {
+    let address = common::of(API, id);
+    let loaded = Loaded::of(address.clone());
+    let question = RwSignal::new(None::<Question>);
+    let title = move || match loaded.answer.get() {
+        Some(Ok(reply)) => read::text(&reply.body, "/name").to_owned(),
+        _ => String::new(),
+    };
+    let remove = session.may("account.remove").then(|| {
+        common::remove(
+            question,
+            t().remove_account,
+            id.to_owned(),
+            address.clone(),
+            "/admin/accounts",
+        )
+    });
+    let may_change = session.may("account.change");
+    let may_give = session.may("account.role");
+    let is_of = |part: fn(&str, &Reply, Loaded) -> AnyView| {
+        let id = id.to_owned();
+        ViewFn::from(move || {
+            let id = id.clone();
+            loaded.show(move |reply| part(&id, &reply, loaded))
+        })
+    };
+    let mut parts: Vec<(&'static str, &'static str, ViewFn)> = Vec::new();
+    if may_change {
+        let id = id.to_owned();
+        parts.push((
+            "general",
+            t().general,
+            ViewFn::from(move || {
+                let id = id.clone();
+                loaded.show(move |reply| general(&id, &reply, loaded, may_give))
+            }),
+        ));
+        parts.push(("addresses", t().addresses, is_of(addresses)));
+        parts.push(("forwarding", t().forwarding, is_of(forwarding)));
+        parts.push(("limits", t().limits, is_of(limits)));
+    } else {
+        parts.push(("general", t().general, is_of(seen)));
+    }
+    if session.may("credential.password") {
+        let (id, may_see) = (id.to_owned(), session.may("credential.see"));
+        parts.push((
+            "credentials",
+            t().credentials,
+            ViewFn::from(move || {
+                let id = id.clone();
+                loaded.show(move |reply| {
+                    credentials::part(&id, read::text(&reply.body, "/name"), may_see)
+                })
+            }),
+        ));
+    }
+    view! {
+        {page::crumbs("/admin/accounts", t().accounts)}
+        {page::head_of(title, remove.into_any())}
+        {tabs(t().account, parts)}
+        {questions(question)}
+    }
+    .into_any()
+}
+
+fn seen(_: &str, reply: &Reply, _: Loaded) -> AnyView {
+    let body = &reply.body;
+    let used = read::number(body, "/usedOctets").unwrap_or_default();
+    let rows = vec![
+        (t().name, read::text(body, "/name").to_owned().into_any()),
+        (
+            t().description,
+            read::text(body, "/description").to_owned().into_any(),
+        ),
+        (
+            t().role,
+            super::accounts::role_name(read::text(body, "/role")).into_any(),
+        ),
+        (t().state, super::accounts::state(body)),
+        (
+            t().addresses,
+            read::texts(body, "/addresses").join(", ").into_any(),
+        ),
+        (
+            t().storage,
+            usage(used, read::number(body, "/quotaOctets").unwrap_or_default()),
+        ),
+        (t().created, page::date_at(body, "/created")),
+    ];
+    card(t().general, "", facts(rows))
+}
+
+fn general(id: &str, reply: &Reply, loaded: Loaded, may_give: bool) -> AnyView {
+    let mut fields = vec![
+        Field::new("/name", t().name, Kind::Address)
+            .required()
+            .hint(t().account_rename_hint),
+        Field::new("/description", t().description, Kind::Text).empty_is_text(),
+        Field::new("/disabled", t().disabled, Kind::Check).hint(t().disabled_hint),
+    ];
+    if may_give {
+        fields.push(Field::new("/role", t().role, role_choices()));
+        fields.push(
+            Field::new("/administers", t().administers, Kind::Lines).hint(t().administers_hint),
+        );
+    }
+    card(
+        t().general,
+        "",
+        common::edit(common::of(API, id), reply, fields, loaded),
+    )
+}
+
+fn limits(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
+    let used = read::number(&reply.body, "/usedOctets").unwrap_or_default();
+    let fields = vec![
+        Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().quota_hint),
+        Field::new("/recipientsPerHour", t().recipients_per_hour, Kind::Number)
+            .hint(t().quota_hint),
+        Field::new("/recipientsPerDay", t().recipients_per_day, Kind::Number).hint(t().quota_hint),
+    ];
+    let content = view! {
+        <div class="note">{usage(used, read::number(&reply.body, "/quotaOctets").unwrap_or_default())}</div>
+        {common::edit(common::of(API, id), reply, fields, loaded)}
+    };
+    card(t().limits, "", content.into_any())
+}
+
+/// Where mail goes on to. An empty list of addresses: nowhere.
+fn forwarding(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
+    card(
+        t().forwarding,
+        t().forwarding_lead,
+        forwarding_form(API, id, reply, loaded),
+    )
+}
+
+pub fn forwarding_form(list: &'static str, id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
+    let now = reply.body.get("forwarding").cloned().unwrap_or_default();
+    let keeps = now.is_null() || read::flag(&now, "/keepsCopy");
+    let fields = vec![
+        Field::new("/to", t().forward_to, Kind::Lines)
+            .from(&now)
+            .hint(t().one_a_line),
+        Field::new("/keepsCopy", t().keeps_copy, Kind::Check).value(keeps),
+    ];
+    let (address, etag) = (common::of(list, id), reply.etag.clone());
+    let sent = send(move |value| {
+        let (address, etag) = (address.clone(), etag.clone());
+        async move {
+            let forwarding = match read::items(&value, "/to").is_empty() {
+                true => Value::Null,
+                false => value,
+            };
+            common::change(&address, &etag, &json!({"forwarding": forwarding}), loaded).await?;
+            toast::show(t().saved);
+            Ok(())
+        }
+    });
+    form(fields, t().save, sent)
+}
+
+fn addresses(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
+    card(
+        t().addresses,
+        t().addresses_lead,
+        addresses_of(id, reply, loaded),
+    )
+}
+
+/// The addresses of an account or a group: added, and taken away with a way back.
+pub fn addresses_of(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
+    let name = read::text(&reply.body, "/name").to_owned();
+    let of = {
+        let id = id.to_owned();
+        move |address: &str| {
+            format!(
+                "{}/addresses/{}",
+                common::of(API, &id),
+                crate::query::encode(address)
+            )
+        }
+    };
+    let rows = read::texts(&reply.body, "/addresses")
+        .into_iter()
+        .map(|address| {
+            let is_name = address == name;
+            let path = of(&address);
+            let shown = address.clone();
+            let take = move || {
+                let (path, address) = (path.clone(), address.clone());
+                async move {
+                    api::delete(&path).await?;
+                    loaded.again();
+                    let undo: toast::Undo = std::sync::Arc::new(move || {
+                        let path = path.clone();
+                        crate::ui::components::load::run(async move {
+                            put(&path).await?;
+                            loaded.again();
+                            toast::show(t().undone);
+                            Ok(())
+                        });
+                    });
+                    toast::show_with(
+                        fill(t().address_removed, &[("address", &address)]),
+                        Some(undo),
+                    );
+                    Ok(())
+                }
+            };
+            let act = match is_name {
+                true => view! { <span class="muted">{t().is_its_name}</span> }.into_any(),
+                false => common::button(t().remove, "small danger", take),
+            };
+            view! { <tr><td data-label=t().address>{shown}</td><td class="act">{act}</td></tr> }
+        });
+    let rows = rows.collect_view();
+    let fields = vec![Field::new("/address", t().new_address, Kind::Address).required()];
+    let sent = send(move |value| {
+        let path = of(read::text(&value, "/address"));
+        async move {
+            put(&path).await?;
+            toast::show(t().added);
+            loaded.again();
+            Ok(())
+        }
+    });
+    view! {
+        <table class="cards-on-phone">
+            <caption class="visually-hidden">{t().addresses}</caption>
+            <thead><tr><th scope="col">{t().address}</th><th scope="col"><span class="visually-hidden">{t().actions}</span></th></tr></thead>
+            <tbody>{rows}</tbody>
+        </table>
+        {form(fields, t().add_address, sent)}
+    }
+    .into_any()
+}
+
+pub async fn put(address: &str) -> Result<(), crate::problem::Problem> {
+    api::Call::new("PUT", address).send().await?;
+    Ok(())
+}

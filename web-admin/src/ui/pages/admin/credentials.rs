@@ -1,0 +1,183 @@
+//! What an account logs in with. The same for administrators and for the account's own page.
+
+use leptos::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{
+    json as read,
+    messages::{fill, t},
+    problem::Problem,
+    query,
+    ui::{
+        api,
+        components::{
+            copy,
+            dialog::{Question, dialog, questions},
+            form::{Field, Kind, form, form_around, send},
+            load::Loaded,
+            page::{self, Tone, badge, card, note},
+            toast,
+        },
+        session,
+    },
+};
+
+/// `name`: of the account. `may_see`: whoever may set a password needn't be told what else there is.
+pub fn part(account: &str, name: &str, may_see: bool) -> AnyView {
+    let list = may_see.then(|| list(account));
+    view! { {password(account, name)} {list} }.into_any()
+}
+
+fn password(account: &str, name: &str) -> AnyView {
+    let address = format!("/accounts/{}/password", query::encode(account));
+    let fields = vec![
+        Field::new("/password", t().new_password, Kind::NewPassword).required(),
+        Field::new("/again", t().new_password_again, Kind::NewPassword).required(),
+    ];
+    let sent = send(move |value| {
+        let address = address.clone();
+        async move {
+            let (password, again) = (
+                read::text(&value, "/password"),
+                read::text(&value, "/again"),
+            );
+            if password != again {
+                return Err(Problem {
+                    fields: vec![("/again".into(), t().not_the_same.into())],
+                    ..Problem::default()
+                });
+            }
+            let body = json!({"password": password});
+            api::Call::new("PUT", &address).json(&body).send().await?;
+            toast::show(t().password_set);
+            Ok(())
+        }
+    });
+    // For what keeps passwords: whose it is.
+    let whose = view! { <input type="text" autocomplete="username" value=name.to_owned() readonly hidden /> };
+    let form = form_around(
+        whose.into_any(),
+        fields,
+        ().into_any(),
+        t().set_password,
+        sent,
+    );
+    card(t().password, t().password_lead, form)
+}
+
+fn address_of(account: &str) -> String {
+    format!("/accounts/{}/credentials", query::encode(account))
+}
+
+fn list(account: &str) -> AnyView {
+    let address = address_of(account);
+    let loaded = Loaded::of(address.clone());
+    let question = RwSignal::new(None::<Question>);
+    let making = RwSignal::new(None::<()>);
+    let issued = RwSignal::new(None::<String>);
+    let (for_making, of) = (address.clone(), account.to_owned());
+    let make = move |()| {
+        let address = for_making.clone();
+        let kinds = Kind::Choice(vec![
+            ("app-password".into(), t().app_password.into()),
+            ("token".into(), t().token.into()),
+        ]);
+        let fields = vec![
+            Field::new("/description", t().what_for, Kind::Text)
+                .required()
+                .hint(t().what_for_hint),
+            Field::new("/kind", t().kind, kinds).value("app-password"),
+            Field::new("/expires", t().expires, Kind::Date).hint(t().expires_hint),
+        ];
+        let sent = send(move |value| {
+            let address = address.clone();
+            async move {
+                let reply = api::post(&address, &value).await?;
+                making.set(None);
+                loaded.again();
+                match read::text(&reply.body, "/secret") {
+                    "" => toast::show(t().secret_is_lost),
+                    secret => issued.set(Some(secret.to_owned())),
+                }
+                Ok(())
+            }
+        });
+        form(fields, t().make, sent)
+    };
+    let secret = |secret: String| {
+        view! {
+            {note(Tone::Warn, t().shown_once)}
+            {copy::secret(secret, t().secret)}
+        }
+        .into_any()
+    };
+    let content = view! {
+        {loaded.show(move |reply| rows(&reply.body, &of, loaded, question))}
+        <div class="actions">
+            <button type="button" class="primary" on:click=move |_| making.set(Some(()))>{t().new_credential}</button>
+        </div>
+        {dialog(making, |()| t().new_credential.to_owned(), make)}
+        {dialog(issued, |_| t().new_secret.to_owned(), secret)}
+        {questions(question)}
+    };
+    card(t().credentials, t().credentials_lead, content.into_any())
+}
+
+fn rows(
+    body: &Value,
+    account: &str,
+    loaded: Loaded,
+    question: RwSignal<Option<Question>>,
+) -> AnyView {
+    let rows = read::items(body, "/items").iter().map(|row| {
+        let number = read::number(row, "/number").unwrap_or_default();
+        let is_current = session::is_credential(account, number);
+        let current = is_current.then(|| view! { " " {badge(Tone::Good, t().this_session)} });
+        let kind = match read::text(row, "/kind") {
+            "password" => t().password,
+            "app-password" => t().app_password,
+            _ => t().token,
+        };
+        let description = read::text(row, "/description").to_owned();
+        let address = format!("{}/{number}", address_of(account));
+        let name = if description.is_empty() { kind.to_owned() } else { description.clone() };
+        let press = move |_| {
+            let address = address.clone();
+            let text = fill(t().revoke_question, &[("name", &name)]);
+            question.set(Some(Question::new(t().revoke, text, t().revoke, move || {
+                let address = address.clone();
+                async move {
+                    api::delete(&address).await?;
+                    toast::show(t().revoked);
+                    loaded.again();
+                    Ok(())
+                }
+            })));
+        };
+        let expires = match read::text(row, "/expires") {
+            "" => view! { <span class="muted">{t().never}</span> }.into_any(),
+            date => page::date(date),
+        };
+        view! {
+            <tr>
+                <td data-label=t().kind>{badge(Tone::Plain, kind)}</td>
+                <td data-label=t().what_for>{description}{current}</td>
+                <td data-label=t().created class="nowrap">{page::date_at(row, "/created")}</td>
+                <td data-label=t().expires class="nowrap">{expires}</td>
+                <td class="act"><button type="button" class="small danger" on:click=press>{t().revoke}</button></td>
+            </tr>
+        }
+    });
+    let rows = rows.collect_view();
+    view! {
+        <table class="cards-on-phone credentials">
+            <caption class="visually-hidden">{t().credentials}</caption>
+            <thead><tr>
+                <th scope="col">{t().kind}</th><th scope="col">{t().what_for}</th><th scope="col">{t().created}</th>
+                <th scope="col">{t().expires}</th><th scope="col"><span class="visually-hidden">{t().actions}</span></th>
+            </tr></thead>
+            <tbody>{rows}</tbody>
+        </table>
+    }
+    .into_any()
+}

@@ -1,0 +1,155 @@
+//! Domains: the list, and one of them.
+
+use leptos::prelude::*;
+use serde_json::Value;
+
+use crate::{
+    format, json as read,
+    messages::t,
+    query,
+    ui::{
+        api::Reply,
+        components::{
+            dialog::{Question, questions},
+            form::{Field, Kind},
+            load::Loaded,
+            page::{self, card},
+            table::{Column, List, table},
+            tabs::tabs,
+        },
+        pages::common,
+        route,
+        session::Session,
+    },
+};
+
+const API: &str = "/domains";
+
+pub fn page(session: &Session) -> AnyView {
+    let mut list = List::new(t().domains, API, "/name");
+    list.columns = vec![
+        Column::new(t().name, |row| {
+            let name = read::text(row, "/name");
+            common::link(common::of("/admin/domains", name), name)
+        })
+        .sorted("name"),
+        Column::new(t().alias_of, |row| {
+            read::text(row, "/aliasOf").to_owned().into_any()
+        }),
+        Column::new(t().accounts_max, |row| {
+            limit(row, "/accountsMax", format::count)
+        })
+        .class("number"),
+        Column::new(t().quota, |row| limit(row, "/quotaOctets", format::octets))
+            .class("number nowrap"),
+        Column::new(t().created, |row| page::date_at(row, "/created"))
+            .sorted("created")
+            .class("nowrap"),
+    ];
+    list.search = "q";
+    list.search_hint = t().search_domains;
+    list.empty = t().no_domains;
+    list.in_address = true;
+    if session.may("domain.remove") {
+        list.bulk = vec![common::bulk_remove(t().remove_domains, |row| {
+            common::of(API, read::text(row, "/name"))
+        })];
+    }
+    let add = session.may("domain.add").then(|| {
+        common::add(t().add_domain, API, fields_of_new, |reply| {
+            route::go(&common::of(
+                "/admin/domains",
+                read::text(&reply.body, "/name"),
+            ));
+        })
+    });
+    view! {
+        {page::head(t().domains, t().domains_lead, add.into_any())}
+        {table(list)}
+    }
+    .into_any()
+}
+
+fn fields_of_new() -> Vec<Field> {
+    vec![
+        Field::new("/name", t().name, Kind::Text)
+            .required()
+            .hint(t().domain_hint),
+    ]
+}
+
+/// A limit, where there is one.
+fn limit(row: &Value, pointer: &str, show: fn(u64) -> String) -> AnyView {
+    match read::number(row, pointer) {
+        Some(limit) => show(limit).into_any(),
+        None => view! { <span class="muted">{t().no_limit}</span> }.into_any(),
+    }
+}
+
+/// One domain.
+pub fn one(session: &Session, name: &str) -> AnyView {
+    let loaded = Loaded::of(common::of(API, name));
+    let question = RwSignal::new(None::<Question>);
+    let remove = session.may("domain.remove").then(|| {
+        common::remove(
+            question,
+            t().remove_domain,
+            name.to_owned(),
+            common::of(API, name),
+            "/admin/domains",
+        )
+    });
+    let is_limits = session.may("domain.limit");
+    let name = name.to_owned();
+    let of_accounts = name.clone();
+    let settings = move || {
+        loaded.show({
+            let name = name.clone();
+            move |reply| settings(&name, &reply, loaded, is_limits)
+        })
+    };
+    view! {
+        {page::crumbs("/admin/domains", t().domains)}
+        {page::head(of_accounts.clone(), "", remove.into_any())}
+        {tabs(t().domain, vec![
+            ("settings", t().settings, ViewFn::from(settings)),
+            ("accounts", t().accounts, ViewFn::from(move || accounts(&of_accounts))),
+        ])}
+        {questions(question)}
+    }
+    .into_any()
+}
+
+fn settings(name: &str, reply: &Reply, loaded: Loaded, is_limits: bool) -> AnyView {
+    // The API tells an id, and takes a name as well.
+    let mut fields =
+        vec![Field::new("/catchAll", t().catch_all, Kind::Address).hint(t().catch_all_hint)];
+    if is_limits {
+        fields.extend([
+            Field::new("/aliasOf", t().alias_of, Kind::Text).hint(t().alias_of_hint),
+            Field::new("/accountsMax", t().accounts_max, Kind::Number).hint(t().empty_no_limit),
+            Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().empty_no_limit),
+            Field::new("/recipientsPerHour", t().recipients_per_hour, Kind::Number)
+                .hint(t().empty_no_limit),
+            Field::new("/recipientsPerDay", t().recipients_per_day, Kind::Number)
+                .hint(t().empty_no_limit),
+            Field::new("/srsDomain", t().srs_domain, Kind::Text).hint(t().srs_domain_hint),
+        ]);
+    }
+    card(
+        t().settings,
+        "",
+        common::edit(common::of(API, name), reply, fields, loaded),
+    )
+}
+
+fn accounts(name: &str) -> AnyView {
+    let mut list = List::new(
+        t().accounts,
+        query::with("/accounts", &[("domain", name)]),
+        "/id",
+    );
+    list.columns = super::accounts::columns();
+    list.search = "q";
+    table(list)
+}

@@ -1,0 +1,235 @@
+//! Groups: accounts that their members share.
+
+use leptos::prelude::*;
+use serde_json::Value;
+
+use super::account::{addresses_of, forwarding_form, put};
+use crate::{
+    json as read,
+    messages::{fill, t},
+    problem::Problem,
+    query,
+    ui::{
+        api::{self, Reply},
+        components::{
+            dialog::{Question, questions},
+            form::{Field, Kind, form, send},
+            load::Loaded,
+            page::{self, card},
+            table::{Bulk, Column, List, back, table},
+            tabs::tabs,
+            toast,
+        },
+        pages::common,
+        route,
+        session::Session,
+    },
+};
+
+const API: &str = "/groups";
+
+pub fn page(session: &Session) -> AnyView {
+    let mut list = List::new(t().groups, API, "/id");
+    list.columns = vec![
+        Column::new(t().name, |row| {
+            let address = common::of("/admin/groups", read::text(row, "/id"));
+            view! {
+                {common::link(address, read::text(row, "/name"))}
+                <div class="sub">{read::text(row, "/description").to_owned()}</div>
+            }
+            .into_any()
+        })
+        .sorted("name"),
+        Column::new(t().state, super::accounts::state),
+        Column::new(t().storage, |row| {
+            let used = read::number(row, "/usedOctets").unwrap_or_default();
+            page::usage(used, read::number(row, "/quotaOctets").unwrap_or_default())
+        }),
+        Column::new(t().created, |row| page::date_at(row, "/created"))
+            .sorted("created")
+            .class("nowrap"),
+    ];
+    list.search = "q";
+    list.search_hint = t().search_groups;
+    list.empty = t().no_groups;
+    list.in_address = true;
+    let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));
+    if session.may("account.change") {
+        list.bulk = vec![
+            common::bulk_disable(true, address),
+            common::bulk_disable(false, address),
+        ];
+    }
+    if session.may("account.remove") {
+        list.bulk
+            .push(common::bulk_remove(t().remove_groups, address));
+    }
+    let add = session.may("account.add").then(|| {
+        let fields = || {
+            vec![
+                Field::new("/name", t().address, Kind::Address)
+                    .required()
+                    .hint(t().account_name_hint),
+                Field::new("/description", t().description, Kind::Text),
+                Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().quota_hint),
+            ]
+        };
+        common::add(t().add_group, API, fields, |reply| {
+            route::go(&common::of("/admin/groups", read::text(&reply.body, "/id")));
+        })
+    });
+    view! {
+        {page::head(t().groups, t().groups_lead, add.into_any())}
+        {table(list)}
+    }
+    .into_any()
+}
+
+/// One group.
+pub fn one(session: &Session, id: &str) -> AnyView {
+    let loaded = Loaded::of(common::of(API, id));
+    let question = RwSignal::new(None::<Question>);
+    let title = move || match loaded.answer.get() {
+        Some(Ok(reply)) => read::text(&reply.body, "/name").to_owned(),
+        _ => String::new(),
+    };
+    let remove = session.may("account.remove").then(|| {
+        common::remove(
+            question,
+            t().remove_group,
+            id.to_owned(),
+            common::of(API, id),
+            "/admin/groups",
+        )
+    });
+    let may_change = session.may("account.change");
+    let of = id.to_owned();
+    let is_of = move |part: fn(&str, &Reply, Loaded) -> AnyView| {
+        let id = of.clone();
+        ViewFn::from(move || {
+            let id = id.clone();
+            loaded.show(move |reply| part(&id, &reply, loaded))
+        })
+    };
+    let id = id.to_owned();
+    let mut parts: Vec<(&'static str, &'static str, ViewFn)> = vec![(
+        "members",
+        t().members,
+        ViewFn::from(move || members(&id, may_change)),
+    )];
+    if may_change {
+        parts.push(("general", t().general, is_of(general)));
+        parts.push(("addresses", t().addresses, is_of(addresses)));
+        parts.push(("forwarding", t().forwarding, is_of(forwarding)));
+    }
+    view! {
+        {page::crumbs("/admin/groups", t().groups)}
+        {page::head_of(title, remove.into_any())}
+        {tabs(t().group, parts)}
+        {questions(question)}
+    }
+    .into_any()
+}
+
+fn general(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
+    let fields = vec![
+        Field::new("/name", t().name, Kind::Address).required(),
+        Field::new("/description", t().description, Kind::Text).empty_is_text(),
+        Field::new("/disabled", t().disabled, Kind::Check).hint(t().disabled_group_hint),
+        Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().quota_hint),
+    ];
+    card(
+        t().general,
+        "",
+        common::edit(common::of(API, id), reply, fields, loaded),
+    )
+}
+
+fn addresses(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
+    card(
+        t().addresses,
+        t().addresses_lead,
+        addresses_of(id, reply, loaded),
+    )
+}
+
+fn forwarding(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
+    card(
+        t().forwarding,
+        t().forwarding_lead,
+        forwarding_form(API, id, reply, loaded),
+    )
+}
+
+fn members(id: &str, may_change: bool) -> AnyView {
+    let members = format!("{}/members", common::of(API, id));
+    let mut list = List::new(t().members, members.clone(), "/id");
+    list.columns = vec![
+        Column::new(t().name, |row| {
+            let address = common::of("/admin/accounts", read::text(row, "/id"));
+            common::link(address, read::text(row, "/name"))
+        })
+        .sorted("name"),
+        Column::new(t().description, |row| {
+            read::text(row, "/description").to_owned().into_any()
+        }),
+    ];
+    list.search = "q";
+    list.empty = t().no_members;
+    let changed = list.changed;
+    let add = may_change.then(|| {
+        let members = members.clone();
+        let fields = vec![
+            Field::new("/name", t().account, Kind::Address)
+                .required()
+                .hint(t().member_hint),
+        ];
+        let sent = send(move |value| {
+            let members = members.clone();
+            async move {
+                let id = id_of_account(read::text(&value, "/name")).await?;
+                put(&format!("{members}/{}", query::encode(&id))).await?;
+                toast::show(t().added);
+                changed.update(|count| *count += 1);
+                Ok(())
+            }
+        });
+        card(
+            t().add_member,
+            t().add_member_lead,
+            form(fields, t().add, sent),
+        )
+    });
+    if may_change {
+        list.bulk = vec![Bulk::new(t().remove, t().removed_count, move |row| {
+            let address = format!("{members}/{}", query::encode(read::text(&row, "/id")));
+            async move {
+                api::delete(&address).await?;
+                Ok(back(move || {
+                    let address = address.clone();
+                    async move { put(&address).await }
+                }))
+            }
+        })];
+    }
+    view! { {table(list)} {add} }.into_any()
+}
+
+/// The id of the account with this name or address.
+async fn id_of_account(name: &str) -> Result<String, Problem> {
+    let found = api::get(&query::with("/accounts", &[("q", name), ("limit", "200")]))
+        .await?
+        .body;
+    let is_it = |row: &&Value| {
+        let name = name.to_lowercase();
+        read::text(row, "/name").to_lowercase() == name
+            || read::texts(row, "/addresses").contains(&name)
+    };
+    match read::items(&found, "/items").iter().find(is_it) {
+        Some(row) => Ok(read::text(row, "/id").to_owned()),
+        None => Err(Problem {
+            fields: vec![("/name".into(), fill(t().no_such_account, &[("name", name)]))],
+            ..Problem::default()
+        }),
+    }
+}

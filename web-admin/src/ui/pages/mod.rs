@@ -1,0 +1,58 @@
+//! The pages, one file each, and which address is whose.
+
+mod account;
+mod admin;
+mod common;
+pub mod sign_in;
+
+use leptos::prelude::*;
+
+use super::{
+    components::page,
+    route,
+    session::{Role, Session},
+    shell,
+};
+use crate::messages::t;
+
+/// The page at an address. `parts`: of its path.
+pub fn page(session: &Session, parts: &[String]) -> AnyView {
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    match parts.as_slice() {
+        ["admin"] if session.role == Role::User => elsewhere(shell::home(session.role)),
+        ["admin"] if session.role == Role::HelpDesk => elsewhere(shell::home(session.role)),
+        ["admin"] => admin::overview::page(session),
+        ["admin", "domains"] => admin::domains::page(session),
+        ["admin", "domains", name] => admin::domains::one(session, name),
+        ["admin", "accounts"] => admin::accounts::page(session),
+        ["admin", "accounts", id] => admin::account::page(session, id),
+        ["admin", "groups"] => admin::groups::page(session),
+        ["admin", "groups", id] => admin::groups::one(session, id),
+        ["admin", "aliases"] => admin::aliases::page(session),
+        ["admin", "aliases", id] => admin::aliases::one(session, id),
+        ["admin", "lists"] => admin::lists::page(session),
+        ["admin", "lists", id] => admin::lists::one(session, id),
+        ["admin", "audit"] => admin::audit::page(),
+        ["account"] => account::overview::page(session),
+        ["account", "security"] => account::security::page(session),
+        ["account", "vacation"] => account::vacation::page(),
+        ["account", "rules"] => account::rules::page(),
+        ["account", "deleted"] => account::deleted::page(),
+        _ => not_found(session.role),
+    }
+}
+
+/// Goes on to another page.
+fn elsewhere(address: &'static str) -> AnyView {
+    leptos::task::spawn_local(async move { route::replace(address) });
+    ().into_any()
+}
+
+fn not_found(role: Role) -> AnyView {
+    let way = view! { <a class="button" href=shell::home(role)>{t().to_start}</a> };
+    view! {
+        {page::head(t().no_such_page, t().no_such_page_lead, ().into_any())}
+        {way}
+    }
+    .into_any()
+}

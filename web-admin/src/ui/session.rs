@@ -1,0 +1,162 @@
+//! Who has signed in, and with what.
+//!
+//! Holds: a password is sent once and kept nowhere; what is kept, until the tab is closed, is a token that ends by itself, and that
+//! signing out ends at once. This is the only module that knows how somebody signs in.
+//! Other half: `adapters/admin` makes and ends the token.
+
+use leptos::{prelude::*, task::spawn_local};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{api, components::toast, storage, time};
+use crate::{format, json as read, messages::t, problem::Problem};
+
+const KEY: &str = "posthorn.session";
+/// How long a token is good for.
+const TOKEN_SECONDS: i64 = 12 * 3600;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Administrator,
+    DomainAdministrator,
+    HelpDesk,
+    #[serde(other)]
+    User,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Session {
+    token: String,
+    /// The token's credential.
+    credential: u64,
+    pub account: String,
+    pub name: String,
+    pub role: Role,
+    /// What the role allows, at least for some objects: names of the API's operations.
+    operations: Vec<String>,
+}
+
+impl Session {
+    /// Whether the server would let somebody of this role do it to anything at all.
+    pub fn may(&self, operation: &str) -> bool {
+        self.operations.iter().any(|of| of == operation)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Context(RwSignal<Option<Session>>);
+
+thread_local! {
+    static SESSION: std::cell::Cell<Option<RwSignal<Option<Session>>>> = const { std::cell::Cell::new(None) };
+}
+
+pub fn provide() {
+    let kept = storage::session().and_then(|storage| storage.get_item(KEY).ok().flatten());
+    let session = kept.and_then(|text| serde_json::from_str(&text).ok());
+    let signal = RwSignal::new(session);
+    SESSION.set(Some(signal));
+    provide_context(Context(signal));
+}
+
+pub fn current() -> RwSignal<Option<Session>> {
+    expect_context::<Context>().0
+}
+
+pub fn token() -> Option<String> {
+    let signal = SESSION.get()?;
+    signal.with_untracked(|session| session.as_ref().map(|session| session.token.clone()))
+}
+
+/// Whether a credential of an account is what this session lives by.
+pub fn is_credential(account: &str, number: u64) -> bool {
+    let is_it = |session: &Session| session.account == account && session.credential == number;
+    SESSION
+        .get()
+        .is_some_and(|signal| signal.with_untracked(|session| session.as_ref().is_some_and(is_it)))
+}
+
+/// Signs in: the password makes a token, and is forgotten.
+pub async fn sign_in(name: &str, password: &str) -> Result<(), Problem> {
+    let login = basic(name, password);
+    let me = api::Call::new("GET", "/me")
+        .authorized(login.clone())
+        .send()
+        .await?
+        .body;
+    let account = read::text(&me, "/id").to_owned();
+    let wanted = json!({
+        "kind": "token",
+        "description": t().token_name,
+        "expires": format::utc_date(time::now() + TOKEN_SECONDS),
+    });
+    let made = api::Call::new("POST", &credentials_of(&account))
+        .json(&wanted)
+        .authorized(login)
+        .send()
+        .await?
+        .body;
+    let session = Session {
+        token: read::text(&made, "/secret").to_owned(),
+        credential: read::number(&made, "/credential/number").unwrap_or_default(),
+        account,
+        name: read::text(&me, "/name").to_owned(),
+        operations: read::texts(&me, "/operations"),
+        role: serde_json::from_value(me.get("role").cloned().unwrap_or(Value::Null))
+            .unwrap_or(Role::User),
+    };
+    keep(Some(session));
+    Ok(())
+}
+
+/// Signs out: the token is no longer good.
+pub fn sign_out(session: &Session) {
+    let address = format!(
+        "{}/{}",
+        credentials_of(&session.account),
+        session.credential
+    );
+    let call = api::Call::new("DELETE", &address);
+    keep(None);
+    spawn_local(async move {
+        // Whoever has no connection is told: the token lives on until its time is over.
+        match call.send().await {
+            Ok(_) => toast::show(t().signed_out),
+            Err(problem) => toast::show_problem(&problem),
+        }
+    });
+}
+
+/// The server doesn't take the token any more.
+pub fn expired() {
+    if token().is_some() {
+        keep(None);
+        toast::show(t().session_expired);
+    }
+}
+
+fn credentials_of(account: &str) -> String {
+    format!("/accounts/{}/credentials", crate::query::encode(account))
+}
+
+fn keep(session: Option<Session>) {
+    if let Some(storage) = storage::session() {
+        let _ = match &session {
+            Some(session) => {
+                storage.set_item(KEY, &serde_json::to_string(session).unwrap_or_default())
+            }
+            None => storage.remove_item(KEY),
+        };
+    }
+    if let Some(signal) = SESSION.get() {
+        signal.set(session);
+    }
+}
+
+/// RFC 7617, in UTF-8.
+fn basic(name: &str, password: &str) -> String {
+    let octets = format!("{name}:{password}").into_bytes();
+    let binary: String = octets.into_iter().map(char::from).collect();
+    let encoded = window().btoa(&binary).unwrap_or_default();
+    format!("Basic {encoded}")
+}
