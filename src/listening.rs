@@ -15,7 +15,8 @@ use smtp::{Mode, Verification};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    backups::schedule::Counters,
+    administration::Process,
+    backups::{Tools, schedule::Counters},
     config::{
         self, Config, ImapListener, MailListener, OnTemporaryError, PLACES, PlaintextLogins,
         Service,
@@ -23,7 +24,8 @@ use crate::{
     },
     delivery,
     metrics::Sources,
-    publish, reports,
+    publish::{self, Publisher},
+    reports,
     tls::{self, Certificates},
     web,
     wire::{clock, rng, verifier},
@@ -72,6 +74,7 @@ pub struct Listening {
     pop3: Told<pop3::Config>,
     managesieve: Arc<ArcSwap<managesieve::Config>>,
     jmap: Jmap,
+    site: admin::Site,
 }
 
 /// What sessions share, whatever is configured.
@@ -88,7 +91,13 @@ struct Shared {
 }
 
 impl Listening {
-    pub fn new(config: &Config, core: Core, shown: Shown, doors: Vec<Door>) -> Listening {
+    pub fn new(
+        current: &Arc<ArcSwap<Config>>,
+        core: Core,
+        shown: Shown,
+        doors: Vec<Door>,
+    ) -> Listening {
+        let config = &*current.load_full();
         let admissions = doors
             .iter()
             .map(|door| (door.name.to_owned(), door.admission.clone()));
@@ -109,6 +118,16 @@ impl Listening {
             room: pop3::Room::default(),
             verification: ArcSwapOption::new(verification(&config.authentication).map(Arc::new)),
         };
+        let process = Process {
+            publisher: Publisher::new(current.clone()),
+            sources: sources.clone(),
+            config: current.clone(),
+            tools: Tools {
+                clock: clock(),
+                rng: rng(),
+            },
+        };
+        let site = admin::Site::new(clock(), Arc::new(process));
         Listening {
             mail: told(|service| shared.mail(config, service)),
             imap: told(|service| shared.imap(config, service)),
@@ -116,8 +135,9 @@ impl Listening {
             managesieve: Arc::new(ArcSwap::from_pointee(shared.managesieve(config))),
             jmap: Jmap::new(
                 core.clone(),
-                web_config(config, &core, &sources, &shown.challenges),
+                web_config(config, &core, &sources, &shown.challenges, &site),
             ),
+            site,
             core,
             shown,
             sources,
@@ -194,6 +214,7 @@ impl Listening {
             &self.core,
             &self.sources,
             &self.shown.challenges,
+            &self.site,
         ));
         let of_client = |config: &Config| {
             (
@@ -326,6 +347,7 @@ fn web_config(
     core: &Core,
     sources: &Sources,
     challenges: &Arc<Challenges>,
+    site: &admin::Site,
 ) -> jmap::Config {
     let (http, sources) = (&config.http, sources.clone());
     jmap::Config {
@@ -340,7 +362,7 @@ fn web_config(
         metrics: Some(Arc::new(move || sources.text())),
         metrics_networks: networks(&config.metrics.networks),
         fallback: Some(web::pages(
-            admin(config, core),
+            admin(config, core, site),
             wellknown::Site::new(Arc::new(core.clone()), publish::site(config)),
             challenges.clone(),
         )),
@@ -349,15 +371,14 @@ fn web_config(
 }
 
 /// The API for administrators.
-fn admin(config: &Config, core: &Core) -> admin::Admin {
+fn admin(config: &Config, core: &Core, site: &admin::Site) -> admin::Admin {
     let http = &config.http;
-    let site = admin::Site { clock: clock() };
     let allowed_origin = http.admin_cors_origin.as_ref();
     let of = admin::Config {
         plaintext_logins: http.plaintext_logins == PlaintextLogins::Anywhere,
         allowed_origin: allowed_origin.map(|origin| origin.0.trim_end_matches('/').to_owned()),
     };
-    admin::Admin::new(core.clone(), site, of)
+    admin::Admin::new(core.clone(), site.clone(), of)
 }
 
 fn mode_of(service: Service) -> Option<Mode> {

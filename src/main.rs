@@ -2,6 +2,7 @@
 //!
 //! Holds: this is the only crate that sees both the store and the adapters.
 
+mod administration;
 mod allocators;
 mod backups;
 mod blobs;

@@ -60,6 +60,14 @@ impl Sources {
             .sum()
     }
 
+    /// The same, by the name of the listener.
+    pub fn connections_by_listener(&self) -> Vec<(String, u64)> {
+        self.admissions
+            .iter()
+            .map(|(listener, admission)| (listener.clone(), admission.counters().open as u64))
+            .collect()
+    }
+
     /// The text, as of now.
     pub fn text(&self) -> String {
         let mut registry = Registry::with_prefix("posthorn");

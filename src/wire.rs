@@ -265,7 +265,7 @@ impl Server {
             challenges,
             orders,
         };
-        let listening = Listening::new(&config, core.clone(), shown, doors);
+        let listening = Listening::new(&live.current(), core.clone(), shown, doors);
         Ok(Server {
             core,
             sockets,

@@ -146,7 +146,7 @@ fn keep(config: &config::Backup) -> Keep {
 }
 
 /// Where to, if anywhere. The environment says of S3 what the configuration doesn't.
-fn target(config: &config::Backup) -> Result<Option<Target>, BackupError> {
+pub fn target(config: &config::Backup) -> Result<Option<Target>, BackupError> {
     let Some(place) = &config.to else {
         return Ok(None);
     };

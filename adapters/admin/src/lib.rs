@@ -6,6 +6,8 @@
 
 mod describe;
 mod docs;
+mod host;
+mod jobs;
 pub mod openapi;
 mod page;
 mod problem;
@@ -20,6 +22,8 @@ use jmap_core::{Core, clock::Clock};
 use jmap_types::AccountId;
 use net::slots::Slots;
 
+pub use host::{DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers};
+pub use jobs::{FINDINGS_MAX, JOBS_MAX};
 pub use page::{PAGE_DEFAULT, PAGE_MAX};
 pub use problem::{Kind, TYPE_PREFIX};
 pub use request::{IDEMPOTENCY_KEY_OCTETS_MAX, VERSIONS_MAX};
@@ -39,6 +43,18 @@ const REQUESTS_WAITING_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Site {
     pub clock: Arc<dyn Clock>,
+    pub host: Arc<dyn Host>,
+    jobs: Arc<jobs::Jobs>,
+}
+
+impl Site {
+    pub fn new(clock: Arc<dyn Clock>, host: Arc<dyn Host>) -> Site {
+        Site {
+            clock,
+            host,
+            jobs: Arc::default(),
+        }
+    }
 }
 
 /// What an operator decides.

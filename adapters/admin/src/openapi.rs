@@ -174,7 +174,7 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Value {
     if route.is_versioned && route.answer.is_some() {
         headers.insert("ETag".into(), text.clone());
     }
-    if route.status == StatusCode::CREATED {
+    if matches!(route.status, StatusCode::CREATED | StatusCode::ACCEPTED) {
         headers.insert("Location".into(), text.clone());
     }
     if let Some(members) = good.as_object_mut().filter(|_| !headers.is_empty()) {

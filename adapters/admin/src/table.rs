@@ -159,6 +159,13 @@ impl Route {
         ])
     }
 
+    /// It begins something, and answers before that has ended.
+    pub fn accepts(mut self, schema: SchemaOf) -> Route {
+        self.status = StatusCode::ACCEPTED;
+        self.answer = Some(schema);
+        self
+    }
+
     pub fn versioned(mut self) -> Route {
         self.is_versioned = true;
         self

@@ -17,6 +17,13 @@ pub use records::{AuditRecord, ChangedField, OnceRecord, Outcome};
 
 use store::Record;
 
+use crate::{
+    Caller, Core,
+    access::{self, Operation},
+    cluster::NodeInfo,
+    directory::DirectoryError,
+};
+
 /// Which version of a record somebody has seen: a hash of its octets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Version(pub [u8; 16]);
@@ -39,15 +46,23 @@ pub struct Terms {
 
 impl Terms {
     /// Whether the record is the one that the caller has seen.
-    pub(crate) fn check(
-        &self,
-        record: &impl Record,
-    ) -> Result<(), crate::directory::DirectoryError> {
+    pub(crate) fn check(&self, record: &impl Record) -> Result<(), DirectoryError> {
         match &self.expected {
             Some(expected) if !expected.contains(&Version::of(record)) => {
-                Err(crate::directory::DirectoryError::Changed)
+                Err(DirectoryError::Changed)
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl Core {
+    /// The servers that work over the same database; none, where one has it alone.
+    pub async fn nodes(&self, who: &Caller) -> Result<Vec<NodeInfo>, DirectoryError> {
+        access::may_run(who, Operation::SeeServer)?;
+        match &self.cluster {
+            Some(cluster) => Ok(cluster.nodes().await?),
+            None => Ok(Vec::new()),
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct TraceFilter {
     pub since: Option<i64>,
     /// Before then.
     pub until: Option<i64>,
+    /// Before this event.
+    pub before: Option<u64>,
 }
 
 /// An event.
@@ -68,6 +70,7 @@ impl TraceFilter {
         let ms = |moment: i64| first_id(u64::try_from(moment).unwrap_or(0));
         let start = self.since.map_or(0, ms);
         let end = self.until.map_or(u64::MAX, ms);
+        let end = end.min(self.before.unwrap_or(u64::MAX));
         let row: &dyn Fn(u64) -> Key = match (&self.message_id, self.account) {
             (Some(id), _) => {
                 let hash = message_hash(id);

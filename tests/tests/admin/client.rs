@@ -144,7 +144,11 @@ pub fn problem(answer: &Answer) -> String {
 
 /// A home with both domains and an account of each role: root, carol (of example.org), help, alice and bob, eve (elsewhere).
 pub fn staffed_home() -> Home {
-    let home = Home::with_people();
+    // Nobody answers there: what asks the DNS is soon told so.
+    let home = Home::with_people()
+        .set("authentication", "resolvers = [\"127.0.0.1:9\"]")
+        .set("authentication", "timeout = \"1s\"")
+        .set("dns", "timeout = \"1s\"");
     home.cli(&["domain", "add", OTHER], "");
     let add = |name: &str| drop(home.cli(&["account", "add", name, "--password-stdin"], PASSWORD));
     let add_admin = ["account", "add", "root", "--admin", "--password-stdin"];

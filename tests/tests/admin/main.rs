@@ -9,5 +9,6 @@ mod concurrency;
 mod isolation;
 mod matrix;
 mod objects;
+mod running;
 mod schema;
 mod web;

@@ -6,7 +6,9 @@
 mod own;
 mod page;
 mod served;
+mod setup;
 mod walk;
+mod watching;
 
 use e2e::browser::key;
 use page::{Console, address};

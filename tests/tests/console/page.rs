@@ -80,7 +80,7 @@ impl Console {
     /// The button or link that says this.
     pub fn named(&self, name: &str) -> Value {
         let script = format!(
-            "{ROOT} return [...root.querySelectorAll('button, a[href], [role=tab]')].find((element) => seen(element) && !element.disabled \
+            "{ROOT} return [...root.querySelectorAll('button, a[href], summary')].find((element) => seen(element) && !element.disabled \
              && (element.getAttribute('aria-label') ?? element.innerText).trim() === arguments[0])"
         );
         self.browser

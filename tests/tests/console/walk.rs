@@ -39,7 +39,7 @@ fn domains() {
     console.text("2.5 GB");
     console.choose("example.net");
     console.press("Remove");
-    console.text("1 domains");
+    console.text("the chosen domains (1)");
     console.press("Remove");
     console.text("Removed: 1");
     console.gone("example.net");
@@ -281,7 +281,7 @@ fn lists() {
     assert!(row.contains('1') && row.contains("Members"), "{row}");
     console.choose("news@");
     console.press("Remove");
-    console.text("1 lists");
+    console.text("The chosen lists (1)");
     console.press("Remove");
     console.text("There are no lists yet.");
     console.assert_quiet(&[]);

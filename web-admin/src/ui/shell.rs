@@ -37,18 +37,50 @@ fn ways(session: &Session) -> Vec<(&'static str, Vec<Way>)> {
     let accounts = is_staff && session.may("account.see");
     let directory = [
         one(domains, "/admin/", text.overview, Icon::Dashboard),
+        one(
+            domains && session.may("dns.see"),
+            "/admin/setup",
+            text.setup,
+            Icon::Setup,
+        ),
         one(domains, "/admin/domains", text.domains, Icon::Domain),
         one(accounts, "/admin/accounts", text.accounts, Icon::Accounts),
         one(accounts, "/admin/groups", text.groups, Icon::Group),
         one(accounts, "/admin/aliases", text.aliases, Icon::Alias),
         one(accounts, "/admin/lists", text.lists, Icon::List),
     ];
-    let watching = [one(
-        session.may("audit.see"),
-        "/admin/audit",
-        text.audit,
-        Icon::Audit,
-    )];
+    let watching = [
+        one(
+            session.may("queue.see"),
+            "/admin/queue",
+            text.queue,
+            Icon::Queue,
+        ),
+        one(
+            is_staff && session.may("trace.see"),
+            "/admin/traces",
+            text.traces,
+            Icon::Trace,
+        ),
+        one(
+            session.may("report.see"),
+            "/admin/reports",
+            text.reports,
+            Icon::Report,
+        ),
+        one(
+            session.may("audit.see"),
+            "/admin/audit",
+            text.audit,
+            Icon::Audit,
+        ),
+        one(
+            session.may("server.see"),
+            "/admin/server",
+            text.server,
+            Icon::Node,
+        ),
+    ];
     let own = [
         one(true, "/account/", text.my_overview, Icon::Accounts),
         one(true, "/account/security", text.security, Icon::Key),

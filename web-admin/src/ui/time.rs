@@ -15,6 +15,20 @@ pub fn date(text: &str) -> String {
     }
 }
 
+/// `14:05`, in local time.
+pub fn clock(seconds: i64) -> String {
+    let date = format::date(seconds, offset_minutes(seconds));
+    date.rsplit(' ').next().unwrap_or_default().to_owned()
+}
+
+/// `3 Mar`: a day, as UTC has it.
+pub fn day(seconds: i64) -> String {
+    let date = format::date(seconds, 0);
+    let mut parts = date.split(' ');
+    let (day, month) = (parts.next(), parts.next());
+    format!("{} {}", day.unwrap_or_default(), month.unwrap_or_default())
+}
+
 /// How far local time was ahead of UTC then.
 fn offset_minutes(seconds: i64) -> i64 {
     let then = js_sys::Date::new(&((seconds as f64) * 1000.0).into());

@@ -6,10 +6,15 @@ use jmap_core::{
     access::Operation,
     admin::{self, AuditFilter},
 };
-use jmap_types::{AccountId, Id, UtcDate};
+use jmap_types::AccountId;
 use serde_json::json;
 
-use super::{CURSOR, LIMIT, accounts::Role, handler};
+use super::{
+    CURSOR, LIMIT,
+    accounts::Role,
+    handler,
+    traces::{account, moment},
+};
 use crate::{
     describe::{choice, object},
     page,
@@ -121,28 +126,9 @@ pub fn routes() -> Vec<Route> {
 
 async fn list(request: &Request) -> Answered {
     let limit = page::limit(request)?;
-    let moment = |name| -> Result<Option<i64>, Problem> {
-        let Some(text) = request.asked(name) else {
-            return Ok(None);
-        };
-        let read = jmap_types::date::parse_rfc3339(text);
-        let (UtcDate(seconds), _) = read.ok_or_else(|| {
-            let why = "A moment looks like 2030-01-31T12:00:00Z.";
-            Problem::new(Kind::InvalidRequest, why)
-        })?;
-        Ok(Some(seconds.saturating_mul(1000)))
-    };
-    let account = |name| -> Result<Option<AccountId>, Problem> {
-        let Some(text) = request.asked(name) else {
-            return Ok(None);
-        };
-        let id = Id::parse(text);
-        id.map(Some)
-            .ok_or_else(|| Problem::new(Kind::InvalidRequest, "This is no id of an account."))
-    };
     let filter = AuditFilter {
-        by: account("by")?,
-        of_account: account("account")?,
+        by: account(request, "by")?,
+        of_account: account(request, "account")?,
         domain: match request.asked("domain") {
             Some(name) => Some(jmap_core::directory::names::domain(name)?),
             None => None,
@@ -154,8 +140,8 @@ async fn list(request: &Request) -> Answered {
                 Outcome::Done => admin::Outcome::Done,
                 Outcome::Refused => admin::Outcome::Refused,
             }),
-        since: moment("since")?,
-        until: moment("until")?,
+        since: moment(request, "since")?,
+        until: moment(request, "until")?,
     };
     let after = match request.asked("cursor") {
         Some(text) => Some(place(text).ok_or_else(|| Problem::of(Kind::InvalidCursor))?),

@@ -7,10 +7,18 @@ mod addresses;
 mod aliases;
 mod audit;
 mod credentials;
+mod deleted;
+mod dns;
 mod domains;
 mod groups;
+mod jobs;
 mod lists;
 mod me;
+mod quarantine;
+mod queue;
+mod reports;
+mod server;
+mod traces;
 
 use std::future::Future;
 
@@ -52,7 +60,15 @@ pub fn all() -> Vec<Route> {
         groups::routes(),
         aliases::routes(),
         lists::routes(),
+        dns::routes(),
+        queue::routes(),
+        traces::routes(),
+        reports::routes(),
+        deleted::routes(),
         audit::routes(),
+        server::routes(),
+        jobs::routes(),
+        quarantine::routes(),
     ]
     .into_iter()
     .flatten()
@@ -96,6 +112,31 @@ pub const PATH_PARAMETERS: &[Parameter] = &[
         name: "credential",
         about: "The number of a credential, within its account.",
         schema: number,
+    },
+    Parameter {
+        name: "submission",
+        about: "The id of an EmailSubmission.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 255}),
+    },
+    Parameter {
+        name: "destination",
+        about: "A domain that mail goes to; `*`: the whole queue.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 253}),
+    },
+    Parameter {
+        name: "deleted",
+        about: "The id of a deleted email.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 255}),
+    },
+    Parameter {
+        name: "job",
+        about: "The number of a job.",
+        schema: number,
+    },
+    Parameter {
+        name: "key",
+        about: "The key of a record, in hexadecimal.",
+        schema: || json!({"type": "string", "pattern": "^([0-9a-f]{2})+$", "maxLength": 4000}),
     },
     Parameter {
         name: "address",

@@ -316,6 +316,10 @@ impl Core {
                             .await?,
                     ),
                 };
+                let stored = crate::mail::submission::record(self, *account, *submission).await?;
+                if stored.is_none_or(|stored| stored.is_done) {
+                    return Err(QueueError::NotFound);
+                }
                 let deed = match &record {
                     Some(record) => Deed::of_account(Operation::ChangeQueue, *account, record),
                     None => Deed::new(Operation::ChangeQueue, account.to_string()),

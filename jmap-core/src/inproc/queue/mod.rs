@@ -41,7 +41,7 @@ use store::{
 use tokio::sync::{Notify, Semaphore};
 
 pub use self::{
-    admin::{QueueEntry, QueueError, QueueFilter, QueueState, Which},
+    admin::{ENTRIES_MAX, QueueEntry, QueueError, QueueFilter, QueueState, Which},
     board::PlaceState,
     settings::{Delivery, DomainLimits, QueueRate},
 };

@@ -9,21 +9,29 @@ use super::{
 };
 use crate::messages::t;
 
+fn copy(text: String) {
+    spawn_local(async move {
+        let copied = JsFuture::from(window().navigator().clipboard().write_text(&text)).await;
+        toast::show(if copied.is_ok() {
+            t().copied
+        } else {
+            t().copy_failed
+        });
+    });
+}
+
 /// A button that copies `text`. `what`: what it is, for its name.
 pub fn button(text: String, what: &str) -> AnyView {
     let label = format!("{} {what}", t().copy);
-    let press = move |_| {
-        let text = text.clone();
-        spawn_local(async move {
-            let copied = JsFuture::from(window().navigator().clipboard().write_text(&text)).await;
-            toast::show(if copied.is_ok() {
-                t().copied
-            } else {
-                t().copy_failed
-            });
-        });
-    };
+    let press = move |_| copy(text.clone());
     view! { <button type="button" class="icon" aria-label=label.clone() title=label on:click=press>{icon(Icon::Copy)}</button> }
+        .into_any()
+}
+
+/// A button that says that it copies everything.
+pub fn all(text: String) -> AnyView {
+    let press = move |_| copy(text.clone());
+    view! { <button type="button" on:click=press>{icon(Icon::Copy)}{t().copy_all}</button> }
         .into_any()
 }
 

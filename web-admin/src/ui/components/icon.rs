@@ -7,13 +7,10 @@ pub enum Icon {
     Accounts,
     Alias,
     Audit,
-    Backup,
-    Check,
     Close,
     Copy,
     Dashboard,
     Domain,
-    Folder,
     Group,
     Help,
     Key,
@@ -24,6 +21,7 @@ pub enum Icon {
     Queue,
     Report,
     Rules,
+    Setup,
     SignOut,
     Sun,
     Trace,
@@ -37,15 +35,12 @@ fn strokes(icon: Icon) -> &'static str {
         Icon::Accounts => "M16 19a4 4 0 0 0-8 0m4-7a3 3 0 1 0 0-6 3 3 0 0 0 0 6m9-8H3v16h18z",
         Icon::Alias => "M4 7h9a4 4 0 0 1 4 4v6m0 0-3-3m3 3 3-3",
         Icon::Audit => "M6 3h9l4 4v14H6zM9 12h7m-7 4h7M9 8h3",
-        Icon::Backup => "M4 6c0-2 16-2 16 0v12c0 2-16 2-16 0zm0 0c0 2 16 2 16 0M4 12c0 2 16 2 16 0",
-        Icon::Check => "m5 12.5 4.5 4.5L19 7.5",
         Icon::Close => "M6 6l12 12M18 6 6 18",
         Icon::Copy => "M9 9h11v11H9zM5 15H4V4h11v1",
         Icon::Dashboard => "M4 4h7v9H4zm9 0h7v5h-7zm0 7h7v9h-7zm-9 4h7v5H4z",
         Icon::Domain => {
             "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18m-9 9h18M12 3c3 2.5 3 15.5 0 18M12 3c-3 2.5-3 15.5 0 18"
         }
-        Icon::Folder => "M3 6h6l2 2h10v11H3z",
         Icon::Group => {
             "M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6m-6 8a6 6 0 0 1 12 0m0-14a3 3 0 0 1 0 6m2 2a6 6 0 0 1 4 6"
         }
@@ -60,6 +55,7 @@ fn strokes(icon: Icon) -> &'static str {
         Icon::Queue => "M3 13h5l1.5 3h5L16 13h5M5.5 5h13L21 13v6H3v-6z",
         Icon::Report => "M4 20V4m0 16h16M8 16v-4m4 4V8m4 8v-6",
         Icon::Rules => "M4 5h16l-6 7.5V20l-4-2v-5.5z",
+        Icon::Setup => "M5 6h2l1 2 3-4m-6 9h2l1 2 3-4m3-4h7m-7 7h7M5 20h2l1 1 3-3m3 2h7",
         Icon::SignOut => "M14 4H5v16h9m-4-8h11m0 0-4-4m4 4-4 4",
         Icon::Sun => {
             "M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8m0-13v2m0 14v2M3 12h2m14 0h2M5.6 5.6 7 7m10 10 1.4 1.4M5.6 18.4 7 17M17 7l1.4-1.4"

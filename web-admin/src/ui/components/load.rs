@@ -2,7 +2,7 @@
 //!
 //! Holds: an answer that comes after a later question was asked is thrown away; what is fetched anew stays to be seen until then.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use leptos::{prelude::*, task::spawn_local};
 
@@ -59,10 +59,20 @@ impl Loaded {
         spawn_local(async move {
             let got = future.await;
             // The page may be gone by now.
-            if asked.try_get_untracked() == Some(number) {
-                answer.try_set(Some(got));
+            let is_asked = asked.try_get_untracked() == Some(number);
+            // What is the same isn't drawn again: it may have the focus.
+            if is_asked && answer.with_untracked(|now| now.as_ref() != Some(&got)) {
+                answer.set(Some(got));
             }
         });
+    }
+
+    /// Asks again now and then, as long as the page is shown.
+    pub fn keep_fresh(self, every: Duration) -> Self {
+        if let Ok(handle) = set_interval_with_handle(move || self.again(), every) {
+            on_cleanup(move || handle.clear());
+        }
+        self
     }
 
     /// Shows what was fetched.

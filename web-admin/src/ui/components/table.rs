@@ -126,9 +126,8 @@ pub struct List {
     /// Where a row has its key.
     pub key: &'static str,
     pub columns: Vec<Column>,
-    /// The parameter that searches; empty: the API doesn't.
-    pub search: &'static str,
-    pub search_hint: &'static str,
+    /// Parameters that search, and what their fields say.
+    pub searches: Vec<(&'static str, &'static str)>,
     pub filters: Vec<Filter>,
     pub bulk: Vec<Bulk>,
     /// What an empty list says.
@@ -141,6 +140,8 @@ pub struct List {
     pub rows: &'static str,
     /// There is no other page than this one.
     pub is_whole: bool,
+    /// The API gives all of it, and takes no cursor and no limit.
+    pub is_plain: bool,
 }
 
 impl List {
@@ -150,8 +151,7 @@ impl List {
             address: address.into(),
             key,
             columns: Vec::new(),
-            search: "",
-            search_hint: "",
+            searches: Vec::new(),
             filters: Vec::new(),
             bulk: Vec::new(),
             empty: t().nothing_here,
@@ -159,6 +159,7 @@ impl List {
             in_address: false,
             rows: ROWS,
             is_whole: false,
+            is_plain: false,
         }
     }
 }
@@ -166,9 +167,9 @@ impl List {
 /// What is asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Asked {
-    search: String,
     /// `name`, or `-name` for the other way round.
     sort: String,
+    /// Parameters that narrow the list: chosen ones and searched ones.
     filters: Vec<(&'static str, String)>,
     /// Cursors of the pages before this one, and of this one.
     cursors: Vec<String>,
@@ -180,20 +181,18 @@ impl Asked {
             return Self::default();
         }
         let place = route::current().get_untracked();
-        let filters = list
-            .filters
-            .iter()
-            .map(|(name, ..)| (*name, place.parameter(name)));
+        let searches = list.searches.iter().map(|(name, _)| *name);
+        let names = searches.chain(list.filters.iter().map(|(name, ..)| *name));
+        let filters = names.map(|name| (name, place.parameter(name)));
         Self {
-            search: place.parameter("q"),
             sort: place.parameter("sort"),
             filters: filters.filter(|(_, value)| !value.is_empty()).collect(),
             cursors: Vec::new(),
         }
     }
 
-    fn parameters<'a>(&'a self, search: &'a str) -> Vec<(&'a str, &'a str)> {
-        let mut parameters = vec![(search, self.search.as_str()), ("sort", self.sort.as_str())];
+    fn parameters(&self) -> Vec<(&str, &str)> {
+        let mut parameters = vec![("sort", self.sort.as_str())];
         parameters.extend(
             self.filters
                 .iter()
@@ -203,8 +202,10 @@ impl Asked {
     }
 
     fn address(&self, list: &List) -> String {
-        let mut parameters = self.parameters(list.search);
-        parameters.push(("limit", list.rows));
+        let mut parameters = self.parameters();
+        if !list.is_plain {
+            parameters.push(("limit", list.rows));
+        }
         if let Some(cursor) = self.cursors.last() {
             parameters.push(("cursor", cursor));
         }
@@ -214,8 +215,17 @@ impl Asked {
     fn note(&self, list: &List) {
         if list.in_address {
             let path = window().location().pathname().unwrap_or_default();
-            route::note(&query::with(&path, &self.parameters("q")));
+            route::note(&query::with(&path, &self.parameters()));
         }
+    }
+
+    /// Narrows the list, and begins at its first page.
+    fn narrow(&mut self, name: &'static str, value: &str) {
+        self.filters.retain(|(of, _)| *of != name);
+        if !value.is_empty() {
+            self.filters.push((name, value.to_owned()));
+        }
+        self.cursors.clear();
     }
 
     fn filter(&self, name: &str) -> &str {
@@ -263,8 +273,9 @@ pub fn table(list: List) -> AnyView {
 }
 
 fn tools(list: &List, asked: RwSignal<Asked>) -> AnyView {
-    let search = (!list.search.is_empty()).then(|| {
-        let text = RwSignal::new(asked.with_untracked(|asked| asked.search.clone()));
+    let searches = list.searches.iter().enumerate().map(|(at, (name, hint))| {
+        let (name, hint) = (*name, *hint);
+        let text = RwSignal::new(asked.with_untracked(|asked| asked.filter(name).to_owned()));
         let typed = RwSignal::new(0_u32);
         let input = move |event| {
             text.set(event_target_value(&event));
@@ -273,25 +284,21 @@ fn tools(list: &List, asked: RwSignal<Asked>) -> AnyView {
             spawn_local(async move {
                 time::sleep(TYPING_MS).await;
                 if typed.try_get_untracked() == Some(number) {
-                    let search = text.get_untracked().trim().to_owned();
-                    asked.update(|asked| {
-                        asked.search = search;
-                        asked.cursors.clear();
-                    });
+                    let search = text.get_untracked();
+                    asked.update(|asked| asked.narrow(name, search.trim()));
                 }
             });
         };
-        let hint = match list.search_hint {
-            "" => t().search,
-            hint => hint,
-        };
+        // The key for the search leads to the first one.
+        let id = (at == 0).then_some("search");
         view! {
             <div class="search">
-                <input type="search" id="search" aria-label=hint placeholder=hint autocomplete="off"
+                <input type="search" id=id aria-label=hint placeholder=hint autocomplete="off"
                     prop:value=move || text.get() on:input=input />
             </div>
         }
     });
+    let searches = searches.collect_view();
     let filters = list.filters.iter().map(|(name, label, choices)| {
         let name = *name;
         let choices = choices.iter().map(|(value, label)| {
@@ -301,18 +308,12 @@ fn tools(list: &List, asked: RwSignal<Asked>) -> AnyView {
         });
         let choose = move |event| {
             let value = event_target_value(&event);
-            asked.update(|asked| {
-                asked.filters.retain(|(of, _)| *of != name);
-                if !value.is_empty() {
-                    asked.filters.push((name, value));
-                }
-                asked.cursors.clear();
-            });
+            asked.update(|asked| asked.narrow(name, &value));
         };
         view! { <div><select aria-label=*label on:change=choose>{choices.collect_view()}</select></div> }
     });
     let filters = filters.collect_view();
-    view! { {search} {filters} }.into_any()
+    view! { {searches} {filters} }.into_any()
 }
 
 fn bulk_view(
@@ -424,7 +425,7 @@ fn rows_view(
 ) -> AnyView {
     let items = json::items(body, "/items");
     if items.is_empty() {
-        let is_narrowed = !now.search.is_empty() || !now.filters.is_empty();
+        let is_narrowed = !now.filters.is_empty();
         let text = if is_narrowed {
             t().nothing_found
         } else {

@@ -32,6 +32,15 @@ pub fn page(session: &Session, parts: &[String]) -> AnyView {
         ["admin", "aliases", id] => admin::aliases::one(session, id),
         ["admin", "lists"] => admin::lists::page(session),
         ["admin", "lists", id] => admin::lists::one(session, id),
+        ["admin", "setup"] => admin::setup::page(session),
+        ["admin", "queue"] => admin::queue::page(session),
+        ["admin", "queue", "messages", account, submission] => {
+            admin::queue::one(session, account, submission)
+        }
+        ["admin", "traces"] => admin::traces::page(),
+        ["admin", "traces", message_id] => admin::traces::one(message_id),
+        ["admin", "reports"] => admin::reports::page(),
+        ["admin", "server"] => admin::server::page(session),
         ["admin", "audit"] => admin::audit::page(),
         ["account"] => account::overview::page(session),
         ["account", "security"] => account::security::page(session),

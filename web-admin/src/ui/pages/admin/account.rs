@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{accounts::role_choices, credentials};
 use crate::{
-    json as read,
+    format, json as read,
     messages::{fill, t},
     ui::{
         api::{self, Reply},
@@ -14,6 +14,7 @@ use crate::{
             form::{Field, Kind, form, send},
             load::Loaded,
             page::{self, card, facts, usage},
+            table::{Bulk, Column, List, table},
             tabs::tabs,
             toast,
         },
@@ -79,6 +80,11 @@ pub fn page(session: &Session, id: &str) -> AnyView {
                 })
             }),
         ));
+    }
+    if session.may("deleted.see") {
+        let (id, may_restore) = (id.to_owned(), session.may("deleted.restore"));
+        let part = move || deleted(&id, may_restore);
+        parts.push(("deleted", t().deleted_mail, ViewFn::from(part)));
     }
     view! {
         {page::crumbs("/admin/accounts", t().accounts)}
@@ -265,4 +271,37 @@ pub fn addresses_of(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
 pub async fn put(address: &str) -> Result<(), crate::problem::Problem> {
     api::Call::new("PUT", address).send().await?;
     Ok(())
+}
+
+/// Mail that was deleted, and the way back.
+fn deleted(id: &str, may_restore: bool) -> AnyView {
+    let address = format!("{}/deleted", common::of(API, id));
+    let mut list = List::new(t().deleted_mail, address.clone(), "/id");
+    list.columns = vec![
+        Column::new(t().subject, |row| match read::text(row, "/subject") {
+            "" => t().no_subject.into_any(),
+            subject => subject.to_owned().into_any(),
+        }),
+        Column::new(t().from, |row| {
+            read::texts(row, "/from").join(", ").into_any()
+        }),
+        Column::new(t().deleted, |row| page::date_at(row, "/deleted")).class("nowrap"),
+        Column::new(t().size, |row| {
+            format::octets(read::number(row, "/size").unwrap_or_default()).into_any()
+        })
+        .class("number nowrap"),
+    ];
+    list.searches = vec![("q", t().search_deleted)];
+    list.empty = t().nothing_deleted;
+    if may_restore {
+        list.bulk = vec![Bulk::new(t().restore, t().restored, move |row| {
+            let of = crate::query::encode(read::text(&row, "/id"));
+            let address = format!("{address}/{of}/restore");
+            async move {
+                api::post(&address, &json!({})).await?;
+                Ok(None)
+            }
+        })];
+    }
+    table(list)
 }

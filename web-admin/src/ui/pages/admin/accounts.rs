@@ -23,8 +23,7 @@ pub const API: &str = "/accounts";
 pub fn page(session: &Session) -> AnyView {
     let mut list = List::new(t().accounts, API, "/id");
     list.columns = columns();
-    list.search = "q";
-    list.search_hint = t().search_accounts;
+    list.searches = vec![("q", t().search_accounts)];
     list.empty = t().no_accounts;
     list.in_address = true;
     let mut roles = vec![("", t().all_roles)];

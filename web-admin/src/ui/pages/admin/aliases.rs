@@ -41,8 +41,7 @@ pub fn page(session: &Session) -> AnyView {
             .sorted("created")
             .class("nowrap"),
     ];
-    list.search = "q";
-    list.search_hint = t().search_aliases;
+    list.searches = vec![("q", t().search_aliases)];
     list.empty = t().no_aliases;
     list.in_address = true;
     let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use serde_json::Value;
 
+use super::dns;
 use crate::{
     format, json as read,
     messages::t,
@@ -46,8 +47,7 @@ pub fn page(session: &Session) -> AnyView {
             .sorted("created")
             .class("nowrap"),
     ];
-    list.search = "q";
-    list.search_hint = t().search_domains;
+    list.searches = vec![("q", t().search_domains)];
     list.empty = t().no_domains;
     list.in_address = true;
     if session.may("domain.remove") {
@@ -108,13 +108,22 @@ pub fn one(session: &Session, name: &str) -> AnyView {
             move |reply| settings(&name, &reply, loaded, is_limits)
         })
     };
+    let title = of_accounts.clone();
+    let mut parts: Vec<(&'static str, &'static str, ViewFn)> =
+        vec![("settings", t().settings, ViewFn::from(settings))];
+    if session.may("dns.see") {
+        let (of_dns, of_keys) = (title.clone(), title.clone());
+        let may_rotate = session.may("dkim.rotate");
+        parts.push(("dns", t().dns, ViewFn::from(move || dns::part(&of_dns))));
+        let keys = move || dns::keys(&of_keys, may_rotate);
+        parts.push(("dkim", t().dkim, ViewFn::from(keys)));
+    }
+    let accounts = move || accounts(&of_accounts);
+    parts.push(("accounts", t().accounts, ViewFn::from(accounts)));
     view! {
         {page::crumbs("/admin/domains", t().domains)}
-        {page::head(of_accounts.clone(), "", remove.into_any())}
-        {tabs(t().domain, vec![
-            ("settings", t().settings, ViewFn::from(settings)),
-            ("accounts", t().accounts, ViewFn::from(move || accounts(&of_accounts))),
-        ])}
+        {page::head(title, "", remove.into_any())}
+        {tabs(t().domain, parts)}
         {questions(question)}
     }
     .into_any()
@@ -150,6 +159,6 @@ fn accounts(name: &str) -> AnyView {
         "/id",
     );
     list.columns = super::accounts::columns();
-    list.search = "q";
+    list.searches = vec![("q", t().search)];
     table(list)
 }

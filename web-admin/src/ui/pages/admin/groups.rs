@@ -49,8 +49,7 @@ pub fn page(session: &Session) -> AnyView {
             .sorted("created")
             .class("nowrap"),
     ];
-    list.search = "q";
-    list.search_hint = t().search_groups;
+    list.searches = vec![("q", t().search_groups)];
     list.empty = t().no_groups;
     list.in_address = true;
     let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));
@@ -174,7 +173,7 @@ fn members(id: &str, may_change: bool) -> AnyView {
             read::text(row, "/description").to_owned().into_any()
         }),
     ];
-    list.search = "q";
+    list.searches = vec![("q", t().search)];
     list.empty = t().no_members;
     let changed = list.changed;
     let add = may_change.then(|| {

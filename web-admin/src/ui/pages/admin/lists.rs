@@ -45,8 +45,7 @@ pub fn page(session: &Session) -> AnyView {
             .sorted("created")
             .class("nowrap"),
     ];
-    list.search = "q";
-    list.search_hint = t().search_lists;
+    list.searches = vec![("q", t().search_lists)];
     list.empty = t().no_lists;
     list.in_address = true;
     if session.may("account.remove") {

@@ -1,0 +1,125 @@
+//! What the API for administrators needs of the process: the DNS, connections, the repository of backups.
+//!
+//! Other half: `admin::Host`.
+
+use std::sync::Arc;
+
+use admin::{DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use jmap_core::{Caller, Core, work::check::Progress};
+
+use crate::{
+    backups::{Tools, run, schedule},
+    config::Config,
+    metrics::{self, Sources},
+    publish::{
+        PublishError, Publisher,
+        check::{Finding, Status},
+        records::Record,
+    },
+};
+
+/// The process that serves.
+#[derive(Clone)]
+pub struct Process {
+    pub publisher: Publisher,
+    pub sources: Sources,
+    pub config: Arc<ArcSwap<Config>>,
+    pub tools: Tools,
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Process(..)")
+    }
+}
+
+fn refused(error: PublishError) -> HostError {
+    match error {
+        PublishError::Directory(error) => error.into(),
+        PublishError::NoHostname => HostError::Refused(error.to_string()),
+    }
+}
+
+fn record(of: Record) -> DnsRecord {
+    DnsRecord {
+        kind: of.kind().name().to_owned(),
+        data: of.data_text(),
+        is_needed: of.is_needed(),
+        is_in_domain: of.is_in_domain,
+        name: of.name,
+    }
+}
+
+fn finding(of: Finding) -> DnsFinding {
+    DnsFinding {
+        what: of.what,
+        name: of.name,
+        status: match of.status {
+            Status::Ok => DnsStatus::Ok,
+            Status::Missing => DnsStatus::Missing,
+            Status::Different => DnsStatus::Different,
+            Status::Unknown => DnsStatus::Unknown,
+        },
+        is_needed: of.is_needed,
+        sentence: of.sentence,
+    }
+}
+
+#[async_trait]
+impl Host for Process {
+    async fn dns_records(
+        &self,
+        core: &Core,
+        who: &Caller,
+        domain: &str,
+    ) -> Result<Vec<DnsRecord>, HostError> {
+        let records = self.publisher.records(core, who, domain).await;
+        let records = records.map_err(refused)?;
+        Ok(records.into_iter().map(record).collect())
+    }
+
+    async fn check_dns(
+        &self,
+        core: &Core,
+        who: &Caller,
+        domain: &str,
+    ) -> Result<Vec<DnsFinding>, HostError> {
+        let findings = self.publisher.check(core, who, domain).await;
+        let findings = findings.map_err(refused)?;
+        Ok(findings.into_iter().map(finding).collect())
+    }
+
+    fn numbers(&self) -> HostNumbers {
+        HostNumbers {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            connections: self.sources.connections_by_listener(),
+            memory_octets: metrics::resident_octets(),
+        }
+    }
+
+    async fn back_up(
+        &self,
+        core: &Core,
+        who: &Caller,
+        progress: Progress<'_>,
+    ) -> Result<String, HostError> {
+        let sentence = |error: crate::backups::BackupError| HostError::Refused(error.to_string());
+        let target = schedule::target(&self.config.load().backup).map_err(sentence)?;
+        let target = target.ok_or_else(|| {
+            HostError::Refused(
+                "the configuration has no repository for backups ([backup] to)".to_owned(),
+            )
+        })?;
+        let done = run::run(core, who, &target, &self.tools, progress)
+            .await
+            .map_err(sentence)?;
+        Ok(format!(
+            "Snapshot {} was made: {} blobs were new, {} octets were added.",
+            done.snapshot.short(),
+            done.new_blobs,
+            done.record.added_octets
+        ))
+    }
+}

@@ -1,0 +1,362 @@
+//! Mail on its way: what is in the queue, where it waits for, and what is held back.
+
+use leptos::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{
+    format, json as read,
+    messages::{fill, t},
+    ui::{
+        api,
+        components::{
+            dialog::{Question, questions},
+            form::{Field, Kind, form, send},
+            load::Loaded,
+            page::{self, Tone, badge, card, facts},
+            table::{Bulk, Column, List, back, table},
+            tabs::tabs,
+            toast,
+        },
+        pages::common,
+        route,
+        session::Session,
+    },
+};
+
+const MESSAGES: &str = "/queue/messages";
+const HOLDS: &str = "/queue/holds";
+
+pub fn page(session: &Session) -> AnyView {
+    let (may_change, may_run) = (session.may("queue.change"), session.may("queue.run"));
+    let mut parts: Vec<(&'static str, &'static str, ViewFn)> = vec![(
+        "messages",
+        t().messages,
+        ViewFn::from(move || messages(may_change)),
+    )];
+    if may_run {
+        parts.push(("destinations", t().destinations, ViewFn::from(destinations)));
+        parts.push(("holds", t().holds, ViewFn::from(holds)));
+    }
+    let retry = may_run.then(|| {
+        common::button(t().retry_all, "", || async {
+            let answer = api::post("/queue/retry", &json!({})).await?.body;
+            let count = read::number(&answer, "/messages")
+                .unwrap_or_default()
+                .to_string();
+            toast::show(fill(t().retried_count, &[("count", &count)]));
+            Ok(())
+        })
+    });
+    view! {
+        {page::head(t().queue, t().queue_lead, retry.into_any())}
+        {tabs(t().queue, parts)}
+    }
+    .into_any()
+}
+
+/// Where a message of the queue is, in the API.
+fn address(row: &Value) -> String {
+    format!(
+        "{}/{}",
+        common::of(MESSAGES, read::text(row, "/account")),
+        crate::query::encode(read::text(row, "/submission"))
+    )
+}
+
+fn messages(may_change: bool) -> AnyView {
+    let mut list = List::new(t().queue, MESSAGES, "/submission");
+    list.columns = vec![
+        Column::new(t().recipients, |row| {
+            let to: Vec<&str> = read::items(row, "/recipients")
+                .iter()
+                .map(|of| read::text(of, "/address"))
+                .collect();
+            let page = format!("/admin{}", address(row));
+            view! {
+                {common::link(page, &shortened(&to))}
+                <div class="sub">{sender(row)}</div>
+            }
+            .into_any()
+        }),
+        Column::new(t().state, |row| state(read::text(row, "/state"))),
+        Column::new(t().last_reply, |row| last_reply(row).into_any()),
+        Column::new(t().next_try, |row| page::date_at(row, "/due")).class("nowrap"),
+        Column::new(t().size, |row| {
+            format::octets(read::number(row, "/size").unwrap_or_default()).into_any()
+        })
+        .class("number nowrap"),
+    ];
+    list.searches = vec![("domain", t().search_queue)];
+    list.empty = t().empty_queue;
+    if may_change {
+        list.bulk = vec![
+            Bulk::new(t().retry, t().retried_count, |row| {
+                let address = format!("{}/retry", address(&row));
+                async move {
+                    api::Call::new("POST", &address).send().await?;
+                    Ok(None)
+                }
+            }),
+            Bulk::new(t().cancel_mail, t().cancelled_count, |row| {
+                let address = address(&row);
+                async move {
+                    api::delete(&address).await?;
+                    Ok(None)
+                }
+            })
+            .asks(t().cancel_question),
+        ];
+    }
+    table(list)
+}
+
+/// The first ones, and how many more.
+fn shortened(all: &[&str]) -> String {
+    match all {
+        [one, two, _, rest @ ..] => format!("{one}, {two}, +{}", rest.len() + 1),
+        few => few.join(", "),
+    }
+}
+
+fn sender(row: &Value) -> String {
+    match read::text(row, "/sender") {
+        "" => fill(t().from_sender, &[("name", t().null_sender)]),
+        sender => fill(t().from_sender, &[("name", sender)]),
+    }
+}
+
+fn last_reply(row: &Value) -> String {
+    let mut replies = read::items(row, "/recipients")
+        .iter()
+        .map(|of| read::text(of, "/reply"));
+    replies
+        .rfind(|reply| !reply.is_empty())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn state(state: &str) -> AnyView {
+    match state {
+        "held" => badge(Tone::Warn, t().state_held),
+        "sending" => badge(Tone::Accent, t().state_sending),
+        "waiting" => badge(Tone::Plain, t().state_waiting),
+        "deferred" => badge(Tone::Warn, t().state_deferred),
+        _ => badge(Tone::Good, t().state_done),
+    }
+}
+
+/// One message: who gets it, and every host that was tried.
+pub fn one(session: &Session, account: &str, submission: &str) -> AnyView {
+    let row = json!({"account": account, "submission": submission});
+    let address = address(&row);
+    let loaded = Loaded::of(address.clone());
+    let question = RwSignal::new(None::<Question>);
+    let actions = session.may("queue.change").then(|| {
+        let (to_retry, to_cancel) = (format!("{address}/retry"), address.clone());
+        let retry = common::button(t().retry, "", move || {
+            let address = to_retry.clone();
+            async move {
+                api::Call::new("POST", &address).send().await?;
+                toast::show(t().is_tried_now);
+                loaded.again();
+                Ok(())
+            }
+        });
+        let ask = move |_| {
+            let address = to_cancel.clone();
+            let text = fill(t().cancel_question, &[("count", "1")]);
+            question.set(Some(Question::new(t().cancel_mail, text, t().cancel_mail, move || {
+                let address = address.clone();
+                async move {
+                    api::delete(&address).await?;
+                    toast::show(fill(t().cancelled_count, &[("count", "1")]));
+                    route::go("/admin/queue");
+                    Ok(())
+                }
+            })));
+        };
+        view! { {retry}<button type="button" class="danger" on:click=ask>{t().cancel_mail}</button> }
+    });
+    view! {
+        {page::crumbs("/admin/queue", t().queue)}
+        {page::head(t().message, "", actions.into_any())}
+        {loaded.show(|reply| message(&reply.body))}
+        {questions(question)}
+    }
+    .into_any()
+}
+
+fn message(body: &Value) -> AnyView {
+    let account = common::of("/admin/accounts", read::text(body, "/account"));
+    let rows = vec![
+        (t().state, state(read::text(body, "/state"))),
+        (t().sender, sender(body).into_any()),
+        (
+            t().account,
+            common::link(account, read::text(body, "/accountName")),
+        ),
+        (
+            t().size,
+            format::octets(read::number(body, "/size").unwrap_or_default()).into_any(),
+        ),
+        (t().arrived, page::date_at(body, "/arrived")),
+        (t().next_try, page::date_at(body, "/due")),
+    ];
+    let recipients = read::items(body, "/recipients").iter().map(|of| {
+        let remote = match read::text(of, "/remote") {
+            "" => String::new(),
+            host => format!(" ({host})"),
+        };
+        view! {
+            <tr>
+                <td data-label=t().address>{read::text(of, "/address").to_owned()}</td>
+                <td data-label=t().delivered>{delivered(read::text(of, "/delivered"))}</td>
+                <td data-label=t().last_reply>{format!("{}{remote}", read::text(of, "/reply"))}</td>
+                <td data-label=t().tries class="number">{read::number(of, "/attempts").unwrap_or_default()}</td>
+            </tr>
+        }
+    });
+    let recipients = view! {
+        <table class="cards-on-phone">
+            <caption class="visually-hidden">{t().recipients}</caption>
+            <thead><tr>
+                <th scope="col">{t().address}</th><th scope="col">{t().delivered}</th>
+                <th scope="col">{t().last_reply}</th><th class="number" scope="col">{t().tries}</th>
+            </tr></thead>
+            <tbody>{recipients.collect_view()}</tbody>
+        </table>
+    };
+    let hosts = read::items(body, "/hosts");
+    let journey = match hosts.is_empty() {
+        true => view! { <p>{t().no_host_tried}</p> }.into_any(),
+        false => {
+            view! { <ol class="journey">{hosts.iter().map(host).collect_view()}</ol> }.into_any()
+        }
+    };
+    view! {
+        {card(t().general, "", facts(rows))}
+        {card(t().recipients, "", recipients.into_any())}
+        {card(t().hosts_tried, "", journey)}
+    }
+    .into_any()
+}
+
+fn delivered(value: &str) -> AnyView {
+    match value {
+        "yes" => badge(Tone::Good, t().yes),
+        "no" => badge(Tone::Bad, t().no),
+        "queued" => badge(Tone::Plain, t().not_yet),
+        _ => badge(Tone::Plain, t().unknown),
+    }
+}
+
+/// A host that was tried, as a stop of the journey.
+pub fn host(of: &Value) -> AnyView {
+    let result = read::text(of, "/result").to_owned();
+    let tone = match result.as_bytes().first() {
+        Some(b'2') => "good",
+        Some(b'5') => "bad",
+        _ => "warn",
+    };
+    let tls = match read::text(of, "/tls") {
+        "" => t().not_encrypted.to_owned(),
+        tls => tls.to_owned(),
+    };
+    let place = match read::text(of, "/address") {
+        "" => read::text(of, "/host").to_owned(),
+        address => format!("{} [{address}]", read::text(of, "/host")),
+    };
+    view! {
+        <li class=tone>
+            {page::date_at(of, "/at")}
+            <div>{place}", "{tls}</div>
+            <div class="muted">{result}</div>
+        </li>
+    }
+    .into_any()
+}
+
+fn destinations() -> AnyView {
+    let mut list = List::new(t().destinations, "/queue/destinations", "/name");
+    list.columns = vec![
+        Column::new(t().destination, |row| match read::text(row, "/name") {
+            "" => t().mailboxes_here.into_any(),
+            name => name.to_owned().into_any(),
+        }),
+        Column::new(t().state_waiting, |row| number(row, "/waiting")).class("number"),
+        Column::new(t().state_sending, |row| number(row, "/sending")).class("number"),
+        Column::new(t().failures, |row| number(row, "/failures")).class("number"),
+        Column::new(t().left_alone, |row| {
+            match read::number(row, "/leftAloneSeconds") {
+                Some(seconds) if seconds > 0 => format::duration(seconds).into_any(),
+                _ => ().into_any(),
+            }
+        }),
+        Column::new(t().last_reply, |row| {
+            read::text(row, "/lastReply").to_owned().into_any()
+        }),
+        Column::new(t().state, |row| match read::flag(row, "/held") {
+            true => badge(Tone::Warn, t().state_held),
+            false => ().into_any(),
+        }),
+    ];
+    list.empty = t().no_destinations;
+    list.bulk = vec![Bulk::new(t().hold, t().held_count, |row| {
+        let address = common::of(HOLDS, read::text(&row, "/name"));
+        async move {
+            api::Call::new("PUT", &address).send().await?;
+            Ok(back(move || {
+                let address = address.clone();
+                async move { api::delete(&address).await.map(|_| ()) }
+            }))
+        }
+    })];
+    table(list)
+}
+
+fn number(row: &Value, pointer: &str) -> AnyView {
+    format::count(read::number(row, pointer).unwrap_or_default()).into_any()
+}
+
+fn holds() -> AnyView {
+    let mut list = List::new(t().holds, HOLDS, "/destination");
+    list.columns = vec![
+        Column::new(t().destination, |row| {
+            match read::text(row, "/destination") {
+                "*" => t().whole_queue.into_any(),
+                name => name.to_owned().into_any(),
+            }
+        }),
+        Column::new(t().since, |row| page::date_at(row, "/since")),
+    ];
+    list.empty = t().no_holds;
+    list.bulk = vec![Bulk::new(t().release, t().released_count, |row| {
+        let address = common::of(HOLDS, read::text(&row, "/destination"));
+        async move {
+            api::delete(&address).await?;
+            Ok(back(move || {
+                let address = address.clone();
+                async move { api::Call::new("PUT", &address).send().await.map(|_| ()) }
+            }))
+        }
+    })];
+    let changed = list.changed;
+    let fields = vec![Field::new("/destination", t().destination, Kind::Text).hint(t().hold_hint)];
+    let sent = send(move |value| async move {
+        let name = match read::text(&value, "/destination") {
+            "" => "*",
+            name => name,
+        };
+        api::Call::new("PUT", &common::of(HOLDS, name))
+            .send()
+            .await?;
+        toast::show(fill(t().held_count, &[("count", "1")]));
+        changed.update(|count| *count += 1);
+        Ok(())
+    });
+    view! {
+        {table(list)}
+        {card(t().hold_mail, t().hold_mail_lead, form(fields, t().hold, sent))}
+    }
+    .into_any()
+}
