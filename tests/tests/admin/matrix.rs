@@ -237,6 +237,29 @@ fn rows(of: &Ids) -> Vec<Row> {
         row("stopJob", "/jobs/99", None, SERVER),
         row("listQuarantine", "/quarantine", None, SERVER),
         row("forgetQuarantined", "/quarantine/00", None, SERVER),
+        row("listSessions", "/sessions", None, LISTED_TO_HELP),
+        row(
+            "endSession",
+            "/sessions/0",
+            None,
+            [Yes, Yes, Yes, Yes, No, No],
+        ),
+        row(
+            "endSessions",
+            format!("{account}/sessions"),
+            None,
+            [Yes, Yes, Hidden, Yes, Yes, No],
+        ),
+        row("listBans", "/bans", None, [Yes, No, No, Yes, No, No]),
+        row(
+            "addBan",
+            "/bans",
+            Some(json!({"network": "192.0.2.7", "reason": "A test"})),
+            SERVER,
+        ),
+        row("liftBan", "/bans/192.0.2.7%2F32", None, SERVER),
+        row("listOwnSessions", "/me/sessions", None, [Yes; 6]),
+        row("endOwnSession", "/me/sessions/0", None, [Yes; 6]),
         row("removeList", &list, None, DOMAIN),
         row("removeAlias", &alias, None, DOMAIN),
         row("removeGroup", &group, None, DOMAIN),
@@ -255,6 +278,8 @@ const NOT_THERE: &[&str] = &[
     "getJob",
     "stopJob",
     "forgetQuarantined",
+    "endSession",
+    "endOwnSession",
 ];
 
 /// What was answered, as far as it is about access.
