@@ -22,7 +22,7 @@ use crate::{
         Service,
         values::{Listen, Network, Rate, networks},
     },
-    delivery,
+    delivery, directories,
     metrics::Sources,
     publish::{self, Publisher},
     reports,
@@ -198,6 +198,12 @@ impl Listening {
         if old.authentication != new.authentication {
             let verification = verification(&new.authentication).map(Arc::new);
             self.shared.verification.store(verification);
+        }
+        if old.login != new.login {
+            match directories::chosen(new) {
+                Ok(chosen) => self.core.use_directories(chosen),
+                Err(error) => tracing::error!(%error, "directories are asked as before"),
+            }
         }
         if old.limits.max_memory_receiving != new.limits.max_memory_receiving {
             self.shared.budget.resize(new.limits.max_memory_receiving.0);

@@ -5,10 +5,12 @@
 mod administration;
 mod allocators;
 mod backups;
+mod bans;
 mod blobs;
 mod cli;
 mod config;
 mod delivery;
+mod directories;
 mod engine;
 mod folder;
 mod hex;

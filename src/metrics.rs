@@ -99,6 +99,7 @@ impl Sources {
                 ("total", counters.refused_total),
                 ("client", counters.refused_per_client),
                 ("rate", counters.refused_rate),
+                ("banned", counters.refused_banned),
             ];
             for (reason, count) in reasons {
                 let why = Refused {
@@ -243,6 +244,16 @@ impl Sources {
                 gauges.queue_running,
             ),
             (
+                "bans_in_force",
+                "Networks that nobody may connect from",
+                self.core.bans_in_force() as u64,
+            ),
+            (
+                "sessions",
+                "Connections that somebody is logged in over",
+                self.core.sessions().count() as u64,
+            ),
+            (
                 "store_failing",
                 "1 while the database can't be written: the disk is full or broken",
                 u64::from(gauges.store_failing),
@@ -273,6 +284,7 @@ impl Sources {
             registry.register_with_unit(name, help, Unit::Bytes, ConstGauge::new(as_gauge(value)));
         }
         let counted = [
+            ("bans", "Clients that were banned by a rule", &metrics.bans),
             (
                 "messages_received",
                 "Messages that came in whole",

@@ -30,11 +30,12 @@ use tokio::{signal::unix::SignalKind, sync::watch, task::JoinHandle};
 use crate::{
     allocators,
     backups::{Tools, schedule::run_schedule},
+    bans::CoreGate,
     blobs,
     cli::{control, execute::Target},
     config::{self, Config, Service, values::Listen},
     delivery::{self, DeliveryError},
-    engine,
+    directories, engine,
     folder::{Folder, FolderError},
     listening::{Door, Listening, Shown, plans},
     metrics::Sources,
@@ -68,6 +69,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    #[error("{0}")]
+    Directory(String),
     #[error("signals can't be received: {0}")]
     Signals(std::io::Error),
 }
@@ -236,6 +239,7 @@ impl Server {
         let (mut doors, mut sockets) = (Vec::new(), Vec::new());
         for plan in plans(&config) {
             let door = Door::new(&plan);
+            door.admission.guard(Arc::new(CoreGate(core.clone())));
             for place in plan.listen {
                 let mut socket = ListenerConfig::new(plan.name, bind_of(place));
                 socket.admission = door.admission.clone();
@@ -258,6 +262,7 @@ impl Server {
             doors.push(door);
         }
         let control = control::bind(&folder.control_socket())?;
+        core.use_directories(directories::chosen(&config).map_err(StartError::Directory)?);
         core.send_with(Arc::new(delivery::client(&config, &core)?));
         let shown = Shown {
             tls,

@@ -112,6 +112,9 @@ operations! {
     SetPassword = "credential.password",
     IssueCredential = "credential.add",
     RevokeCredential = "credential.revoke",
+    /// Who is logged in, and from where.
+    SeeSessions = "session.see",
+    EndSession = "session.end",
     SeeDeleted = "deleted.see",
     RestoreDeleted = "deleted.restore",
     SeeQueue = "queue.see",
@@ -130,6 +133,9 @@ operations! {
     MoveMail = "mail.move",
     SeeSettings = "settings.see",
     ChangeSettings = "settings.change",
+    /// From where nobody may connect, and why.
+    SeeBans = "ban.see",
+    ChangeBans = "ban.change",
     SeeCertificates = "certificate.see",
     ChangeCertificates = "certificate.change",
 }
@@ -187,6 +193,8 @@ const fn who_may(operation: Operation) -> WhoMay {
         Operation::SeeCredentials => row(Domains, Nobody, true),
         Operation::SetPassword => row(Domains, PlainUsers, true),
         Operation::IssueCredential | Operation::RevokeCredential => row(Domains, Nobody, true),
+        Operation::SeeSessions => row(Domains, Everybody, true),
+        Operation::EndSession => row(Domains, PlainUsers, true),
         Operation::SeeDeleted | Operation::RestoreDeleted => row(Domains, Nobody, true),
         Operation::SeeQueue | Operation::ChangeQueue => row(Domains, Nobody, false),
         Operation::RunQueue => row(Nobody, Nobody, false),
@@ -196,6 +204,9 @@ const fn who_may(operation: Operation) -> WhoMay {
         Operation::Repair | Operation::Backup => row(Nobody, Nobody, false),
         Operation::MoveMail => row(Nobody, Nobody, false),
         Operation::SeeSettings | Operation::ChangeSettings => row(Nobody, Nobody, false),
+        // Who is asked why nobody of an office can log in has to be able to find out.
+        Operation::SeeBans => row(Nobody, Everybody, false),
+        Operation::ChangeBans => row(Nobody, Nobody, false),
         Operation::SeeCertificates | Operation::ChangeCertificates => row(Nobody, Nobody, false),
     }
 }

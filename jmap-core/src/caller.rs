@@ -73,6 +73,8 @@ pub struct Caller {
     identity: Arc<Identity>,
     way: Way,
     address: Option<IpAddr>,
+    /// Of the account's record, as it was when the caller was found in it.
+    generation: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -97,7 +99,17 @@ impl Caller {
             identity: Arc::new(identity),
             way: Way::Server,
             address: None,
+            generation: 0,
         }
+    }
+
+    /// The same caller, found in a record of this generation.
+    pub(crate) fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The server itself: an administrator without an account.

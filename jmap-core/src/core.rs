@@ -25,6 +25,7 @@ use crate::{
     accounts::{AccountHandle, Accounts},
     admin::Audit,
     auth::scram,
+    bans::Bans,
     bus::{Bus, Subscription},
     caller::Caller,
     clock::Clock,
@@ -43,6 +44,7 @@ use crate::{
     push::{Push, PushConfig},
     reports::Reports,
     rng::Rng,
+    sessions::Sessions,
     settings::Settings,
     trace::Trace,
 };
@@ -88,6 +90,8 @@ pub struct Inner {
     pub(crate) trace: Trace,
     pub(crate) settings: Settings,
     pub(crate) audit: Audit,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) bans: Bans,
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
@@ -202,7 +206,8 @@ impl Core {
             Some(cluster) => Queue::of_node(cluster.clone(), &parts.clock),
             None => Queue::new(&*parts.rng, &parts.clock, parts.engine.is_exclusive()),
         };
-        Ok(Self(Arc::new(Inner {
+        let core = Self(Arc::new(Inner {
+            sessions: Sessions::new(parts.clock.clone(), parts.rng.clone()),
             engine: parts.engine,
             clock: parts.clock,
             rng: parts.rng,
@@ -225,11 +230,14 @@ impl Core {
             trace: Trace::default(),
             settings: Settings::default(),
             audit: Audit::default(),
+            bans: Bans::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
             outbound: ArcSwapOption::empty(),
             signing: OnceLock::new(),
-        })))
+        }));
+        core.look_at_bans().await?;
+        Ok(core)
     }
 
     /// Does what `call` says on behalf of `who`.

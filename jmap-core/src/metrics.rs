@@ -39,6 +39,8 @@ pub struct Metrics {
     pub queue_reports: Counter,
     pub logins: Counter,
     pub logins_failed: Counter,
+    /// Clients that were banned by a rule.
+    pub bans: Counter,
     /// Events of the trace that could not be kept.
     pub traces_lost: Counter,
     /// Rounds of background work that failed.

@@ -11,6 +11,7 @@ use super::audit::AuditArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::trace::TraceQuery;
 use super::{
+    ban::BanVerb,
     blobs::BlobsVerb,
     command::{
         Change, Command, CredentialKind, DomainLimits, Kind, NewAccount, Password, Posters, Quota,
@@ -19,6 +20,7 @@ use super::{
     moving::{CopyArgs, ExportVerb, ImportVerb},
     queue::QueueVerb,
     repair::{CheckArgs, QuarantineVerb},
+    session::SessionVerb,
     settings::SettingsVerb,
     tls::TlsVerb,
     undelete::UndeleteVerb,
@@ -108,6 +110,12 @@ pub enum Verb {
     Trace(TraceArgs),
     /// What was changed, by whom, and from where
     Audit(AuditArgs),
+    /// Networks that nobody may connect from
+    #[command(subcommand)]
+    Ban(BanVerb),
+    /// Who is logged in
+    #[command(subcommand)]
+    Session(SessionVerb),
     /// Mail that was deleted, and can be brought back for a while
     #[command(subcommand)]
     Undelete(UndeleteVerb),
@@ -529,6 +537,8 @@ impl Verb {
                 )
             }
             Verb::Undelete(verb) => Command::Undelete(verb.command()),
+            Verb::Ban(verb) => Command::Ban(verb.command()),
+            Verb::Session(verb) => Command::Session(verb.command()),
             Verb::Audit(args) => Command::Audit(args.query()),
             Verb::Tls(verb) => Command::Tls(verb.command()?),
             Verb::Trace(args) => Command::Trace(TraceQuery {

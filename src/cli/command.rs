@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::audit::{AuditQuery, AuditRow};
 use super::backup::{BackupAnswer, BackupCommand};
+use super::ban::{BanCommand, BanRow};
 use super::blobs::{BlobsRewriteRow, BlobsStatusRow};
 use super::queue::{QueueAnswer, QueueCommand};
 use super::repair::{CheckRow, ExportRow, QuarantineCommand, QuarantineRows};
+use super::session::{SessionCommand, SessionRow};
 use super::settings::{SettingsAnswer, SettingsCommand};
 use super::tls::{CertificateRow, TlsCommand};
 use super::trace::{TraceQuery, TraceRow};
@@ -190,6 +192,8 @@ pub enum Command {
     Queue(QueueCommand),
     Trace(TraceQuery),
     Audit(AuditQuery),
+    Session(SessionCommand),
+    Ban(BanCommand),
     Undelete(UndeleteCommand),
     Tls(TlsCommand),
     /// Mail is moved in or out: a session of `moving` follows.
@@ -339,6 +343,8 @@ pub enum Answer {
     Queue(QueueAnswer),
     Trace(Vec<TraceRow>),
     Audit(Vec<AuditRow>),
+    Sessions(Vec<SessionRow>),
+    Bans(Vec<BanRow>),
     Moved(MovedRow),
     Deleted(Vec<DeletedRow>),
     Restored(RestoredRow),

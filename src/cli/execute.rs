@@ -28,14 +28,14 @@ use store::blob::keyring::Keyring;
 use super::{
     audit,
     backup::{self, BackupCommand},
-    blobs,
+    ban, blobs,
     command::{
         AccountRow, Answer, Change, Command, CredentialKind, CredentialRow, DkimKeyRow, DomainRow,
         IssuedRow, Kind, NewAccount, Password, Quota, RecordRow, RecordsRow, StatusRow,
     },
     forwards, queue,
     repair::{self, QuarantineCommand},
-    reports, settings, tls, trace, undelete,
+    reports, session, settings, tls, trace, undelete,
 };
 use crate::backups::BackupError;
 use crate::publish::{self, PublishError, Publisher, records::Record};
@@ -97,6 +97,8 @@ pub enum CommandError {
     Stored(#[from] jmap_core::inproc::certificates::CertificateError),
     #[error(transparent)]
     Tls(#[from] net::tls::TlsError),
+    #[error(transparent)]
+    Ban(#[from] jmap_core::bans::BanError),
     #[error("{0}")]
     Keys(String),
     #[error("{0}")]
@@ -206,6 +208,8 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
             let now = target.clock.now().0;
             Ok(Answer::Audit(audit::find(core, who, query, now).await?))
         }
+        Command::Ban(command) => ban::execute(core, who, command).await,
+        Command::Session(command) => session::execute(target, who, command).await,
         Command::Undelete(command) => undelete::execute(target, who, command).await,
         Command::Tls(command) => tls::execute(target, who, command).await,
         Command::Move => Err(CommandError::Refused("a session is no command")),

@@ -7,6 +7,7 @@
 pub mod args;
 mod audit;
 mod backup;
+mod ban;
 pub mod blobs;
 pub mod command;
 pub mod control;
@@ -19,6 +20,7 @@ pub mod queue;
 mod repair;
 mod reports;
 mod serve;
+mod session;
 pub mod settings;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::audit;
+use super::ban;
 use super::blobs;
 use super::command::{
     AccountRow, Answer, CredentialKind, CredentialRow, DkimKeyRow, DomainRow, IssuedRow, Kind,
@@ -12,6 +13,7 @@ use super::command::{
 };
 use super::repair;
 use super::reports;
+use super::session;
 use super::tls;
 use super::trace;
 use super::undelete;
@@ -52,6 +54,8 @@ pub fn text(answer: &Answer) -> String {
         Answer::Settings(answer) => super::settings::text(answer),
         Answer::Queue(answer) => super::queue::text(answer),
         Answer::Trace(rows) => trace::story(rows),
+        Answer::Bans(rows) => lines(rows, "nobody is banned", ban::line),
+        Answer::Sessions(rows) => lines(rows, "nobody is logged in", session::line),
         Answer::Audit(rows) => lines(rows, "nothing was changed", audit::line),
         Answer::Moved(row) => row.text(),
         Answer::Deleted(rows) => lines(

@@ -12,6 +12,7 @@ use store::{
 use super::{
     args::{Cli, PasswordFrom},
     audit::AuditQuery,
+    ban::BanCommand,
     command::{
         Answer, Change, Command, CredentialKind, DomainLimits, Kind, NewAccount, Password, Posters,
         Quota, Role,
@@ -21,6 +22,7 @@ use super::{
     print,
     queue::{PartRow, QueueCommand},
     serve,
+    session::SessionCommand,
     tls::TlsCommand,
 };
 use crate::{config::Config, folder::Folder};
@@ -210,6 +212,18 @@ fn command_lines() {
                 operation: Some("account".into()),
                 since_seconds: None,
                 limit: 5,
+            }),
+        ),
+        (
+            "session end --account a@b.c",
+            Command::Session(SessionCommand::EndOf { account: name() }),
+        ),
+        (
+            "ban add 192.0.2.0/24 --reason spam --for 2h",
+            Command::Ban(BanCommand::Add {
+                network: "192.0.2.0/24".into(),
+                reason: "spam".into(),
+                seconds: Some(7200),
             }),
         ),
         (

@@ -6,10 +6,12 @@
 
 mod acme;
 mod backup;
+mod bans;
 mod blobs;
 mod cluster;
 mod limits;
 mod listeners;
+mod login;
 mod mail;
 mod read;
 mod store;
@@ -26,10 +28,12 @@ pub use self::read::line_of_key;
 pub use self::{
     acme::DnsAlgorithm,
     backup::Backup,
+    bans::Bans,
     blobs::{BlobPlace, Blobs, Encryption, EncryptionKey},
     cluster::{Cluster, NoticesUrl},
     limits::Limits,
     listeners::{Http, Https, ImapListener, MailListener, ManageSieve, PlaintextLogins, Pop3},
+    login::{Directory, DirectoryKind, Login},
     mail::{
         Authentication, Delivery, Dns, Family, MtaSts, MtaStsMode, OnTemporaryError, Reports,
         Route, RouteProtocol, RouteTls, Signing, Treatment,
@@ -85,6 +89,8 @@ pub struct Config {
     pub undelete: Undelete,
     pub push: Push,
     pub metrics: Metrics,
+    pub bans: Bans,
+    pub login: Login,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -302,6 +308,8 @@ impl Default for Config {
             undelete: Undelete::default(),
             push: Push::default(),
             metrics: Metrics::default(),
+            bans: Bans::default(),
+            login: Login::default(),
         };
         config.fill();
         config

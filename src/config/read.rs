@@ -99,6 +99,7 @@ impl Config {
         let all = paths.into_iter().chain(passwords).chain(keys);
         all.filter_map(|(key, path)| Some((key, path.as_mut()?)))
             .chain(self.tls.paths_mut())
+            .chain(self.login.paths_mut())
             .collect()
     }
 
@@ -140,6 +141,8 @@ impl Config {
     /// What no type of one value can say. Returns the key and what is wrong about it.
     fn check(&mut self) -> Result<(), (&'static str, String)> {
         self.tls.check()?;
+        self.bans.check()?;
+        self.login.check()?;
         for &(service, _, _) in PLACES {
             let places = self.listen_mut(service).iter().flatten();
             let has_unix = places

@@ -24,7 +24,7 @@ pub use self::file::{of_file, to_file};
 
 use crate::{
     config::{Config, PLACES, line_of_key, values::Hostname},
-    delivery, engine, publish, tls, wire,
+    delivery, directories, engine, publish, tls, wire,
 };
 
 /// Is told of the configuration before and after a change.
@@ -125,6 +125,7 @@ impl Live {
         let old = self.current.swap(new.clone());
         core.set_limits(new.core_limits());
         core.set_hostname(&new.hostname.0);
+        core.set_bans(new.core_bans());
         if old.delivery != new.delivery {
             core.set_delivery(new.delivery.core());
         }
@@ -243,6 +244,9 @@ fn check_files(config: &Config, stored: &Texts) -> Result<(), Fault> {
     }
     if has("delivery.route") {
         delivery::routes(config).map_err(|error| fault("delivery.route", error.to_string()))?;
+    }
+    if has("login.directory") {
+        directories::chosen(config).map_err(|why| fault("login.directory", why))?;
     }
     if has("dns.trust-anchor") {
         wire::try_dns(config).map_err(|why| fault("dns.trust-anchor", why))?;

@@ -65,6 +65,7 @@ pub enum Subspace {
     Setting = 0xa0,
     Audit = 0xa1,
     Idempotency = 0xa2,
+    Ban = 0xb0,
     AcmeAccount = 0xc0,
     Certificate = 0xc1,
     Challenge = 0xc2,
@@ -240,6 +241,7 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "account u64, hash",
         "what a request that is made once has come to",
     ),
+    (Subspace::Ban, "network", "ban record"),
     (
         Subspace::AcmeAccount,
         "directory",

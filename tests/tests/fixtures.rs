@@ -124,6 +124,9 @@ fn written() -> dump::Rows {
     server
         .home
         .cli(&["settings", "set", "imap.bad-commands", "21"], "");
+    server
+        .home
+        .cli(&["ban", "add", "192.0.2.0/24", "--reason", "A test"], "");
     let own = ["account", "show", "alice@example.org", "--id"];
     let own = server.home.cli(&own, "").trim().to_owned();
     let login = BASE64_STANDARD.encode(format!("alice@example.org:{PASSWORD}"));
@@ -386,6 +389,7 @@ const NOT_IN_FORMAT_1: &[Subspace] = &[
     Subspace::Setting,
     Subspace::Audit,
     Subspace::Idempotency,
+    Subspace::Ban,
     Subspace::SearchShard,
     Subspace::SearchIndexed,
     Subspace::AcmeAccount,

@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["jmap-types"]),
     ("jmap-core", &["jmap-types", "store"]),
     ("acme", ADAPTER),
+    ("directory", ADAPTER),
     ("jmap", ADAPTER),
     ("imap", ADAPTER),
     ("pop3", ADAPTER),

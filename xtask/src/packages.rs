@@ -125,6 +125,12 @@ const PACKAGES: &[Package] = &[
         found: Found::Program(&["gsasl"]),
     },
     Package {
+        name: "slapd",
+        need: Need::Test,
+        why: "the LDAP server that the tests ask",
+        found: Found::Program(&["slapd"]),
+    },
+    Package {
         name: "sieve-connect",
         need: Need::Test,
         why: "a client the tests manage Sieve scripts with",

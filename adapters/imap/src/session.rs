@@ -10,7 +10,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jmap_core::bans::BanRule;
 use jmap_core::inproc::imap_view::{MailboxKey, ViewStatus};
+use jmap_core::sessions::{Ending, OpenSession, SessionKind};
 use jmap_core::{Caller, Core};
 use net::reader::{LinePace, ReadError};
 use net::sasl::Channel;
@@ -127,6 +129,8 @@ pub struct Session {
     compression: Option<Compression>,
     pub shutdown: Shutdown,
     pub caller: Option<Caller>,
+    /// Among the sessions that are open.
+    pub place: OpenSession,
     pub selected: Option<Selected>,
     pub enabled: Enabled,
     /// What the client is told of, since it has said so (RFC 5465).
@@ -134,8 +138,18 @@ pub struct Session {
     pub counts: Counts,
 }
 
-/// Has the conversation.
+/// Has the conversation. A session that has to end, and can't be told so in its time, is cut off.
 pub async fn run(server: Arc<Server>, connection: Connection) {
+    let sessions = server.core.sessions();
+    let place = sessions.place(SessionKind::Imap, connection.peer.ip());
+    tokio::select! {
+        biased;
+        () = converse(server, connection, place.clone()) => {}
+        () = place.overdue() => {}
+    }
+}
+
+async fn converse(server: Arc<Server>, connection: Connection, place: OpenSession) {
     let Connection {
         stream,
         peer,
@@ -151,6 +165,7 @@ pub async fn run(server: Arc<Server>, connection: Connection) {
         compression: None,
         shutdown,
         caller: None,
+        place,
         selected: None,
         enabled: Enabled::default(),
         watch: None,
@@ -260,11 +275,7 @@ impl Session {
     /// One command and its answer.
     async fn step(&mut self, out: &mut Out) -> Handled {
         match self.read(out).await? {
-            None => {
-                let text = "The server is being stopped";
-                out.untagged(Status::Bye, Some(&Code::Unavailable), text);
-                Ok(Flow::Close)
-            }
+            None => Ok(self.dismiss(out)),
             Some(Input::Lost(text)) => Ok(self.bye(out, Some(Code::Limit), text)),
             Some(Input::Refused {
                 tag,
@@ -285,7 +296,22 @@ impl Session {
         }
     }
 
-    /// The next command; None when the server is being stopped.
+    /// Takes leave of a client that hasn't asked for it: the session was ended, or the server is being stopped.
+    pub fn dismiss(&mut self, out: &mut Out) -> Flow {
+        let Some(ending) = self.place.ending() else {
+            let text = "The server is being stopped";
+            out.untagged(Status::Bye, Some(&Code::Unavailable), text);
+            return Flow::Close;
+        };
+        let code = match ending {
+            Ending::Asked => None,
+            Ending::LoginOver => Some(Code::AuthorizationFailed),
+            Ending::TooMany => Some(Code::Limit),
+        };
+        self.bye(out, code, ending.text())
+    }
+
+    /// The next command; None when the session was ended, or the server is being stopped.
     async fn read(&mut self, out: &mut Out) -> Result<Option<Input>, ReadError> {
         let server = self.server.clone();
         let config = &server.config;
@@ -324,6 +350,7 @@ impl Session {
             return tokio::select! {
                 biased;
                 () = shutdown.requested() => Ok(None),
+                _ = self.place.ended() => Ok(None),
                 line = out.read_line(octets_max, pace) => line.map(Some),
             };
         }
@@ -335,6 +362,7 @@ impl Session {
             let change = tokio::select! {
                 biased;
                 () = shutdown.requested() => return Ok(None),
+                _ = self.place.ended() => return Ok(None),
                 line = out.read_line(octets_max, pace) => return line.map(Some),
                 () = sleep_until(deadline), if is_watching => return Err(ReadError::Idle),
                 change = Watch::next(self.watch.as_deref_mut()) => change,
@@ -361,6 +389,7 @@ impl Session {
                 return Ok(self.bye(out, Some(Code::Limit), text));
             }
         }
+        self.place.active();
         if let Some(end) = self.refresh(out).await {
             return Ok(end);
         }
@@ -434,6 +463,10 @@ impl Session {
         if self.counts.bad_commands <= self.server.config.limits.bad_commands_max {
             return Ok(Flow::Continue);
         }
+        if let (Some(ip), None) = (self.peer_ip(), &self.caller) {
+            let core = &self.server.core;
+            core.note_offence(ip, BanRule::BadCommands, "the last by imap");
+        }
         let text = "Too many commands that can't be carried out";
         Ok(self.bye(out, Some(Code::Limit), text))
     }
@@ -448,6 +481,7 @@ impl Session {
     /// Forgets who the client is, and all that goes with it.
     pub fn reset(&mut self) {
         self.caller = None;
+        self.place.leave();
         self.selected = None;
         self.watch = None;
         self.enabled = Enabled::default();

@@ -7,6 +7,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use jmap_core::bans::BanRule;
 
 use crate::{
     api,
@@ -118,12 +119,27 @@ async fn answer(
         request.uri(),
         request.headers(),
     );
+    // The connection may be a proxy's, which is never banned.
+    if shared.core.is_banned(client.ip) {
+        let detail = "Your address is banned for now.";
+        return finish(
+            shared,
+            Problem::new(StatusCode::FORBIDDEN, detail).into_response(),
+        );
+    }
     let path = request.uri().path().to_owned();
     let Some(route) = Route::find(&path) else {
-        if let Some(fallback) = &shared.config.fallback {
-            return fallback(request, client).await;
+        let is_stranger = !request.headers().contains_key(header::AUTHORIZATION);
+        let ip = client.ip;
+        let response = match &shared.config.fallback {
+            Some(fallback) => fallback(request, client).await,
+            None => finish(shared, Problem::not_found().into_response()),
+        };
+        if is_stranger && response.status() == StatusCode::NOT_FOUND && !is_harmless(&path) {
+            let detail = format!("the last {}", path.escape_debug());
+            shared.core.note_offence(ip, BanRule::Probing, &detail);
         }
-        return finish(shared, Problem::not_found().into_response());
+        return response;
     };
     let query_octets = request.uri().query().map_or(0, str::len);
     let response = if path.len() + query_octets > URI_OCTETS_MAX {
@@ -141,6 +157,18 @@ async fn answer(
         dispatch(shared, exchange, &client, route, request).await
     };
     finish(shared, response.unwrap_or_else(Problem::into_response))
+}
+
+/// What browsers, mail programs and certificate authorities look for by themselves, whether it is there or not.
+fn is_harmless(path: &str) -> bool {
+    const KNOWN: [&str; 5] = [
+        "/.well-known/",
+        "/favicon",
+        "/apple-touch-icon",
+        "/robots.txt",
+        "/principals",
+    ];
+    KNOWN.iter().any(|known| path.starts_with(known))
 }
 
 async fn dispatch(

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use jmap_core::bans::BanRule;
+use jmap_core::sessions::{OpenSession, SessionKind};
 use jmap_core::{Caller, Core};
 use net::reader::ReadError;
 use net::sasl::Channel;
@@ -75,11 +77,23 @@ pub struct Session {
     pub can_start_tls: bool,
     pub shutdown: Shutdown,
     pub caller: Option<Caller>,
+    /// Among the sessions that are open.
+    pub place: OpenSession,
     pub counts: Counts,
 }
 
-/// Has the conversation.
+/// Has the conversation. A session that has to end, and can't be told so in its time, is cut off.
 pub async fn run(server: Arc<Server>, connection: Connection) {
+    let sessions = server.core.sessions();
+    let place = sessions.place(SessionKind::ManageSieve, connection.peer.ip());
+    tokio::select! {
+        biased;
+        () = talk(server, connection, place.clone()) => {}
+        () = place.overdue() => {}
+    }
+}
+
+async fn talk(server: Arc<Server>, connection: Connection, place: OpenSession) {
     let Connection {
         stream,
         peer,
@@ -93,6 +107,7 @@ pub async fn run(server: Arc<Server>, connection: Connection) {
         can_start_tls: server.config.tls.is_some() && matches!(stream, Stream::Tcp(_)),
         shutdown,
         caller: None,
+        place,
         counts: Counts::default(),
         server: server.clone(),
     };
@@ -171,6 +186,10 @@ impl Session {
                 wire.send(&reply.encode()).await?;
                 return Ok(Flow::Close);
             }
+            ending = self.place.ended() => {
+                let reply = Reply::bye(ending.text());
+                return self.hang_up(wire, reply).await;
+            }
             line = wire.read_line(self.octets_max(), self.server.config.timeouts.command) => line,
         };
         let octets = match self.read_rest(wire, first).await? {
@@ -185,6 +204,7 @@ impl Session {
                 return self.hang_up(wire, reply).await;
             }
         }
+        self.place.active();
         match parse::parse(octets.expose()) {
             Ok(command) => self.dispatch(wire, command).await,
             Err(error) => self.reply_bad(wire, translate::parse_error(error)).await,
@@ -283,6 +303,10 @@ impl Session {
     pub async fn reply_bad(&mut self, wire: &mut Wire<Stream>, reply: Reply) -> Handled {
         self.counts.bad_commands += 1;
         if self.counts.bad_commands > self.server.config.limits.bad_commands_max {
+            if let (Some(ip), None) = (self.peer_ip(), &self.caller) {
+                let core = &self.server.core;
+                core.note_offence(ip, BanRule::BadCommands, "the last by managesieve");
+            }
             let reply = Reply::bye("Too many commands that can't be carried out");
             return self.hang_up(wire, reply).await;
         }

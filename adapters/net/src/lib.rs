@@ -23,7 +23,7 @@ pub mod writer;
 pub use budget::Budget;
 pub use limits::{Rate, RateLimiter, RetryAfter};
 pub use listener::{
-    Admission, Bind, Connection, ConnectionLimits, Listener, ListenerConfig, Refusal,
+    Admission, Bind, Connection, ConnectionLimits, Gate, Listener, ListenerConfig, Refusal,
 };
 pub use network::{ClientKey, Network};
 pub use pace::Pace;

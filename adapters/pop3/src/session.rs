@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use jmap_core::bans::BanRule;
+use jmap_core::sessions::{Ending, OpenSession};
 use net::reader::{Line, ReadError};
 use net::sasl::Channel;
 use net::{Connection, Peer, Secret, Shutdown, Stream, TlsInfo, Wire};
@@ -80,11 +82,33 @@ pub struct Session<B: Backend> {
     /// RFC 6856 §2.1
     pub utf8: bool,
     pub open: Option<Open<B>>,
+    /// Among the sessions that are open.
+    pub place: Option<OpenSession>,
     pub counts: Counts,
 }
 
-/// Has the conversation.
+/// Has the conversation. A session that has to end, and can't be told so in its time, is cut off.
 pub async fn run<B: Backend>(server: Arc<Server<B>>, connection: Connection) {
+    let place = server.backend.place(connection.peer.ip());
+    let overdue = place.clone();
+    let overdue = async {
+        match &overdue {
+            Some(place) => place.overdue().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = talk(server, connection, place) => {}
+        () = overdue => {}
+    }
+}
+
+async fn talk<B: Backend>(
+    server: Arc<Server<B>>,
+    connection: Connection,
+    place: Option<OpenSession>,
+) {
     let Connection {
         stream,
         peer,
@@ -101,6 +125,7 @@ pub async fn run<B: Backend>(server: Arc<Server<B>>, connection: Connection) {
         user: None,
         utf8: false,
         open: None,
+        place,
         counts: Counts::default(),
         server: server.clone(),
     };
@@ -169,7 +194,7 @@ impl<B: Backend> Session<B> {
     async fn step(&mut self, wire: &mut Wire<Stream>) -> Handled {
         let line = match self.read_command(wire).await {
             Ok(Some(line)) => line,
-            Ok(None) => return Ok(Flow::Close),
+            Ok(None) => return self.dismiss(wire).await,
             Err(ReadError::LineTooLong(_)) => {
                 return self.reply_bad(wire, translate::line_too_long()).await;
             }
@@ -190,13 +215,40 @@ impl<B: Backend> Session<B> {
             let reply = Reply::err("Lines end with CRLF, and have no CR elsewhere");
             return self.reply_bad(wire, reply).await;
         }
+        if let Some(place) = &self.place {
+            place.active();
+        }
         match parse::parse(octets.expose()) {
             Ok(command) => self.dispatch(wire, command).await,
             Err(error) => self.reply_bad(wire, translate::parse_error(error)).await,
         }
     }
 
-    /// The next line; None when the server is being stopped.
+    /// Returns once the session has to end.
+    async fn ended(&self) {
+        match &self.place {
+            Some(place) => drop(place.ended().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes leave of a client that hasn't asked for it: the session was ended, or the server is being stopped, which needs no words.
+    async fn dismiss(&mut self, wire: &mut Wire<Stream>) -> Handled {
+        let Some(ending) = self.place.as_ref().and_then(OpenSession::ending) else {
+            return Ok(Flow::Close);
+        };
+        let reply = match ending {
+            Ending::Asked => Reply::err(ending.text()),
+            // RFC 3206 §5
+            Ending::LoginOver => Reply::coded(Code::Auth, ending.text()),
+            Ending::TooMany => Reply::coded(Code::SysTemp, ending.text()),
+        };
+        wire.send(&reply.encode()).await?;
+        self.log_refusal(&reply);
+        Ok(Flow::Close)
+    }
+
+    /// The next line; None when the session was ended, or the server is being stopped.
     async fn read_command(&mut self, wire: &mut Wire<Stream>) -> Result<Option<Line>, ReadError> {
         let octets_max = match self.state() {
             State::Authorization => parse::AUTH_OCTETS_MAX,
@@ -206,6 +258,7 @@ impl<B: Backend> Session<B> {
         tokio::select! {
             biased;
             () = self.shutdown.requested() => Ok(None),
+            () = self.ended() => Ok(None),
             line = wire.read_line(octets_max, pace) => line.map(Some),
         }
     }
@@ -236,11 +289,20 @@ impl<B: Backend> Session<B> {
     pub async fn reply_bad(&mut self, wire: &mut Wire<Stream>, reply: Reply) -> Handled {
         self.counts.bad_commands += 1;
         if self.counts.bad_commands > self.server.config.limits.bad_commands_max {
+            self.note_offence();
             return self
                 .hang_up(wire, "Too many commands that can't be carried out")
                 .await;
         }
         self.reply(wire, reply).await
+    }
+
+    /// A client that isn't logged in has said too much that is no command.
+    fn note_offence(&self) {
+        if let (Some(ip), None) = (self.peer_ip(), &self.open) {
+            let backend = &self.server.backend;
+            backend.note_offence(ip, BanRule::BadCommands, "the last by pop3");
+        }
     }
 
     pub async fn hang_up(&mut self, wire: &mut Wire<Stream>, text: &'static str) -> Handled {

@@ -4,13 +4,17 @@
 //! decided behind this, never in a session.
 //! Other half: `jmap_core::Core`; in tests, a backend that fails as it is told.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use jmap_core::auth::{AuthError, Credentials, Origin, ScramAttempt};
+use jmap_core::bans::BanRule;
 use jmap_core::inproc::deliver::{DeliverError, Inbound, Recipient, RecipientError};
 use jmap_core::inproc::submit;
 use jmap_core::mail::submission::records::EnvelopeAddress;
 use jmap_core::reports::records::DmarcRow;
+use jmap_core::sessions::{OpenSession, SessionKind};
 use jmap_core::trace::{Refusal, TraceSession};
 use jmap_core::{Caller, Core};
 use net::sasl::Proof;
@@ -67,6 +71,17 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The name of a caller, for logs.
     fn name<'a>(&self, who: &'a Self::Caller) -> &'a str;
+
+    /// Counts what a client has done; enough of it is a ban.
+    fn note_offence(&self, _address: IpAddr, _rule: BanRule, _detail: &str) {}
+
+    /// A connection's place among the sessions that are open. `address`: of the client; `None`: of this machine.
+    fn place(&self, _address: Option<IpAddr>) -> Option<OpenSession> {
+        None
+    }
+
+    /// Takes the place for somebody who has just logged in.
+    async fn enter(&self, _place: &OpenSession, _who: &Self::Caller) {}
 }
 
 /// A message that somebody wants sent.
@@ -183,5 +198,17 @@ impl Backend for Core {
 
     fn name<'a>(&self, who: &'a Caller) -> &'a str {
         &who.name
+    }
+
+    fn note_offence(&self, address: IpAddr, rule: BanRule, detail: &str) {
+        Core::note_offence(self, address, rule, detail);
+    }
+
+    fn place(&self, address: Option<IpAddr>) -> Option<OpenSession> {
+        Some(self.sessions().place(SessionKind::Submission, address))
+    }
+
+    async fn enter(&self, place: &OpenSession, who: &Caller) {
+        self.open_session(place, who).await;
     }
 }

@@ -19,7 +19,9 @@ use crate::{
     caller::Caller,
     clock::UtcMillis,
     directory::{
-        Verified, names,
+        Verified,
+        external::{Admitted, EXTERNAL},
+        names,
         records::{AccountKind, AccountRecord, CredentialKind, CredentialRecord, PASSWORD},
     },
 };
@@ -28,6 +30,12 @@ use crate::{
 pub(super) struct Candidate {
     pub(super) id: AccountId,
     pub(super) record: Arc<AccountRecord>,
+}
+
+impl From<Admitted> for Candidate {
+    fn from(Admitted { id, record }: Admitted) -> Self {
+        Self { id, record }
+    }
 }
 
 impl Core {
@@ -50,6 +58,10 @@ impl Core {
             &self.metrics.logins_failed
         };
         counter.add(1);
+        if let Ok(caller) = &result {
+            self.sessions.note_login(caller, &origin);
+            self.note_good_login(&origin);
+        }
         result
     }
 
@@ -82,8 +94,20 @@ impl Core {
                     .await?
             }
         };
+        let (candidate, verified) = match verified {
+            Some(verified) => (candidate, Some(verified)),
+            None => {
+                let inside = candidate.as_ref().map(|candidate| candidate.id);
+                let outside = self.password_outside(&login, password, inside).await?;
+                match outside {
+                    Some((found, verified)) => (Some(found.into()), Some(verified)),
+                    None => (candidate, None),
+                }
+            }
+        };
         let (Some(candidate), Some(verified)) = (candidate, verified) else {
             self.directory.rate.failed(origin, Some(&login));
+            self.note_failed_login(origin, Some(&login), password.expose());
             tracing::warn!(login = ?login, ip = %origin.ip, protocol = %origin.protocol, "login failed");
             return Err(AuthError::Invalid);
         };
@@ -124,7 +148,14 @@ impl Core {
             None => None,
         };
         let (Some(token), Some(record)) = (found, candidate) else {
+            // What has our form is ours, and is shown to nobody else.
+            if token::parse_bearer(text.expose()).is_none()
+                && let Some(found) = self.token_outside(text).await?
+            {
+                return self.admit(found.into(), EXTERNAL, generation, origin).await;
+            }
             self.directory.rate.failed(origin, None);
+            self.note_failed_login(origin, None, text.expose());
             tracing::warn!(ip = %origin.ip, protocol = %origin.protocol, "login by token failed");
             return Err(AuthError::Invalid);
         };

@@ -108,6 +108,7 @@ struct Outbox {
     search: bool,
     index: BTreeSet<AccountId>,
     settings: bool,
+    bans: bool,
 }
 
 impl Outbox {
@@ -126,6 +127,7 @@ impl Outbox {
             .chain(search)
             .chain(taken.index.into_iter().map(Notice::Index))
             .chain(taken.settings.then_some(Notice::Settings))
+            .chain(taken.bans.then_some(Notice::Bans))
             .collect()
     }
 }
@@ -192,6 +194,11 @@ impl Cluster {
 
     pub(crate) fn tell_settings(&self) {
         self.outbox.lock().settings = true;
+        self.has_mail.notify_one();
+    }
+
+    pub(crate) fn tell_bans(&self) {
+        self.outbox.lock().bans = true;
         self.has_mail.notify_one();
     }
 

@@ -31,6 +31,8 @@ pub enum Notice {
     Index(AccountId),
     /// Settings have changed.
     Settings,
+    /// Somebody was banned, or may come back.
+    Bans,
 }
 
 /// Notices of one node.
@@ -83,6 +85,7 @@ impl Packet {
                 Notice::Search => write!(word, " i"),
                 Notice::Index(account) => write!(word, " x{:x}", account.number()),
                 Notice::Settings => write!(word, " c"),
+                Notice::Bans => write!(word, " b"),
             };
             if text.len() + word.len() > NOTICE_OCTETS_MAX {
                 texts.push(std::mem::replace(&mut text, begin()));
@@ -133,6 +136,7 @@ fn decode_word(word: &str) -> Option<Notice> {
         "i" if rest.is_empty() => Some(Notice::Search),
         "x" => Some(Notice::Index(AccountId::new(number(rest)?))),
         "c" if rest.is_empty() => Some(Notice::Settings),
+        "b" if rest.is_empty() => Some(Notice::Bans),
         _ => None,
     }
 }

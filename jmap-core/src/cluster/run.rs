@@ -94,6 +94,7 @@ impl Core {
     pub async fn poll_once(&self) -> Result<(), store::Error> {
         self.look_at_directory().await?;
         self.look_at_settings().await?;
+        self.look_at_bans().await?;
         let mut accounts: BTreeSet<AccountId> = self.accounts.in_memory().into_iter().collect();
         accounts.extend(self.bus.accounts());
         accounts.extend(self.push.accounts());
@@ -158,6 +159,7 @@ impl Core {
                 Notice::Search => self.search.look_at_shards(),
                 Notice::Index(account) => self.search.hurry(account),
                 Notice::Settings => result = result.and(self.look_at_settings().await),
+                Notice::Bans => result = result.and(self.look_at_bans().await),
             }
         }
         if let Some(cluster) = &self.cluster {

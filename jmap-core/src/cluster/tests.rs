@@ -68,6 +68,7 @@ fn packets_come_back_as_they_were() {
             Notice::Search,
             Notice::Index(AccountId::new(0x1f)),
             Notice::Settings,
+            Notice::Bans,
         ],
     };
     assert_eq!(packet.encode(), ["1 abc a1:ff s2 d q i x1f c"]);

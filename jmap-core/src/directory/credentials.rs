@@ -81,8 +81,12 @@ impl Core {
         let mut batch = Batch::new();
         let deed = Deed::of_account(Operation::SetPassword, id, &record);
         self.audit(&mut batch, who, deed.secret("password"));
-        let credential = password_record(hash, self.clock.now().seconds());
-        batch.put(keys::credential(id, PASSWORD), credential.to_bytes());
+        let key = keys::credential(id, PASSWORD);
+        let before: Option<CredentialRecord> = self.stored(&key).await?;
+        // Its time tells it from the one before, also within one second: sessions that began with that one are ended.
+        let first = before.map_or(i64::MIN, |before| before.created.saturating_add(1));
+        let credential = password_record(hash, self.clock.now().seconds().max(first));
+        batch.put(key, credential.to_bytes());
         self.commit_account(fence, id, record, batch)
             .await
             .map(drop)

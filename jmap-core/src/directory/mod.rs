@@ -12,6 +12,7 @@ mod change;
 mod credentials;
 pub mod dkim;
 mod domains;
+pub mod external;
 mod forwards;
 mod members;
 pub mod names;
@@ -140,6 +141,7 @@ pub struct Directory {
     recipients: Remembered<String, Arc<resolve::Resolved>>,
     domains: Remembered<String, Option<Arc<records::DomainRecord>>>,
     usage: allowance::Usage,
+    pub(crate) externals: external::Externals,
 }
 
 /// Which credential a password turned out to be.
@@ -171,6 +173,7 @@ impl Directory {
             recipients: Remembered::new(),
             domains: Remembered::new(),
             usage: allowance::Usage::default(),
+            externals: external::Externals::default(),
         }
     }
 

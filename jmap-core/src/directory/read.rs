@@ -77,7 +77,7 @@ impl Core {
     }
 
     /// As it is on disk, also when it was removed.
-    pub(super) async fn stored_account(
+    pub(crate) async fn stored_account(
         &self,
         id: AccountId,
     ) -> Result<Option<AccountRecord>, store::Error> {
@@ -262,7 +262,9 @@ impl Core {
         let is_there = credentials
             .iter()
             .any(|(number, _)| *number == who.credential);
-        if record.disabled || !is_there {
+        let is_outside =
+            who.credential == super::external::EXTERNAL && self.may_be_outside(&record.name);
+        if record.disabled || !(is_there || is_outside) {
             return Ok(None);
         }
         let caller = self
@@ -307,7 +309,8 @@ impl Core {
             credential,
             groups,
             shares,
-        });
+        })
+        .of_generation(record.generation);
         self.directory
             .callers
             .put((account, credential), generation, caller.clone());

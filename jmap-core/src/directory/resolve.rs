@@ -42,6 +42,7 @@ impl Core {
         if let Some(answer) = self.srs_recipient(address).await.map_err(failed)? {
             return answer;
         }
+        self.recipient_outside(address).await?;
         let resolved = self.resolve(address).await.map_err(failed)?;
         let targets = match &*resolved {
             Resolved::Targets(targets) => targets,
@@ -222,7 +223,7 @@ impl Core {
 }
 
 /// `user` of `user+detail`.
-fn without_detail(local: &str) -> Option<&str> {
+pub(super) fn without_detail(local: &str) -> Option<&str> {
     local
         .split_once('+')
         .map(|(user, _)| user)

@@ -47,11 +47,13 @@ impl Core {
         let core = self.clone();
         let clustering: BoxFuture<'static, ()> = Box::pin(async move { core.run_cluster().await });
         let core = self.clone();
+        let looking: BoxFuture<'static, ()> = Box::pin(async move { core.run_sessions().await });
+        let core = self.clone();
         let objects: BoxFuture<'static, ()> = Box::pin(async move { core.run_objects().await });
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds());
         Box::pin(async move {
             let upkeep = futures_util::future::join5(probing, resting, rounds, reporting, tracing);
-            let upkeep = futures_util::future::join(upkeep, objects);
+            let upkeep = futures_util::future::join3(upkeep, objects, looking);
             futures_util::future::join5(searching, queue, pushing, upkeep, clustering).await;
         })
     }
@@ -135,6 +137,8 @@ impl Core {
                 break;
             }
         }
+        let forgotten = self.purge_bans().await;
+        self.noted("forget bans", forgotten);
         let forgotten = self.purge_idempotency().await;
         self.noted("forget requests that were made once", forgotten);
         let mut account = Some(0);

@@ -34,3 +34,15 @@ pub fn decode_idempotency(key: &[u8]) -> Option<(AccountId, BlobHash)> {
     let pair = (AccountId::new(fields.u64()?), fields.hash()?);
     fields.end().map(|()| pair)
 }
+
+/// A ban. `network`: an address, a slash, and the number of bits.
+pub fn ban(network: &str) -> Key {
+    Builder::new(Subspace::Ban).bytes(network.as_bytes()).0
+}
+
+/// The network.
+pub fn decode_ban(key: &[u8]) -> Option<&str> {
+    let network = Fields::of(Subspace::Ban, key)?.rest();
+    let network = std::str::from_utf8(network).ok()?;
+    (!network.is_empty()).then_some(network)
+}

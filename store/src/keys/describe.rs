@@ -159,6 +159,7 @@ mod tests {
                 "Certificate(mail.example.org)".to_owned(),
             ),
             (keys::certificate_changes(), "Certificate()".to_owned()),
+            (keys::ban("192.0.2.0/24"), "Ban(192.0.2.0/24)".to_owned()),
             (
                 keys::challenge(1, "token"),
                 "Challenge(kind 1, token)".to_owned(),

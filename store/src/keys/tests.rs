@@ -116,6 +116,9 @@ fn keys_come_apart_as_they_were_put_together() {
     assert_eq!(decode_certificate(&certificate_changes()), Some(""));
     assert!(certificates().contains(&certificate(name)));
     assert!(!certificates().contains(&certificate_changes()));
+    let key = ban("192.0.2.0/24");
+    assert_eq!(decode_ban(&key), Some("192.0.2.0/24"));
+    assert_eq!(decode_ban(&key[..1]), None);
     let key = challenge(2, name);
     assert_eq!(decode_challenge(&key), Some((2, name)));
     assert_eq!(decode_challenge(&key[..2]), None);

@@ -1,9 +1,13 @@
 //! Every route for every role, and for nobody.
 //!
 //! Holds: what is expected is written down here, by hand, and by the name of the route.
-//! Other half: `running` has the routes of what goes on in a server.
+//! Other half: `running` has the routes of what goes on in a server, `sessions` those of who is connected, `login` those of how to log in,
+//! `watching` those of what is told to others.
 
+mod login;
 mod running;
+mod sessions;
+mod watching;
 
 use std::collections::BTreeMap;
 
@@ -190,6 +194,9 @@ fn rows(of: &Ids) -> Vec<Row> {
         row("listAudit", "/audit", None, LISTED),
     ];
     rows.extend(running::rows(alice));
+    rows.extend(sessions::rows(alice));
+    rows.extend(login::rows());
+    rows.extend(watching::rows());
     rows.extend([
         row("removeList", &list, None, DOMAIN),
         row("removeAlias", &alias, None, DOMAIN),
@@ -198,6 +205,14 @@ fn rows(of: &Ids) -> Vec<Row> {
     ]);
     rows
 }
+
+/// Routes whose object isn't there, of which who may is told.
+const NOT_THERE: [&[&str]; 4] = [
+    running::NOT_THERE,
+    sessions::NOT_THERE,
+    login::NOT_THERE,
+    watching::NOT_THERE,
+];
 
 /// What was answered, as far as it is about access.
 fn outcome(row: &Row, answer: &Answer, expected: May, is_first: bool) -> May {
@@ -210,7 +225,7 @@ fn outcome(row: &Row, answer: &Answer, expected: May, is_first: bool) -> May {
         404 => {
             assert_eq!(name(), "not-found");
             // Who may is told the same of what is gone by then, or never was.
-            let is_gone = !is_first || running::NOT_THERE.contains(&row.route);
+            let is_gone = !is_first || NOT_THERE.iter().any(|of| of.contains(&row.route));
             if expected == Yes && is_gone {
                 Yes
             } else {

@@ -8,7 +8,7 @@ mod server;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::{SinkExt, StreamExt};
 use jmap::Bounds;
-use jmap_core::Limits;
+use jmap_core::{Caller, Limits, Way};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -607,6 +607,43 @@ async fn jmap_over_websocket() {
     assert!(matches!(last, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 1001));
     drop(socket);
     assert_eq!(server.shutdown.drain(PATIENCE).await.aborted, 0);
+}
+
+#[tokio::test]
+async fn a_websocket_whose_session_is_ended() {
+    let server = server().await;
+    let mut socket = websocket(&server).await;
+    let core = "urn:ietf:params:jmap:core";
+    say(
+        &mut socket,
+        json!({"@type": "Request", "using": [core], "methodCalls": [["Core/echo", {}, "0"]]}),
+    )
+    .await;
+    receive(&mut socket).await;
+    let who = Caller::operator(Way::ControlSocket);
+    let account = server.core.account_named(LOGIN).await.unwrap().id;
+    let open = server
+        .core
+        .open_sessions(&who, Some(account))
+        .await
+        .unwrap();
+    let mut kinds = open.iter().map(|session| session.kind.name());
+    assert!(kinds.any(|kind| kind == "websocket"), "{open:?}");
+    let count = server.core.end_sessions_of(&who, account).await.unwrap();
+    assert_eq!(count, 1);
+    let last = timeout(PATIENCE, socket.next()).await.unwrap();
+    let Some(Ok(Message::Close(Some(frame)))) = last else {
+        panic!("{last:?}");
+    };
+    assert_eq!(u16::from(frame.code), 1008);
+    assert_eq!(
+        frame.reason.as_str(),
+        "The session was ended from elsewhere"
+    );
+    drop(socket);
+    server.shutdown.request();
+    assert_eq!(server.shutdown.drain(PATIENCE).await.aborted, 0);
+    assert_eq!(server.core.sessions().count(), 0);
 }
 
 #[tokio::test]

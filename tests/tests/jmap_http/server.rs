@@ -25,6 +25,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub shutdown: Shutdown,
     pub account: String,
+    pub core: Core,
     _folder: tempfile::TempDir,
 }
 
@@ -84,13 +85,14 @@ pub async fn server_with(limits: Limits, bounds: Bounds) -> Server {
         metrics: Some(Arc::new(|| "posthorn_up 1\n".into())),
         ..Config::default()
     };
-    let jmap = Jmap::new(core, config);
+    let jmap = Jmap::new(core.clone(), config);
     let stop = shutdown.clone();
     tokio::spawn(async move { jmap.serve(listener, stop).await });
     Server {
         address,
         shutdown,
         account: account.id.to_string(),
+        core,
         _folder: folder,
     }
 }

@@ -6,6 +6,7 @@ mod accounts;
 mod addresses;
 mod aliases;
 mod audit;
+mod bans;
 mod certificates;
 mod credentials;
 mod deleted;
@@ -19,6 +20,7 @@ mod quarantine;
 mod queue;
 mod reports;
 mod server;
+mod sessions;
 mod settings;
 mod traces;
 
@@ -73,6 +75,8 @@ pub fn all() -> Vec<Route> {
         quarantine::routes,
         settings::routes,
         certificates::routes,
+        sessions::routes,
+        bans::routes,
     ];
     files.iter().flat_map(|routes| routes()).collect()
 }
@@ -154,6 +158,16 @@ pub const PATH_PARAMETERS: &[Parameter] = &[
         name: "key",
         about: "The key of a record, in hexadecimal.",
         schema: || json!({"type": "string", "pattern": "^([0-9a-f]{2})+$", "maxLength": 4000}),
+    },
+    Parameter {
+        name: "network",
+        about: "A network, with its slash percent-encoded: 192.0.2.0%2F24.",
+        schema: || json!({"type": "string", "minLength": 2, "maxLength": 50}),
+    },
+    Parameter {
+        name: "session",
+        about: "The id of a session.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 16}),
     },
     Parameter {
         name: "address",

@@ -85,7 +85,7 @@ pub async fn login(session: &mut Session, out: &mut Out, tag: &str, command: Com
         password: Secret::new(password.expose().clone()),
     };
     match check(session, credentials).await {
-        Ok(caller) => welcome(session, out, tag, caller),
+        Ok(caller) => welcome(session, out, tag, caller).await,
         Err(error) => {
             let (code, text) = errors::auth_error(&error);
             refuse(session, out, tag, No::Because(Some(code), text))
@@ -109,8 +109,10 @@ fn origin(session: &Session) -> Origin {
     }
 }
 
-fn welcome(session: &mut Session, out: &mut Out, tag: &str, caller: Caller) -> Handled {
+async fn welcome(session: &mut Session, out: &mut Out, tag: &str, caller: Caller) -> Handled {
     tracing::debug!(peer = %session.peer_name(), who = caller.name, "logged in");
+    let core = &session.server.core;
+    core.open_session(&session.place, &caller).await;
     session.caller = Some(caller);
     let code = Code::Capability(super::capabilities(session));
     out.tagged(tag, Status::Ok, Some(&code), "Welcome");
@@ -158,7 +160,7 @@ pub async fn authenticate(
     }
     let initial = initial.as_ref().map(|initial| initial.expose().as_slice());
     match exchange(session, out, mechanism, initial).await? {
-        Outcome::In(caller) => welcome(session, out, tag, caller),
+        Outcome::In(caller) => welcome(session, out, tag, caller).await,
         Outcome::No(no) => refuse(session, out, tag, no),
         Outcome::Bad(text) => session.bad(out, tag, text),
     }

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep_until};
 use super::changes::Expunges;
 use super::notify::Watch;
 use crate::command::Command;
-use crate::encode::{self, Code, Status};
+use crate::encode::{self, Status};
 use crate::out::Out;
-use crate::session::{Flow, Handled, Session};
+use crate::session::{Handled, Session};
 
 /// Octets of the line that ends it.
 const LINE_OCTETS_MAX: usize = 256;
@@ -56,11 +56,7 @@ pub async fn idle(session: &mut Session, out: &mut Out, tag: &str, _: Command) -
                 return session.end(out, tag, Expunges::Told, end).await;
             }
             Event::Line(_) => return session.bad(out, tag, "IDLE ends with DONE"),
-            Event::Stop => {
-                let text = "The server is being stopped";
-                out.untagged(Status::Bye, Some(&Code::Unavailable), text);
-                return Ok(Flow::Close);
-            }
+            Event::Stop => return Ok(session.dismiss(out)),
             Event::Late => return Err(ReadError::Idle),
         }
     }
@@ -95,6 +91,7 @@ async fn next(
         let change = tokio::select! {
             biased;
             () = shutdown.requested() => return Ok(Event::Stop),
+            _ = session.place.ended() => return Ok(Event::Stop),
             line = out.read_line(LINE_OCTETS_MAX, pace) => return Ok(Event::Line(line?.octets)),
             () = sleep_until(deadline) => return Ok(Event::Late),
             change = Watch::next(session.watch.as_deref_mut()) => return Ok(Event::Watched(change)),

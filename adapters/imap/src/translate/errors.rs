@@ -19,6 +19,7 @@ pub fn refusal(why: Refusal) -> (Code, &'static str) {
             Code::Limit,
             "Too many connections from your address; try again later",
         ),
+        Refusal::Banned => (Code::Unavailable, "Your address is banned for now"),
         Refusal::Rate => (
             Code::Limit,
             "Connections from your address come too fast; try again later",

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use jmap_core::bus::StateChange;
+use jmap_core::{
+    bus::StateChange,
+    sessions::{OpenSession, SessionKind},
+};
 use jmap_types::{DataType, data_type::DataTypes};
 use net::Shutdown;
 use tokio::time::{Instant, sleep_until};
@@ -93,6 +96,12 @@ pub async fn get(
         )
         .retry_after(BUSY_WAIT)
     })?;
+    let address = login.who.address();
+    let place = shared
+        .core
+        .sessions()
+        .place(SessionKind::EventSource, address);
+    shared.core.open_session(&place, &login.who).await;
     let following = Following::begin(&shared.core, &login, wanted.types).await;
     let (following, current) = following.map_err(states_problem)?;
     let last = headers::text(
@@ -106,6 +115,7 @@ pub async fn get(
     let events = Events {
         following,
         login,
+        place,
         shutdown: exchange.shutdown.clone(),
         ping_seconds: wanted.ping_seconds,
         close_after_state: wanted.close_after_state,
@@ -135,6 +145,7 @@ pub async fn get(
 struct Events {
     following: Following,
     login: Login,
+    place: OpenSession,
     shutdown: Shutdown,
     ping_seconds: Option<u64>,
     close_after_state: bool,
@@ -166,6 +177,7 @@ impl Events {
             tokio::select! {
                 biased;
                 () = self.shutdown.requested() => return None,
+                _ = self.place.ended() => return None,
                 change = self.following.next() => {
                     let told = self.following.visible(change, &mut self.login);
                     match Box::pin(told).await {

@@ -13,7 +13,10 @@ use futures_util::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnorder
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
-use jmap_core::bus::StateChange;
+use jmap_core::{
+    bus::StateChange,
+    sessions::{OpenSession, SessionKind},
+};
 use jmap_types::{
     AccountId, DataType, FromValue, Property, Value, data_type::DataTypes, value::MapExt,
 };
@@ -76,7 +79,14 @@ pub async fn upgrade(
         )
         .retry_after(BUSY_WAIT)
     })?;
+    let address = login.who.address();
+    let place = shared
+        .core
+        .sessions()
+        .place(SessionKind::WebSocket, address);
+    shared.core.open_session(&place, &login.who).await;
     let connection = Connection {
+        place,
         shared: shared.clone(),
         base_url: client.base_url.clone(),
         shutdown: exchange.shutdown.clone(),
@@ -172,6 +182,7 @@ struct Connection {
     base_url: String,
     shutdown: Shutdown,
     login: Arc<Login>,
+    place: OpenSession,
     slot: Slot<AccountId>,
 }
 
@@ -186,6 +197,7 @@ enum Event {
     Ping,
     Renew,
     Silence,
+    Ended,
     Stop,
 }
 
@@ -233,6 +245,7 @@ impl Connection {
             let event = tokio::select! {
                 biased;
                 () = self.shutdown.requested(), if running.is_empty() => Event::Stop,
+                _ = self.place.ended() => Event::Ended,
                 Some(answer) = running.next() => Event::Answered(answer),
                 change = changed(&mut push) => Event::Changed(change),
                 received = socket.next(), if reading => Event::Received(received),
@@ -242,11 +255,16 @@ impl Connection {
             };
             let message = match event {
                 Event::Stop => return Some((CloseCode::Away, "The server is being stopped.")),
+                Event::Ended => {
+                    let ending = self.place.ending();
+                    return ending.map(|ending| (CloseCode::Policy, ending.text()));
+                }
                 Event::Silence => return None,
                 Event::Received(None) => return None,
                 Event::Received(Some(Err(error))) => return broken(error),
                 Event::Received(Some(Ok(message))) => {
                     heard = Instant::now();
+                    self.place.active();
                     // What was taken from the client a moment ago is not there for this message.
                     if !Arc::make_mut(&mut self.login).refresh().await {
                         return Some(OVER);

@@ -30,6 +30,8 @@ pub async fn run(session: &mut Session, wire: &mut Wire<Stream>, command: Comman
     match authenticate(session, wire, mechanism, initial).await? {
         Ok((caller, last)) => {
             tracing::debug!(peer = %session.peer_name(), who = caller.name, "logged in");
+            let core = &session.server.core;
+            core.open_session(&session.place, &caller).await;
             session.caller = Some(caller);
             let reply = Reply::ok("");
             let reply = match last {

@@ -127,6 +127,7 @@ pub fn refusal(why: Refusal) -> Reply {
     let text = match why {
         Refusal::Total => "Too many connections; try again later",
         Refusal::PerClient => "Too many connections from your address; try again later",
+        Refusal::Banned => "Your address is banned for now",
         Refusal::Rate => "Connections from your address come too fast; try again later",
     };
     Reply::bye(text).coded(Code::TryLater)

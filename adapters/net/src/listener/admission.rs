@@ -5,9 +5,10 @@
 //! Other half: `listener`, which asks for every connection. One `Admission` may serve many listeners.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -55,6 +56,16 @@ pub enum Refusal {
     PerClient,
     #[error("connections from one client come too fast")]
     Rate,
+    #[error("the client is banned")]
+    Banned,
+}
+
+/// Who may not connect at all, whatever the limits are. It is asked for each connection, so it has to be quick.
+pub trait Gate: Send + Sync + fmt::Debug + 'static {
+    fn is_banned(&self, address: IpAddr) -> bool;
+
+    /// A client has spoken no TLS where TLS comes first.
+    fn spoke_no_tls(&self, address: IpAddr);
 }
 
 /// How often what has happened.
@@ -65,6 +76,7 @@ pub struct Counters {
     pub refused_total: u64,
     pub refused_per_client: u64,
     pub refused_rate: u64,
+    pub refused_banned: u64,
 }
 
 /// Counts connections.
@@ -75,7 +87,8 @@ pub struct Admission {
     clients: Mutex<HashMap<ClientKey, usize>>,
     rates: RateLimiter<ClientKey>,
     admitted: AtomicU64,
-    refused: [AtomicU64; 3],
+    refused: [AtomicU64; 4],
+    gate: OnceLock<Arc<dyn Gate>>,
 }
 
 impl Admission {
@@ -87,6 +100,7 @@ impl Admission {
             clients: Mutex::new(HashMap::new()),
             admitted: AtomicU64::new(0),
             refused: Default::default(),
+            gate: OnceLock::new(),
         })
     }
 
@@ -94,6 +108,18 @@ impl Admission {
     pub fn set_limits(&self, limits: ConnectionLimits) {
         self.rates.set_rate(limits.rate);
         self.limits.store(Arc::new(limits));
+    }
+
+    /// Asks this one, too, for connections from now on; the first call counts.
+    pub fn guard(&self, gate: Arc<dyn Gate>) {
+        let _ = self.gate.set(gate);
+    }
+
+    /// A client has spoken no TLS where TLS comes first.
+    pub(super) fn spoke_no_tls(&self, address: IpAddr) {
+        if let Some(gate) = self.gate.get() {
+            gate.spoke_no_tls(address);
+        }
     }
 
     /// Takes a slot for a connection whose client is not known yet.
@@ -119,6 +145,7 @@ impl Admission {
             refused_total: refused(Refusal::Total),
             refused_per_client: refused(Refusal::PerClient),
             refused_rate: refused(Refusal::Rate),
+            refused_banned: refused(Refusal::Banned),
         }
     }
 
@@ -139,6 +166,10 @@ impl Slot {
     /// Counts the connection for its client. Once a slot; a second call changes nothing.
     pub fn assign(&mut self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
         let admission = &self.admission;
+        let gate = admission.gate.get();
+        if gate.is_some_and(|gate| gate.is_banned(address)) {
+            return Err(admission.refuse(Refusal::Banned));
+        }
         let limits = admission.limits.load();
         let mut exempt = limits.exempt.iter();
         if self.client.is_some() || exempt.any(|network| network.contains(address)) {
@@ -226,6 +257,41 @@ mod tests {
         check(limits(9, 0, 9), &[a], Err(Refusal::PerClient));
         check(limits(9, 9, 2), &[a, a, b], Ok(()));
         check(limits(9, 9, 2), &[a, a, a], Err(Refusal::Rate));
+    }
+
+    /// Bans one address, and everybody who speaks no TLS.
+    #[derive(Debug)]
+    struct One(Mutex<Vec<IpAddr>>);
+
+    impl Gate for One {
+        fn is_banned(&self, address: IpAddr) -> bool {
+            self.0.lock().contains(&address)
+        }
+
+        fn spoke_no_tls(&self, address: IpAddr) {
+            self.0.lock().push(address);
+        }
+    }
+
+    #[test]
+    fn the_banned_are_sent_away_first() {
+        let admission = Admission::new(limits(9, 9, 9));
+        let friend = "203.0.113.7";
+        admission.guard(Arc::new(One(Mutex::new(vec![friend.parse().unwrap()]))));
+        let now = Instant::now();
+        assert_eq!(
+            connect(&admission, friend, now).unwrap_err(),
+            Refusal::Banned
+        );
+        let other = "192.0.2.1";
+        connect(&admission, other, now).unwrap();
+        admission.spoke_no_tls(other.parse().unwrap());
+        assert_eq!(
+            connect(&admission, other, now).unwrap_err(),
+            Refusal::Banned
+        );
+        let counters = admission.counters();
+        assert_eq!((counters.open, counters.refused_banned), (0, 2));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::time::Instant;
 
-pub use self::admission::{Admission, ConnectionLimits, Counters, Refusal, Slot};
+pub use self::admission::{Admission, ConnectionLimits, Counters, Gate, Refusal, Slot};
 use crate::network::Network;
 use crate::proxy::{self, Header};
 use crate::shutdown::Shutdown;
@@ -293,6 +293,9 @@ where
                 Ok(stream) => stream,
                 Err(error) => {
                     tracing::debug!(%listener, ?peer, %error, "no TLS");
+                    if let Some(address) = peer.ip().filter(|_| error.is_no_tls()) {
+                        self.config.admission.spoke_no_tls(address);
+                    }
                     return None;
                 }
             };

@@ -88,6 +88,18 @@ pub enum UpgradeError {
     Handshake(#[from] io::Error),
 }
 
+impl UpgradeError {
+    /// Whether what the client has sent was no TLS at all. Whoever goes away, or doesn't like the certificate, has spoken it.
+    pub fn is_no_tls(&self) -> bool {
+        let UpgradeError::Handshake(error) = self else {
+            return false;
+        };
+        let inner = error.get_ref();
+        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        matches!(inner, Some(rustls::Error::InvalidMessage(_)))
+    }
+}
+
 /// The server's side of a handshake, without its time limit.
 async fn accept(tcp: TcpStream, server: &TlsServer) -> Result<TlsSession, UpgradeError> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;

@@ -79,6 +79,9 @@ pub async fn enter<B: Backend>(
     let (count, octets) = maildrop.totals();
     let who = server.backend.name(&caller);
     tracing::debug!(peer = %session.peer_name(), who, count, "logged in");
+    if let Some(place) = &session.place {
+        server.backend.enter(place, &caller).await;
+    }
     session.open = Some(Open {
         caller,
         maildrop,

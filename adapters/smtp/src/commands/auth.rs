@@ -48,6 +48,9 @@ pub async fn run<B: Backend>(
         Ok(caller) => {
             let who = session.server.backend.name(&caller);
             tracing::debug!(peer = %session.peer_name(), who, "logged in");
+            if let Some(place) = &session.place {
+                session.server.backend.enter(place, &caller).await;
+            }
             session.caller = Some(caller);
             session
                 .reply(wire, Reply::new(235, "2.7.0", "Welcome"))

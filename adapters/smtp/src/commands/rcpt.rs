@@ -1,5 +1,6 @@
 //! RCPT (RFC 5321 §4.1.1.3).
 
+use jmap_core::bans::BanRule;
 use jmap_core::inproc::deliver::{Recipient, RecipientError};
 use net::{Stream, Wire};
 
@@ -93,6 +94,17 @@ async fn resolve<B: Backend>(session: &Session<B>, address: &str) -> Result<Reci
                 targets: Vec::new(),
             })
         }
-        (_, Err(error)) => Err(translate::recipient_error(error)),
+        (mode, Err(error)) => {
+            let is_nobody = matches!(
+                error,
+                RecipientError::NoSuchMailbox | RecipientError::NotLocal
+            );
+            if let (Mode::Receive, true, Some(ip)) = (mode, is_nobody, session.peer_ip()) {
+                let detail = format!("the last {}", address.escape_debug());
+                let backend = &session.server.backend;
+                backend.note_offence(ip, BanRule::UnknownRecipients, &detail);
+            }
+            Err(translate::recipient_error(error))
+        }
     }
 }

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use jmap_core::bans::BanRule;
+use jmap_core::sessions::OpenSession;
 use net::reader::{Line, ReadError};
 use net::sasl::Channel;
 use net::{Connection, Peer, Secret, Shutdown, Stream, TlsInfo, Wire};
@@ -76,12 +78,34 @@ pub struct Session<B: Backend> {
     pub shutdown: Shutdown,
     pub hello: Option<Hello>,
     pub caller: Option<B::Caller>,
+    /// Among the sessions that are open.
+    pub place: Option<OpenSession>,
     pub transaction: Option<Transaction>,
     pub counts: Counts,
 }
 
-/// Has the conversation.
+/// Has the conversation. A session that has to end, and can't be told so in its time, is cut off.
 pub async fn run<B: Backend>(server: Arc<Server<B>>, connection: Connection) {
+    let place = server.backend.place(connection.peer.ip());
+    let overdue = place.clone();
+    let overdue = async {
+        match &overdue {
+            Some(place) => place.overdue().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = talk(server, connection, place) => {}
+        () = overdue => {}
+    }
+}
+
+async fn talk<B: Backend>(
+    server: Arc<Server<B>>,
+    connection: Connection,
+    place: Option<OpenSession>,
+) {
     let Connection {
         stream,
         peer,
@@ -97,6 +121,7 @@ pub async fn run<B: Backend>(server: Arc<Server<B>>, connection: Connection) {
         shutdown,
         hello: None,
         caller: None,
+        place,
         transaction: None,
         counts: Counts::default(),
         server: server.clone(),
@@ -179,7 +204,8 @@ impl<B: Backend> Session<B> {
         let line = match self.read_command(wire).await {
             Ok(Some(line)) => line,
             Ok(None) => {
-                let reply = Reply::new(421, "4.3.2", "The server is being stopped");
+                let stopped = || Reply::new(421, "4.3.2", "The server is being stopped");
+                let reply = self.ended_reply().unwrap_or_else(stopped);
                 return self.reply(wire, reply).await;
             }
             Err(ReadError::LineTooLong(_)) => {
@@ -193,25 +219,41 @@ impl<B: Backend> Session<B> {
         if !line.form.is_strict() {
             return self.refuse_form(wire, command.ok()).await;
         }
+        if let Some(place) = &self.place {
+            place.active();
+        }
         match command {
             Ok(command) => self.dispatch(wire, command).await,
             Err(error) => self.reply(wire, translate::parse_error(error)).await,
         }
     }
 
-    /// The next line; None when the server is being stopped and the client has nothing under way.
+    /// Returns once the session has to end.
+    async fn ended(&self) {
+        match &self.place {
+            Some(place) => drop(place.ended().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What a client hears whose session has to end.
+    pub fn ended_reply(&self) -> Option<Reply> {
+        let ending = self.place.as_ref()?.ending()?;
+        Some(Reply::new(421, "4.7.0", ending.text()))
+    }
+
+    /// The next line; None when the session was ended, or the server is being stopped and the client has nothing under way.
     async fn read_command(&mut self, wire: &mut Wire<Stream>) -> Result<Option<Line>, ReadError> {
         let octets_max = match self.mode() {
             Mode::Submission => parse::AUTH_OCTETS_MAX,
             Mode::Receive | Mode::Lmtp => parse::MAIL_OCTETS_MAX,
         };
         let pace = self.server.config.timeouts.command;
-        if self.transaction.is_some() {
-            return wire.read_line(octets_max, pace).await.map(Some);
-        }
+        let is_free = self.transaction.is_none();
         tokio::select! {
             biased;
-            () = self.shutdown.requested() => Ok(None),
+            () = self.shutdown.requested(), if is_free => Ok(None),
+            () = self.ended() => Ok(None),
             line = wire.read_line(octets_max, pace) => line.map(Some),
         }
     }
@@ -267,6 +309,10 @@ impl<B: Backend> Session<B> {
         if self.counts.bad_commands <= self.server.config.limits.bad_commands_max {
             return Ok(Flow::Continue);
         }
+        if let (Some(ip), None) = (self.peer_ip(), &self.caller) {
+            let backend = &self.server.backend;
+            backend.note_offence(ip, BanRule::BadCommands, "the last by smtp");
+        }
         self.hang_up(wire, "Too many commands that can't be carried out")
             .await
     }
@@ -312,6 +358,9 @@ impl<B: Backend> Session<B> {
                 self.can_start_tls = false;
                 self.hello = None;
                 self.caller = None;
+                if let Some(place) = &self.place {
+                    place.leave();
+                }
                 self.transaction = None;
                 Some(wire)
             }

@@ -186,6 +186,10 @@ impl<B: Backend> Session<B> {
         let (message, _share) = body.into_message(front.as_bytes());
         let mail_from = transaction.mail_from.clone();
         if let Some(who) = &self.caller {
+            // What came while the session had to end is not sent.
+            if let Some(reply) = self.ended_reply() {
+                return Outcome::Refused(reply, None);
+            }
             let addresses = transaction.recipients.iter();
             let addresses = addresses.zip(&transaction.recipient_parameters);
             let address = |(recipient, given): (&Recipient, &Vec<Parameter>)| {

@@ -217,6 +217,8 @@ pub fn refusal(why: Refusal) -> Reply {
             "4.7.0",
             "Too many connections from your address; try again later",
         ),
+        // Temporary, so that whoever was banned by mistake loses no mail.
+        Refusal::Banned => Reply::new(421, "4.7.1", "Your address is banned for now"),
         Refusal::Rate => Reply::new(
             421,
             "4.7.0",

@@ -106,7 +106,7 @@ impl Core {
             generation,
             candidate,
             verifier,
-            nonce: _,
+            nonce,
         } = attempt;
         // Others may have begun at the same time.
         let delay = self.may_try(&login, &origin)?;
@@ -124,11 +124,14 @@ impl Core {
         };
         let (Some(candidate), Some(signature)) = (candidate, signature) else {
             self.directory.rate.failed(&origin, Some(&login));
+            // A proof is another one each time, also of the same password.
+            self.note_failed_login(&origin, Some(&login), &nonce);
             tracing::warn!(login = ?login, ip = %origin.ip, protocol = %origin.protocol, "login by proof failed");
             return Err(AuthError::Invalid);
         };
         self.directory.rate.succeeded(&origin, Some(&login));
         let caller = self.admit(candidate, PASSWORD, generation, &origin).await?;
+        self.note_good_login(&origin);
         Ok((caller, signature))
     }
 

@@ -1,11 +1,14 @@
-//! The audit, and requests that are made once: each row can be read, and those of the audit are counted.
+//! The audit, requests that are made once, and bans: each row can be read, and those of the audit are counted.
 //!
 //! Other half: `crate::admin`.
 
 use store::keys::{self, Subspace};
 
 use super::{CheckError, Checker, Code, Rows};
-use crate::admin::{AUDIT_COUNT, AuditRecord, OnceRecord};
+use crate::{
+    admin::{AUDIT_COUNT, AuditRecord, OnceRecord},
+    bans::BanRecord,
+};
 
 impl Checker<'_> {
     pub(super) async fn check_administration(&mut self) -> Result<(), CheckError> {
@@ -25,6 +28,14 @@ impl Checker<'_> {
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
                 if self.record::<OnceRecord>(&key, &bytes).is_none() {
+                    self.put_aside(Code::Record, &key, &bytes).await?;
+                }
+            }
+        }
+        let mut rows = Rows::new(keys::all(Subspace::Ban));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                if self.record::<BanRecord>(&key, &bytes).is_none() {
                     self.put_aside(Code::Record, &key, &bytes).await?;
                 }
             }

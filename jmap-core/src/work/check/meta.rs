@@ -29,6 +29,7 @@ const LENGTHS: &[(&str, usize)] = &[
     (COUNTER, 8),
     (crate::cluster::SHARING, 8),
     (crate::settings::COUNTER, 8),
+    (crate::bans::COUNTER, 8),
     ("next account", 8),
     ("traces", 8),
     (crate::admin::AUDIT_COUNT, 8),
@@ -97,9 +98,10 @@ impl Checker<'_> {
                 let now = u64::try_from(self.core.clock.now().0).unwrap_or(1);
                 let anew = match name.as_str() {
                     // Another one than any that somebody may remember.
-                    COUNTER | crate::cluster::SHARING | crate::settings::COUNTER => {
-                        Some(numbers(&[now]))
-                    }
+                    COUNTER
+                    | crate::cluster::SHARING
+                    | crate::settings::COUNTER
+                    | crate::bans::COUNTER => Some(numbers(&[now])),
                     _ => None,
                 };
                 let edit = Edit {

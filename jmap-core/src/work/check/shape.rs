@@ -5,6 +5,7 @@
 use store::keys::{self, Fields, Subspace};
 
 use super::{CheckError, Checker, Code, Rows};
+use crate::bans::Network;
 
 /// Subspaces whose keys begin with an account.
 const OF_ACCOUNT: &[Subspace] = &[
@@ -166,6 +167,10 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::Setting => return keys::decode_setting(key).map(drop),
         Subspace::Audit => return keys::decode_audit(key).map(drop),
         Subspace::Idempotency => return keys::decode_idempotency(key).map(drop),
+        Subspace::Ban => {
+            let network = keys::decode_ban(key)?;
+            return network.parse::<Network>().is_ok().then_some(());
+        }
         Subspace::AcmeAccount => return keys::decode_acme_account(key).map(drop),
         Subspace::Certificate => return keys::decode_certificate(key).map(drop),
         Subspace::Challenge => return keys::decode_challenge(key).map(drop),

@@ -1,0 +1,103 @@
+//! Directories beside the internal one, as they are configured.
+//!
+//! Other half: the crate `directory`, which asks them.
+
+use std::sync::Arc;
+
+use directory::{Attributes, Introspection, Ldap, LdapConfig, Oidc, OidcConfig, Template};
+use jmap_core::{
+    auth::Secret,
+    directory::{
+        external::{Chosen, ExternalDirectory},
+        names,
+    },
+};
+
+use crate::{
+    config::{Config, Directory, DirectoryKind},
+    delivery,
+    wire::clock,
+};
+
+/// Those that are asked. Errors: a sentence for the operator.
+pub fn chosen(config: &Config) -> Result<Vec<Chosen>, String> {
+    let of = |of: &Directory| {
+        let directory =
+            of_kind(of).map_err(|why| format!("login.directory \"{}\": {why}", of.name))?;
+        let domains = of.domains.iter();
+        Ok(Chosen {
+            directory,
+            domains: domains
+                .filter_map(|name| names::domain(name).ok())
+                .collect(),
+        })
+    };
+    config.login.directory.iter().map(of).collect()
+}
+
+fn of_kind(of: &Directory) -> Result<Arc<dyn ExternalDirectory>, String> {
+    let tls = directory::tls(of.ca_file.as_deref()).map_err(|error| error.to_string())?;
+    let secret = |file: &std::path::Path| {
+        delivery::password(file)
+            .map(|secret| Secret::new(secret.expose().clone()))
+            .map_err(|error| format!("{}: {error}", file.display()))
+    };
+    let template = |text: &str| -> Result<Template, String> {
+        text.parse()
+            .map_err(|error: directory::TemplateError| error.to_string())
+    };
+    match of.kind {
+        DirectoryKind::Ldap => {
+            let bind = match (&of.bind_dn, &of.bind_password_file) {
+                (Some(name), Some(file)) => Some((name.clone(), secret(file)?)),
+                _ => None,
+            };
+            let user_dn = of.user_dn.as_deref().map(template).transpose()?;
+            // Without a search its filter is never used.
+            let filter = of.filter.as_deref().unwrap_or("(mail={address})");
+            let config = LdapConfig {
+                name: of.name.clone(),
+                url: of.url.clone().unwrap_or_default(),
+                start_tls: of.start_tls,
+                tls,
+                bind,
+                user_dn,
+                base: of.base.clone().unwrap_or_default(),
+                filter: template(filter)?,
+                attributes: Attributes {
+                    address: of.address_attribute.clone(),
+                    description: of.name_attribute.clone(),
+                    aliases: of.alias_attribute.clone(),
+                    quota: of.quota_attribute.clone(),
+                    groups: of.group_attribute.clone(),
+                },
+                roles: of.roles().map_err(|(_, why)| why)?,
+                timeout: of.timeout.0,
+                connections: of.connections,
+            };
+            Ok(Arc::new(Ldap::new(config)))
+        }
+        DirectoryKind::Oidc => {
+            let issuer = of.issuer.clone().unwrap_or_default();
+            directory::check_address(&issuer).map_err(|error| error.to_string())?;
+            let introspection = match (&of.client_id, &of.client_secret_file) {
+                (Some(client), Some(file)) => Some(Introspection {
+                    client: client.clone(),
+                    secret: secret(file)?,
+                }),
+                _ => None,
+            };
+            let config = OidcConfig {
+                name: of.name.clone(),
+                issuer,
+                audience: of.audience.clone().unwrap_or_default(),
+                introspection,
+                address_claim: of.address_claim.clone(),
+                description_claim: of.name_claim.clone(),
+                tls,
+                timeout: of.timeout.0,
+            };
+            Ok(Arc::new(Oidc::new(config, clock())))
+        }
+    }
+}
