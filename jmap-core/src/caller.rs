@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use jmap_types::AccountId;
 
-use crate::auth::{Origin, Protocol};
+use crate::auth::{Origin, Protocol, Scopes};
 
 /// What somebody may do beyond their own accounts. `access` says what that is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
@@ -73,6 +73,7 @@ pub struct Caller {
     identity: Arc<Identity>,
     way: Way,
     address: Option<IpAddr>,
+    scopes: Scopes,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -97,6 +98,7 @@ impl Caller {
             identity: Arc::new(identity),
             way: Way::Server,
             address: None,
+            scopes: Scopes::ALL,
         }
     }
 
@@ -131,7 +133,19 @@ impl Caller {
     pub(crate) fn coming_as(mut self, other: &Self) -> Self {
         self.way = other.way;
         self.address = other.address;
+        self.scopes = other.scopes;
         self
+    }
+
+    /// The same caller, by a credential that is good for this alone.
+    pub(crate) fn within(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// What the credential that was used is good for.
+    pub fn scopes(&self) -> Scopes {
+        self.scopes
     }
 
     pub fn way(&self) -> Way {

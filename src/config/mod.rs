@@ -11,6 +11,7 @@ mod cluster;
 mod limits;
 mod listeners;
 mod mail;
+mod oauth;
 mod read;
 mod store;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use self::{
         Authentication, Delivery, Dns, Family, MtaSts, MtaStsMode, OnTemporaryError, Reports,
         Route, RouteProtocol, RouteTls, Signing, Treatment,
     },
+    oauth::OAuth,
     store::{DatabaseUrl, Search, Store},
     tls::{CertificatePair, Tls},
 };
@@ -74,6 +76,7 @@ pub struct Config {
     pub signing: Signing,
     pub mta_sts: MtaSts,
     pub reports: Reports,
+    pub oauth: OAuth,
     pub tls: Tls,
     pub limits: Limits,
     pub store: Store,
@@ -291,6 +294,7 @@ impl Default for Config {
             signing: Signing::default(),
             mta_sts: MtaSts::default(),
             reports: Reports::default(),
+            oauth: OAuth::default(),
             tls: Tls::default(),
             limits: Limits::default(),
             store: Store::default(),

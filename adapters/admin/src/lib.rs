@@ -6,6 +6,7 @@
 
 mod describe;
 mod docs;
+mod factors;
 mod host;
 mod jobs;
 pub mod openapi;

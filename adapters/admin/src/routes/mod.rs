@@ -10,10 +10,13 @@ mod credentials;
 mod deleted;
 mod dns;
 mod domains;
+mod factors;
 mod groups;
 mod jobs;
 mod lists;
 mod me;
+mod oauth;
+mod passkeys;
 mod quarantine;
 mod queue;
 mod reports;
@@ -57,6 +60,7 @@ pub fn all() -> Vec<Route> {
         accounts::routes(),
         addresses::routes(),
         credentials::routes(),
+        factors::routes(),
         groups::routes(),
         aliases::routes(),
         lists::routes(),
@@ -69,6 +73,8 @@ pub fn all() -> Vec<Route> {
         server::routes(),
         jobs::routes(),
         quarantine::routes(),
+        oauth::routes(),
+        passkeys::routes(),
     ]
     .into_iter()
     .flatten()
@@ -112,6 +118,11 @@ pub const PATH_PARAMETERS: &[Parameter] = &[
         name: "credential",
         about: "The number of a credential, within its account.",
         schema: number,
+    },
+    Parameter {
+        name: "client",
+        about: "The id of a client of OAuth.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 100}),
     },
     Parameter {
         name: "submission",
