@@ -372,13 +372,25 @@ fn web_config(
         application_server_key: core.can_push().then(|| core.vapid_public_key().to_owned()),
         metrics: Some(Arc::new(move || sources.text())),
         metrics_networks: networks(&config.metrics.networks),
+        resource_metadata: config.oauth.provider.then_some(oauth::RESOURCE_PATH),
         fallback: Some(web::pages(
             admin(config, core, site),
+            oauth(config, core),
             wellknown::Site::new(Arc::new(core.clone()), publish::site(config)),
             challenges.clone(),
         )),
         ..jmap::Config::default()
     }
+}
+
+/// The pages and addresses of OAuth, where they are configured.
+fn oauth(config: &Config, core: &Core) -> Option<oauth::Provider> {
+    let of = oauth::Config {
+        registration: config.oauth.registration,
+        plaintext_logins: config.http.plaintext_logins == PlaintextLogins::Anywhere,
+    };
+    let provider = || oauth::Provider::new(core.clone(), of);
+    config.oauth.provider.then(provider)
 }
 
 /// The API for administrators.

@@ -1,4 +1,4 @@
-//! Pages that are not JMAP's, at the same listeners: the API for administrators, the console, what `wellknown` has, and answers to ACME
+//! Pages that are not JMAP's, at the same listeners: the API for administrators, the pages of OAuth, the console, what `wellknown` has, and answers to ACME
 //! servers.
 //!
 //! Holds: a body is read only at an address that wants one, and no more of it than a request there may have.
@@ -18,7 +18,12 @@ use wellknown::{BODY_OCTETS_MAX, Site};
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Answers for the API, with the console and the pages of a site, and to ACME servers.
-pub fn pages(admin: Admin, site: Site, challenges: Arc<Challenges>) -> Fallback {
+pub fn pages(
+    admin: Admin,
+    oauth: Option<oauth::Provider>,
+    site: Site,
+    challenges: Arc<Challenges>,
+) -> Fallback {
     Arc::new(move |request, client| {
         if admin::is_ours(request.uri().path()) {
             let admin = admin.clone();
@@ -29,6 +34,20 @@ pub fn pages(admin: Admin, site: Site, challenges: Arc<Challenges>) -> Fallback 
                     host: client.host,
                 };
                 admin.answer(request, client).await.map(Body::full)
+            });
+        }
+        if let Some(oauth) = oauth
+            .clone()
+            .filter(|_| oauth::is_ours(request.uri().path()))
+        {
+            return Box::pin(async move {
+                let client = oauth::Client {
+                    ip: client.ip,
+                    tls: client.tls,
+                    base_url: client.base_url,
+                    host: client.host,
+                };
+                oauth.answer(request, client).await.map(Body::full)
             });
         }
         let (site, challenges) = (site.clone(), challenges.clone());

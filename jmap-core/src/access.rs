@@ -5,6 +5,7 @@
 use jmap_types::{AccountId, MethodError, MethodErrorKind, method::Access};
 
 use crate::{
+    auth::Scopes,
     caller::{Caller, Role},
     directory::{AccountKind, AccountRecord, DirectoryError, names::AccountName},
     mail::records::MailboxRecord,
@@ -62,6 +63,19 @@ pub fn standing(who: &Caller, account: AccountId) -> Result<Standing, MethodErro
     Err(MethodErrorKind::AccountNotFound.into())
 }
 
+/// Whether the credential that was used is good for a method: an app password or a token may be for reading mail alone.
+pub fn may_use(who: &Caller, method: &str) -> Result<(), MethodError> {
+    let needed = match method {
+        "EmailSubmission/set" | "MDN/send" => Scopes::SUBMISSION,
+        "SieveScript/set" => Scopes::SIEVE,
+        _ => return Ok(()),
+    };
+    match who.scopes().contains(needed) {
+        true => Ok(()),
+        false => Err(MethodErrorKind::Forbidden.into()),
+    }
+}
+
 /// Whether a call of this kind may begin at all; single objects are checked by their handlers.
 pub fn may_call(
     who: &Caller,
@@ -115,6 +129,9 @@ operations! {
     /// Who is logged in, and from where.
     SeeSessions = "session.see",
     EndSession = "session.end",
+    /// Programs that may ask people for access (RFC 6749).
+    SeeClients = "client.see",
+    ChangeClients = "client.change",
     SeeDeleted = "deleted.see",
     RestoreDeleted = "deleted.restore",
     SeeQueue = "queue.see",
@@ -195,6 +212,7 @@ const fn who_may(operation: Operation) -> WhoMay {
         Operation::IssueCredential | Operation::RevokeCredential => row(Domains, Nobody, true),
         Operation::SeeSessions => row(Domains, Everybody, true),
         Operation::EndSession => row(Domains, PlainUsers, true),
+        Operation::SeeClients | Operation::ChangeClients => row(Nobody, Nobody, false),
         Operation::SeeDeleted | Operation::RestoreDeleted => row(Domains, Nobody, true),
         Operation::SeeQueue | Operation::ChangeQueue => row(Domains, Nobody, false),
         Operation::RunQueue => row(Nobody, Nobody, false),

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use jmap_types::AccountId;
 
-use crate::auth::{Origin, Protocol};
+use crate::auth::{Origin, Protocol, Scopes};
 
 /// What somebody may do beyond their own accounts. `access` says what that is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
@@ -75,6 +75,7 @@ pub struct Caller {
     address: Option<IpAddr>,
     /// Of the account's record, as it was when the caller was found in it.
     generation: u64,
+    scopes: Scopes,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -100,6 +101,7 @@ impl Caller {
             way: Way::Server,
             address: None,
             generation: 0,
+            scopes: Scopes::ALL,
         }
     }
 
@@ -143,7 +145,19 @@ impl Caller {
     pub(crate) fn coming_as(mut self, other: &Self) -> Self {
         self.way = other.way;
         self.address = other.address;
+        self.scopes = other.scopes;
         self
+    }
+
+    /// The same caller, by a credential that is good for this alone.
+    pub(crate) fn within(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// What the credential that was used is good for.
+    pub fn scopes(&self) -> Scopes {
+        self.scopes
     }
 
     pub fn way(&self) -> Way {

@@ -24,7 +24,7 @@ use crate::{
     access::{self, Standing},
     accounts::{AccountHandle, Accounts},
     admin::Audit,
-    auth::scram,
+    auth::{oauth::OAuth, scram},
     bans::Bans,
     bus::{Bus, Subscription},
     caller::Caller,
@@ -92,6 +92,7 @@ pub struct Inner {
     pub(crate) audit: Audit,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) bans: Bans,
+    pub(crate) oauth: OAuth,
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
@@ -231,6 +232,7 @@ impl Core {
             settings: Settings::default(),
             audit: Audit::default(),
             bans: Bans::default(),
+            oauth: OAuth::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
             outbound: ArcSwapOption::empty(),
@@ -242,6 +244,7 @@ impl Core {
 
     /// Does what `call` says on behalf of `who`.
     pub async fn call<C: Handle>(&self, who: &Caller, call: C) -> Result<C::Response, MethodError> {
+        access::may_use(who, C::NAME)?;
         let context = self.context(who, call.account_id(), C::ACCESS);
         let context = context.map_err(|error| match error.kind {
             MethodErrorKind::AccountNotFound => C::NO_ACCOUNT.into(),

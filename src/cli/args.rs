@@ -451,6 +451,9 @@ pub struct Issue {
     /// How long it is good for, such as `90d`; without it, for ever
     #[arg(long, value_name = "TIME")]
     expires_in: Option<Span>,
+    /// What it is good for: imap, pop3, submission, jmap, sieve, api; without it, everything
+    #[arg(long, value_delimiter = ',', value_name = "SCOPE")]
+    scopes: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -745,6 +748,7 @@ impl CredentialVerb {
             kind,
             description: issue.description,
             expires_seconds: issue.expires_in.map(|span| span.0.as_secs()),
+            scopes: issue.scopes,
         };
         match self {
             CredentialVerb::List { account } => Command::CredentialList { name: account },

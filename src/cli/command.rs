@@ -169,6 +169,9 @@ pub enum Command {
         kind: CredentialKind,
         description: String,
         expires_seconds: Option<u64>,
+        /// None: it is good for everything.
+        #[serde(default)]
+        scopes: Vec<String>,
     },
     CredentialRevoke {
         name: String,
@@ -301,6 +304,9 @@ pub enum CredentialKind {
     Password,
     AppPassword,
     Token,
+    Grant,
+    Totp,
+    Passkey,
 }
 
 /// A secret on its way through the control socket, or to the one who asked for it.
@@ -450,6 +456,8 @@ pub struct CredentialRow {
     /// Seconds since 1970.
     pub created: i64,
     pub expires: Option<i64>,
+    /// `None`: it is good for everything.
+    pub scopes: Option<String>,
 }
 
 /// A secret that was just made, for the one who asked.

@@ -9,11 +9,12 @@ use std::{sync::Arc, time::Duration};
 use jmap_core::{
     Caller, Core, Way,
     access::Operation,
-    admin::Deed,
+    admin::{Deed, Terms},
+    auth::Scopes,
     clock::Clock,
     directory::{
         self, AccountKind, DirectoryError, Domain, DomainChange, Grant,
-        NewAccount as NewCoreAccount, dkim::DkimKey,
+        NewAccount as NewCoreAccount, NewCredential, dkim::DkimKey,
     },
     inproc::queue::QueueError,
     trace::TraceError,
@@ -548,7 +549,9 @@ async fn credential(target: &Target, who: &Caller, command: Command) -> Done {
             kind,
             description,
             expires_seconds,
+            scopes,
         } => {
+            let scopes = scopes_named(&scopes)?;
             let id = core.account_named(&name).await?.id;
             let after = |seconds| {
                 target
@@ -557,16 +560,26 @@ async fn credential(target: &Target, who: &Caller, command: Command) -> Done {
                     .saturating_add(Duration::from_secs(seconds))
             };
             let expires = expires_seconds.map(after);
-            let issued = match kind {
-                CredentialKind::AppPassword => {
-                    core.add_app_password(who, id, &description, expires)
-                        .await?
-                }
-                CredentialKind::Token => core.add_token(who, id, &description, expires).await?,
-                CredentialKind::Password => {
-                    return Err(CommandError::Refused("an account has one password"));
+            let kind = match kind {
+                CredentialKind::AppPassword => directory::CredentialKind::AppPassword,
+                CredentialKind::Token => directory::CredentialKind::Token,
+                CredentialKind::Password
+                | CredentialKind::Grant
+                | CredentialKind::Totp
+                | CredentialKind::Passkey => {
+                    let why = "only app passwords and tokens are made like this";
+                    return Err(CommandError::Refused(why));
                 }
             };
+            let new = NewCredential {
+                kind,
+                description: &description,
+                expires,
+                scopes,
+            };
+            let issued = core
+                .issue_credential(who, id, new, &Terms::default())
+                .await?;
             let credential = credential_row(issued.credential);
             Ok(Answer::Issued(IssuedRow {
                 credential,
@@ -592,6 +605,19 @@ async fn credential(target: &Target, who: &Caller, command: Command) -> Done {
     }
 }
 
+fn scopes_named(names: &[String]) -> Result<Scopes, CommandError> {
+    let mut scopes = Scopes::NONE;
+    for name in names {
+        let why = "there are these scopes: imap, pop3, submission, jmap, sieve, api";
+        let scope = Scopes::named(name).ok_or(CommandError::Refused(why))?;
+        scopes = scopes.union(scope);
+    }
+    Ok(match names {
+        [] => Scopes::ALL,
+        _ => scopes,
+    })
+}
+
 fn credential_row(credential: directory::Credential) -> CredentialRow {
     CredentialRow {
         number: credential.number,
@@ -599,10 +625,14 @@ fn credential_row(credential: directory::Credential) -> CredentialRow {
             directory::CredentialKind::Password => CredentialKind::Password,
             directory::CredentialKind::AppPassword => CredentialKind::AppPassword,
             directory::CredentialKind::Token => CredentialKind::Token,
+            directory::CredentialKind::Grant => CredentialKind::Grant,
+            directory::CredentialKind::Totp => CredentialKind::Totp,
+            directory::CredentialKind::Passkey => CredentialKind::Passkey,
         },
         description: credential.description,
         created: credential.created,
         expires: credential.expires.map(|expires| expires.seconds()),
+        scopes: credential.scopes.names().map(|names| names.join(" ")),
     }
 }
 

@@ -250,10 +250,16 @@ fn credential(row: &CredentialRow) -> String {
         CredentialKind::Password => "password",
         CredentialKind::AppPassword => "app password",
         CredentialKind::Token => "token",
+        CredentialKind::Grant => "grant",
+        CredentialKind::Totp => "totp",
+        CredentialKind::Passkey => "passkey",
     };
     let mut line = format!("{:<4} {kind:<12} made {}", row.number, day(row.created));
     if let Some(expires) = row.expires {
         let _ = write!(line, "  ends {}", day(expires));
+    }
+    if let Some(scopes) = &row.scopes {
+        let _ = write!(line, "  for {scopes}");
     }
     if !row.description.is_empty() {
         let _ = write!(line, "  {}", row.description);

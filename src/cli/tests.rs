@@ -265,6 +265,17 @@ fn command_lines() {
                 kind: CredentialKind::Token,
                 description: String::new(),
                 expires_seconds: Some(90 * 86_400),
+                scopes: Vec::new(),
+            },
+        ),
+        (
+            "credential app-password a@b.c --scopes imap,submission",
+            Command::CredentialAdd {
+                name: name(),
+                kind: CredentialKind::AppPassword,
+                description: String::new(),
+                expires_seconds: None,
+                scopes: vec!["imap".into(), "submission".into()],
             },
         ),
         (

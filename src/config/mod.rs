@@ -13,6 +13,7 @@ mod limits;
 mod listeners;
 mod login;
 mod mail;
+mod oauth;
 mod read;
 mod store;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use self::{
         Authentication, Delivery, Dns, Family, MtaSts, MtaStsMode, OnTemporaryError, Reports,
         Route, RouteProtocol, RouteTls, Signing, Treatment,
     },
+    oauth::OAuth,
     store::{DatabaseUrl, Search, Store},
     tls::{CertificatePair, Tls},
 };
@@ -78,6 +80,7 @@ pub struct Config {
     pub signing: Signing,
     pub mta_sts: MtaSts,
     pub reports: Reports,
+    pub oauth: OAuth,
     pub tls: Tls,
     pub limits: Limits,
     pub store: Store,
@@ -297,6 +300,7 @@ impl Default for Config {
             signing: Signing::default(),
             mta_sts: MtaSts::default(),
             reports: Reports::default(),
+            oauth: OAuth::default(),
             tls: Tls::default(),
             limits: Limits::default(),
             store: Store::default(),

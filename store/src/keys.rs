@@ -69,6 +69,8 @@ pub enum Subspace {
     AcmeAccount = 0xc0,
     Certificate = 0xc1,
     Challenge = 0xc2,
+    OAuthClient = 0xd0,
+    OAuthPending = 0xd1,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -256,6 +258,16 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         Subspace::Challenge,
         "kind u8, name",
         "challenge record: how an ACME server is answered",
+    ),
+    (
+        Subspace::OAuthClient,
+        "name",
+        "OAuth client record; the name is its id",
+    ),
+    (
+        Subspace::OAuthPending,
+        "kind u8, lookup id",
+        "what is under way: 0: authorization code; 1: device; 2: way from a user code to a device; 3: challenge for a passkey",
     ),
 ];
 
@@ -1155,7 +1167,8 @@ pub fn decode_challenge(key: &[u8]) -> Option<(u8, &str)> {
 }
 
 mod describe;
+mod oauth;
 #[cfg(test)]
 mod tests;
 
-pub use self::{administration::*, describe::describe};
+pub use self::{administration::*, describe::describe, oauth::*};

@@ -395,9 +395,11 @@ const NOT_IN_FORMAT_1: &[Subspace] = &[
     Subspace::AcmeAccount,
     Subspace::Certificate,
     Subspace::Challenge,
+    Subspace::OAuthClient,
+    Subspace::OAuthPending,
 ];
 /// Those that the dump of the current format hasn't got: of stores with an object store, of damaged ones, and of servers
-/// that order certificates.
+/// that order certificates, or let programs in (OAuth).
 const NOT_IN_CURRENT: &[Subspace] = &[
     Subspace::BlobStub,
     Subspace::BlobGarbage,
@@ -407,6 +409,8 @@ const NOT_IN_CURRENT: &[Subspace] = &[
     Subspace::AcmeAccount,
     Subspace::Certificate,
     Subspace::Challenge,
+    Subspace::OAuthClient,
+    Subspace::OAuthPending,
 ];
 
 #[test]

@@ -35,6 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "spam",
         ],
     ),
+    ("oauth", ADAPTER),
     ("wellknown", ADAPTER),
     ("console", &[]),
     ("web-admin", &["jmap-types"]),

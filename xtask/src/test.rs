@@ -10,7 +10,7 @@ use crate::say::Ticker;
 use crate::{cache, cargo, imports, packages, say, suites, wasm};
 
 /// What the end-to-end tests try the server with: a JMAP client, the encryption of Web Push, DKIM signatures,
-/// a reader of Authentication-Results, and one of YAML for the public suites of SPF and ARC.
+/// a reader of Authentication-Results, one of YAML for the public suites of SPF and ARC, and a client of OAuth.
 const PYTHON_PACKAGES: &[&str] = &[
     "jmapc==0.4.0",
     "http-ece==1.2.1",
@@ -18,6 +18,7 @@ const PYTHON_PACKAGES: &[&str] = &[
     "authres==1.2.0",
     "PyYAML==6.0.3",
     "schemathesis==4.32.5",
+    "authlib==1.6.12",
 ];
 
 /// Databases that the end-to-end tests can be run with.

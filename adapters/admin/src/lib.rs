@@ -6,6 +6,7 @@
 
 mod describe;
 mod docs;
+mod factors;
 pub mod history;
 mod host;
 mod jobs;

@@ -54,6 +54,8 @@ kinds! {
     Unauthorized = "unauthorized", UNAUTHORIZED;
     /// The account's role doesn't allow it.
     Forbidden = "forbidden", FORBIDDEN;
+    /// The account has a second factor: a code is needed, in the field One-Time-Code.
+    SecondFactor = "second-factor", FORBIDDEN;
     /// The account may not log in.
     Disabled = "disabled", FORBIDDEN;
     /// Logging in is possible over an encrypted connection only.
@@ -150,9 +152,10 @@ impl From<DirectoryError> for Problem {
             DirectoryError::AlreadyExists(_) => Kind::AlreadyExists,
             // Whoever is answered so isn't told what it would be called.
             DirectoryError::NotFound(_) => Kind::NotFound,
-            DirectoryError::InvalidName { .. } | DirectoryError::WeakPassword(_) => {
-                Kind::InvalidValue
-            }
+            DirectoryError::InvalidName { .. }
+            | DirectoryError::WrongCode
+            | DirectoryError::Passkey(_)
+            | DirectoryError::WeakPassword(_) => Kind::InvalidValue,
             DirectoryError::InUse(_) => Kind::InUse,
             DirectoryError::TooMany(_) => Kind::LimitReached,
             DirectoryError::Forbidden => return Problem::of(Kind::Forbidden),
@@ -208,6 +211,9 @@ impl From<AuthError> for Problem {
         let detail = error.to_string();
         match error {
             AuthError::Invalid => unauthorized(&detail, true),
+            AuthError::Expired => unauthorized(&detail, true),
+            AuthError::SecondFactor => Problem::new(Kind::SecondFactor, detail),
+            AuthError::OutOfScope => Problem::new(Kind::Forbidden, detail),
             AuthError::Disabled => Problem::new(Kind::Disabled, detail),
             AuthError::TooManyAttempts { retry_after } => {
                 Problem::new(Kind::TooManyRequests, detail).retry_after(retry_after)

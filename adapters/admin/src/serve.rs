@@ -131,6 +131,7 @@ impl Admin {
             let why = "The Authorization field has to be of the Basic or Bearer scheme.";
             return Err(unauthorized(why, false));
         };
+        let credentials = crate::factors::with_code(credentials, fields);
         let origin = Origin {
             ip: client.ip,
             protocol: Protocol::Admin,

@@ -194,6 +194,7 @@ impl Route {
             Kind::InvalidRequest,
             Kind::Unauthorized,
             Kind::Forbidden,
+            Kind::SecondFactor,
             Kind::Disabled,
             Kind::NotEncrypted,
             Kind::MethodNotAllowed,

@@ -35,6 +35,19 @@ pub async fn login(
     client: &Client,
     fields: &HeaderMap,
 ) -> Result<Login, Problem> {
+    let login = try_login(core, config, client, fields).await;
+    login.map_err(|problem| match config.resource_metadata {
+        Some(path) => problem.pointing_to(&format!("{}{path}", client.base_url)),
+        None => problem,
+    })
+}
+
+async fn try_login(
+    core: &Core,
+    config: &Config,
+    client: &Client,
+    fields: &HeaderMap,
+) -> Result<Login, Problem> {
     let safe = client.tls || client.ip.is_loopback();
     if !safe && config.plaintext_logins == PlaintextLogins::Loopback {
         return Err(Problem::new(
@@ -75,7 +88,13 @@ impl Login {
                 (self.who, self.generation) = (who, generation);
                 true
             }
-            Err(AuthError::Invalid | AuthError::Disabled) => false,
+            Err(
+                AuthError::Invalid
+                | AuthError::Expired
+                | AuthError::OutOfScope
+                | AuthError::SecondFactor
+                | AuthError::Disabled,
+            ) => false,
             // Nothing was found out.
             Err(
                 AuthError::TooManyAttempts { .. } | AuthError::TooBusy | AuthError::Unavailable,

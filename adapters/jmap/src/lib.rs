@@ -55,6 +55,8 @@ pub struct Config {
     /// Networks that may read `/metrics`.
     pub metrics_networks: Vec<Network>,
     pub bounds: Bounds,
+    /// Where the metadata is of what tokens are for (RFC 9728): a path, which whoever isn't logged in is told.
+    pub resource_metadata: Option<&'static str>,
     /// What answers at addresses that are not JMAP's.
     pub fallback: Option<Fallback>,
 }
@@ -81,6 +83,7 @@ impl Default for Config {
             metrics: None,
             metrics_networks: client::loopback_networks(),
             bounds: Bounds::default(),
+            resource_metadata: None,
             fallback: None,
         }
     }

@@ -744,6 +744,7 @@ async fn a_request_is_made_once() {
         kind: crate::directory::CredentialKind::Token,
         description: "",
         expires: None,
+        scopes: crate::auth::Scopes::ALL,
     };
     let again = core
         .issue_credential(admin, staffed.ann, token, &terms)
@@ -786,6 +787,7 @@ async fn of_requests_at_the_same_time_one_is_made() {
                     kind: crate::directory::CredentialKind::Token,
                     description: "",
                     expires: None,
+                    scopes: crate::auth::Scopes::ALL,
                 };
                 core.issue_credential(&admin, ann, new, &terms)
                     .await

@@ -24,6 +24,12 @@ pub enum Credentials {
         login: String,
         password: Secret<String>,
     },
+    /// The same with a code of the second factor: RFC 6238, or a recovery code.
+    Factors {
+        login: String,
+        password: Secret<String>,
+        code: Secret<String>,
+    },
     /// A token alone (HTTP Bearer of RFC 6750, SASL OAUTHBEARER of RFC 7628).
     Bearer { token: Secret<String> },
 }
@@ -67,6 +73,8 @@ pub enum Protocol {
     Submission,
     Dav,
     Admin,
+    /// The pages on which people sign in for other programs (RFC 6749).
+    OAuth,
 }
 
 impl Protocol {
@@ -81,6 +89,7 @@ impl Protocol {
             Protocol::Submission => "submission",
             Protocol::Dav => "dav",
             Protocol::Admin => "admin",
+            Protocol::OAuth => "oauth",
         }
     }
 }
@@ -107,6 +116,17 @@ pub enum AuthError {
     /// Unknown account, wrong password or bad token: which one is not told.
     #[error("the login name or the secret is wrong")]
     Invalid,
+    /// The secret was right, and its time is over.
+    #[error("this password or token has expired")]
+    Expired,
+    /// The secret was right, and is for other protocols.
+    #[error("this password or token is not meant for this protocol")]
+    OutOfScope,
+    /// The password was right, and is not enough.
+    #[error(
+        "this account has a second factor: make an app password or a token for this program, or sign in with a code"
+    )]
+    SecondFactor,
     /// Too many failures; the client may try again after `retry_after`.
     #[error("too many failed logins; try again in {} seconds", .retry_after.as_secs().max(1))]
     TooManyAttempts { retry_after: Duration },
@@ -121,6 +141,22 @@ pub enum AuthError {
     Unavailable,
 }
 
+impl AuthError {
+    /// Whether it is what was presented that is refused, so that presenting it again comes to the same.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            AuthError::Invalid
+            | AuthError::Expired
+            | AuthError::OutOfScope
+            | AuthError::SecondFactor => true,
+            AuthError::TooManyAttempts { .. }
+            | AuthError::Disabled
+            | AuthError::TooBusy
+            | AuthError::Unavailable => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +167,11 @@ mod tests {
             Credentials::Password {
                 login: "ann@example.org".into(),
                 password: Secret::new("hunter22".into()),
+            },
+            Credentials::Factors {
+                login: "ann@example.org".into(),
+                password: Secret::new("hunter22".into()),
+                code: Secret::new("hunter22".into()),
             },
             Credentials::Bearer {
                 token: Secret::new("hunter22".into()),

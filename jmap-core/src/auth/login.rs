@@ -9,7 +9,8 @@ use std::{sync::Arc, time::Duration};
 use jmap_types::AccountId;
 
 use super::{
-    AuthError, Credentials, Origin, RetryAfter, Secret, Verdict,
+    AuthError, Credentials, Origin, RetryAfter, Scopes, Secret, Verdict,
+    admission::has_second_factor,
     credentials::LOGIN_OCTETS_MAX,
     password::PasswordError,
     token::{self, TokenHash},
@@ -48,7 +49,16 @@ impl Core {
     ) -> Result<Caller, AuthError> {
         let result = match credentials {
             Credentials::Password { login, password } => {
-                self.login_by_password(&login, &password, &origin).await
+                self.login_by_password(&login, &password, None, &origin)
+                    .await
+            }
+            Credentials::Factors {
+                login,
+                password,
+                code,
+            } => {
+                self.login_by_password(&login, &password, Some(&code), &origin)
+                    .await
             }
             Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
         };
@@ -69,6 +79,7 @@ impl Core {
         &self,
         login: &str,
         password: &Secret<String>,
+        code: Option<&Secret<String>>,
         origin: &Origin,
     ) -> Result<Caller, AuthError> {
         // A name that is too long is nobody's: what is counted and logged of it is its beginning.
@@ -87,7 +98,7 @@ impl Core {
             }
             None => None,
         };
-        let verified = match verified.filter(|verified| !self.is_over(verified.expires)) {
+        let verified = match verified {
             Some(verified) => Some(verified),
             None => {
                 self.compare(&login, password, candidate.as_ref(), delay)
@@ -111,9 +122,11 @@ impl Core {
             tracing::warn!(login = ?login, ip = %origin.ip, protocol = %origin.protocol, "login failed");
             return Err(AuthError::Invalid);
         };
+        self.pass(&login, &candidate, verified, code, origin)
+            .await?;
         self.directory.rate.succeeded(origin, Some(&login));
-        self.admit(candidate, verified.credential, generation, origin)
-            .await
+        let admitted = self.admit(candidate, verified.credential, generation, origin);
+        Ok(admitted.await?.within(verified.scopes))
     }
 
     async fn login_by_token(
@@ -131,12 +144,7 @@ impl Core {
         let found = match token::parse_bearer(text.expose()) {
             Some(presented) => {
                 let known = self.token(presented.id).await.map_err(unavailable)?;
-                let now = self.clock.now();
-                known.filter(|known| {
-                    presented
-                        .verify(&known.hash, known.expires.map(UtcMillis), now)
-                        .is_ok()
-                })
+                known.filter(|known| presented.verify(&known.hash, None, UtcMillis(0)).is_ok())
             }
             None => None,
         };
@@ -159,16 +167,13 @@ impl Core {
             tracing::warn!(ip = %origin.ip, protocol = %origin.protocol, "login by token failed");
             return Err(AuthError::Invalid);
         };
-        self.admit(
-            Candidate {
-                id: token.account,
-                record,
-            },
-            token.credential,
-            generation,
-            origin,
-        )
-        .await
+        self.within_bounds(token.expires, token.scopes, origin)?;
+        let candidate = Candidate {
+            id: token.account,
+            record,
+        };
+        let admitted = self.admit(candidate, token.credential, generation, origin);
+        Ok(admitted.await?.within(token.scopes))
     }
 
     /// The secret was right.
@@ -195,10 +200,6 @@ impl Core {
         let record = self.account_record(id).await?;
         let person = record.filter(|record| record.kind == AccountKind::Person);
         Ok(person.map(|record| Candidate { id, record }))
-    }
-
-    fn is_over(&self, expires: Option<i64>) -> bool {
-        expires.is_some_and(|expires| self.clock.now().0 >= expires)
     }
 
     /// Compares with what is stored, and remembers what was right. `None`: it was wrong.
@@ -238,11 +239,13 @@ impl Core {
             .filter(|(_, record)| record.kind == CredentialKind::AppPassword);
         let (number, record) = app_passwords.find(|(_, record)| record.lookup == presented.id.0)?;
         let hash = TokenHash::from_octets(record.token_hash);
-        let expires = record.expires;
-        let outcome = presented.verify(&hash, expires.map(UtcMillis), self.clock.now());
+        // That it has expired is told to whoever has it.
+        let outcome = presented.verify(&hash, None, UtcMillis(0));
         outcome.is_ok().then_some(Verified {
             credential: *number,
-            expires,
+            expires: record.expires,
+            scopes: record.scopes.unwrap_or(Scopes::ALL),
+            has_second_factor: false,
         })
     }
 
@@ -267,6 +270,8 @@ impl Core {
         Ok(Some(Verified {
             credential: PASSWORD,
             expires: None,
+            scopes: Scopes::ALL,
+            has_second_factor: has_second_factor(credentials),
         }))
     }
 

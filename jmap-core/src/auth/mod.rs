@@ -4,18 +4,24 @@
 //! Other half: the core's `login` reads the account's records and puts these parts together; adapters build
 //! [`Credentials`] and translate [`AuthError`].
 
+mod admission;
 pub mod cache;
 pub mod credentials;
 mod login;
+pub mod oauth;
 pub mod password;
 pub mod rate;
+pub mod scopes;
 pub mod scram;
 pub mod secret;
 pub mod token;
+pub mod totp;
+pub mod webauthn;
 
 pub use cache::VerifiedCache;
 pub use credentials::{AuthError, Credentials, Origin, Protocol};
 pub use password::{PasswordHasher, Verdict};
 pub use rate::{LoginLimits, LoginRate, RetryAfter};
+pub use scopes::Scopes;
 pub use scram::ScramAttempt;
 pub use secret::Secret;

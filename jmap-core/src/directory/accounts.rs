@@ -341,13 +341,10 @@ pub(super) struct Hashed {
 
 pub(super) fn password_record(hashed: &Hashed, created: i64) -> CredentialRecord {
     CredentialRecord {
-        description: String::new(),
         kind: CredentialKind::Password,
         created,
-        expires: None,
         password_hash: Some(hashed.hash.clone()),
-        lookup: Vec::new(),
-        token_hash: [0; 32],
         scram: Some(hashed.scram.clone()),
+        ..CredentialRecord::default()
     }
 }

@@ -122,6 +122,10 @@ impl Core {
             txn.put_record(keys::address(address), &AddressRecord { targets });
         }
         for (credential, of) in credentials {
+            // Its tokens may have been used meanwhile, or taken away: the program asks again.
+            if of.grant.is_some() {
+                continue;
+            }
             if of.kind == CredentialKind::Token {
                 let lookup = keys::credential_lookup(&of.lookup);
                 if txn.get(&lookup).await?.is_some() {

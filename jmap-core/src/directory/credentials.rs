@@ -17,7 +17,7 @@ use crate::{
     Core,
     access::{self, Operation},
     admin::{Deed, Terms},
-    auth::{Secret, token},
+    auth::{Scopes, Secret, token},
     caller::Caller,
     clock::UtcMillis,
 };
@@ -32,6 +32,7 @@ pub struct Credential {
     /// Seconds since 1970.
     pub created: i64,
     pub expires: Option<UtcMillis>,
+    pub scopes: Scopes,
 }
 
 /// An app password or token that is to be made.
@@ -40,6 +41,8 @@ pub struct NewCredential<'n> {
     pub kind: CredentialKind,
     pub description: &'n str,
     pub expires: Option<UtcMillis>,
+    /// What it is good for: no more than the credential of whoever makes it.
+    pub scopes: Scopes,
 }
 
 /// An app password or token that was just made.
@@ -117,8 +120,13 @@ impl Core {
     ) -> Result<Vec<Credential>, DirectoryError> {
         self.account_for(who, Operation::SeeCredentials, id).await?;
         let records = self.credential_records(id).await?;
+        // A device that is to be confirmed is none yet.
+        let is_waiting = |record: &CredentialRecord| {
+            record.kind == CredentialKind::Totp && !record.is_second_factor()
+        };
         Ok(records
             .iter()
+            .filter(|(_, record)| !is_waiting(record))
             .map(|(number, record)| credential(*number, record))
             .collect())
     }
@@ -136,6 +144,7 @@ impl Core {
             kind,
             description,
             expires,
+            scopes: Scopes::ALL,
         };
         self.issue_credential(who, id, new, &Terms::default()).await
     }
@@ -152,6 +161,7 @@ impl Core {
             kind: CredentialKind::Token,
             description,
             expires,
+            scopes: Scopes::ALL,
         };
         self.issue_credential(who, id, new, &Terms::default()).await
     }
@@ -165,6 +175,14 @@ impl Core {
         terms: &Terms,
     ) -> Result<Issued, DirectoryError> {
         access::may_begin(who, Operation::IssueCredential, Some(id))?;
+        if !who.scopes().contains(new.scopes) {
+            return Err(DirectoryError::Forbidden);
+        }
+        if new.scopes == Scopes::NONE {
+            return Err(DirectoryError::InvalidName {
+                why: "a credential is good for something",
+            });
+        }
         let (lookup, hash, secret) = match new.kind {
             CredentialKind::AppPassword => {
                 let minted = token::mint_app_password(&*self.rng);
@@ -174,34 +192,35 @@ impl Core {
                 let minted = token::mint_bearer(&*self.rng);
                 (minted.id.0.to_vec(), minted.hash, minted.text)
             }
-            CredentialKind::Password => {
+            CredentialKind::Password
+            | CredentialKind::Grant
+            | CredentialKind::Totp
+            | CredentialKind::Passkey => {
                 return Err(DirectoryError::InvalidName {
-                    why: "an account has one password",
+                    why: "only app passwords and tokens are made like this",
                 });
             }
         };
-        let record = self.issue(new.kind, new.description, new.expires, &lookup, &hash)?;
+        let record = self.issue(new, &lookup, &hash)?;
         self.add_credential(who, id, record, secret, terms).await
     }
 
     fn issue(
         &self,
-        kind: CredentialKind,
-        description: &str,
-        expires: Option<UtcMillis>,
+        new: NewCredential<'_>,
         lookup: &[u8],
         hash: &token::TokenHash,
     ) -> Result<CredentialRecord, DirectoryError> {
-        check_description(description)?;
+        check_description(new.description)?;
         Ok(CredentialRecord {
-            description: description.to_owned(),
-            kind,
+            description: new.description.to_owned(),
+            kind: new.kind,
             created: self.clock.now().seconds(),
-            expires: expires.map(|expires| expires.0),
-            password_hash: None,
+            expires: new.expires.map(|expires| expires.0),
             lookup: lookup.to_vec(),
             token_hash: *hash.octets(),
-            scram: None,
+            scopes: (new.scopes != Scopes::ALL).then_some(new.scopes),
+            ..CredentialRecord::default()
         })
     }
 
@@ -246,7 +265,7 @@ impl Core {
         let key = keys::credential_lookup(&new.lookup);
         let taken = match new.kind {
             CredentialKind::Token => self.engine.get(&key).await?.is_some(),
-            CredentialKind::AppPassword | CredentialKind::Password => known
+            _ => known
                 .iter()
                 .any(|(_, record)| record.kind == new.kind && record.lookup == new.lookup),
         };
@@ -269,6 +288,7 @@ impl Core {
             .field("credential", None, Some(made))
             .field("kind", None, Some(kind_name(new.kind).to_owned()))
             .field("description", None, Some(new.description.clone()))
+            .field("scopes", None, new.scopes.map(|scopes| scopes.to_string()))
             .field(
                 "expires",
                 None,
@@ -311,6 +331,7 @@ impl Core {
         if stored.kind == CredentialKind::Token {
             batch.delete(keys::credential_lookup(&stored.lookup));
         }
+        stored.forget_tokens(&mut batch);
         let deed = Deed::of_account(Operation::RevokeCredential, id, &record)
             .field("credential", Some(number.to_string()), None)
             .field("kind", Some(kind_name(stored.kind).to_owned()), None)
@@ -327,6 +348,9 @@ fn kind_name(kind: CredentialKind) -> &'static str {
         CredentialKind::Password => "password",
         CredentialKind::AppPassword => "app-password",
         CredentialKind::Token => "token",
+        CredentialKind::Grant => "grant",
+        CredentialKind::Totp => "totp",
+        CredentialKind::Passkey => "passkey",
     }
 }
 
@@ -337,5 +361,6 @@ fn credential(number: u64, record: &CredentialRecord) -> Credential {
         description: record.description.clone(),
         created: record.created,
         expires: record.expires.map(UtcMillis),
+        scopes: record.scopes.unwrap_or(Scopes::ALL),
     }
 }

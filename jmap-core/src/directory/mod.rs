@@ -13,9 +13,12 @@ mod credentials;
 pub mod dkim;
 mod domains;
 pub mod external;
+mod factors;
 mod forwards;
+mod grants;
 mod members;
 pub mod names;
+mod passkeys;
 mod read;
 pub mod records;
 mod remove;
@@ -45,15 +48,18 @@ pub use accounts::NewAccount;
 pub use change::{AccountChange, Grant};
 pub use credentials::{Credential, Issued, NewCredential};
 pub use domains::{Domain, DomainChange};
+pub use factors::{Enrolment, TotpState};
 pub use forwards::{ListChange, NewAlias, NewList, OWNER_SUFFIX, UNSUBSCRIBE_SUFFIX};
+pub(crate) use grants::{Granted, NewGrant, Refreshed, Spend};
+pub use passkeys::{CHALLENGE_KEEP, PASSKEYS_MAX, PasskeyOptions};
 pub use read::{Account, AccountInfo};
 pub use records::{AccountKind, AccountRecord, CredentialKind, Forward, ListRecord, Posters};
 
 use crate::{
     Core,
     auth::{
-        LoginLimits, LoginRate, PasswordHasher, Secret, VerifiedCache, password::PolicyError,
-        scram::KEY_OCTETS, token::TokenId,
+        LoginLimits, LoginRate, PasswordHasher, Scopes, Secret, VerifiedCache,
+        password::PolicyError, scram::KEY_OCTETS, token::TokenId, webauthn::PasskeyError,
     },
     caller::Caller,
     clock::Clock,
@@ -93,6 +99,10 @@ pub enum DirectoryError {
     /// The sentence says what uses it.
     #[error("{0}")]
     InUse(String),
+    #[error("the code is wrong, or its time is over")]
+    WrongCode,
+    #[error("the passkey can't be taken: {0}")]
+    Passkey(#[from] PasskeyError),
     #[error(transparent)]
     WeakPassword(#[from] PolicyError),
     /// A named limit of this module is reached.
@@ -150,6 +160,9 @@ pub struct Verified {
     pub credential: u64,
     /// Milliseconds since 1970.
     pub expires: Option<i64>,
+    pub scopes: Scopes,
+    /// The password alone is not enough.
+    pub has_second_factor: bool,
 }
 
 impl Directory {

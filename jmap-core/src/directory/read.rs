@@ -20,7 +20,10 @@ use super::{
 use crate::{
     Core,
     access::{self, MailboxRights, Object, Operation, Standing},
-    auth::token::{TokenHash, TokenId},
+    auth::{
+        Scopes,
+        token::{TokenHash, TokenId},
+    },
     caller::{Caller, Identity},
 };
 
@@ -48,6 +51,7 @@ pub struct Token {
     pub hash: TokenHash,
     /// Milliseconds since 1970.
     pub expires: Option<i64>,
+    pub scopes: Scopes,
 }
 
 /// Accounts of a server that are all remembered, so that pages of lists don't read them all: some ten MB. Of more, each page does.
@@ -243,11 +247,15 @@ impl Core {
         let account = AccountId::new(account);
         let record: Option<CredentialRecord> =
             self.stored(&keys::credential(account, credential)).await?;
-        Ok(record.map(|record| Token {
-            account,
-            credential,
-            hash: TokenHash::from_octets(record.token_hash),
-            expires: record.expires,
+        Ok(record.and_then(|record| match &record.grant {
+            Some(grant) => grant.token(id, account, credential),
+            None => Some(Token {
+                account,
+                credential,
+                hash: TokenHash::from_octets(record.token_hash),
+                expires: record.expires,
+                scopes: record.scopes.unwrap_or(Scopes::ALL),
+            }),
         }))
     }
 

@@ -8,7 +8,10 @@ use minicbor::{Decode, Encode};
 use store::Record;
 
 use crate::{
-    auth::{scram::ScramVerifier, token::TOKEN_HASH_OCTETS},
+    auth::{
+        Scopes, oauth::records::Grant, scram::ScramVerifier, token::TOKEN_HASH_OCTETS, totp::Totp,
+        webauthn::Passkey,
+    },
     caller::Role,
 };
 
@@ -170,7 +173,7 @@ impl Record for AddressRecord {
 /// The password of an account is its credential number 1.
 pub const PASSWORD: u64 = 1;
 
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct CredentialRecord {
     /// What the user calls it.
     #[n(0)]
@@ -195,17 +198,38 @@ pub struct CredentialRecord {
     /// Of a password: what checks a proof of it. `None` until it is set, or shown, for the first time since this is kept.
     #[n(7)]
     pub scram: Option<ScramVerifier>,
+    /// What it is good for. `None`: whatever there is.
+    #[n(8)]
+    pub scopes: Option<Scopes>,
+    /// Of what was granted to a client of OAuth.
+    #[n(9)]
+    pub grant: Option<Box<Grant>>,
+    /// Of a second factor by codes.
+    #[n(10)]
+    pub totp: Option<Box<Totp>>,
+    #[n(11)]
+    pub passkey: Option<Box<Passkey>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Encode, Decode)]
 #[cbor(index_only)]
 pub enum CredentialKind {
+    #[default]
     #[n(0)]
     Password,
     #[n(1)]
     AppPassword,
     #[n(2)]
     Token,
+    /// What a program was granted (RFC 6749): tokens come and go.
+    #[n(3)]
+    Grant,
+    /// A second factor: codes that a device makes (RFC 6238). Alone it opens nothing.
+    #[n(4)]
+    Totp,
+    /// A key of a device that verifies the person (WebAuthn): for signing in on pages.
+    #[n(5)]
+    Passkey,
 }
 
 impl Record for CredentialRecord {

@@ -106,6 +106,7 @@ impl Core {
             if !credential.lookup.is_empty() {
                 batch.delete(keys::credential_lookup(&credential.lookup));
             }
+            credential.forget_tokens(&mut batch);
         }
         for (key, _) in self.rows(keys::all(Subspace::Membership), true).await? {
             let pair = keys::decode_membership(&key);

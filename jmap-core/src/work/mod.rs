@@ -141,6 +141,8 @@ impl Core {
         self.noted("forget bans", forgotten);
         let forgotten = self.purge_idempotency().await;
         self.noted("forget requests that were made once", forgotten);
+        let over = self.purge_oauth().await;
+        self.noted("forget codes and clients of OAuth", over);
         let mut account = Some(0);
         for _ in 0..ROUNDS_MAX {
             let Some(from) = account else { break };

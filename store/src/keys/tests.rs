@@ -79,6 +79,16 @@ fn keys_come_apart_as_they_were_put_together() {
     assert_eq!(decode_import(&import(a, &[3; 16], b"")), None);
     assert_eq!(decode_setting(&setting("smtp.exempt")), Some("smtp.exempt"));
     assert_eq!(decode_setting(&setting("")), None);
+    assert_eq!(decode_oauth_client(&oauth_client("abc")), Some("abc"));
+    assert_eq!(decode_oauth_client(&oauth_client("")), None);
+    let pending = oauth_pending(Pending::Device, &[7; 8]);
+    assert_eq!(
+        decode_oauth_pending(&pending),
+        Some((Pending::Device, &[7; 8][..]))
+    );
+    assert!(oauth_pending_of(Pending::Device).contains(&pending));
+    assert!(!oauth_pending_of(Pending::Code).contains(&pending));
+    assert_eq!(decode_oauth_pending(&[0xd1, 9, 1]), None);
     assert!(all(Subspace::Setting).contains(&setting("smtp.exempt")));
     assert_eq!(
         decode_report_in(&report_in("b.example", 5, 6)),

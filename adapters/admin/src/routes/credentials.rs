@@ -3,7 +3,7 @@
 use http::Method;
 use jmap_core::{
     access::Operation,
-    auth::Secret,
+    auth::{Scopes, Secret},
     clock::UtcMillis,
     directory::{self, AccountKind, CredentialKind, NewCredential as NewCoreCredential},
 };
@@ -25,6 +25,40 @@ choice! {
         Password = "password",
         AppPassword = "app-password",
         Token = "token",
+        Grant = "grant",
+        Totp = "totp",
+        Passkey = "passkey",
+    }
+}
+
+choice! {
+    /// What a credential is good for. `submission` and `sieve` count over JMAP too.
+    Scope {
+        Imap = "imap",
+        Pop3 = "pop3",
+        Submission = "submission",
+        Jmap = "jmap",
+        Sieve = "sieve",
+        Api = "api",
+    }
+}
+
+impl Scope {
+    /// Those of a set; `None`: it is good for everything.
+    pub fn of(scopes: Scopes) -> Option<Vec<Scope>> {
+        let names = scopes.names()?;
+        Some(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    fn set(self) -> Scopes {
+        match self {
+            Scope::Imap => Scopes::IMAP,
+            Scope::Pop3 => Scopes::POP3,
+            Scope::Submission => Scopes::SUBMISSION,
+            Scope::Jmap => Scopes::JMAP,
+            Scope::Sieve => Scopes::SIEVE,
+            Scope::Api => Scopes::API,
+        }
     }
 }
 
@@ -46,6 +80,8 @@ object! {
         description: String,
         created: String = {"format": "date-time"},
         expires: Option<String> = {"format": "date-time"},
+        /// What it is good for; null: everything.
+        scopes: Option<Vec<Scope>>,
     }
 }
 
@@ -58,6 +94,8 @@ object! {
         description: Option<String> = {"maxLength": 500},
         /// Null: it is good until it is revoked.
         expires: Option<String> = {"format": "date-time"},
+        /// What it is good for: no more than the credential of whoever makes it; null: everything.
+        scopes: Option<Vec<Scope>> = {"minItems": 1, "maxItems": 16},
     }
 }
 
@@ -130,12 +168,16 @@ fn credential(of: &directory::Credential) -> Credential {
             CredentialKind::Password => KindOfCredential::Password,
             CredentialKind::AppPassword => KindOfCredential::AppPassword,
             CredentialKind::Token => KindOfCredential::Token,
+            CredentialKind::Grant => KindOfCredential::Grant,
+            CredentialKind::Totp => KindOfCredential::Totp,
+            CredentialKind::Passkey => KindOfCredential::Passkey,
         },
         description: of.description.clone(),
         created: super::date_text(of.created),
         expires: of
             .expires
             .map(|expires| super::date_text(expires.seconds())),
+        scopes: Scope::of(of.scopes),
     }
 }
 
@@ -173,6 +215,12 @@ async fn issue(request: &Request) -> Outcome {
         },
         description: &description,
         expires,
+        scopes: match &new.scopes {
+            Some(scopes) => scopes
+                .iter()
+                .fold(Scopes::NONE, |all, scope| all.union(scope.set())),
+            None => Scopes::ALL,
+        },
     };
     let (core, who) = (&request.core, &request.who);
     let issued = std::sync::OnceLock::new();

@@ -7,7 +7,7 @@ use super::handler;
 use crate::{
     describe::{Described as _, object},
     request::Request,
-    routes::accounts::Role,
+    routes::{accounts::Role, credentials::Scope},
     table::{Answer, Outcome, Route},
 };
 
@@ -22,6 +22,8 @@ object! {
         administers: Vec<String>,
         /// Operations that the role allows, at least on some objects.
         operations: Vec<String>,
+        /// What the credential of the request is good for; null: everything.
+        scopes: Option<Vec<Scope>>,
     }
 }
 
@@ -49,6 +51,7 @@ async fn get(request: &Request) -> Outcome {
         operations: jmap_core::access::operations(who)
             .map(|operation| operation.name().to_owned())
             .collect(),
+        scopes: Scope::of(who.scopes()),
     };
     Ok(Answer::ok(json!(me)))
 }

@@ -12,10 +12,13 @@ mod credentials;
 mod deleted;
 mod dns;
 mod domains;
+mod factors;
 mod groups;
 mod jobs;
 mod lists;
 mod me;
+mod oauth;
+mod passkeys;
 mod quarantine;
 mod queue;
 mod reports;
@@ -77,6 +80,9 @@ pub fn all() -> Vec<Route> {
         certificates::routes,
         sessions::routes,
         bans::routes,
+        factors::routes,
+        passkeys::routes,
+        oauth::routes,
     ];
     files.iter().flat_map(|routes| routes()).collect()
 }
@@ -118,6 +124,11 @@ pub const PATH_PARAMETERS: &[Parameter] = &[
         name: "credential",
         about: "The number of a credential, within its account.",
         schema: number,
+    },
+    Parameter {
+        name: "client",
+        about: "The id of a client of OAuth.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 100}),
     },
     Parameter {
         name: "submission",

@@ -207,7 +207,7 @@ async fn exchange(
         Err(error) => error,
     };
     // RFC 7628 §3.2.3: the client is told why in a challenge, which it answers with nothing.
-    if error == AuthError::Invalid
+    if error.is_refusal()
         && let Some(challenge) = exchange.refuse()
     {
         let _ = respond(session, out, &mut exchange, &challenge).await?;

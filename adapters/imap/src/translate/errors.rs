@@ -30,6 +30,11 @@ pub fn refusal(why: Refusal) -> (Code, &'static str) {
 pub fn auth_error(error: &AuthError) -> (Code, String) {
     match error {
         AuthError::Invalid => (Code::AuthenticationFailed, error.to_string()),
+        // RFC 5530 §3: it was right, and is so no more.
+        AuthError::Expired => (Code::Expired, error.to_string()),
+        AuthError::OutOfScope => (Code::AuthorizationFailed, error.to_string()),
+        // RFC 9051 §7.1: people have to see what they can do about it.
+        AuthError::SecondFactor => (Code::Alert, error.to_string()),
         AuthError::TooManyAttempts { .. } => (Code::Limit, error.to_string()),
         AuthError::Disabled => (Code::AuthorizationFailed, error.to_string()),
         AuthError::TooBusy | AuthError::Unavailable => (Code::Unavailable, error.to_string()),

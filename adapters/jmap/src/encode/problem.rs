@@ -102,6 +102,19 @@ impl Problem {
         self
     }
 
+    /// RFC 9728 §5.1: where a client finds out who gives tokens.
+    pub fn pointing_to(mut self, url: &str) -> Problem {
+        for (_, value) in &mut self.headers {
+            let bearer = value.to_str().ok();
+            let bearer = bearer.filter(|text| text.starts_with("Bearer "));
+            let more = bearer.map(|text| format!("{text}, resource_metadata=\"{url}\""));
+            if let Some(Ok(more)) = more.map(HeaderValue::try_from) {
+                *value = more;
+            }
+        }
+        self
+    }
+
     /// RFC 9110 §10.2.3, in whole seconds and at least one.
     pub fn retry_after(self, wait: Duration) -> Problem {
         let seconds = wait.as_millis().div_ceil(1000).clamp(1, 86_400);

@@ -18,6 +18,12 @@ pub fn login_problem(error: AuthError) -> Problem {
     let detail = error.to_string();
     match error {
         AuthError::Invalid => unauthorized(&detail, true),
+        // RFC 6750 §3.1 has no other word for it than for a wrong one.
+        AuthError::Expired | AuthError::SecondFactor => unauthorized(&detail, true),
+        AuthError::OutOfScope => Problem::new(StatusCode::FORBIDDEN, detail).with(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"mail\", error=\"insufficient_scope\""),
+        ),
         AuthError::Disabled => Problem::new(StatusCode::FORBIDDEN, detail),
         AuthError::TooManyAttempts { retry_after } => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after)
@@ -84,6 +90,9 @@ mod tests {
         let rows = [
             (AuthError::Invalid, 401, None),
             (AuthError::Disabled, 403, None),
+            (AuthError::Expired, 401, None),
+            (AuthError::SecondFactor, 401, None),
+            (AuthError::OutOfScope, 403, None),
             (
                 AuthError::TooManyAttempts {
                     retry_after: Duration::from_millis(1500),
@@ -95,6 +104,7 @@ mod tests {
             (AuthError::Unavailable, 503, Some("5")),
         ];
         for (error, status, retry) in rows {
+            let scope = error == AuthError::OutOfScope;
             let response = login_problem(error).into_response();
             assert_eq!(response.status().as_u16(), status);
             let headers = response.headers();
@@ -105,7 +115,12 @@ mod tests {
                 retry
             );
             let challenges = headers.get_all(header::WWW_AUTHENTICATE).iter().count();
-            assert_eq!(challenges, if status == 401 { 2 } else { 0 });
+            let wanted = match (status, scope) {
+                (401, _) => 2,
+                (_, true) => 1,
+                (_, false) => 0,
+            };
+            assert_eq!(challenges, wanted);
         }
     }
 }

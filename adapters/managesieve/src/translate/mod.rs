@@ -110,6 +110,9 @@ pub fn auth_error(error: &AuthError) -> Reply {
             let text = format!("Too many failed logins; try again in {seconds} seconds");
             Reply::no(text).coded(Code::TryLater)
         }
+        AuthError::Expired | AuthError::OutOfScope | AuthError::SecondFactor => {
+            Reply::no(error.to_string())
+        }
         AuthError::Disabled => Reply::no("The account is disabled"),
         AuthError::TooBusy | AuthError::Unavailable => {
             let text = "Logins can't be checked at the moment; try again later";

@@ -85,6 +85,9 @@ pub fn auth_error(error: &AuthError) -> Reply {
             let text = format!("Too many failed logins; try again in {seconds} seconds");
             Reply::coded(Code::SysTemp, text)
         }
+        AuthError::Expired | AuthError::OutOfScope | AuthError::SecondFactor => {
+            Reply::coded(Code::Auth, error.to_string())
+        }
         AuthError::Disabled => Reply::coded(Code::Auth, "The account is disabled"),
         AuthError::TooBusy | AuthError::Unavailable => {
             let text = "Logins can't be checked at the moment; try again later";
@@ -170,6 +173,9 @@ mod tests {
         let rows = [
             (AuthError::Invalid, Code::Auth),
             (AuthError::Disabled, Code::Auth),
+            (AuthError::Expired, Code::Auth),
+            (AuthError::OutOfScope, Code::Auth),
+            (AuthError::SecondFactor, Code::Auth),
             (AuthError::TooBusy, Code::SysTemp),
             (AuthError::Unavailable, Code::SysTemp),
         ];

@@ -1,6 +1,5 @@
 //! AUTH (RFC 4954), on submission listeners, under TLS.
 
-use jmap_core::auth::AuthError;
 use net::reader::ReadError;
 use net::sasl::{self, Exchange, Mechanism, SaslError, Step};
 use net::{Secret, Stream, Wire};
@@ -114,7 +113,7 @@ async fn authenticate<B: Backend>(
         Err(error) => error,
     };
     // RFC 7628 §3.2.3: the client is told why in a challenge, which it answers with nothing.
-    if error == AuthError::Invalid
+    if error.is_refusal()
         && let Some(challenge) = exchange.refuse()
     {
         let _ = respond(session, wire, &mut exchange, challenge).await?;

@@ -194,6 +194,19 @@ pub fn auth_error(error: &AuthError) -> Reply {
             let text = format!("Too many failed logins; try again in {seconds} seconds");
             Reply::new(454, "4.7.0", text)
         }
+        AuthError::Expired => Reply::new(535, "5.7.8", "This password or token has expired"),
+        // RFC 4954 §6: the authentication went well, and isn't good for this.
+        AuthError::OutOfScope => Reply::new(
+            550,
+            "5.7.1",
+            "This password or token is not meant for sending mail",
+        ),
+        // RFC 4954 §6: a stronger one is needed.
+        AuthError::SecondFactor => Reply::new(
+            534,
+            "5.7.9",
+            "This account has a second factor: make an app password for this program",
+        ),
         // RFC 5248 §2.4
         AuthError::Disabled => Reply::new(525, "5.7.13", "The account is disabled"),
         AuthError::TooBusy | AuthError::Unavailable => Reply::new(

@@ -11,6 +11,7 @@ use crate::{
     Core,
     auth::{
         AuthError, Origin,
+        admission::has_second_factor,
         login::{Candidate, stored_form, too_many, unavailable, wait},
     },
     caller::Caller,
@@ -22,6 +23,8 @@ pub struct ScramAttempt {
     login: String,
     origin: Origin,
     generation: u64,
+    /// The password alone is not enough.
+    has_second_factor: bool,
     /// `None`: nobody can log in like this, which only the end tells.
     candidate: Option<Candidate>,
     verifier: ScramVerifier,
@@ -56,10 +59,12 @@ impl Core {
         self.look_at_directory().await.map_err(unavailable)?;
         let generation = self.directory.generation();
         let candidate = self.candidate(&login).await.map_err(unavailable)?;
+        let mut has_factor = false;
         let kept = match &candidate {
             Some(candidate) => {
                 let records = self.credential_records(candidate.id).await;
                 let records = records.map_err(unavailable)?;
+                has_factor = has_second_factor(&records);
                 let mut records = records.into_iter();
                 let password = records.find(|(number, _)| *number == PASSWORD);
                 password.and_then(|(_, record)| record.scram)
@@ -73,6 +78,7 @@ impl Core {
             login,
             origin,
             generation,
+            has_second_factor: has_factor,
             candidate,
         })
     }
@@ -104,6 +110,7 @@ impl Core {
             login,
             origin,
             generation,
+            has_second_factor,
             candidate,
             verifier,
             nonce,
@@ -129,6 +136,9 @@ impl Core {
             tracing::warn!(login = ?login, ip = %origin.ip, protocol = %origin.protocol, "login by proof failed");
             return Err(AuthError::Invalid);
         };
+        if has_second_factor {
+            return Err(AuthError::SecondFactor);
+        }
         self.directory.rate.succeeded(&origin, Some(&login));
         let caller = self.admit(candidate, PASSWORD, generation, &origin).await?;
         self.note_good_login(&origin);

@@ -100,6 +100,11 @@ pub struct Presented<Id> {
 }
 
 impl<Id> Presented<Id> {
+    /// Whether it is the one that this was made of, whatever its time.
+    pub fn is(&self, stored: &TokenHash) -> bool {
+        self.hash == *stored
+    }
+
     /// Compares with the record of this id, in constant time. `expires`: the first moment it is no longer good;
     /// `None` if it is good for ever.
     pub fn verify(
@@ -131,8 +136,17 @@ const APP_PASSWORD_KIND: &str = "posthorn 2026 app password";
 
 /// Makes a bearer token: `ph_` and base64url of id and randomness.
 pub fn mint_bearer(rng: &dyn Rng) -> Minted<TokenId> {
+    let mut id = TokenId([0; TOKEN_ID_OCTETS]);
+    rng.fill(&mut id.0);
+    mint_bearer_as(id, rng)
+}
+
+/// The same, in place of another one with this id.
+pub fn mint_bearer_as(id: TokenId, rng: &dyn Rng) -> Minted<TokenId> {
     let mut octets = [0; TOKEN_OCTETS];
-    rng.fill(&mut octets);
+    let (front, secret) = octets.split_at_mut(TOKEN_ID_OCTETS);
+    front.copy_from_slice(&id.0);
+    rng.fill(secret);
     let minted = Minted {
         id: TokenId(first(&octets)),
         hash: TokenHash::new(BEARER_KIND, &octets),

@@ -5,7 +5,19 @@ use store::Record;
 
 use crate::{
     Role,
-    auth::scram::ScramVerifier,
+    auth::{
+        Scopes, Secret,
+        oauth::{
+            OAuthScopes,
+            records::{
+                AccessToken, ClientRecord, CodeRecord, Decision, DeviceRecord, Grant, Kept,
+                UserCodeRecord,
+            },
+        },
+        scram::ScramVerifier,
+        totp::Totp,
+        webauthn::{Passkey, key::PublicKey},
+    },
     blob::UploadRecord,
     directory::records::{
         AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, DomainRecord,
@@ -70,6 +82,7 @@ fn version_1() {
         lookup: vec![1, 2, 3],
         token_hash: [9; 32],
         scram: None,
+        ..CredentialRecord::default()
     };
     check(
         credential,
@@ -105,6 +118,7 @@ fn version_2() {
             stored_key: [5; 32],
             server_key: [6; 32],
         }),
+        ..CredentialRecord::default()
     };
     check(
         credential,
@@ -197,4 +211,169 @@ fn version_4() {
         help_desk,
         expect!["8b6b6440622e6578616d706c650060f6f4030101816b6440622e6578616d706c6501f4"],
     );
+}
+
+#[test]
+fn version_5() {
+    let kept = |octet: u8| Kept {
+        id: [octet; 8].into(),
+        hash: [octet + 1; 32].into(),
+    };
+    let app_password = CredentialRecord {
+        description: "phone".into(),
+        kind: CredentialKind::AppPassword,
+        created: 1,
+        lookup: vec![1, 2, 3],
+        token_hash: [9; 32],
+        scopes: Some(Scopes::IMAP.union(Scopes::SUBMISSION)),
+        ..CredentialRecord::default()
+    };
+    check(
+        app_password,
+        expect![
+            "896570686f6e650101f6f64301020358200909090909090909090909090909090909090909090909090909090909090909f605"
+        ],
+    );
+    let grant = CredentialRecord {
+        description: "An app".into(),
+        kind: CredentialKind::Grant,
+        created: 1,
+        expires: Some(2),
+        scopes: Some(Scopes::IMAP),
+        grant: Some(Box::new(Grant {
+            client: "c".into(),
+            scopes: OAuthScopes::MAIL,
+            refresh: Some(kept(1)),
+            access: vec![AccessToken {
+                kept: kept(3),
+                expires: 4,
+                scopes: OAuthScopes::MAIL,
+            }],
+            used: 5,
+            authenticated: 6,
+        })),
+        ..CredentialRecord::default()
+    };
+    check(
+        grant,
+        expect![
+            "8a66416e20617070030102f64058200000000000000000000000000000000000000000000000000000000000000000f60186616318208248010101010101010158200202020202020202020202020202020202020202020202020202020202020202818382480303030303030303582004040404040404040404040404040404040404040404040404040404040404040418200506"
+        ],
+    );
+    let totp = CredentialRecord {
+        kind: CredentialKind::Totp,
+        created: 1,
+        totp: Some(Box::new(Totp {
+            secret: Secret::new(vec![1, 2, 3]),
+            is_confirmed: true,
+            last_step: 7,
+            recovery: vec![[8; 32].into()],
+        })),
+        ..CredentialRecord::default()
+    };
+    check(
+        totp,
+        expect![
+            "8b600401f6f64058200000000000000000000000000000000000000000000000000000000000000000f6f6f68443010203f5078158200808080808080808080808080808080808080808080808080808080808080808"
+        ],
+    );
+    let keys = [
+        (
+            PublicKey::Es256(vec![4, 5]),
+            expect![
+                "8c600501f6f64058200000000000000000000000000000000000000000000000000000000000000000f6f6f6f68442010282008142040503706d61696c2e6578616d706c652e6f7267"
+            ],
+        ),
+        (
+            PublicKey::EdDsa(vec![5]),
+            expect![
+                "8c600501f6f64058200000000000000000000000000000000000000000000000000000000000000000f6f6f6f684420102820181410503706d61696c2e6578616d706c652e6f7267"
+            ],
+        ),
+        (
+            PublicKey::Rs256(vec![6], vec![7]),
+            expect![
+                "8c600501f6f64058200000000000000000000000000000000000000000000000000000000000000000f6f6f6f6844201028202824106410703706d61696c2e6578616d706c652e6f7267"
+            ],
+        ),
+    ];
+    for (key, want) in keys {
+        let passkey = CredentialRecord {
+            kind: CredentialKind::Passkey,
+            created: 1,
+            passkey: Some(Box::new(Passkey {
+                id: vec![1, 2],
+                key,
+                counter: 3,
+                rp_id: "mail.example.org".into(),
+            })),
+            ..CredentialRecord::default()
+        };
+        check(passkey, want);
+    }
+    let client = ClientRecord {
+        name: "An app".into(),
+        redirect_uris: vec!["https://app.example/".into()],
+        secret_hash: Some([1; 32].into()),
+        created: 2,
+        last_used: 3,
+        is_dynamic: true,
+        uri: Some("https://app.example/about".into()),
+    };
+    check(
+        client,
+        expect![
+            "8766416e20617070817468747470733a2f2f6170702e6578616d706c652f582001010101010101010101010101010101010101010101010101010101010101010203f5781968747470733a2f2f6170702e6578616d706c652f61626f7574"
+        ],
+    );
+    let code = CodeRecord {
+        kept: kept(1),
+        client: "c".into(),
+        redirect_uri: "https://app.example/".into(),
+        scopes: OAuthScopes::MAIL,
+        account: 2,
+        authenticated: 3,
+        challenge: "x".into(),
+        nonce: Some("n".into()),
+        expires: 4,
+        grant: Some(5),
+    };
+    check(
+        code,
+        expect![
+            "8a824801010101010101015820020202020202020202020202020202020202020202020202020202020202020261637468747470733a2f2f6170702e6578616d706c652f182002036178616e0405"
+        ],
+    );
+    let device = DeviceRecord {
+        kept: kept(1),
+        client: "c".into(),
+        scopes: OAuthScopes::MAIL,
+        user_code: "BBBBBBBB".into(),
+        expires: 4,
+        decision: Some(Decision::Allowed {
+            account: 5,
+            authenticated: 6,
+        }),
+    };
+    check(
+        device.clone(),
+        expect![
+            "86824801010101010101015820020202020202020202020202020202020202020202020202020202020202020261631820684242424242424242048201820506"
+        ],
+    );
+    let denied = DeviceRecord {
+        decision: Some(Decision::Denied),
+        ..device
+    };
+    check(
+        denied,
+        expect![
+            "8682480101010101010101582002020202020202020202020202020202020202020202020202020202020202026163182068424242424242424204820080"
+        ],
+    );
+    let user_code = UserCodeRecord {
+        device: [1; 8].into(),
+        expires: 2,
+    };
+    check(user_code, expect!["8248010101010101010102"]);
 }

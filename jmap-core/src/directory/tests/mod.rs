@@ -1,8 +1,10 @@
 mod allowance;
+mod factors;
 mod golden;
 mod limits;
 mod login;
 mod resolve;
+mod scopes;
 mod scram;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -109,6 +111,19 @@ impl Server {
                 origin(),
             )
             .await
+    }
+
+    /// A login by another protocol.
+    pub async fn login_by(
+        &self,
+        protocol: Protocol,
+        credentials: Credentials,
+    ) -> Result<Caller, AuthError> {
+        let origin = Origin {
+            protocol,
+            ..origin()
+        };
+        self.core.login(credentials, origin).await
     }
 
     pub fn pass(&self, seconds: u64) {

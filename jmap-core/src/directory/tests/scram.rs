@@ -31,7 +31,11 @@ fn proof(password: &str, attempt: &ScramAttempt, signed: &[u8]) -> Vec<u8> {
     pairs.map(|(a, b)| a ^ b).collect()
 }
 
-async fn login(server: &Server, name: &str, password: &str) -> Result<Caller, AuthError> {
+pub(super) async fn login(
+    server: &Server,
+    name: &str,
+    password: &str,
+) -> Result<Caller, AuthError> {
     let attempt = server.core.scram_begin(name, origin()).await?;
     let signed = format!("message with {}", attempt.nonce());
     let proof = proof(password, &attempt, signed.as_bytes());

@@ -20,7 +20,7 @@ const ROWS_PER_PAGE: usize = 500;
 
 /// What a backup doesn't have: blobs come by themselves; which are to be collected is found out anew; after a restore nobody may go on from
 /// an older state, so the log has no use; the others are of processes and of indexes that are somewhere else, and of
-/// challenges that nobody waits for any more.
+/// challenges and codes that nobody waits for any more.
 const LEFT_OUT: &[Subspace] = &[
     Subspace::Log,
     Subspace::Blob,
@@ -34,6 +34,7 @@ const LEFT_OUT: &[Subspace] = &[
     Subspace::Turn,
     Subspace::Backup,
     Subspace::Challenge,
+    Subspace::OAuthPending,
 ];
 
 /// Rows whose keys begin with a hash, so that new ones come in between others at random.

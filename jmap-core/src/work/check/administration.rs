@@ -1,12 +1,13 @@
-//! The audit, requests that are made once, and bans: each row can be read, and those of the audit are counted.
+//! The audit, requests that are made once, bans, and clients of OAuth: each row can be read, and those of the audit are counted.
 //!
 //! Other half: `crate::admin`.
 
-use store::keys::{self, Subspace};
+use store::keys::{self, Pending, Subspace};
 
 use super::{CheckError, Checker, Code, Rows};
 use crate::{
     admin::{AUDIT_COUNT, AuditRecord, OnceRecord},
+    auth::oauth::records::{ClientRecord, CodeRecord, DeviceRecord, UserCodeRecord},
     bans::BanRecord,
 };
 
@@ -40,6 +41,7 @@ impl Checker<'_> {
                 }
             }
         }
+        self.check_oauth().await?;
         let key = keys::meta(AUDIT_COUNT);
         let counted = match self.get(&key).await? {
             None => 0,
@@ -54,6 +56,36 @@ impl Checker<'_> {
             let why = format!("there are {deeds} rows of the audit, and {counted} are counted");
             self.problem(Code::AuditCount, &key, why);
             self.add(key, deeds - counted);
+        }
+        Ok(())
+    }
+
+    /// A client that is put aside registers again; a code, whoever waits for it asks for again.
+    async fn check_oauth(&mut self) -> Result<(), CheckError> {
+        for subspace in [Subspace::OAuthClient, Subspace::OAuthPending] {
+            let mut rows = Rows::new(keys::all(subspace));
+            while let Some(page) = rows.next(&self.snapshot).await? {
+                for (key, bytes) in page {
+                    let is_readable = match keys::decode_oauth_pending(&key) {
+                        Some((Pending::Code, _)) => {
+                            self.record::<CodeRecord>(&key, &bytes).is_some()
+                        }
+                        Some((Pending::Device, _)) => {
+                            self.record::<DeviceRecord>(&key, &bytes).is_some()
+                        }
+                        Some((Pending::UserCode, _)) => {
+                            self.record::<UserCodeRecord>(&key, &bytes).is_some()
+                        }
+                        Some((Pending::Challenge, _)) => {
+                            self.numbers::<1>(&key, &bytes, "challenge").is_some()
+                        }
+                        None => self.record::<ClientRecord>(&key, &bytes).is_some(),
+                    };
+                    if !is_readable {
+                        self.put_aside(Code::Record, &key, &bytes).await?;
+                    }
+                }
+            }
         }
         Ok(())
     }

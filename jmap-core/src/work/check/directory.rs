@@ -352,16 +352,18 @@ impl Checker<'_> {
                         self.put_account(id, right.clone()).await?;
                     }
                 }
-                if record.kind != CredentialKind::Token {
-                    continue;
-                }
-                let lookup = keys::credential_lookup(&record.lookup);
-                let found = self.get(&lookup).await?;
-                if found != Some(numbers(&[id, number])) {
-                    let why = format!("token {number} of {name} isn't found when it is used");
-                    self.problem(Code::Credential, &key, why);
-                    if !record.lookup.is_empty() {
-                        self.put_numbers(lookup, found, &[id, number]).await?;
+                let of_token = (record.kind == CredentialKind::Token).then_some(record.lookup);
+                let of_grant = record.grant.iter().flat_map(|grant| grant.ids());
+                let lookups = of_grant.map(|id| id.0.to_vec()).chain(of_token);
+                for lookup in lookups.collect::<Vec<_>>() {
+                    let row = keys::credential_lookup(&lookup);
+                    let found = self.get(&row).await?;
+                    if found != Some(numbers(&[id, number])) {
+                        let why = format!("token {number} of {name} isn't found when it is used");
+                        self.problem(Code::Credential, &key, why);
+                        if !lookup.is_empty() {
+                            self.put_numbers(row, found, &[id, number]).await?;
+                        }
                     }
                 }
             }

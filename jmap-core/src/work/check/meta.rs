@@ -17,6 +17,7 @@ use store::{
 
 use super::{CheckError, Checker, Code, Rows, edits::Edit};
 use crate::{
+    auth::oauth,
     cluster::{LeaseRecord, NodeRecord},
     directory::COUNTER,
     inproc::certificates::{AcmeAccountRecord, CertificateRecord, ChallengeRecord},
@@ -49,6 +50,7 @@ fn is_readable(name: &str, value: &[u8]) -> bool {
     let length = LENGTHS.iter().find(|(known, _)| *known == name);
     length.is_none_or(|(_, octets)| value.len() == *octets)
         && (name != crate::push::VAPID || crate::push::is_vapid_key(value))
+        && (name != oauth::KEY_ROW || oauth::is_key(value))
 }
 
 /// Puts aside those of the server's own values without which no server starts, if they can't be read. What they were for is made
@@ -58,7 +60,12 @@ pub async fn mend_before_open(
     now_ms: i64,
 ) -> Result<Vec<&'static str>, store::Error> {
     let mut mended = Vec::new();
-    for name in [crate::auth::scram::key::NAME, crate::push::VAPID] {
+    let names = [
+        crate::auth::scram::key::NAME,
+        crate::push::VAPID,
+        oauth::KEY_ROW,
+    ];
+    for name in names {
         let key = keys::meta(name);
         let Some(found) = engine.get(&key).await? else {
             continue;

@@ -174,6 +174,8 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::AcmeAccount => return keys::decode_acme_account(key).map(drop),
         Subspace::Certificate => return keys::decode_certificate(key).map(drop),
         Subspace::Challenge => return keys::decode_challenge(key).map(drop),
+        Subspace::OAuthClient => return keys::decode_oauth_client(key).map(drop),
+        Subspace::OAuthPending => return keys::decode_oauth_pending(key).map(drop),
     }
     fields.end()
 }

@@ -1,0 +1,96 @@
+//! What is asked beyond the secret: that its time isn't over, that it is for this protocol, and a second factor.
+//!
+//! Holds: none of it is told to anybody who hasn't shown the secret; a password with a second factor beside it opens nothing
+//! by itself; what is for programs doesn't open the pages on which new credentials are made.
+//! Other half: `directory::factors` has the second factors; `auth::login` and `auth::scram` ask here.
+
+use super::{
+    AuthError, Origin, Protocol, Scopes, Secret,
+    login::{Candidate, unavailable},
+};
+use crate::{
+    Core,
+    directory::{
+        Verified,
+        records::{CredentialRecord, PASSWORD},
+    },
+};
+
+/// Whether the password of these credentials is not enough.
+pub(super) fn has_second_factor(credentials: &[(u64, CredentialRecord)]) -> bool {
+    credentials
+        .iter()
+        .any(|(_, record)| record.is_second_factor())
+}
+
+/// Where a code may come along with a password.
+fn takes_codes(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Admin | Protocol::OAuth => true,
+        Protocol::Jmap
+        | Protocol::Imap
+        | Protocol::Pop3
+        | Protocol::ManageSieve
+        | Protocol::Smtp
+        | Protocol::Submission
+        | Protocol::Dav => false,
+    }
+}
+
+impl Core {
+    /// Whether a secret that was right is good for this login. `code`: of the second factor.
+    pub(super) async fn pass(
+        &self,
+        login: &str,
+        candidate: &Candidate,
+        verified: Verified,
+        code: Option<&Secret<String>>,
+        origin: &Origin,
+    ) -> Result<(), AuthError> {
+        self.within_bounds(verified.expires, verified.scopes, origin)?;
+        if origin.protocol == Protocol::OAuth && verified.credential != PASSWORD {
+            return Err(AuthError::OutOfScope);
+        }
+        if !verified.has_second_factor {
+            return Ok(());
+        }
+        let Some(code) = code.filter(|_| takes_codes(origin.protocol)) else {
+            tracing::info!(login, ip = %origin.ip, protocol = %origin.protocol, "login without its second factor");
+            return Err(AuthError::SecondFactor);
+        };
+        self.pass_by_code(login, candidate, code, origin).await
+    }
+
+    /// Uses a code up. One that is wrong, or was used before, counts as a failed login.
+    pub(super) async fn pass_by_code(
+        &self,
+        login: &str,
+        candidate: &Candidate,
+        code: &Secret<String>,
+        origin: &Origin,
+    ) -> Result<(), AuthError> {
+        let is_right = self.use_code(candidate.id, code).await;
+        if is_right.map_err(unavailable)? {
+            return Ok(());
+        }
+        self.directory.rate.failed(origin, Some(login));
+        tracing::warn!(login, ip = %origin.ip, protocol = %origin.protocol, "login with a wrong code");
+        Err(AuthError::Invalid)
+    }
+
+    /// Whether a credential is good at this moment, by this way. `expires`: milliseconds since 1970.
+    pub(super) fn within_bounds(
+        &self,
+        expires: Option<i64>,
+        scopes: Scopes,
+        origin: &Origin,
+    ) -> Result<(), AuthError> {
+        if expires.is_some_and(|expires| self.clock.now().0 >= expires) {
+            return Err(AuthError::Expired);
+        }
+        match scopes.contains(Scopes::of(origin.protocol)) {
+            true => Ok(()),
+            false => Err(AuthError::OutOfScope),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Devices, tickets, clients, and what goes by itself.
+
+use super::*;
+
+#[tokio::test]
+async fn a_device_is_let_in() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let at = origin();
+    let scope = "offline_access urn:ietf:params:jmap:mail";
+    let begun = core.begin_device(&bench.client, scope, &at).await.unwrap();
+    let poll = async || {
+        core.poll_device(&bench.client, &begun.device_code, (ISSUER, &at))
+            .await
+    };
+    assert_eq!(code_of(poll().await), "authorization_pending");
+    assert_eq!(code_of(poll().await), "slow_down");
+    bench.server.pass(5);
+    assert_eq!(code_of(poll().await), "authorization_pending");
+    assert!(
+        core.device_request("BBBB-BBBB", &at)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let typed = begun.user_code.to_lowercase().replace('-', " ");
+    let request = core.device_request(&typed, &at).await.unwrap().unwrap();
+    assert_eq!(request.client.id, bench.client.id);
+    assert!(core.decide_device(&typed, &bench.who, true).await.unwrap());
+    // It is decided once.
+    assert!(!core.decide_device(&typed, &bench.who, false).await.unwrap());
+    let tokens = poll().await.unwrap();
+    assert!(
+        bench
+            .login(&tokens.access_token, Protocol::Imap)
+            .await
+            .is_ok()
+    );
+    assert!(tokens.refresh_token.is_some());
+    assert_eq!(code_of(poll().await), "invalid_grant");
+    // Another one is refused, and one is forgotten.
+    let begun = core.begin_device(&bench.client, scope, &at).await.unwrap();
+    core.decide_device(&begun.user_code, &bench.who, false)
+        .await
+        .unwrap();
+    let code = &begun.device_code;
+    let got = core.poll_device(&bench.client, code, (ISSUER, &at)).await;
+    assert_eq!(code_of(got), "access_denied");
+    let begun = core.begin_device(&bench.client, scope, &at).await.unwrap();
+    bench.server.pass(DEVICE_SECONDS.unsigned_abs());
+    let code = &begun.device_code;
+    let got = core.poll_device(&bench.client, code, (ISSUER, &at)).await;
+    assert_eq!(code_of(got), "expired_token");
+}
+
+#[tokio::test]
+async fn tickets_are_for_what_they_were_made_for() {
+    let server = Server::with_domain().await;
+    let ann = server.person_with_password("ann@example.org").await;
+    let core = &server.core;
+    let sign_in = async |password: &str| {
+        core.sign_in("Ann@example.org".into(), password.into(), origin(), b"one")
+            .await
+    };
+    assert_eq!(sign_in("wrong").await.unwrap_err(), AuthError::Invalid);
+    let SignInStep::Done(ticket) = sign_in(PASSWORD).await.unwrap() else {
+        panic!("no ticket");
+    };
+    let who = core.signed_in(ticket.expose(), b"one").await.unwrap();
+    assert_eq!((who.account, who.name.as_str()), (ann, "ann@example.org"));
+    for (ticket, binding) in [
+        (ticket.expose().clone(), &b"two"[..]),
+        (format!("A{}", &ticket.expose()[1..]), b"one"),
+        (String::new(), b"one"),
+        ("x".repeat(100_000), b"one"),
+    ] {
+        let result = core.signed_in(&ticket, binding).await;
+        assert_eq!(result.unwrap_err(), AuthError::Invalid);
+    }
+    let code = Secret::from("000000");
+    let result = core.sign_in_by_code(ticket.expose(), &code, origin(), b"one");
+    assert_eq!(result.await.unwrap_err(), AuthError::Expired);
+    server.pass(901);
+    let result = core.signed_in(ticket.expose(), b"one").await;
+    assert_eq!(result.unwrap_err(), AuthError::Expired);
+    let token = core.form_token(b"one");
+    assert!(core.is_form_token(&token, b"one") && !core.is_form_token(&token, b"two"));
+}
+
+#[tokio::test]
+async fn what_is_over_goes() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    bench.code().await;
+    core.begin_device(&bench.client, "openid", &origin())
+        .await
+        .unwrap();
+    let new = NewClient {
+        name: "Never used".into(),
+        ..NewClient::default()
+    };
+    core.register_client(new, origin().ip).await.unwrap();
+    assert_eq!(core.purge_oauth().await.unwrap(), 0);
+    bench.server.pass(8 * 86_400);
+    // The code, the device, the way to it, and the client that came by itself.
+    assert_eq!(core.purge_oauth().await.unwrap(), 4);
+    assert_eq!(core.clients(&bench.server.admin).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn clients_prove_who_they_are() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let new = NewClient {
+        name: "With a secret".into(),
+        is_confidential: true,
+        ..NewClient::default()
+    };
+    let terms = Terms::default();
+    let made = core.add_client(&bench.server.admin, new, &terms);
+    let made = made.await.unwrap();
+    let secret = made.secret.unwrap();
+    for (id, secret, want) in [
+        (&made.client.id, Some(secret.clone()), true),
+        (&made.client.id, Some("wrong".into()), false),
+        (&made.client.id, None, false),
+        (&bench.client.id, None, true),
+        (&bench.client.id, Some(secret), false),
+        (&String::new(), None, false),
+    ] {
+        let id = id.clone();
+        let proof = ClientProof { id, secret };
+        let result = core.authenticate_client(&proof).await;
+        assert_eq!(result.is_ok(), want, "{proof:?}");
+    }
+    core.remove_client(&bench.server.admin, &bench.client.id)
+        .await
+        .unwrap();
+    let proof = ClientProof {
+        id: bench.client.id.clone(),
+        secret: None,
+    };
+    assert_eq!(
+        code_of(core.authenticate_client(&proof).await),
+        "invalid_client"
+    );
+}

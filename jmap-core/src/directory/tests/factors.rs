@@ -1,0 +1,202 @@
+//! Second factors: enrolled, used once, over nodes, refused where there is no way to show one.
+
+use store::{Record as _, engine::MemoryEngine, keys};
+
+use super::{PASSWORD, Server};
+use crate::{
+    Caller,
+    auth::{AuthError, Credentials, Protocol, Secret, totp},
+    directory::{CredentialKind, DirectoryError, records::CredentialRecord},
+};
+
+const NAME: &str = "ann@example.org";
+
+/// What the device of an account shows, `steps` from now.
+async fn code(server: &Server, who: &Caller, steps: i64) -> Secret<String> {
+    let records = server.core.credential_records(who.account).await.unwrap();
+    let totp = records.iter().find_map(|(_, record)| record.totp.clone());
+    let step = server.core.clock.now().seconds() / 30 + steps;
+    let step = u64::try_from(step).unwrap();
+    Secret::new(totp::hotp(totp.unwrap().secret.expose(), step))
+}
+
+async fn login(server: &Server, protocol: Protocol, code: &Secret<String>) -> Option<AuthError> {
+    let credentials = Credentials::Factors {
+        login: NAME.into(),
+        password: Secret::from(PASSWORD),
+        code: code.clone(),
+    };
+    server.login_by(protocol, credentials).await.err()
+}
+
+/// With a device of ann's, and her recovery codes.
+async fn enrolled(server: &Server) -> (Caller, Vec<Secret<String>>) {
+    server.person_with_password(NAME).await;
+    let who = server.login(NAME, PASSWORD).await.unwrap();
+    let enrolment = server.core.enrol_totp(&who).await.unwrap();
+    assert!(enrolment.uri.expose().contains(enrolment.secret.expose()));
+    let code = code(server, &who, 0).await;
+    let codes = server.core.confirm_totp(&who, &code).await.unwrap();
+    (who, codes)
+}
+
+#[tokio::test]
+async fn a_device_is_asked_once_it_has_shown_that_it_works() {
+    let server = Server::with_domain().await;
+    server.person_with_password(NAME).await;
+    let who = server.login(NAME, PASSWORD).await.unwrap();
+    server.core.enrol_totp(&who).await.unwrap();
+    assert!(server.login(NAME, PASSWORD).await.is_ok());
+    // One that was begun is none yet.
+    assert_eq!(server.core.totp(&who).await.unwrap().credential, None);
+    let listed = server.core.credentials(&who, who.account).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    let wrong = server.core.confirm_totp(&who, &"000000".into()).await;
+    assert!(matches!(wrong, Err(DirectoryError::WrongCode)));
+    // A second beginning takes the place of the first.
+    server.core.enrol_totp(&who).await.unwrap();
+    let shown = code(&server, &who, 0).await;
+    let codes = server.core.confirm_totp(&who, &shown).await.unwrap();
+    assert_eq!(codes.len(), totp::RECOVERY_CODES);
+    let state = server.core.totp(&who).await.unwrap();
+    assert_eq!(state.recovery_codes, 10);
+    let again = server.core.enrol_totp(&who).await;
+    assert!(matches!(again, Err(DirectoryError::AlreadyExists(_))));
+    // What was remembered of the password counts no more.
+    let result = server.login(NAME, PASSWORD).await;
+    assert_eq!(result.unwrap_err(), AuthError::SecondFactor);
+    // A wrong password is a wrong password.
+    let result = server.login(NAME, "wrong horse").await;
+    assert_eq!(result.unwrap_err(), AuthError::Invalid);
+}
+
+#[tokio::test]
+async fn the_password_alone_opens_nothing() {
+    let server = Server::with_domain().await;
+    let (who, _) = enrolled(&server).await;
+    let protocols = [
+        Protocol::Imap,
+        Protocol::Pop3,
+        Protocol::Submission,
+        Protocol::Jmap,
+        Protocol::ManageSieve,
+        Protocol::Dav,
+        Protocol::Admin,
+        Protocol::OAuth,
+    ];
+    for protocol in protocols {
+        for _ in 0..2 {
+            let credentials = Credentials::Password {
+                login: NAME.into(),
+                password: Secret::from(PASSWORD),
+            };
+            let result = server.login_by(protocol, credentials).await;
+            assert_eq!(result.unwrap_err(), AuthError::SecondFactor, "{protocol}");
+        }
+        // A code is taken by the console and the pages alone.
+        server.pass(60);
+        let code = code(&server, &who, 0).await;
+        let error = login(&server, protocol, &code).await;
+        match protocol {
+            Protocol::Admin | Protocol::OAuth => assert_eq!(error, None),
+            _ => assert_eq!(error, Some(AuthError::SecondFactor), "{protocol}"),
+        }
+    }
+    let app = server
+        .core
+        .add_app_password(&server.admin, who.account, "phone", None)
+        .await
+        .unwrap();
+    assert!(server.login(NAME, app.secret.expose()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_code_counts_once_on_all_nodes() {
+    let engine = MemoryEngine::new();
+    let one = Server::over(engine.clone(), 1).await;
+    one.core
+        .add_domain(&one.admin, "example.org")
+        .await
+        .unwrap();
+    let (who, codes) = enrolled(&one).await;
+    let two = Server::over(engine, 2).await;
+    two.clock.set(one.core.clock.now());
+    // The code that it was confirmed with was used.
+    let used = code(&one, &who, 0).await;
+    assert_eq!(
+        login(&two, Protocol::Admin, &used).await,
+        Some(AuthError::Invalid)
+    );
+    let next = code(&one, &who, 1).await;
+    let (first, second) = tokio::join!(
+        login(&one, Protocol::Admin, &next),
+        login(&two, Protocol::Admin, &next)
+    );
+    assert!(first.is_none() != second.is_none(), "{first:?} {second:?}");
+    let recovery = &codes[0];
+    assert_eq!(login(&two, Protocol::OAuth, recovery).await, None);
+    assert_eq!(
+        login(&one, Protocol::OAuth, recovery).await,
+        Some(AuthError::Invalid)
+    );
+    // Another process over the same store knows it too.
+    let state = two.core.totp(&who).await.unwrap();
+    assert_eq!(state.recovery_codes, 9);
+}
+
+#[tokio::test]
+async fn guessing_codes_is_limited_as_guessing_passwords_is() {
+    let server = Server::with_domain().await;
+    enrolled(&server).await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        match login(&server, Protocol::Admin, &"000000".into()).await {
+            Some(AuthError::Invalid) => {}
+            Some(AuthError::TooManyAttempts { .. }) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(refused >= 10, "{refused}");
+}
+
+#[tokio::test]
+async fn it_is_taken_away() {
+    let server = Server::with_domain().await;
+    let (who, codes) = enrolled(&server).await;
+    let newer = server.core.renew_recovery_codes(&who).await.unwrap();
+    assert_ne!(newer[0].expose(), codes[0].expose());
+    assert_eq!(
+        login(&server, Protocol::Admin, &codes[0]).await,
+        Some(AuthError::Invalid)
+    );
+    assert_eq!(login(&server, Protocol::Admin, &newer[0]).await, None);
+    server.core.remove_totp(&who).await.unwrap();
+    assert!(server.login(NAME, PASSWORD).await.is_ok());
+    let gone = server.core.remove_totp(&who).await;
+    assert!(matches!(gone, Err(DirectoryError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_proof_of_the_password_is_not_enough_either() {
+    let server = Server::with_domain().await;
+    let (who, _) = enrolled(&server).await;
+    let result = super::scram::login(&server, NAME, PASSWORD).await;
+    assert_eq!(result.unwrap_err(), AuthError::SecondFactor);
+    server.core.remove_totp(&who).await.unwrap();
+    assert!(super::scram::login(&server, NAME, PASSWORD).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_kept_of_it_says_no_secret() {
+    let server = Server::with_domain().await;
+    let (who, codes) = enrolled(&server).await;
+    let state = server.core.totp(&who).await.unwrap();
+    let key = keys::credential(who.account, state.credential.unwrap());
+    let bytes = server.core.engine.get(&key).await.unwrap().unwrap();
+    let record = CredentialRecord::from_bytes(&key, &bytes).unwrap();
+    assert_eq!(record.kind, CredentialKind::Totp);
+    for code in codes {
+        let text = code.expose().as_bytes();
+        assert!(!bytes.windows(text.len()).any(|part| part == text));
+    }
+}
