@@ -19,11 +19,13 @@ use store::{
     search::SearchIndex,
     shards::Shards,
 };
+use tracing::Instrument as _;
 
 use crate::{
     access::{self, Standing},
     accounts::{AccountHandle, Accounts},
     admin::Audit,
+    alert::Alerts,
     auth::scram,
     bus::{Bus, Subscription},
     caller::Caller,
@@ -45,6 +47,7 @@ use crate::{
     rng::Rng,
     settings::Settings,
     trace::Trace,
+    webhook::Webhooks,
 };
 
 /// The core of a running server. Cheap to clone.
@@ -88,6 +91,8 @@ pub struct Inner {
     pub(crate) trace: Trace,
     pub(crate) settings: Settings,
     pub(crate) audit: Audit,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) alerts: Alerts,
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
@@ -197,6 +202,7 @@ impl Core {
         )
         .await?;
         bus.watch(push.clone());
+        let webhooks = Webhooks::open(&parts.engine).await?;
         inproc::queue::count_once(&parts.engine).await?;
         let queue = match &cluster {
             Some(cluster) => Queue::of_node(cluster.clone(), &parts.clock),
@@ -225,6 +231,8 @@ impl Core {
             trace: Trace::default(),
             settings: Settings::default(),
             audit: Audit::default(),
+            webhooks,
+            alerts: Alerts::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
             outbound: ArcSwapOption::empty(),
@@ -239,7 +247,8 @@ impl Core {
             MethodErrorKind::AccountNotFound => C::NO_ACCOUNT.into(),
             _ => error,
         })?;
-        call.handle(context).await
+        let span = tracing::info_span!(target: crate::span::TARGET, "call", method = C::NAME);
+        call.handle(context).instrument(span).await
     }
 
     /// The context of a call that another one implies.

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod accounts;
 pub mod admin;
+pub mod alert;
 pub mod auth;
 pub mod blob;
 pub mod bus;
@@ -28,8 +29,10 @@ pub mod quota;
 pub mod reports;
 pub mod rng;
 pub mod settings;
+pub mod span;
 mod states;
 pub mod trace;
+pub mod webhook;
 pub mod work;
 
 pub use self::core::{Context, Core, Handle, Parts};

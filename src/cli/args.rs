@@ -22,6 +22,7 @@ use super::{
     settings::SettingsVerb,
     tls::TlsVerb,
     undelete::UndeleteVerb,
+    webhook::WebhookVerb,
 };
 use crate::config::values::{Octets, Span};
 
@@ -108,6 +109,9 @@ pub enum Verb {
     Trace(TraceArgs),
     /// What was changed, by whom, and from where
     Audit(AuditArgs),
+    /// Who is told of events, and what came of that
+    #[command(subcommand)]
+    Webhook(WebhookVerb),
     /// Mail that was deleted, and can be brought back for a while
     #[command(subcommand)]
     Undelete(UndeleteVerb),
@@ -529,6 +533,7 @@ impl Verb {
                 )
             }
             Verb::Undelete(verb) => Command::Undelete(verb.command()),
+            Verb::Webhook(verb) => Command::Webhook(verb.command()),
             Verb::Audit(args) => Command::Audit(args.query()),
             Verb::Tls(verb) => Command::Tls(verb.command()?),
             Verb::Trace(args) => Command::Trace(TraceQuery {

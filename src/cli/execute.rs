@@ -35,7 +35,7 @@ use super::{
     },
     forwards, queue,
     repair::{self, QuarantineCommand},
-    reports, settings, tls, trace, undelete,
+    reports, settings, tls, trace, undelete, webhook,
 };
 use crate::backups::BackupError;
 use crate::publish::{self, PublishError, Publisher, records::Record};
@@ -97,6 +97,8 @@ pub enum CommandError {
     Stored(#[from] jmap_core::inproc::certificates::CertificateError),
     #[error(transparent)]
     Tls(#[from] net::tls::TlsError),
+    #[error(transparent)]
+    Webhook(#[from] jmap_core::webhook::WebhookError),
     #[error("{0}")]
     Keys(String),
     #[error("{0}")]
@@ -207,6 +209,7 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
             Ok(Answer::Audit(audit::find(core, who, query, now).await?))
         }
         Command::Undelete(command) => undelete::execute(target, who, command).await,
+        Command::Webhook(command) => webhook::execute(core, who, command).await,
         Command::Tls(command) => tls::execute(target, who, command).await,
         Command::Move => Err(CommandError::Refused("a session is no command")),
         command => account(core, who, command).await,

@@ -33,6 +33,7 @@ fn key(algorithm: DkimAlgorithm, selector: &str, public_key: Vec<u8>) -> DkimKey
 fn facts(hostname: &str) -> Facts {
     let mut config = Config::without_file();
     config.pop3.listen = Some(Vec::new());
+    config.hostname = crate::config::values::Hostname(hostname.into());
     Facts {
         hostname: hostname.into(),
         tlsa: Some(Tlsa {
@@ -43,6 +44,7 @@ fn facts(hostname: &str) -> Facts {
         }),
         offers: offers(&config),
         policy: policy(&config),
+        clients: site(&config),
     }
 }
 

@@ -68,6 +68,10 @@ pub enum Subspace {
     AcmeAccount = 0xc0,
     Certificate = 0xc1,
     Challenge = 0xc2,
+    Webhook = 0xd0,
+    WebhookDue = 0xd1,
+    WebhookDone = 0xd2,
+    Alert = 0xd3,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -255,6 +259,22 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "kind u8, name",
         "challenge record: how an ACME server is answered",
     ),
+    (
+        Subspace::Webhook,
+        "webhook u64",
+        "webhook record, with its secret",
+    ),
+    (
+        Subspace::WebhookDue,
+        "webhook u64, time u64, event u64",
+        "an event that the webhook has yet to be told of, and what came of it so far",
+    ),
+    (
+        Subspace::WebhookDone,
+        "webhook u64, event u64",
+        "what came of telling the webhook of the event",
+    ),
+    (Subspace::Alert, "alert u64", "alert record"),
 ];
 
 pub type BlobHash = [u8; 32];

@@ -391,9 +391,13 @@ const NOT_IN_FORMAT_1: &[Subspace] = &[
     Subspace::AcmeAccount,
     Subspace::Certificate,
     Subspace::Challenge,
+    Subspace::Webhook,
+    Subspace::WebhookDue,
+    Subspace::WebhookDone,
+    Subspace::Alert,
 ];
-/// Those that the dump of the current format hasn't got: of stores with an object store, of damaged ones, and of servers
-/// that order certificates.
+/// Those that the dump of the current format hasn't got: of stores with an object store, of damaged ones, of servers
+/// that order certificates, and of those that tell others of events.
 const NOT_IN_CURRENT: &[Subspace] = &[
     Subspace::BlobStub,
     Subspace::BlobGarbage,
@@ -403,6 +407,10 @@ const NOT_IN_CURRENT: &[Subspace] = &[
     Subspace::AcmeAccount,
     Subspace::Certificate,
     Subspace::Challenge,
+    Subspace::Webhook,
+    Subspace::WebhookDue,
+    Subspace::WebhookDone,
+    Subspace::Alert,
 ];
 
 #[test]

@@ -8,6 +8,7 @@ mod describe;
 mod docs;
 mod host;
 mod jobs;
+mod live;
 pub mod openapi;
 mod page;
 mod problem;
@@ -22,8 +23,11 @@ use jmap_core::{Core, clock::Clock};
 use jmap_types::AccountId;
 use net::slots::Slots;
 
-pub use host::{DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers};
+pub use host::{
+    DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers, LogNext, LogQuery, LogRecord,
+};
 pub use jobs::{FINDINGS_MAX, JOBS_MAX};
+pub use live::Events;
 pub use page::{PAGE_DEFAULT, PAGE_MAX};
 pub use problem::{Kind, TYPE_PREFIX};
 pub use request::{IDEMPOTENCY_KEY_OCTETS_MAX, VERSIONS_MAX};

@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jmap_types::AccountId;
+use tracing::Instrument as _;
 
 use super::{
     AuthError, Credentials, Origin, RetryAfter, Secret, Verdict,
@@ -22,6 +23,7 @@ use crate::{
         Verified, names,
         records::{AccountKind, AccountRecord, CredentialKind, CredentialRecord, PASSWORD},
     },
+    webhook::EventKind,
 };
 
 /// An account that somebody wants to log in as.
@@ -38,18 +40,31 @@ impl Core {
         credentials: Credentials,
         origin: Origin,
     ) -> Result<Caller, AuthError> {
-        let result = match credentials {
-            Credentials::Password { login, password } => {
-                self.login_by_password(&login, &password, &origin).await
+        let login = match &credentials {
+            Credentials::Password { login, .. } if self.is_told_of(EventKind::LoginFailed) => {
+                Some(stored_form(login))
             }
-            Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
+            Credentials::Password { .. } | Credentials::Bearer { .. } => None,
         };
+        let span = tracing::info_span!(target: crate::span::TARGET, "login", protocol = origin.protocol.name());
+        let checked = async {
+            match credentials {
+                Credentials::Password { login, password } => {
+                    self.login_by_password(&login, &password, &origin).await
+                }
+                Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
+            }
+        };
+        let result = checked.instrument(span).await;
         let counter = if result.is_ok() {
             &self.metrics.logins
         } else {
             &self.metrics.logins_failed
         };
         counter.add(1);
+        if let Err(why) = &result {
+            self.tell_failed_login(login.as_deref(), &origin, why);
+        }
         result
     }
 

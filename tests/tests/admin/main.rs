@@ -3,12 +3,17 @@
 //!
 //! Holds: what each role may do is written down in `matrix` by hand; a route that is missing there fails.
 
+mod alerts;
 mod audit;
 mod client;
 mod concurrency;
 mod isolation;
+mod logs;
 mod matrix;
 mod objects;
 mod running;
 mod schema;
+mod setup;
+mod telemetry;
 mod web;
+mod webhooks;

@@ -85,6 +85,13 @@ fn rows(of: &Ids) -> Vec<Row> {
     let empty = || Some(json!({}));
     vec![
         row("getMe", "/me", None, [Yes; 6]),
+        // Who has no address has nothing to set up.
+        row(
+            "getSetup",
+            "/me/setup",
+            None,
+            [Hidden, Yes, Yes, Hidden, Yes, Yes],
+        ),
         row("listDomains", "/domains", None, LISTED),
         row(
             "addDomain",
@@ -226,6 +233,22 @@ fn rows(of: &Ids) -> Vec<Row> {
         ),
         row("listNodes", "/nodes", None, SERVER),
         row("getNumbers", "/metrics", None, SERVER),
+        row("listLogs", "/logs", None, SERVER),
+        row("followLogs", "/logs/live?seconds=1", None, SERVER),
+        row("listWebhooks", "/webhooks", None, SERVER),
+        row(
+            "addWebhook",
+            "/webhooks",
+            Some(json!({"url": "https://hooks.far.example/"})),
+            SERVER,
+        ),
+        row("getWebhook", "/webhooks/99", None, SERVER),
+        row("changeWebhook", "/webhooks/99", empty(), SERVER),
+        row("removeWebhook", "/webhooks/99", None, SERVER),
+        row("testWebhook", "/webhooks/99/test", None, SERVER),
+        row("listDeliveries", "/webhooks/99/deliveries", None, SERVER),
+        row("listAlerts", "/alerts", None, SERVER),
+        row("dismissAlert", "/alerts/99", None, SERVER),
         row("listJobs", "/jobs", None, SERVER),
         row(
             "beginJob",
@@ -255,6 +278,12 @@ const NOT_THERE: &[&str] = &[
     "getJob",
     "stopJob",
     "forgetQuarantined",
+    "dismissAlert",
+    "getWebhook",
+    "changeWebhook",
+    "removeWebhook",
+    "testWebhook",
+    "listDeliveries",
 ];
 
 /// What was answered, as far as it is about access.

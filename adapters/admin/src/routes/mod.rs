@@ -4,6 +4,7 @@
 
 mod accounts;
 mod addresses;
+mod alerts;
 mod aliases;
 mod audit;
 mod credentials;
@@ -13,12 +14,14 @@ mod domains;
 mod groups;
 mod jobs;
 mod lists;
+mod logs;
 mod me;
 mod quarantine;
 mod queue;
 mod reports;
 mod server;
 mod traces;
+mod webhooks;
 
 use std::future::Future;
 
@@ -67,6 +70,9 @@ pub fn all() -> Vec<Route> {
         deleted::routes(),
         audit::routes(),
         server::routes(),
+        logs::routes(),
+        webhooks::routes(),
+        alerts::routes(),
         jobs::routes(),
         quarantine::routes(),
     ]
@@ -127,6 +133,16 @@ pub const PATH_PARAMETERS: &[Parameter] = &[
         name: "deleted",
         about: "The id of a deleted email.",
         schema: || json!({"type": "string", "minLength": 1, "maxLength": 255}),
+    },
+    Parameter {
+        name: "alert",
+        about: "The number of an alert.",
+        schema: number,
+    },
+    Parameter {
+        name: "webhook",
+        about: "The number of a webhook.",
+        schema: number,
     },
     Parameter {
         name: "job",

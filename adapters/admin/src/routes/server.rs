@@ -111,7 +111,7 @@ async fn numbers(request: &Request) -> Outcome {
     let (metrics, gauges) = (&core.metrics, core.gauges());
     let numbers = Numbers {
         version: host.version,
-        hostname: core.hostname.clone(),
+        hostname: core.hostname().to_string(),
         accounts: core.accounts(who).await?.len() as u64,
         domains: core.domains(who).await?.len() as u64,
         writable: core.is_writable(),

@@ -169,6 +169,10 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::AcmeAccount => return keys::decode_acme_account(key).map(drop),
         Subspace::Certificate => return keys::decode_certificate(key).map(drop),
         Subspace::Challenge => return keys::decode_challenge(key).map(drop),
+        Subspace::Webhook => return keys::decode_webhook(key).map(drop),
+        Subspace::WebhookDue => return keys::decode_webhook_due(key).map(drop),
+        Subspace::WebhookDone => return keys::decode_webhook_done(key).map(drop),
+        Subspace::Alert => return keys::decode_alert(key).map(drop),
     }
     fields.end()
 }
