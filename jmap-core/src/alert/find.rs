@@ -88,8 +88,8 @@ impl Core {
         for webhook in self.webhooks(&Caller::server()).await? {
             if let Some(why) = &webhook.record.disabled_reason {
                 let sentence = format!(
-                    "The webhook {} is told nothing any more: {why}. Enable it again when it is mended, or remove it.",
-                    webhook.record.url
+                    "The webhook {} {} is told nothing any more: {why}. Enable it again when it is mended, or remove it.",
+                    webhook.number, webhook.record.description
                 );
                 let subject = webhook.number.to_string();
                 found.push(Condition::new(

@@ -31,7 +31,7 @@ fn bytes_of_version_1() {
     };
     let bytes = record.to_bytes();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    expect![""].assert_eq(&hex);
+    expect!["8603636d78316173654d616e792e1b0000018bcfe568001b0000018bcfe56801"].assert_eq(&hex);
     assert_eq!(AlertRecord::from_bytes(b"", &bytes).unwrap(), record);
 }
 

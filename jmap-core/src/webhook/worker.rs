@@ -28,7 +28,7 @@ use crate::{
 const IN_FLIGHT_OF_ONE_MAX: usize = 4;
 const IN_FLIGHT_MAX: usize = 32;
 /// Waits between the tries, in seconds; after the last one an event is given up: some three days.
-const WAITS: [u64; 14] = [
+pub(super) const WAITS: [u64; 14] = [
     5, 30, 120, 600, 1800, 3600, 7200, 14_400, 21_600, 28_800, 36_000, 43_200, 43_200, 43_200,
 ];
 /// The longest that a webhook may ask to wait for.
@@ -272,7 +272,8 @@ impl Core {
                 Some(410) => "it answered with 410: it wants to hear no more".to_owned(),
                 _ => format!("nothing has arrived for 5 days; the last time, {problem}"),
             };
-            tracing::warn!(webhook, url = record.url, why, "a webhook is disabled");
+            // Its URL may have a secret in it.
+            tracing::warn!(webhook, why, "a webhook is disabled");
             record.disabled_reason = Some(why);
         };
         let known = self.webhooks.known.load();

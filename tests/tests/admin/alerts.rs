@@ -6,7 +6,9 @@ use std::{
 };
 
 use e2e::{
-    Jmap, PASSWORD, Server,
+    Home, Jmap, PASSWORD, Server,
+    home::free_port,
+    knot::Knot,
     receiver::{Received, Receiver},
 };
 use serde_json::{Value, json};
@@ -118,4 +120,50 @@ fn what_is_wrong_is_mailed_told_and_shown_until_it_is_over() {
     assert_eq!(problem(&root.delete("/alerts/5")), "not-found");
     assert_eq!(subjects(&mut inbox).len(), 2);
     server.home.check();
+}
+
+/// An address of the server in a list, by a real name server, until it isn't any more.
+#[test]
+fn a_listed_address_is_told() {
+    let port = free_port();
+    let home = Home::with_people();
+    let add_admin = ["account", "add", "root", "--admin", "--password-stdin"];
+    home.cli(&add_admin, PASSWORD);
+    let home = home
+        .set(
+            "authentication",
+            &format!("resolvers = [\"127.0.0.1:{port}\"]"),
+        )
+        .set("dns", "dnssec = false")
+        .set("alerts", "every = \"1s\"")
+        .set("alerts", "calm = \"1s\"")
+        .set("alerts", "blocklist-every = \"1s\"")
+        .set("alerts", "blocklists = [\"list.test\"]")
+        .set(
+            "alerts",
+            "addresses = [\"192.0.2.25\", \"192.0.2.26\", \"2001:db8::1\"]",
+        );
+    let zone = |more: &str| {
+        format!(
+            "list.test. 1 IN SOA ns.list.test. hostmaster.list.test. 1 3600 600 86400 1\nlist.test. 1 IN NS ns.list.test.\nns.list.test. 1 IN A 127.0.0.1\n{more}"
+        )
+    };
+    let listed = zone(
+        "25.2.0.192.list.test. 1 IN A 127.0.0.2\n25.2.0.192.list.test. 1 IN TXT \"spam came from there\"\n26.2.0.192.list.test. 1 IN A 127.255.255.254\n",
+    );
+    let knot = Knot::start(home.path(), port, &[("list.test", &listed)]);
+    let server = Server::start_in(home);
+    let mut root = Api::new(&server, "root");
+    let alert = wait_for("an alert", || root.all("/alerts").first().cloned());
+    assert_eq!(alert["kind"], "blocklisted");
+    assert_eq!(alert["subject"], "192.0.2.25 list.test");
+    let sentence = alert["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("spam came from there"), "{sentence}");
+    assert_eq!(root.all("/alerts").len(), 1);
+    // A list that doesn't answer takes nothing back.
+    drop(knot);
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(root.all("/alerts").len(), 1);
+    let _knot = Knot::start(server.home.path(), port, &[("list.test", &zone(""))]);
+    wait_for("the end", || root.all("/alerts").is_empty().then_some(()));
 }

@@ -85,7 +85,8 @@ fn a_profile_is_signed_and_apples_parser_would_read_it() {
     assert!(!output.status.success());
     let script =
         "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))))";
-    let read = Command::new("python3")
+    let python = std::env::var_os("POSTHORN_PYTHON").unwrap_or_else(|| "python3".into());
+    let read = Command::new(python)
         .args(["-c", script, &plain.display().to_string()])
         .output()
         .expect("python3 can't be run");
@@ -204,7 +205,6 @@ fn every_kind_of_key_signs() {
     let kinds = [
         ("P-256", &rcgen::PKCS_ECDSA_P256_SHA256),
         ("P-384", &rcgen::PKCS_ECDSA_P384_SHA384),
-        ("Ed25519", &rcgen::PKCS_ED25519),
         ("RSA", &rcgen::PKCS_RSA_SHA256),
     ];
     for (name, kind) in kinds {

@@ -1,10 +1,10 @@
 //! Content signed with a certificate that listeners show: SignedData of CMS (RFC 5652 §5), in DER.
 //!
 //! Holds: what is signed are the attributes of §5.4, with the hash of the content, its type and the time; the hash is that of the signature, as RFC 5754
-//! and RFC 8419 §3.1 want it.
+//! wants it.
 //! Other half: whoever has something to sign, such as a configuration profile.
 
-use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384, SHA512};
+use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384};
 use rustls::{SignatureScheme, sign::CertifiedKey};
 
 use super::der::{self, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, UTC_TIME};
@@ -52,13 +52,6 @@ static METHODS: &[Method] = &[
         hash: &SHA384,
         hash_id: &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02],
         signature_id: &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03],
-        has_null: false,
-    },
-    Method {
-        scheme: SignatureScheme::ED25519,
-        hash: &SHA512,
-        hash_id: &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03],
-        signature_id: &[0x2b, 0x65, 0x70],
         has_null: false,
     },
 ];
