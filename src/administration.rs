@@ -5,11 +5,12 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use admin::{
-    CertificateSource, DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers,
-    ShownCertificate,
+    CertificateSource, DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers, LogNext,
+    LogQuery, LogRecord, ShownCertificate,
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use jmap_core::{
     Caller, Core,
     inproc::certificates::CertificateOrigin,
@@ -20,9 +21,10 @@ use jmap_core::{
 use crate::{
     backups::{Tools, run, schedule},
     config::Config,
+    log::{self, Level, Next, Record as Logged, Wanted},
     metrics::{self, Sources},
     publish::{
-        PublishError, Publisher,
+        self, PublishError, Publisher,
         check::{Finding, Status},
         records::Record,
     },
@@ -32,6 +34,13 @@ use crate::{
 
 /// What a file of settings is called in errors.
 const SETTINGS_FILE: &str = "the file";
+
+/// What an address may have in a query as it is (RFC 3986 §3.4).
+const ADDRESS: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'@')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
 
 /// The process that serves.
 #[derive(Clone)]
@@ -112,6 +121,34 @@ fn unseen(error: CertificateError) -> HostError {
     match error {
         CertificateError::Stored(error) => error.into(),
         error => HostError::Refused(error.to_string()),
+    }
+}
+
+fn wanted(query: LogQuery) -> Wanted {
+    Wanted {
+        level: query.level.and_then(|name| Level::parse(&name)),
+        text: query.text,
+        target: query.target,
+        since_us: query.since_us,
+        before_us: query.before_us,
+        limit: query.limit,
+    }
+}
+
+fn logged(of: &Logged) -> LogRecord {
+    LogRecord {
+        time_us: of.time_us,
+        time: of.time_text(),
+        level: match of.level {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        },
+        target: of.target.clone(),
+        message: of.message.clone(),
+        fields: of.fields.clone(),
     }
 }
 
@@ -205,5 +242,49 @@ impl Host for Process {
 
     fn file_of_settings(&self, settings: &[Setting], all: bool) -> String {
         settings::to_file(settings, all)
+    }
+
+    fn profile_url(&self, address: &str) -> Option<String> {
+        let url = publish::web_url(&self.config.load())?;
+        let address = percent_encoding::utf8_percent_encode(address, ADDRESS);
+        Some(format!(
+            "{url}{}?emailaddress={address}",
+            wellknown::PROFILE_PATH
+        ))
+    }
+
+    async fn logs(&self, query: LogQuery) -> (Vec<LogRecord>, Option<u64>) {
+        let Some(logs) = log::logs() else {
+            return (Vec::new(), None);
+        };
+        let wanted = wanted(query);
+        let found = tokio::task::spawn_blocking(move || logs.search(&wanted)).await;
+        let found = found.unwrap_or_default();
+        let records = found.records.iter().map(|record| logged(record));
+        (records.collect(), found.next_us)
+    }
+
+    fn follow_logs(
+        &self,
+        query: LogQuery,
+        after_us: Option<u64>,
+    ) -> Option<BoxStream<'static, LogNext>> {
+        let logs = log::logs()?;
+        let (place, wanted) = (logs.follow()?, wanted(query));
+        let follower = logs.recent.follow(after_us);
+        let state = (follower, wanted, place);
+        let events = stream::unfold(state, move |(mut follower, wanted, place)| async move {
+            loop {
+                let next = match follower.next(&logs.recent).await? {
+                    Next::Missed(count) => LogNext::Missed(count),
+                    Next::Record(record) if wanted.is(&record) => {
+                        LogNext::Record(Box::new(logged(&record)))
+                    }
+                    Next::Record(_) => continue,
+                };
+                return Some((next, (follower, wanted, place)));
+            }
+        });
+        Some(events.boxed())
     }
 }

@@ -361,6 +361,7 @@ fn web_config(
     site: &admin::Site,
 ) -> jmap::Config {
     let (http, sources) = (&config.http, sources.clone());
+    let certificates = sources.certificates.clone();
     jmap::Config {
         base_url: http.base_url.as_ref().map(|url| url.0.clone()),
         allowed_origin: http.cors_origin.0.clone(),
@@ -376,7 +377,11 @@ fn web_config(
         fallback: Some(web::pages(
             admin(config, core, site),
             oauth(config, core),
-            wellknown::Site::new(Arc::new(core.clone()), publish::site(config)),
+            wellknown::Site::new(
+                Arc::new(core.clone()),
+                publish::site(config),
+                Arc::new(publish::Signer::new(config, certificates)),
+            ),
             challenges.clone(),
         )),
         ..jmap::Config::default()

@@ -3,6 +3,7 @@
 //! Holds: this is the only crate that sees both the store and the adapters.
 
 mod administration;
+mod alerts;
 mod allocators;
 mod backups;
 mod bans;
@@ -19,6 +20,7 @@ mod log;
 mod metrics;
 mod moving;
 mod notices;
+mod otlp;
 mod publish;
 mod push_transport;
 mod reports;

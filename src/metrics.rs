@@ -243,6 +243,7 @@ impl Sources {
                 "Messages that are being sent or delivered",
                 gauges.queue_running,
             ),
+            ("alerts", "What needs an administrator", gauges.alerts),
             (
                 "bans_in_force",
                 "Networks that nobody may connect from",
@@ -341,10 +342,31 @@ impl Sources {
                 "Rounds of background work that failed",
                 &metrics.work_failures,
             ),
+            (
+                "webhook_events_told",
+                "Events that webhooks were told of",
+                &metrics.webhook_events_told,
+            ),
+            (
+                "webhook_tries_failed",
+                "Tries to tell a webhook of an event that failed",
+                &metrics.webhook_tries_failed,
+            ),
+            (
+                "webhook_events_lost",
+                "Events that a webhook was not told of, as too many waited",
+                &metrics.webhook_events_lost,
+            ),
         ];
         for (name, help, counter) in counted {
             registry.register(name, help, ConstCounter::new(counter.get()));
         }
+        let spans = crate::log::logs().and_then(|logs| logs.spans.as_ref());
+        registry.register(
+            "otlp_spans_lost",
+            "Spans that a collector didn't take, or that were too many",
+            ConstCounter::new(spans.map_or(0, |spans| spans.lost())),
+        );
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use acme::Challenges;
-use admin::Admin;
+use admin::{Admin, Events};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -33,7 +33,11 @@ pub fn pages(
                     tls: client.tls,
                     host: client.host,
                 };
-                admin.answer(request, client).await.map(Body::full)
+                let mut response = admin.answer(request, client).await;
+                match Events::take(&mut response) {
+                    Some(events) => response.map(|_| Body::events(events)),
+                    None => response.map(Body::full),
+                }
             });
         }
         if let Some(oauth) = oauth
@@ -120,7 +124,8 @@ async fn answer(
         body: &body,
     };
     let page = site.answer(asked).await.ok_or_else(Problem::not_found)?;
-    let mut response = Response::new(Body::full(page.text));
+    let mut response = Response::new(Body::full(page.octets));
+    *response.status_mut() = StatusCode::from_u16(page.status).unwrap_or_default();
     let content_type = HeaderValue::from_static(page.content_type);
     response
         .headers_mut()

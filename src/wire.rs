@@ -28,7 +28,7 @@ use store::search::{SearchIndex, SearchOptions};
 use tokio::{signal::unix::SignalKind, sync::watch, task::JoinHandle};
 
 use crate::{
-    allocators,
+    alerts, allocators,
     backups::{Tools, schedule::run_schedule},
     bans::CoreGate,
     blobs,
@@ -38,8 +38,9 @@ use crate::{
     directories, engine,
     folder::{Folder, FolderError},
     listening::{Door, Listening, Shown, plans},
+    log,
     metrics::Sources,
-    notices,
+    notices, otlp,
     publish::{self, Publisher},
     push_transport::HttpPushTransport,
     reports,
@@ -114,6 +115,7 @@ pub async fn open(config: &Config, folder: &Folder) -> Result<(Core, Arc<Live>),
     core.sign_with(publish::signing(live.current()));
     let begun = live.begin(&core).await;
     begun.map_err(|error| folder.store_error(error))?;
+    webhooks_by(&core, &live.now().webhooks);
     Ok((core, live))
 }
 
@@ -185,6 +187,18 @@ pub fn push_by(core: &Core, config: &config::Push) {
     let way = push(config);
     if let Some(transport) = way.transport {
         core.push_by(transport, way.policy);
+    }
+}
+
+/// Webhooks are told over HTTP; a system without resolver or certificates does without.
+pub fn webhooks_by(core: &Core, config: &config::Webhooks) {
+    let policy = match config.private_services {
+        true => EndpointPolicy::AllowInsecure,
+        false => EndpointPolicy::Public,
+    };
+    match HttpPushTransport::new(policy) {
+        Ok(transport) => core.tell_webhooks_by(Arc::new(transport), policy),
+        Err(error) => tracing::warn!(%error, "webhooks can't be told"),
     }
 }
 
@@ -283,6 +297,8 @@ impl Server {
     /// Serves until a signal tells it to stop.
     pub async fn run(self) -> Result<(), StartError> {
         let signals = Signals::new().map_err(StartError::Signals)?;
+        let hangup = tokio::signal::unix::signal(SignalKind::hangup());
+        let hangup = hangup.map_err(StartError::Signals)?;
         let shutdown = Shutdown::new();
         let config = self.live.now();
         let listening = Arc::new(self.listening);
@@ -296,6 +312,17 @@ impl Server {
             tokio::spawn(measure(sources.clone())),
             tokio::spawn(listening.site().clone().keep_history(self.core.clone())),
             tokio::spawn(certificates.clone().watch()),
+            tokio::spawn(reopen_log(hangup)),
+            tokio::spawn(otlp::run(
+                config.otlp.clone(),
+                sources.clone(),
+                log::logs().and_then(|logs| logs.spans.clone()),
+            )),
+            tokio::spawn(alerts::run(
+                self.core.clone(),
+                self.live.current(),
+                certificates.clone(),
+            )),
             tokio::spawn(run_schedule(
                 self.core.clone(),
                 self.live.current(),
@@ -339,6 +366,9 @@ impl Server {
         let core = self.core;
         let sending = async { core.stop_queue(DRAIN_TIME).await };
         stop(signals, shutdown, accepting, (workers, sending)).await;
+        if let Err(error) = core.flush_events().await {
+            tracing::warn!(%error, "webhooks are not told of the last events");
+        }
         if let Err(error) = core.flush_traces().await {
             tracing::warn!(%error, "what happened to the last messages could not be written down");
         }
@@ -408,6 +438,16 @@ async fn measure(sources: Sources) {
     }
 }
 
+/// At SIGHUP the file of the log is opened anew: somebody has moved it away.
+async fn reopen_log(mut hangup: tokio::signal::unix::Signal) {
+    while hangup.recv().await.is_some() {
+        // It waits for a disk.
+        if tokio::task::spawn_blocking(log::reopen).await.is_ok() {
+            tracing::info!("the log was opened anew");
+        }
+    }
+}
+
 /// SIGTERM and SIGINT.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -438,6 +478,9 @@ async fn stop(
     (workers, sending): (Vec<JoinHandle<()>>, impl Future<Output = ()>),
 ) {
     signals.next().await;
+    if let Some(logs) = log::logs() {
+        logs.recent.end();
+    }
     tracing::info!(
         "stopping: connections get {} s to finish",
         DRAIN_TIME.as_secs()

@@ -143,6 +143,8 @@ operations! {
     SeeAudit = "audit.see",
     /// Numbers, nodes, and how work that was begun gets on.
     SeeServer = "server.see",
+    /// What the server has written down of what it does.
+    SeeLogs = "log.see",
     CheckStore = "store.check",
     Repair = "store.repair",
     Backup = "backup.run",
@@ -155,6 +157,12 @@ operations! {
     ChangeBans = "ban.change",
     SeeCertificates = "certificate.see",
     ChangeCertificates = "certificate.change",
+    /// Who is told of events by webhooks, and what came of that.
+    SeeWebhooks = "webhook.see",
+    ChangeWebhooks = "webhook.change",
+    /// What needs an administrator.
+    SeeAlerts = "alert.see",
+    DismissAlert = "alert.dismiss",
 }
 
 /// What it is done to.
@@ -219,6 +227,7 @@ const fn who_may(operation: Operation) -> WhoMay {
         Operation::SeeTraces => row(Domains, Everybody, false),
         Operation::SeeAudit => row(Domains, Nobody, false),
         Operation::SeeServer | Operation::CheckStore => row(Nobody, Nobody, false),
+        Operation::SeeLogs => row(Nobody, Nobody, false),
         Operation::Repair | Operation::Backup => row(Nobody, Nobody, false),
         Operation::MoveMail => row(Nobody, Nobody, false),
         Operation::SeeSettings | Operation::ChangeSettings => row(Nobody, Nobody, false),
@@ -226,6 +235,8 @@ const fn who_may(operation: Operation) -> WhoMay {
         Operation::SeeBans => row(Nobody, Everybody, false),
         Operation::ChangeBans => row(Nobody, Nobody, false),
         Operation::SeeCertificates | Operation::ChangeCertificates => row(Nobody, Nobody, false),
+        Operation::SeeWebhooks | Operation::ChangeWebhooks => row(Nobody, Nobody, false),
+        Operation::SeeAlerts | Operation::DismissAlert => row(Nobody, Nobody, false),
     }
 }
 

@@ -19,11 +19,14 @@ use store::{
     search::SearchIndex,
     shards::Shards,
 };
+use tracing::Instrument as _;
 
 use crate::{
     access::{self, Standing},
     accounts::{AccountHandle, Accounts},
     admin::Audit,
+    alert::Alerts,
+    auth::scram,
     auth::{oauth::OAuth, scram},
     bans::Bans,
     bus::{Bus, Subscription},
@@ -47,6 +50,7 @@ use crate::{
     sessions::Sessions,
     settings::Settings,
     trace::Trace,
+    webhook::Webhooks,
 };
 
 /// The core of a running server. Cheap to clone.
@@ -93,6 +97,8 @@ pub struct Inner {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) bans: Bans,
     pub(crate) oauth: OAuth,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) alerts: Alerts,
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
@@ -202,6 +208,7 @@ impl Core {
         )
         .await?;
         bus.watch(push.clone());
+        let webhooks = Webhooks::open(&parts.engine).await?;
         inproc::queue::count_once(&parts.engine).await?;
         let queue = match &cluster {
             Some(cluster) => Queue::of_node(cluster.clone(), &parts.clock),
@@ -233,6 +240,8 @@ impl Core {
             audit: Audit::default(),
             bans: Bans::default(),
             oauth: OAuth::default(),
+            webhooks,
+            alerts: Alerts::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
             outbound: ArcSwapOption::empty(),
@@ -250,7 +259,8 @@ impl Core {
             MethodErrorKind::AccountNotFound => C::NO_ACCOUNT.into(),
             _ => error,
         })?;
-        call.handle(context).await
+        let span = tracing::info_span!(target: crate::span::TARGET, "call", method = C::NAME);
+        call.handle(context).instrument(span).await
     }
 
     /// The context of a call that another one implies.

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod accounts;
 pub mod admin;
+pub mod alert;
 pub mod auth;
 pub mod bans;
 pub mod blob;
@@ -30,8 +31,10 @@ pub mod reports;
 pub mod rng;
 pub mod sessions;
 pub mod settings;
+pub mod span;
 mod states;
 pub mod trace;
+pub mod webhook;
 pub mod work;
 
 pub use self::core::{Context, Core, Handle, Parts};

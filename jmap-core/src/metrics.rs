@@ -45,6 +45,10 @@ pub struct Metrics {
     pub traces_lost: Counter,
     /// Rounds of background work that failed.
     pub work_failures: Counter,
+    /// Events that webhooks were told of; tries that failed; and events that were lost, as there were too many.
+    pub webhook_events_told: Counter,
+    pub webhook_tries_failed: Counter,
+    pub webhook_events_lost: Counter,
 }
 
 /// What the server is busy with at this moment.
@@ -61,6 +65,8 @@ pub struct Gauges {
     pub queue_length: u64,
     pub queue_waiting: u64,
     pub queue_running: u64,
+    /// What needs an administrator, as of the last look.
+    pub alerts: u64,
     /// The last write to the database failed: the disk is full or broken.
     pub store_failing: bool,
     /// The last message that was to go to the object store didn't get there. Mail is put off; reading, and the database, go on.

@@ -24,6 +24,7 @@ use super::{
     settings::SettingsVerb,
     tls::TlsVerb,
     undelete::UndeleteVerb,
+    webhook::WebhookVerb,
 };
 use crate::config::values::{Octets, Span};
 
@@ -116,6 +117,9 @@ pub enum Verb {
     /// Who is logged in
     #[command(subcommand)]
     Session(SessionVerb),
+    /// Who is told of events, and what came of that
+    #[command(subcommand)]
+    Webhook(WebhookVerb),
     /// Mail that was deleted, and can be brought back for a while
     #[command(subcommand)]
     Undelete(UndeleteVerb),
@@ -542,6 +546,7 @@ impl Verb {
             Verb::Undelete(verb) => Command::Undelete(verb.command()),
             Verb::Ban(verb) => Command::Ban(verb.command()),
             Verb::Session(verb) => Command::Session(verb.command()),
+            Verb::Webhook(verb) => Command::Webhook(verb.command()),
             Verb::Audit(args) => Command::Audit(args.query()),
             Verb::Tls(verb) => Command::Tls(verb.command()?),
             Verb::Trace(args) => Command::Trace(TraceQuery {

@@ -17,6 +17,7 @@ use super::settings::{SettingsAnswer, SettingsCommand};
 use super::tls::{CertificateRow, TlsCommand};
 use super::trace::{TraceQuery, TraceRow};
 use super::undelete::{DeletedRow, RestoredRow, UndeleteCommand};
+use super::webhook::{WebhookAnswer, WebhookCommand};
 use crate::moving::MovedRow;
 use crate::publish::check::Finding;
 
@@ -198,6 +199,7 @@ pub enum Command {
     Session(SessionCommand),
     Ban(BanCommand),
     Undelete(UndeleteCommand),
+    Webhook(WebhookCommand),
     Tls(TlsCommand),
     /// Mail is moved in or out: a session of `moving` follows.
     Move,
@@ -354,6 +356,7 @@ pub enum Answer {
     Moved(MovedRow),
     Deleted(Vec<DeletedRow>),
     Restored(RestoredRow),
+    Webhooks(WebhookAnswer),
     Certificates(Vec<CertificateRow>),
     Backup(BackupAnswer),
 }

@@ -36,7 +36,7 @@ use super::{
     },
     forwards, queue,
     repair::{self, QuarantineCommand},
-    reports, session, settings, tls, trace, undelete,
+    reports, session, settings, tls, trace, undelete, webhook,
 };
 use crate::backups::BackupError;
 use crate::publish::{self, PublishError, Publisher, records::Record};
@@ -100,6 +100,8 @@ pub enum CommandError {
     Tls(#[from] net::tls::TlsError),
     #[error(transparent)]
     Ban(#[from] jmap_core::bans::BanError),
+    #[error(transparent)]
+    Webhook(#[from] jmap_core::webhook::WebhookError),
     #[error("{0}")]
     Keys(String),
     #[error("{0}")]
@@ -212,6 +214,7 @@ pub async fn execute(target: &Target, command: Command, progress: Progress<'_>) 
         Command::Ban(command) => ban::execute(core, who, command).await,
         Command::Session(command) => session::execute(target, who, command).await,
         Command::Undelete(command) => undelete::execute(target, who, command).await,
+        Command::Webhook(command) => webhook::execute(core, who, command).await,
         Command::Tls(command) => tls::execute(target, who, command).await,
         Command::Move => Err(CommandError::Refused("a session is no command")),
         command => account(core, who, command).await,

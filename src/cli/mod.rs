@@ -28,6 +28,7 @@ mod tls;
 mod trace;
 pub mod undelete;
 mod upgrade;
+mod webhook;
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -84,19 +85,17 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         .enable_all()
         .build()?;
     let code = if let Verb::Serve { quickstart } = cli.verb {
-        log::start(&config.log);
+        log::start_server(&config)?;
         runtime.block_on(serve::serve(config, quickstart))?;
         ExitCode::SUCCESS
     } else if let Verb::Upgrade { check } = cli.verb {
-        config.log.level = LogLevel::Error;
-        log::start(&config.log);
+        log::start_command(LogLevel::Error, config.log.format);
         runtime.block_on(upgrade::upgrade(&config, check, cli.json))?
     } else {
-        // Events of the store are the server's; here only what is wrong counts.
-        config.log.level = LogLevel::Error;
         // Whoever waits for a command can give it again.
         config.store.start_timeout = Span::seconds(0);
-        log::start(&config.log);
+        // Events of the store are the server's; here only what is wrong counts.
+        log::start_command(LogLevel::Error, config.log.format);
         let style = Style::of(&cli);
         let answer = match cli.verb {
             Verb::Import(verb) => Some(runtime.block_on(moving::import(&config, verb))?),
@@ -149,6 +148,7 @@ async fn give(config: &Config, command: Command) -> Result<Answer, AnyError> {
     // Some commands take longer than the others wait for a node that is silent.
     let work = execute::execute(&target, command, &progress);
     let answer = core.alive_while(work).await;
+    core.flush_events().await?;
     core.tell_others().await;
     core.leave_cluster().await?;
     Ok(answer?)

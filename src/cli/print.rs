@@ -64,6 +64,7 @@ pub fn text(answer: &Answer) -> String {
             undelete::line,
         ),
         Answer::Restored(row) => undelete::text(row),
+        Answer::Webhooks(answer) => super::webhook::text(answer),
         Answer::Certificates(rows) => lines(rows, "there are no certificates", tls::line),
         Answer::Backup(answer) => super::backup::text(answer),
     }

@@ -24,6 +24,7 @@ use super::{
     serve,
     session::SessionCommand,
     tls::TlsCommand,
+    webhook::WebhookCommand,
 };
 use crate::{config::Config, folder::Folder};
 
@@ -59,6 +60,26 @@ fn command_lines() {
     let rows = [
         ("domain add b.c", Command::DomainAdd { name: "b.c".into() }),
         ("tls list", Command::Tls(TlsCommand::List)),
+        ("webhook list", Command::Webhook(WebhookCommand::List)),
+        (
+            "webhook add https://a.b/ --event login.failed --event backup.done",
+            Command::Webhook(WebhookCommand::Add {
+                url: "https://a.b/".into(),
+                description: String::new(),
+                events: vec!["login.failed".into(), "backup.done".into()],
+            }),
+        ),
+        (
+            "webhook change 7 --all-events --enable",
+            Command::Webhook(WebhookCommand::Change {
+                number: 7,
+                url: None,
+                description: None,
+                events: Some(Vec::new()),
+                disabled: Some(false),
+                new_secret: false,
+            }),
+        ),
         (
             "tls renew b.c",
             Command::Tls(TlsCommand::Renew { name: "b.c".into() }),

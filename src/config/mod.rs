@@ -5,15 +5,19 @@
 //! Other half: `wire`, which builds the server from it.
 
 mod acme;
+mod alerts;
 mod backup;
 mod bans;
 mod blobs;
 mod cluster;
 mod limits;
 mod listeners;
+mod log;
 mod login;
 mod mail;
+mod mail;
 mod oauth;
+mod otlp;
 mod read;
 mod store;
 #[cfg(test)]
@@ -28,18 +32,21 @@ use serde::{Deserialize, Serialize};
 pub use self::read::line_of_key;
 pub use self::{
     acme::DnsAlgorithm,
+    alerts::Alerts,
     backup::Backup,
     bans::Bans,
     blobs::{BlobPlace, Blobs, Encryption, EncryptionKey},
     cluster::{Cluster, NoticesUrl},
     limits::Limits,
     listeners::{Http, Https, ImapListener, MailListener, ManageSieve, PlaintextLogins, Pop3},
+    log::{Log, LogFormat, LogLevel, LogTarget},
     login::{Directory, DirectoryKind, Login},
     mail::{
         Authentication, Delivery, Dns, Family, MtaSts, MtaStsMode, OnTemporaryError, Reports,
         Route, RouteProtocol, RouteTls, Signing, Treatment,
     },
     oauth::OAuth,
+    otlp::Otlp,
     store::{DatabaseUrl, Search, Store},
     tls::{CertificatePair, Tls},
 };
@@ -88,36 +95,15 @@ pub struct Config {
     pub cluster: Cluster,
     pub backup: Backup,
     pub log: Log,
+    pub otlp: Otlp,
     pub trace: Trace,
     pub undelete: Undelete,
     pub push: Push,
+    pub webhooks: Webhooks,
+    pub alerts: Alerts,
     pub metrics: Metrics,
     pub bans: Bans,
     pub login: Login,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Log {
-    pub format: LogFormat,
-    pub level: LogLevel,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
 }
 
 /// What is kept of what happened to messages.
@@ -153,6 +139,13 @@ impl Default for Undelete {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Push {
     /// Push subscriptions may name hosts of the local network, and plain http.
+    pub private_services: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Webhooks {
+    /// Webhooks may name hosts of the local network, and plain http.
     pub private_services: bool,
 }
 
@@ -308,24 +301,18 @@ impl Default for Config {
             cluster: Cluster::default(),
             backup: Backup::default(),
             log: Log::default(),
+            otlp: Otlp::default(),
             trace: Trace::default(),
             undelete: Undelete::default(),
             push: Push::default(),
+            webhooks: Webhooks::default(),
+            alerts: Alerts::default(),
             metrics: Metrics::default(),
             bans: Bans::default(),
             login: Login::default(),
         };
         config.fill();
         config
-    }
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log {
-            format: LogFormat::Text,
-            level: LogLevel::Info,
-        }
     }
 }
 

@@ -87,6 +87,8 @@ impl Config {
                 &mut self.store.blobs.secret_access_key_file,
             ),
             ("backup.passphrase-file", &mut self.backup.passphrase_file),
+            ("log.file", &mut self.log.file),
+            ("otlp.authorization-file", &mut self.otlp.authorization_file),
             (
                 "backup.s3-secret-access-key-file",
                 &mut self.backup.s3_secret_access_key_file,

@@ -344,7 +344,7 @@ fn missing(record: &Record) -> String {
         Purpose::StsId | Purpose::StsHost => {
             "other servers don't know that mail for the domain can be encrypted"
         }
-        Purpose::ClientHost | Purpose::Service => {
+        Purpose::ClientHost | Purpose::ClientHash | Purpose::Service => {
             "some mail programs don't find the server by themselves"
         }
         Purpose::TlsReports => "nobody tells when mail can't be encrypted on its way here",
@@ -452,6 +452,10 @@ fn text(record: &Record, wanted: &str, found: &[RecordData]) -> (Status, String)
         Purpose::StsId if tag("id") != self::tag(wanted, "id") => (
             Status::Different,
             format!("the policy has changed since: other servers look again once the id is another; {}", publish(record)),
+        ),
+        Purpose::ClientHash if *text != *wanted => (
+            Status::Different,
+            format!("what mail programs are told has changed since, and they don't believe it; {}", publish(record)),
         ),
         Purpose::TlsReports if tag("rua").is_none() => (
             Status::Different,

@@ -121,6 +121,7 @@ impl Publisher {
             tlsa: self.tlsa(core).await,
             offers: offers(&config),
             policy: policy(&config),
+            clients: site(&config),
             hostname,
         })
     }
@@ -208,10 +209,53 @@ pub fn site(config: &Config) -> wellknown::Settings {
                 implicit_tls,
             })
         });
+    let offered = |name: &str| {
+        let offer = offers.iter().find(|offer| offer.service == name);
+        offer.and_then(|offer| offer.port)
+    };
     wellknown::Settings {
         hostname: config.hostname.0.clone(),
         services: services.collect(),
+        jmap_url: web_url(config).map(|url| format!("{url}/.well-known/jmap")),
+        managesieve_port: offered("_sieve"),
         policy: policy(config),
+    }
+}
+
+/// Where HTTP is reached from outside, without a slash at the end; `None`: it isn't.
+pub fn web_url(config: &Config) -> Option<String> {
+    if let Some(url) = &config.http.base_url {
+        return Some(url.0.trim_end_matches('/').to_owned());
+    }
+    let offers = offers(config);
+    let offer = offers.iter().find(|offer| offer.service == "_jmap")?;
+    let host = &config.hostname.0;
+    match offer.port? {
+        443 => Some(format!("https://{host}")),
+        port => Some(format!("https://{host}:{port}")),
+    }
+}
+
+/// Signs with the certificate of the server's name.
+#[derive(Debug)]
+pub struct Signer {
+    hostname: String,
+    certificates: Arc<Certificates>,
+}
+
+impl Signer {
+    pub fn new(config: &Config, certificates: Arc<Certificates>) -> Signer {
+        Signer {
+            hostname: config.hostname.0.clone(),
+            certificates,
+        }
+    }
+}
+
+impl wellknown::Sign for Signer {
+    fn signed(&self, content: &[u8]) -> Option<Vec<u8>> {
+        let identity = self.certificates.resolver().find(Some(&self.hostname))?;
+        identity.signed(content, wire::clock().now().seconds())
     }
 }
 

@@ -6,6 +6,9 @@
 
 use std::fmt::Write as _;
 
+use aws_lc_rs::digest;
+use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
+
 use jmap_core::directory::dkim::{DkimKey, records::DkimState};
 use mail_auth_adapter::dns::{Mx, RecordKind, Srv, Tlsa};
 use wellknown::Policy;
@@ -23,6 +26,8 @@ pub struct Facts {
     pub tlsa: Option<Tlsa>,
     pub offers: Vec<Offer>,
     pub policy: Policy,
+    /// What mail programs are told.
+    pub clients: wellknown::Settings,
 }
 
 /// A service of RFC 6186, 8314, 5804 or 8620, or Microsoft's.
@@ -47,6 +52,8 @@ pub enum Purpose {
     /// The host of the policy, of the autoconfiguration, of Autodiscover.
     StsHost,
     ClientHost,
+    /// The hash of the document of PACC.
+    ClientHash,
     TlsReports,
     Tlsa,
     Service,
@@ -201,7 +208,16 @@ pub fn all(facts: &Facts, domain: &str, keys: &[DkimKey]) -> Vec<Record> {
             Data::Srv(srv),
         );
     }
-    for label in ["autoconfig", "autodiscover"] {
+    // draft-ietf-mailmaint-pacc-02: a document that isn't the one of this hash counts for nothing.
+    let document = facts.clients.pacc(domain);
+    let hash = digest::digest(&digest::SHA256, document.as_bytes());
+    let hash = format!("v=UAAC1; a=sha256; d={}", STANDARD.encode(hash));
+    add(
+        format!("_{}.{domain}", wellknown::PACC_LABEL),
+        Purpose::ClientHash,
+        Data::Text(hash),
+    );
+    for label in ["autoconfig", "autodiscover", wellknown::PACC_LABEL] {
         add(
             format!("{label}.{domain}"),
             Purpose::ClientHost,

@@ -33,6 +33,7 @@ fn key(algorithm: DkimAlgorithm, selector: &str, public_key: Vec<u8>) -> DkimKey
 fn facts(hostname: &str) -> Facts {
     let mut config = Config::without_file();
     config.pop3.listen = Some(Vec::new());
+    config.hostname = crate::config::values::Hostname(hostname.into());
     Facts {
         hostname: hostname.into(),
         tlsa: Some(Tlsa {
@@ -43,6 +44,7 @@ fn facts(hostname: &str) -> Facts {
         }),
         offers: offers(&config),
         policy: policy(&config),
+        clients: site(&config),
     }
 }
 
@@ -83,8 +85,10 @@ fn a_zone_file() {
         _pop3._tcp.example.org. 3600 IN SRV 0 0 0 .
         _sieve._tcp.example.org. 3600 IN SRV 0 1 4190 mail.example.org.
         _autodiscover._tcp.example.org. 3600 IN SRV 0 1 443 mail.example.org.
+        _ua-auto-config.example.org. 3600 IN TXT "v=UAAC1; a=sha256; d=eJnhpmiFlINVFFUHmwPyl3a0DmW6EOsoN0ROKqB4ras="
         autoconfig.example.org. 3600 IN CNAME mail.example.org.
         autodiscover.example.org. 3600 IN CNAME mail.example.org.
+        ua-auto-config.example.org. 3600 IN CNAME mail.example.org.
         mail.example.org. 3600 IN TXT "v=spf1 a -all"
         _25._tcp.mail.example.org. 3600 IN TLSA 3 1 1 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB
         ; mail.example.org needs A and AAAA records with the addresses of this server, and those addresses PTR records with mail.example.org."#]].assert_eq(&zone("mail.example.org"));

@@ -27,6 +27,7 @@ const FILE_ALONE: &[(&str, &str)] = &[
         "a server finds the others before settings are read",
     ),
     ("log.", "the log begins before settings are read"),
+    ("otlp.", "spans are gathered before settings are read"),
     (".listen", "it is about this machine alone"),
 ];
 

@@ -116,6 +116,7 @@ impl Live {
         merged.search = base.search;
         merged.cluster = base.cluster;
         merged.log = base.log;
+        merged.otlp = base.otlp;
         Ok(merged)
     }
 
@@ -132,6 +133,9 @@ impl Live {
         core.sign_with(publish::signing(self.current()));
         if old.push != new.push {
             wire::push_by(core, &new.push);
+        }
+        if old.webhooks != new.webhooks {
+            wire::webhooks_by(core, &new.webhooks);
         }
         if old != new {
             self.told.lock().iter().for_each(|tell| tell(&old, &new));

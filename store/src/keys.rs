@@ -69,8 +69,12 @@ pub enum Subspace {
     AcmeAccount = 0xc0,
     Certificate = 0xc1,
     Challenge = 0xc2,
-    OAuthClient = 0xd0,
-    OAuthPending = 0xd1,
+    OAuthClient = 0xe0,
+    OAuthPending = 0xe1,
+    Webhook = 0xd0,
+    WebhookDue = 0xd1,
+    WebhookDone = 0xd2,
+    Alert = 0xd3,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -269,6 +273,21 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "kind u8, lookup id",
         "what is under way: 0: authorization code; 1: device; 2: way from a user code to a device; 3: challenge for a passkey",
     ),
+        Subspace::Webhook,
+        "webhook u64",
+        "webhook record, with its secret",
+    ),
+    (
+        Subspace::WebhookDue,
+        "webhook u64, time u64, event u64",
+        "an event that the webhook has yet to be told of, and what came of it so far",
+    ),
+    (
+        Subspace::WebhookDone,
+        "webhook u64, event u64",
+        "what came of telling the webhook of the event",
+    ),
+    (Subspace::Alert, "alert u64", "alert record"),
 ];
 
 pub type BlobHash = [u8; 32];

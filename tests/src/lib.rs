@@ -22,6 +22,7 @@ pub mod knot;
 pub mod objects;
 pub mod pop3;
 pub mod reading;
+pub mod receiver;
 pub mod server;
 pub mod smtp;
 

@@ -397,9 +397,13 @@ const NOT_IN_FORMAT_1: &[Subspace] = &[
     Subspace::Challenge,
     Subspace::OAuthClient,
     Subspace::OAuthPending,
+    Subspace::Webhook,
+    Subspace::WebhookDue,
+    Subspace::WebhookDone,
+    Subspace::Alert,
 ];
-/// Those that the dump of the current format hasn't got: of stores with an object store, of damaged ones, and of servers
-/// that order certificates, or let programs in (OAuth).
+/// Those that the dump of the current format hasn't got: of stores with an object store, of damaged ones, of servers
+/// that order certificates, or let programs in (OAuth), and of those that tell others of events.
 const NOT_IN_CURRENT: &[Subspace] = &[
     Subspace::BlobStub,
     Subspace::BlobGarbage,
@@ -411,6 +415,10 @@ const NOT_IN_CURRENT: &[Subspace] = &[
     Subspace::Challenge,
     Subspace::OAuthClient,
     Subspace::OAuthPending,
+    Subspace::Webhook,
+    Subspace::WebhookDue,
+    Subspace::WebhookDone,
+    Subspace::Alert,
 ];
 
 #[test]

@@ -5,6 +5,7 @@
 //! Other half: the binary.
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use jmap_core::{
     Caller, Core,
     directory::DirectoryError,
@@ -12,6 +13,7 @@ use jmap_core::{
     settings::{Setting, Texts},
     work::check::Progress,
 };
+use serde_json::{Map, Value};
 
 use crate::problem::{Kind, Problem};
 
@@ -92,6 +94,43 @@ pub struct ShownCertificate {
     pub problem: Option<String>,
 }
 
+/// What is looked for in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogQuery {
+    /// As bad as this, or worse: the lower-case name of a level.
+    pub level: Option<String>,
+    pub text: Option<String>,
+    /// What the target begins with.
+    pub target: Option<String>,
+    /// Microseconds since 1970: this one, or later.
+    pub since_us: Option<u64>,
+    /// Earlier than that.
+    pub before_us: Option<u64>,
+    pub limit: usize,
+}
+
+/// A record of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRecord {
+    /// Microseconds since 1970; no two records of a server have the same.
+    pub time_us: u64,
+    /// RFC 3339 §5.6
+    pub time: String,
+    /// In lower case.
+    pub level: &'static str,
+    pub target: String,
+    pub message: String,
+    pub fields: Map<String, Value>,
+}
+
+/// What comes next to somebody who follows the log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogNext {
+    Record(Box<LogRecord>),
+    /// So many have come and gone.
+    Missed(u64),
+}
+
 /// Why something can't be done.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -167,4 +206,17 @@ pub trait Host: Send + Sync + std::fmt::Debug {
 
     /// The other way: what is stored; `all`: the others as comments, too.
     fn file_of_settings(&self, settings: &[Setting], all: bool) -> String;
+
+    /// Where a phone gets the configuration profile of an address; `None`: the server isn't reached by HTTPS.
+    fn profile_url(&self, address: &str) -> Option<String>;
+
+    /// Records of the log, newest first, and where the search goes on.
+    async fn logs(&self, query: LogQuery) -> (Vec<LogRecord>, Option<u64>);
+
+    /// Records as they come, or from after a time in microseconds. `None`: too many follow already.
+    fn follow_logs(
+        &self,
+        query: LogQuery,
+        after_us: Option<u64>,
+    ) -> Option<BoxStream<'static, LogNext>>;
 }

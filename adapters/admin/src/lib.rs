@@ -10,6 +10,7 @@ mod factors;
 pub mod history;
 mod host;
 mod jobs;
+mod live;
 pub mod openapi;
 mod page;
 mod problem;
@@ -25,10 +26,11 @@ use jmap_types::AccountId;
 use net::slots::Slots;
 
 pub use host::{
-    CertificateSource, DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers,
-    ShownCertificate,
+    CertificateSource, DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers, LogNext,
+    LogQuery, LogRecord, ShownCertificate,
 };
 pub use jobs::{FINDINGS_MAX, JOBS_MAX};
+pub use live::Events;
 pub use page::{PAGE_DEFAULT, PAGE_MAX};
 pub use problem::{Kind, TYPE_PREFIX};
 pub use request::{IDEMPOTENCY_KEY_OCTETS_MAX, VERSIONS_MAX};

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     BASE,
     describe::Schemas,
+    live,
     problem::{Kind, PROBLEM_JSON, TYPE_PREFIX},
     request::IDEMPOTENCY_KEY_OCTETS_MAX,
     routes::PATH_PARAMETERS,
@@ -166,7 +167,11 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Value {
     let mut responses = Map::new();
     let mut good = json!({"description": reason(route.status)});
     if let (Some(members), Some(answer)) = (good.as_object_mut(), route.answer) {
-        let content = json!({"application/json": {"schema": answer(schemas)}});
+        let content_type = match route.is_live {
+            true => live::CONTENT_TYPE,
+            false => "application/json",
+        };
+        let content = json!({content_type: {"schema": answer(schemas)}});
         members.insert("content".into(), content);
     }
     let mut headers = Map::new();

@@ -288,6 +288,9 @@ fn response(request: &Request, answer: Answer) -> Response<Bytes> {
         (Some(body), false) => Response::new(Bytes::from(body.to_string())),
         (None, _) | (_, true) => Response::new(Bytes::new()),
     };
+    if let Some(events) = answer.events {
+        events.put(&mut response);
+    }
     *response.status_mut() = match is_known {
         true => StatusCode::NOT_MODIFIED,
         false => answer.status,

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     describe::Schemas,
+    live::Events,
     problem::{Kind, Problem},
     request::Request,
     routes,
@@ -33,6 +34,8 @@ pub struct Answer {
     pub tag: Option<String>,
     /// Of an object that was made: where it is, below the base of the API.
     pub location: Option<String>,
+    /// In place of a body: what comes as time goes by.
+    pub events: Option<Events>,
 }
 
 impl Answer {
@@ -42,6 +45,7 @@ impl Answer {
             body: Some(body),
             tag: None,
             location: None,
+            events: None,
         }
     }
 
@@ -51,6 +55,7 @@ impl Answer {
             body: None,
             tag: None,
             location: None,
+            events: None,
         }
     }
 
@@ -89,6 +94,8 @@ pub struct Route {
     pub body: Option<SchemaOf>,
     pub status: StatusCode,
     pub answer: Option<SchemaOf>,
+    /// It answers with server-sent events, each with data of this schema.
+    pub is_live: bool,
     /// What may go wrong, beside what may with all routes.
     pub problems: Vec<Kind>,
     /// It takes If-Match, and answers with an ETag.
@@ -124,6 +131,7 @@ impl Route {
             body: None,
             status: StatusCode::NO_CONTENT,
             answer: None,
+            is_live: false,
             problems: Vec::new(),
             is_versioned: false,
             is_once: false,
@@ -164,6 +172,12 @@ impl Route {
         self.status = StatusCode::ACCEPTED;
         self.answer = Some(schema);
         self
+    }
+
+    /// It answers with events that go on.
+    pub fn follows(mut self, schema: SchemaOf) -> Route {
+        self.is_live = true;
+        self.answers(schema)
     }
 
     pub fn versioned(mut self) -> Route {

@@ -4,7 +4,9 @@
 
 use std::fmt::Write as _;
 
-use crate::{ADDRESS_OCTETS_MAX, Page, Protocol, Settings};
+use serde_json::json;
+
+use crate::{ADDRESS_OCTETS_MAX, AUTODISCOVER_PATH, Page, Protocol, Settings, parameter};
 
 const XML: &str = "application/xml; charset=utf-8";
 const REQUEST_ELEMENT: &str = "EMailAddress";
@@ -36,10 +38,7 @@ pub fn autoconfig(settings: &Settings, domain: &str) -> Page {
         );
     }
     text.push_str("  </emailProvider>\n</clientConfig>\n");
-    Page {
-        content_type: XML,
-        text,
-    }
+    Page::of(XML, text)
 }
 
 /// Microsoft's Autodiscover (MS-OXDSCLI §3.1.5, "POX").
@@ -69,9 +68,30 @@ pub fn autodiscover(settings: &Settings, address: &str) -> Page {
         );
     }
     text.push_str("    </Account>\n  </Response>\n</Autodiscover>\n");
+    Page::of(XML, text)
+}
+
+/// Autodiscover v2 (MS-OXWSADISC §3.1.5): where the one of a protocol is. There is one for `AutodiscoverV1`, which is POX.
+pub fn autodiscover_json(settings: &Settings, query: Option<&str>) -> Page {
+    let protocol = query.and_then(|query| parameter(query, "Protocol"));
+    if protocol.is_some_and(|name| name.eq_ignore_ascii_case("AutodiscoverV1")) {
+        let url = format!("https://{}{AUTODISCOVER_PATH}", settings.hostname);
+        let body = json!({"Protocol": "AutodiscoverV1", "Url": url});
+        return Page::of("application/json", body.to_string());
+    }
+    let body = match protocol {
+        None => json!({
+            "ErrorCode": "MandatoryParameterMissing",
+            "ErrorMessage": "A valid value must be provided for the query parameter 'Protocol'",
+        }),
+        Some(_) => json!({
+            "ErrorCode": "InvalidProtocol",
+            "ErrorMessage": "The given protocol is not served here. Supported values are 'AutodiscoverV1'",
+        }),
+    };
     Page {
-        content_type: XML,
-        text,
+        status: 400,
+        ..Page::of("application/json", body.to_string())
     }
 }
 

@@ -17,6 +17,20 @@ impl Domains for One {
     }
 }
 
+/// As good as a signature here.
+#[derive(Debug)]
+struct Quotes;
+
+impl Sign for Quotes {
+    fn signed(&self, content: &[u8]) -> Option<Vec<u8>> {
+        Some([b"signed(", content, b")"].concat())
+    }
+}
+
+fn text(page: &Page) -> String {
+    String::from_utf8(page.octets.clone()).unwrap()
+}
+
 fn site(mode: Mode) -> Site {
     let service = |protocol, port, implicit_tls| Service {
         protocol,
@@ -29,12 +43,14 @@ fn site(mode: Mode) -> Site {
             service(Protocol::Imap, 993, true),
             service(Protocol::Submission, 587, false),
         ],
+        jmap_url: Some("https://mail.example.org/.well-known/jmap".into()),
+        managesieve_port: Some(4190),
         policy: Policy {
             mode,
             max_age: Duration::from_secs(86_400),
         },
     };
-    Site::new(Arc::new(One), settings)
+    Site::new(Arc::new(One), settings, Arc::new(Quotes))
 }
 
 fn get<'r>(host: &'r str, path: &'r str) -> Request<'r> {
@@ -63,7 +79,7 @@ async fn policies() {
         mx: mail.example.org
         max_age: 86400
     "#]]
-    .assert_eq(&page.text.replace("\r\n", "\n"));
+    .assert_eq(&text(&page).replace("\r\n", "\n"));
     let plain = Request {
         tls: false,
         ..request
@@ -138,7 +154,7 @@ async fn mail_programs_are_told() {
           </emailProvider>
         </clientConfig>
     "#]]
-    .assert_eq(&page.text);
+    .assert_eq(&text(&page));
     let named = "/.well-known/autoconfig/mail/config-v1.1.xml?a=b&emailaddress=alice%40example.org";
     for host in ["mail.example.org", "example.org"] {
         assert_eq!(site.answer(get(host, named)).await.as_ref(), Some(&page));
@@ -205,7 +221,7 @@ async fn outlook_is_told() {
           </Response>
         </Autodiscover>
     "#]]
-    .assert_eq(&page.text);
+    .assert_eq(&text(&page));
     let long = format!("{}@example.org", "a".repeat(ADDRESS_OCTETS_MAX - 11));
     for address in [
         "alice@example.com",
@@ -227,4 +243,88 @@ async fn outlook_is_told() {
         ..post("")
     };
     assert_eq!(site.answer(other).await, None);
+}
+
+#[tokio::test]
+async fn documents_of_pacc() {
+    let site = site(Mode::None);
+    let request = get("UA-auto-config.example.org", PACC_PATH);
+    let page = site.answer(request).await.unwrap();
+    assert_eq!(page.content_type, "application/json");
+    // Submission isn't at its usual port.
+    expect![[r#"{"authentication":{"password":true},"info":{"provider":{"name":"example.org"}},"protocols":{"imap":{"host":"mail.example.org"},"jmap":{"url":"https://mail.example.org/.well-known/jmap"},"managesieve":{"host":"mail.example.org"}}}"#]]
+    .assert_eq(&text(&page));
+    let plain = Request {
+        tls: false,
+        ..request
+    };
+    let bare = get("example.org", PACC_PATH);
+    let other = get("ua-auto-config.example.com", PACC_PATH);
+    for request in [plain, bare, other] {
+        assert_eq!(site.answer(request).await, None, "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn profiles_are_signed() {
+    let site = site(Mode::None);
+    let path = "/mail/profile.mobileconfig?emailaddress=ann%40example.org";
+    let page = site.answer(get("mail.example.org", path)).await.unwrap();
+    assert_eq!(page.content_type, "application/x-apple-aspen-config");
+    let profile = text(&page);
+    assert!(profile.starts_with("signed(<?xml ") && profile.ends_with("</plist>\n)"));
+    for part in [
+        "<string>ann@example.org</string>",
+        "<integer>993</integer>",
+        "<integer>587</integer>",
+        "<string>EmailTypeIMAP</string>",
+        "<string>org.example.mail.mail.account</string>",
+    ] {
+        assert!(profile.contains(part), "{profile}");
+    }
+    for wrong in [
+        "",
+        "?emailaddress=ann@example.com",
+        "?emailaddress=a%3C@example.org",
+        "?emailaddress=x",
+    ] {
+        let path = format!("{PROFILE_PATH}{wrong}");
+        assert_eq!(
+            site.answer(get("mail.example.org", &path)).await,
+            None,
+            "{wrong}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn autodiscover_2_leads_to_1() {
+    let site = site(Mode::None);
+    for (path, status, want) in [
+        (
+            "/autodiscover/autodiscover.json?Email=ann@example.org&Protocol=AutodiscoverV1",
+            200,
+            "{\"Protocol\":\"AutodiscoverV1\",\"Url\":\"https://mail.example.org/autodiscover/autodiscover.xml\"}",
+        ),
+        (
+            "/Autodiscover/Autodiscover.json/v1.0/ann@example.org?Protocol=ActiveSync&RedirectCount=1",
+            400,
+            "\"InvalidProtocol\"",
+        ),
+        (
+            "/autodiscover/autodiscover.json",
+            400,
+            "\"MandatoryParameterMissing\"",
+        ),
+    ] {
+        let page = site
+            .answer(get("autodiscover.example.org", path))
+            .await
+            .unwrap();
+        assert_eq!(
+            (page.status, page.content_type),
+            (status, "application/json")
+        );
+        assert!(text(&page).contains(want), "{}", text(&page));
+    }
 }

@@ -296,6 +296,7 @@ pub struct AuditRow {
 impl Core {
     /// Puts what is done into the batch that does it.
     pub(crate) fn audit(&self, batch: &mut Batch, who: &Caller, deed: Deed) {
+        self.tell_deed(batch, who, &deed);
         self.audit_row(batch, who, deed, Outcome::Done, None);
     }
 

@@ -370,6 +370,7 @@ async fn every_operation_is_decided_for_every_role() {
         trace.see            xxx-xxxxx---
         audit.see            xxx-xx------
         server.see           xxx---------
+        log.see              xxx---------
         store.check          xxx---------
         store.repair         xxx---------
         backup.run           xxx---------
@@ -378,6 +379,10 @@ async fn every_operation_is_decided_for_every_role() {
         settings.change      xxx---------
         certificate.see      xxx---------
         certificate.change   xxx---------
+        webhook.see          xxx---------
+        webhook.change       xxx---------
+        alert.see            xxx---------
+        alert.dismiss        xxx---------
     "#]]
     .assert_eq(&table);
 }

@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jmap_types::AccountId;
+use tracing::Instrument as _;
 
 use super::{
     AuthError, Credentials, Origin, RetryAfter, Scopes, Secret, Verdict,
@@ -25,6 +26,7 @@ use crate::{
         names,
         records::{AccountKind, AccountRecord, CredentialKind, CredentialRecord, PASSWORD},
     },
+    webhook::EventKind,
 };
 
 /// An account that somebody wants to log in as.
@@ -47,30 +49,47 @@ impl Core {
         credentials: Credentials,
         origin: Origin,
     ) -> Result<Caller, AuthError> {
-        let result = match credentials {
-            Credentials::Password { login, password } => {
-                self.login_by_password(&login, &password, None, &origin)
-                    .await
+        let login = match &credentials {
+            Credentials::Password { login, .. } | Credentials::Factors { login, .. }
+                if self.is_told_of(EventKind::LoginFailed) =>
+            {
+                Some(stored_form(login))
             }
-            Credentials::Factors {
-                login,
-                password,
-                code,
-            } => {
-                self.login_by_password(&login, &password, Some(&code), &origin)
-                    .await
-            }
-            Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
+            Credentials::Password { .. }
+            | Credentials::Factors { .. }
+            | Credentials::Bearer { .. } => None,
         };
+        let span = tracing::info_span!(target: crate::span::TARGET, "login", protocol = origin.protocol.name());
+        let checked = async {
+            match credentials {
+                Credentials::Password { login, password } => {
+                    self.login_by_password(&login, &password, None, &origin)
+                        .await
+                }
+                Credentials::Factors {
+                    login,
+                    password,
+                    code,
+                } => {
+                    self.login_by_password(&login, &password, Some(&code), &origin)
+                        .await
+                }
+                Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
+            }
+        };
+        let result = checked.instrument(span).await;
         let counter = if result.is_ok() {
             &self.metrics.logins
         } else {
             &self.metrics.logins_failed
         };
         counter.add(1);
-        if let Ok(caller) = &result {
-            self.sessions.note_login(caller, &origin);
-            self.note_good_login(&origin);
+        match &result {
+            Ok(caller) => {
+                self.sessions.note_login(caller, &origin);
+                self.note_good_login(&origin);
+            }
+            Err(why) => self.tell_failed_login(login.as_deref(), &origin, why),
         }
         result
     }

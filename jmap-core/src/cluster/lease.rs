@@ -23,6 +23,8 @@ pub(crate) const REPAIR: &str = "repair";
 pub(crate) const BACKUP: &str = "backup";
 /// Begins the name of the work on a certificate; its name follows.
 pub(crate) const CERTIFICATE: &str = "certificate/";
+/// Webhooks.
+pub(crate) const WEBHOOKS: &str = "webhooks";
 /// Push subscriptions.
 pub(crate) const PUSH: &str = "push";
 

@@ -28,7 +28,7 @@ use quick_cache::sync::Cache;
 use store::{Head, engine::Engine, keys};
 use tokio::sync::Notify;
 
-pub(crate) use self::lease::{BACKUP, CERTIFICATE, PUSH, REPAIR, REPORTS, UPKEEP};
+pub(crate) use self::lease::{BACKUP, CERTIFICATE, PUSH, REPAIR, REPORTS, UPKEEP, WEBHOOKS};
 use self::registry::Registry;
 pub use self::{
     notice::{LocalNotices, NOTICE_OCTETS_MAX, Notice, NoticeError, NoticeStream, Notices, Packet},

@@ -58,6 +58,8 @@ struct Others {
     builders: Vec<(u64, (u64, u64))>,
     /// Some have gone since somebody asked.
     has_lost: bool,
+    /// What those are called that this node has taken away, until somebody asks.
+    taken_away: Vec<String>,
 }
 
 /// A node, for people.
@@ -283,9 +285,15 @@ impl Cluster {
             batch.delete(keys::node(node));
             match self.engine.commit(batch).await.map_err(store::Error::from) {
                 Ok(()) => {
+                    let name = name.unwrap_or_default();
+                    let mut others = self.registry.others.lock();
+                    if others.taken_away.len() < NODES_MAX {
+                        others.taken_away.push(name.clone());
+                    }
+                    drop(others);
                     tracing::warn!(
                         node = format!("{node:x}"),
-                        name = name.unwrap_or_default(),
+                        name,
                         "a node is dead, and its work is taken over"
                     );
                 }
@@ -300,6 +308,11 @@ impl Cluster {
     /// Whether nodes have gone since this was last asked.
     pub(crate) fn has_lost_some(&self) -> bool {
         std::mem::take(&mut self.registry.others.lock().has_lost)
+    }
+
+    /// What those are called that this node has taken for dead since this was last asked.
+    pub(crate) fn taken_away(&self) -> Vec<String> {
+        std::mem::take(&mut self.registry.others.lock().taken_away)
     }
 
     async fn node_rows(&self) -> Result<Vec<(u64, Bytes)>, store::Error> {

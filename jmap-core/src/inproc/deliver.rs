@@ -21,6 +21,8 @@ use store::{
     keys,
 };
 
+use tracing::Instrument as _;
+
 use crate::{
     Core,
     inproc::origin::Author,
@@ -249,6 +251,16 @@ impl Core {
     ///
     /// `Ok` means that the message is on disk, and will be (or already is) in the recipient's inbox.
     pub async fn deliver(&self, inbound: Inbound) -> Vec<Result<(), DeliverError>> {
+        let span = tracing::info_span!(
+            target: crate::span::TARGET,
+            "deliver",
+            recipients = inbound.recipients.len() as u64,
+            octets = inbound.message.len() as u64
+        );
+        self.deliver_inbound(inbound).instrument(span).await
+    }
+
+    async fn deliver_inbound(&self, inbound: Inbound) -> Vec<Result<(), DeliverError>> {
         let accounts: BTreeSet<AccountId> = inbound
             .recipients
             .iter()

@@ -90,6 +90,7 @@ fn message_id(summary: &Summary) -> Option<String> {
 impl Core {
     /// A message came, or was brought here by the queue.
     pub(crate) fn trace_arrival(&self, arrived: Arrived<'_>) {
+        self.tell_arrival(&arrived);
         if !self.is_tracing() {
             return;
         }

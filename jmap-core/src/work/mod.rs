@@ -50,10 +50,12 @@ impl Core {
         let looking: BoxFuture<'static, ()> = Box::pin(async move { core.run_sessions().await });
         let core = self.clone();
         let objects: BoxFuture<'static, ()> = Box::pin(async move { core.run_objects().await });
+        let core = self.clone();
+        let telling: BoxFuture<'static, ()> = Box::pin(async move { core.run_webhooks().await });
         let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds());
         Box::pin(async move {
             let upkeep = futures_util::future::join5(probing, resting, rounds, reporting, tracing);
-            let upkeep = futures_util::future::join3(upkeep, objects, looking);
+            let upkeep = futures_util::future::join4(upkeep, objects, looking, telling);
             futures_util::future::join5(searching, queue, pushing, upkeep, clustering).await;
         })
     }
@@ -143,6 +145,8 @@ impl Core {
         self.noted("forget requests that were made once", forgotten);
         let over = self.purge_oauth().await;
         self.noted("forget codes and clients of OAuth", over);
+        let purged = self.purge_webhooks().await;
+        self.noted("purge webhooks", purged);
         let mut account = Some(0);
         for _ in 0..ROUNDS_MAX {
             let Some(from) = account else { break };
@@ -241,6 +245,7 @@ impl Core {
             queue_waiting,
             queue_running,
             search_pending: self.search_pending(),
+            alerts: self.alerts.count(),
             store_failing: !self.is_writable(),
             blobs_failing: self.engine.blobs().is_some_and(|blobs| !blobs.is_taken()),
             ..self.accounts.gauges()

@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
+use jmap_core::{
+    Caller,
+    alert::{AlertKind, AlertSettings, OF_SERVER, Thresholds},
+};
 use jmap_types::{mail::Email, method::Set};
 use serde_json::json;
 use store::{
@@ -219,4 +223,56 @@ async fn two_layouts_are_built_side_by_side_and_what_nobody_builds_goes() {
     assert_eq!(layouts(&world).await, [3].into());
     assert!(objects_of(&objects).is_disjoint(&old));
     assert_eq!(find(&world, 0, "marmalade").await.len(), 1);
+}
+
+#[tokio::test]
+async fn that_a_node_is_gone_is_told_until_somebody_says_that_it_is_meant_to_be() {
+    let mut world = World::new(47, 3, None).await;
+    let settings = AlertSettings {
+        is_mailed: false,
+        to: Vec::new(),
+        remind_ms: i64::MAX,
+        calm_ms: 0,
+    };
+    let limits = Thresholds {
+        queue_length: 0,
+        queue_age: 0,
+    };
+    let name = {
+        let cluster = world.nodes[2].core.cluster().expect("no cluster");
+        cluster.settings.name.clone()
+    };
+    // One that leaves is not gone; one that says nothing is.
+    let who = Caller::server();
+    world.nodes.remove(2).link.cut();
+    time_passes(&world).await;
+    for node in &world.nodes {
+        node.core.note_gone_nodes(&settings).await.expect("noted");
+    }
+    let core = world.nodes[0].core.clone();
+    let alerts = core.alerts(&who).await.expect("alerts");
+    let of: Vec<(AlertKind, &str)> = alerts
+        .iter()
+        .map(|of| (of.record.kind, of.record.subject.as_str()))
+        .collect();
+    assert_eq!(of, [(AlertKind::NodeGone, name.as_str())]);
+    // Whoever looks next sees that it still is.
+    for _ in 0..3 {
+        let found = core.find_conditions(&limits).await.expect("conditions");
+        core.note_conditions("", OF_SERVER, &found, &settings)
+            .await
+            .expect("noted");
+        time_passes(&world).await;
+    }
+    assert_eq!(core.alerts(&who).await.expect("alerts").len(), 1);
+    core.dismiss_alert(&who, alerts[0].number)
+        .await
+        .expect("dismissed");
+    let found = core.find_conditions(&limits).await.expect("conditions");
+    assert_eq!(found, []);
+    let left = world.nodes.pop().expect("a node");
+    left.core.leave_cluster().await.expect("it leaves");
+    time_passes(&world).await;
+    core.note_gone_nodes(&settings).await.expect("noted");
+    assert_eq!(core.alerts(&who).await.expect("alerts"), []);
 }

@@ -1,4 +1,4 @@
-//! Keys of what administrators have done, and of their requests that are made once.
+//! Keys of what administrators have done, of their requests that are made once, of whom events are told, and of alerts.
 
 use jmap_types::AccountId;
 
@@ -45,4 +45,66 @@ pub fn decode_ban(key: &[u8]) -> Option<&str> {
     let network = Fields::of(Subspace::Ban, key)?.rest();
     let network = std::str::from_utf8(network).ok()?;
     (!network.is_empty()).then_some(network)
+}
+
+/// Somebody who is told of events.
+pub fn webhook(webhook: u64) -> Key {
+    Builder::new(Subspace::Webhook).u64(webhook).0
+}
+
+pub fn decode_webhook(key: &[u8]) -> Option<u64> {
+    let mut fields = Fields::of(Subspace::Webhook, key)?;
+    let webhook = fields.u64()?;
+    fields.end().map(|()| webhook)
+}
+
+/// An event that a webhook has yet to be told of. `time`: when it is tried, in milliseconds since 1970.
+pub fn webhook_due(webhook: u64, time: u64, event: u64) -> Key {
+    Builder::new(Subspace::WebhookDue)
+        .u64(webhook)
+        .u64(time)
+        .u64(event)
+        .0
+}
+
+/// All of them, in the order of their time.
+pub fn webhook_due_of(webhook: u64) -> KeyRange {
+    prefix(Builder::new(Subspace::WebhookDue).u64(webhook).0)
+}
+
+/// (webhook, time, event)
+pub fn decode_webhook_due(key: &[u8]) -> Option<(u64, u64, u64)> {
+    let mut fields = Fields::of(Subspace::WebhookDue, key)?;
+    let of = (fields.u64()?, fields.u64()?, fields.u64()?);
+    fields.end().map(|()| of)
+}
+
+/// What came of telling a webhook of an event.
+pub fn webhook_done(webhook: u64, event: u64) -> Key {
+    Builder::new(Subspace::WebhookDone)
+        .u64(webhook)
+        .u64(event)
+        .0
+}
+
+pub fn webhook_done_of(webhook: u64) -> KeyRange {
+    prefix(Builder::new(Subspace::WebhookDone).u64(webhook).0)
+}
+
+/// (webhook, event)
+pub fn decode_webhook_done(key: &[u8]) -> Option<(u64, u64)> {
+    let mut fields = Fields::of(Subspace::WebhookDone, key)?;
+    let of = (fields.u64()?, fields.u64()?);
+    fields.end().map(|()| of)
+}
+
+/// Something that needs an administrator.
+pub fn alert(alert: u64) -> Key {
+    Builder::new(Subspace::Alert).u64(alert).0
+}
+
+pub fn decode_alert(key: &[u8]) -> Option<u64> {
+    let mut fields = Fields::of(Subspace::Alert, key)?;
+    let alert = fields.u64()?;
+    fields.end().map(|()| alert)
 }

@@ -88,7 +88,13 @@ fn keys_come_apart_as_they_were_put_together() {
     );
     assert!(oauth_pending_of(Pending::Device).contains(&pending));
     assert!(!oauth_pending_of(Pending::Code).contains(&pending));
-    assert_eq!(decode_oauth_pending(&[0xd1, 9, 1]), None);
+    assert_eq!(decode_oauth_pending(&[0xe1, 9, 1]), None);
+    assert_eq!(decode_webhook(&webhook(5)), Some(5));
+    assert_eq!(decode_alert(&alert(5)), Some(5));
+    assert_eq!(decode_webhook_due(&webhook_due(5, 6, 7)), Some((5, 6, 7)));
+    assert!(webhook_due_of(5).contains(&webhook_due(5, 6, 7)));
+    assert_eq!(decode_webhook_done(&webhook_done(5, 7)), Some((5, 7)));
+    assert!(!webhook_done_of(4).contains(&webhook_done(5, 7)));
     assert!(all(Subspace::Setting).contains(&setting("smtp.exempt")));
     assert_eq!(
         decode_report_in(&report_in("b.example", 5, 6)),

@@ -3,15 +3,20 @@
 //!
 //! Holds: what each role may do is written down in `matrix` by hand; a route that is missing there fails.
 
+mod alerts;
 mod audit;
 mod certificates;
 mod client;
 mod concurrency;
 mod isolation;
+mod logs;
 mod matrix;
 mod objects;
 mod running;
 mod schema;
 mod settings;
+mod setup;
+mod telemetry;
 mod watched;
 mod web;
+mod webhooks;

@@ -68,6 +68,8 @@ fn the_document_is_true() {
         .args(["--phases", "examples,coverage,fuzzing"])
         .args(["--max-examples", EXAMPLES, "--seed", "1", "--workers", "2"])
         .args(["--generation-database", "none", "--no-color"])
+        // It goes on for as long as it is asked to; `logs` has it.
+        .args(["--exclude-operation-id", "followLogs"])
         .args(["--request-timeout", "30", "--max-time", SECONDS_MAX])
         .current_dir(server.home.path())
         .stdout(file.try_clone().expect("no file"))

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod addresses;
+mod alerts;
 mod aliases;
 mod audit;
 mod bans;
@@ -16,6 +17,7 @@ mod factors;
 mod groups;
 mod jobs;
 mod lists;
+mod logs;
 mod me;
 mod oauth;
 mod passkeys;
@@ -26,6 +28,7 @@ mod server;
 mod sessions;
 mod settings;
 mod traces;
+mod webhooks;
 
 use std::future::Future;
 
@@ -83,6 +86,9 @@ pub fn all() -> Vec<Route> {
         factors::routes,
         passkeys::routes,
         oauth::routes,
+        logs::routes,
+        webhooks::routes,
+        alerts::routes,
     ];
     files.iter().flat_map(|routes| routes()).collect()
 }
@@ -144,6 +150,16 @@ pub const PATH_PARAMETERS: &[Parameter] = &[
         name: "deleted",
         about: "The id of a deleted email.",
         schema: || json!({"type": "string", "minLength": 1, "maxLength": 255}),
+    },
+    Parameter {
+        name: "alert",
+        about: "The number of an alert.",
+        schema: number,
+    },
+    Parameter {
+        name: "webhook",
+        about: "The number of a webhook.",
+        schema: number,
     },
     Parameter {
         name: "job",

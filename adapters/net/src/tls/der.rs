@@ -1,12 +1,12 @@
-//! As much of DER (X.690) as it takes to find a certificate's signature algorithm and its end.
+//! As much of DER (X.690) as it takes to find a certificate's signature algorithm, its end, and who has issued it.
 //! Holds: malformed input gives `None`.
-//! Other half: `tls`, which keeps both with the certificate.
+//! Other half: `tls`, which keeps these with the certificate; `cms`, which writes DER.
 
 use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384, SHA512};
 
-const SEQUENCE: u8 = 0x30;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const INTEGER: u8 = 0x02;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(super) const INTEGER: u8 = 0x02;
 const SET: u8 = 0x31;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
@@ -16,7 +16,7 @@ const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// Characters of an issuer that are shown.
 const ISSUER_CHARACTERS_MAX: usize = 200;
-const UTC_TIME: u8 = 0x17;
+pub(super) const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// RFC 5280 §4.1: `version [0]`.
 const VERSION: u8 = 0xa0;
@@ -34,12 +34,7 @@ pub(super) fn tls_server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
 
 /// The content of the issuer's name, and what follows it.
 fn issuer_name(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (body, _) = element(certificate, SEQUENCE)?;
-    let (to_be_signed, _) = element(body, SEQUENCE)?;
-    let rest = match element(to_be_signed, VERSION) {
-        Some((_, rest)) => rest,
-        None => to_be_signed,
-    };
+    let rest = serial_number_on(certificate)?;
     let (_serial_number, rest) = element(rest, INTEGER)?;
     let (_signature, rest) = element(rest, SEQUENCE)?;
     element(rest, SEQUENCE)
@@ -82,6 +77,53 @@ pub(super) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     let (not_before, rest) = time(validity)?;
     let (not_after, _) = time(rest)?;
     Some((not_before, not_after))
+}
+
+/// The issuer and the serial number, each with its tag and its length (RFC 5280 §4.1).
+pub(super) fn issuer_and_serial(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let from_serial = serial_number_on(certificate)?;
+    let (_, from_signature) = element(from_serial, INTEGER)?;
+    let (_, from_issuer) = element(from_signature, SEQUENCE)?;
+    let (_, from_validity) = element(from_issuer, SEQUENCE)?;
+    let issuer = &from_issuer[..from_issuer.len() - from_validity.len()];
+    let serial = &from_serial[..from_serial.len() - from_signature.len()];
+    Some((issuer, serial))
+}
+
+/// What is to be signed of a certificate, from its serial number on.
+fn serial_number_on(certificate: &[u8]) -> Option<&[u8]> {
+    let (body, _) = element(certificate, SEQUENCE)?;
+    let (to_be_signed, _) = element(body, SEQUENCE)?;
+    match element(to_be_signed, VERSION) {
+        Some((_, rest)) => Some(rest),
+        None => Some(to_be_signed),
+    }
+}
+
+/// `YYMMDDhhmmssZ` of seconds since 1970; right in the years 1970 to 2049.
+pub(super) fn utc_time(seconds: i64) -> Vec<u8> {
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // As `days_since_1970` counts: from a March on, in eras of 400 years.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    let year = era * 400 + year + next;
+    format!(
+        "{:02}{month:02}{day:02}{:02}{:02}{:02}Z",
+        year.rem_euclid(100),
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+    .into_bytes()
 }
 
 /// `YYMMDDhhmmssZ` (years 1950 to 2049) or `YYYYMMDDhhmmssZ`, and what follows.
@@ -227,5 +269,21 @@ mod tests {
         check_time(UTC_TIME, "70010100000xZ", None);
         check_time(UTC_TIME, "700101000000", None);
         check_time(INTEGER, "700101000000Z", None);
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        for seconds in [
+            0,
+            951_868_799,
+            951_868_800,
+            1_709_208_000,
+            1_735_689_599,
+            2_524_607_999,
+        ] {
+            let text = utc_time(seconds);
+            let input = [&[UTC_TIME, 13], &text[..]].concat();
+            assert_eq!(time(&input), Some((seconds, &[][..])), "{seconds}");
+        }
     }
 }

@@ -20,6 +20,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+mod cms;
 mod der;
 
 /// The protocol of tls-alpn-01 (RFC 8737 §6.2).
@@ -120,6 +121,12 @@ impl Identity {
         let parsed = webpki::EndEntityCert::try_from(self.chain().first()?).ok()?;
         let hash = digest(&SHA256, &parsed.subject_public_key_info());
         hash.as_ref().try_into().ok()
+    }
+
+    /// The content with a signature by this certificate's key: SignedData of CMS (RFC 5652), in DER. `now`: seconds since 1970. None where
+    /// the key is of a kind that CMS isn't known for here.
+    pub fn signed(&self, content: &[u8], now: i64) -> Option<Vec<u8>> {
+        cms::signed(&self.certified, content, now)
     }
 
     fn parse(

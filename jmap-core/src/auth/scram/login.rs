@@ -91,12 +91,16 @@ impl Core {
         signed: &[u8],
         proof: &[u8],
     ) -> Result<(Caller, [u8; KEY_OCTETS]), AuthError> {
+        let (login, origin) = (attempt.login.clone(), attempt.origin);
         let result = self.finish(attempt, signed, proof).await;
         let counter = match result {
             Ok(_) => &self.metrics.logins,
             Err(_) => &self.metrics.logins_failed,
         };
         counter.add(1);
+        if let Err(why) = &result {
+            self.tell_failed_login(Some(&login), &origin, why);
+        }
         result
     }
 

@@ -118,8 +118,10 @@ impl Core {
                 Some(bytes) => RepositoryRecord::from_bytes(&key, bytes)?,
                 None => RepositoryRecord::default(),
             };
+            let before = record.clone();
             change(&mut record);
             let mut batch = Batch::new();
+            self.tell_backup(&mut batch, &before, &record);
             batch.assert(match found {
                 Some(bytes) => Assertion::Equals(key.clone(), bytes),
                 None => Assertion::Absent(key.clone()),

@@ -290,11 +290,13 @@ impl Core {
                 return Err(CertificateError::TooMany("certificates"));
             }
             let mut record = record.unwrap_or_default();
+            let before = record.clone();
             change(&mut record);
             batch.put(key.clone(), record.to_bytes());
             batch.add(keys::certificate_changes(), 1);
-            if let By::Administrator(who, deed) = &by {
-                self.audit(&mut batch, who, deed.clone());
+            match &by {
+                By::Administrator(who, deed) => self.audit(&mut batch, who, deed.clone()),
+                By::Worker(_) => self.tell_certificate(&mut batch, &before, &record),
             }
             match self.engine.commit(batch).await.map_err(store::Error::from) {
                 Err(store::Error::Conflict) if self.holds(fence).await? => {}

@@ -22,6 +22,7 @@ use crate::{
         },
         write::MailTxn,
     },
+    webhook::EventKind,
 };
 
 /// How often a transaction is tried when concurrent ones win.
@@ -389,6 +390,7 @@ impl Core {
         if bounce::is_wanted(&recipient.address, Action::Failed) {
             told.push((Action::Failed, at));
         }
+        self.tell_outcome(EventKind::MessageBounced, record, at);
     }
 
     fn note_outcome(
@@ -430,6 +432,7 @@ impl Core {
                 if let Some(action) = action.filter(|of| bounce::is_wanted(address, *of)) {
                     told.push((action, outcome.at));
                 }
+                self.tell_outcome(EventKind::MessageDelivered, record, outcome.at);
             }
             Came::Accepted { tells_success } => {
                 let wants = bounce::is_wanted(address, Action::Relayed) && !tells_success;
@@ -439,6 +442,7 @@ impl Core {
                 // RFC 8621 §7: that another server took it doesn't say that it arrives.
                 recipient.delivered = Delivered::Unknown;
                 self.metrics.queue_delivered.add(1);
+                self.tell_outcome(EventKind::MessageDelivered, record, outcome.at);
             }
             Came::Refused => {
                 recipient.delivered = Delivered::No;
@@ -446,6 +450,7 @@ impl Core {
                 if bounce::is_wanted(address, Action::Failed) {
                     told.push((Action::Failed, outcome.at));
                 }
+                self.tell_outcome(EventKind::MessageBounced, record, outcome.at);
             }
             Came::Later => {
                 let is_overdue = by.is_some_and(|by| by.returns && now.seconds() >= by.deadline);
@@ -457,6 +462,7 @@ impl Core {
                 let next = self.queue_now().saturating_add(wait);
                 recipient.next_try = Some(last.map_or(next, |last| next.min(last)));
                 self.metrics.queue_deferred.add(1);
+                self.tell_outcome(EventKind::MessageDeferred, record, outcome.at);
                 self.note_delay(record, outcome.at, told);
             }
             Came::Elsewhere => {}

@@ -14,6 +14,8 @@ use super::{
     board::{HERE, Started, Verdict},
     note::{Came, Changed, Outcome, Step, Tried},
 };
+use tracing::Instrument as _;
+
 use crate::{
     Core,
     inproc::outbound::{Attempt, Fate, Job, JobRecipient, Outbound},
@@ -184,7 +186,15 @@ impl Core {
     ) -> (Verdict, End) {
         let mut verdict = Verdict::Unknown;
         loop {
-            let sending = AssertUnwindSafe(outbound.send(&job)).catch_unwind();
+            let span = tracing::info_span!(
+                target: crate::span::TARGET,
+                "send",
+                domain = job.domain,
+                recipients = job.recipients.len() as u64,
+                octets = job.message.len() as u64
+            );
+            let sending = outbound.send(&job).instrument(span);
+            let sending = AssertUnwindSafe(sending).catch_unwind();
             let attempt = sending.await.unwrap_or_else(|_| {
                 tracing::error!(domain = job.domain, "sending a message has failed badly");
                 Attempt::default()

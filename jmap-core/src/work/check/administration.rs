@@ -1,17 +1,36 @@
-//! The audit, requests that are made once, bans, and clients of OAuth: each row can be read, and those of the audit are counted.
+//! The audit, requests that are made once, bans, clients of OAuth, webhooks and alerts: each row can be read, and those of the audit are
+//! counted.
 //!
 //! Other half: `crate::admin`.
 
-use store::keys::{self, Pending, Subspace};
+use store::{
+    Record,
+    keys::{self, Pending, Subspace},
+};
 
 use super::{CheckError, Checker, Code, Rows};
 use crate::{
     admin::{AUDIT_COUNT, AuditRecord, OnceRecord},
+    alert::AlertRecord,
     auth::oauth::records::{ClientRecord, CodeRecord, DeviceRecord, UserCodeRecord},
     bans::BanRecord,
+    webhook::{DoneRecord, DueRecord, WebhookRecord},
 };
 
 impl Checker<'_> {
+    /// Rows that nothing else depends on.
+    async fn check_readable<R: Record>(&mut self, of: Subspace) -> Result<(), CheckError> {
+        let mut rows = Rows::new(keys::all(of));
+        while let Some(page) = rows.next(&self.snapshot).await? {
+            for (key, bytes) in page {
+                if self.record::<R>(&key, &bytes).is_none() {
+                    self.put_aside(Code::Record, &key, &bytes).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn check_administration(&mut self) -> Result<(), CheckError> {
         let mut is_whole = true;
         let mut deeds = 0_i64;
@@ -25,6 +44,13 @@ impl Checker<'_> {
                 }
             }
         }
+        self.check_readable::<WebhookRecord>(Subspace::Webhook)
+            .await?;
+        self.check_readable::<DueRecord>(Subspace::WebhookDue)
+            .await?;
+        self.check_readable::<DoneRecord>(Subspace::WebhookDone)
+            .await?;
+        self.check_readable::<AlertRecord>(Subspace::Alert).await?;
         let mut rows = Rows::new(keys::all(Subspace::Idempotency));
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {

@@ -176,6 +176,10 @@ fn shape(subspace: Subspace, key: &[u8]) -> Option<()> {
         Subspace::Challenge => return keys::decode_challenge(key).map(drop),
         Subspace::OAuthClient => return keys::decode_oauth_client(key).map(drop),
         Subspace::OAuthPending => return keys::decode_oauth_pending(key).map(drop),
+        Subspace::Webhook => return keys::decode_webhook(key).map(drop),
+        Subspace::WebhookDue => return keys::decode_webhook_due(key).map(drop),
+        Subspace::WebhookDone => return keys::decode_webhook_done(key).map(drop),
+        Subspace::Alert => return keys::decode_alert(key).map(drop),
     }
     fields.end()
 }

@@ -1,0 +1,380 @@
+//! Alerts: what needs an administrator is mailed when it begins, once a day while it goes on, and when it is over.
+//!
+//! Holds: what was mailed is noted after the mail is there, so none is lost, and one may come twice after a crash; mail for accounts here goes into
+//! them without the queue, which may be what is stuck; what comes and goes within a few minutes is one alert.
+//! Other half: the binary finds out what is wrong, and calls [`Core::note_conditions`].
+
+mod conditions;
+mod find;
+mod mail;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use store::{
+    Record as _,
+    engine::{Assertion, Batch, Page},
+    keys::{self, Subspace},
+};
+
+pub use self::{
+    conditions::{AlertKind, Condition},
+    find::{FindError, OF_NODE, OF_SERVER, Thresholds},
+    records::AlertRecord,
+};
+use crate::{
+    Caller, Core,
+    access::{self, Operation},
+    admin::Deed,
+    cluster::UPKEEP,
+    directory::DirectoryError,
+    webhook::{Event, EventKind},
+};
+
+/// Alerts at a time; of more, nothing is noted but in the log.
+pub const ALERTS_MAX: usize = 500;
+/// Whom to tell, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertSettings {
+    pub is_mailed: bool,
+    /// Addresses; empty: the inboxes of all administrators.
+    pub to: Vec<String>,
+    /// Between reminders.
+    pub remind_ms: i64,
+    /// Something is over when it was not seen for so long.
+    pub calm_ms: i64,
+}
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    pub number: u64,
+    pub record: AlertRecord,
+}
+
+/// What a process remembers of alerts.
+#[derive(Debug, Default)]
+pub(crate) struct Alerts {
+    /// Since when each was not seen, in milliseconds since 1970.
+    absent: Mutex<HashMap<u64, i64>>,
+    count: AtomicU64,
+}
+
+impl Alerts {
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// The same condition has the same number, whoever finds it.
+fn number_of(kind: AlertKind, node: &str, subject: &str) -> u64 {
+    let hash = blake3::hash(format!("{kind}\0{node}\0{subject}").as_bytes());
+    let first = hash.as_bytes().first_chunk::<8>();
+    // Below 2⁵³, so that every client reads it right.
+    first.map_or(0, |octets| u64::from_be_bytes(*octets)) >> 12
+}
+
+/// An alert as it is in the store.
+struct Stored {
+    number: u64,
+    record: AlertRecord,
+    bytes: Bytes,
+}
+
+impl Core {
+    /// Whether what is wrong with the server as a whole is this node's to find out.
+    pub async fn leads_alerts(&self) -> Result<bool, store::Error> {
+        self.leads(UPKEEP).await
+    }
+
+    /// Takes in that servers are gone, which this one has taken for dead.
+    pub async fn note_gone_nodes(&self, settings: &AlertSettings) -> Result<(), store::Error> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(());
+        };
+        for name in cluster.taken_away() {
+            let condition = find::node_gone(&name);
+            self.raise("", &condition, self.clock.now().0, settings)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what is wrong with `node`, or with the server as a whole where that is empty. `looked`: what was looked for; what is among that,
+    /// and isn't in `found`, is over.
+    pub async fn note_conditions(
+        &self,
+        node: &str,
+        looked: &[AlertKind],
+        found: &[Condition],
+        settings: &AlertSettings,
+    ) -> Result<(), store::Error> {
+        let now = self.clock.now().0;
+        let mut stored = self.stored_alerts().await?;
+        self.alerts.count.store(
+            stored.iter().filter(|of| of.record.over.is_none()).count() as u64,
+            Ordering::Relaxed,
+        );
+        let is_ours = |of: &Stored| of.record.node == node && looked.contains(&of.record.kind);
+        let room = ALERTS_MAX.saturating_sub(stored.len());
+        stored.retain(is_ours);
+        let is_known = |condition: &&Condition| {
+            let number = number_of(condition.kind, node, &condition.subject);
+            stored.iter().any(|of| of.number == number)
+        };
+        let new: Vec<&Condition> = found.iter().filter(|of| !is_known(of)).collect();
+        for of in &stored {
+            let is_it = |condition: &&Condition| {
+                number_of(condition.kind, node, &condition.subject) == of.number
+            };
+            match found.iter().find(is_it) {
+                Some(condition) => self.goes_on(of, condition, now, settings).await?,
+                None => self.is_absent(of, now, settings).await?,
+            }
+        }
+        for (at, condition) in new.into_iter().enumerate() {
+            match at < room {
+                true => self.raise(node, condition, now, settings).await?,
+                false => {
+                    tracing::warn!(kind = %condition.kind, sentence = condition.sentence, "there are too many alerts")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn stored_alerts(&self) -> Result<Vec<Stored>, store::Error> {
+        let page = Page::first(keys::all(Subspace::Alert), ALERTS_MAX);
+        let mut stored = Vec::new();
+        for (key, bytes) in self.engine.scan(page).await? {
+            let Some(number) = keys::decode_alert(&key) else {
+                continue;
+            };
+            match AlertRecord::from_bytes(&key, &bytes) {
+                Ok(record) => stored.push(Stored {
+                    number,
+                    record,
+                    bytes,
+                }),
+                Err(error) => tracing::error!(%error, "an alert is left out"),
+            }
+        }
+        Ok(stored)
+    }
+
+    async fn raise(
+        &self,
+        node: &str,
+        condition: &Condition,
+        now: i64,
+        settings: &AlertSettings,
+    ) -> Result<(), store::Error> {
+        let number = number_of(condition.kind, node, &condition.subject);
+        let record = AlertRecord {
+            kind: condition.kind,
+            node: node.to_owned(),
+            subject: condition.subject.clone(),
+            sentence: condition.sentence.clone(),
+            since: now,
+            mailed: None,
+            over: None,
+        };
+        tracing::warn!(kind = %record.kind, node, subject = record.subject, sentence = record.sentence, "an alert begins");
+        let (key, bytes) = (keys::alert(number), record.to_bytes());
+        let mut batch = Batch::new();
+        batch.assert(Assertion::Absent(key.clone()));
+        batch.put(key, bytes.clone());
+        self.tell_event_with(&mut batch, event(EventKind::AlertRaised, number, &record));
+        match self.engine.commit(batch).await.map_err(store::Error::from) {
+            Ok(()) => {}
+            // Another node has found it, too.
+            Err(store::Error::Conflict) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let stored = Stored {
+            number,
+            record,
+            bytes,
+        };
+        self.mail_if_due(&stored, now, settings).await
+    }
+
+    async fn goes_on(
+        &self,
+        of: &Stored,
+        condition: &Condition,
+        now: i64,
+        settings: &AlertSettings,
+    ) -> Result<(), store::Error> {
+        self.alerts.absent.lock().remove(&of.number);
+        let record = AlertRecord {
+            sentence: condition.sentence.clone(),
+            over: None,
+            ..of.record.clone()
+        };
+        let Some(stored) = self.changed(of, record).await? else {
+            return Ok(());
+        };
+        self.mail_if_due(&stored, now, settings).await
+    }
+
+    async fn is_absent(
+        &self,
+        of: &Stored,
+        now: i64,
+        settings: &AlertSettings,
+    ) -> Result<(), store::Error> {
+        let since = *self.alerts.absent.lock().entry(of.number).or_insert(now);
+        if of.record.over.is_none() {
+            if now.saturating_sub(since) < settings.calm_ms {
+                return Ok(());
+            }
+            tracing::info!(kind = %of.record.kind, subject = of.record.subject, "an alert is over");
+            let record = AlertRecord {
+                over: Some(since),
+                ..of.record.clone()
+            };
+            let mut batch = Batch::new();
+            batch.assert(Assertion::Equals(keys::alert(of.number), of.bytes.clone()));
+            batch.put(keys::alert(of.number), record.to_bytes());
+            self.tell_event_with(
+                &mut batch,
+                event(EventKind::AlertCleared, of.number, &record),
+            );
+            match self.engine.commit(batch).await.map_err(store::Error::from) {
+                Ok(()) => {}
+                Err(store::Error::Conflict) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            let bytes = record.to_bytes();
+            let stored = Stored {
+                number: of.number,
+                record,
+                bytes,
+            };
+            return self.end_alert(&stored, settings).await;
+        }
+        self.end_alert(of, settings).await
+    }
+
+    /// Mails that it is over, if anybody was told that it has begun, and forgets it.
+    async fn end_alert(&self, of: &Stored, settings: &AlertSettings) -> Result<(), store::Error> {
+        if settings.is_mailed && of.record.mailed.is_some() && !self.mail(of, settings).await {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        batch.assert(Assertion::Equals(keys::alert(of.number), of.bytes.clone()));
+        batch.delete(keys::alert(of.number));
+        match self.engine.commit(batch).await.map_err(store::Error::from) {
+            Ok(()) => {
+                self.alerts.absent.lock().remove(&of.number);
+                Ok(())
+            }
+            Err(store::Error::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn mail_if_due(
+        &self,
+        of: &Stored,
+        now: i64,
+        settings: &AlertSettings,
+    ) -> Result<(), store::Error> {
+        let is_due = |mailed: i64| now.saturating_sub(mailed) >= settings.remind_ms;
+        if !settings.is_mailed || !of.record.mailed.is_none_or(is_due) {
+            return Ok(());
+        }
+        if !self.mail(of, settings).await {
+            return Ok(());
+        }
+        let record = AlertRecord {
+            mailed: Some(now),
+            ..of.record.clone()
+        };
+        self.changed(of, record).await.map(drop)
+    }
+
+    /// `None`: somebody else has changed it.
+    async fn changed(
+        &self,
+        of: &Stored,
+        record: AlertRecord,
+    ) -> Result<Option<Stored>, store::Error> {
+        let bytes = record.to_bytes();
+        if bytes != of.bytes {
+            let key = keys::alert(of.number);
+            let mut batch = Batch::new();
+            batch.assert(Assertion::Equals(key.clone(), of.bytes.clone()));
+            batch.put(key, bytes.clone());
+            match self.engine.commit(batch).await.map_err(store::Error::from) {
+                Ok(()) => {}
+                Err(store::Error::Conflict) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(Stored {
+            number: of.number,
+            record,
+            bytes,
+        }))
+    }
+
+    /// What is wrong, the newest first.
+    pub async fn alerts(&self, who: &Caller) -> Result<Vec<Alert>, DirectoryError> {
+        access::may_run(who, Operation::SeeAlerts)?;
+        let mut alerts: Vec<Alert> = self
+            .stored_alerts()
+            .await?
+            .into_iter()
+            .filter(|of| of.record.over.is_none())
+            .map(|of| Alert {
+                number: of.number,
+                record: of.record,
+            })
+            .collect();
+        alerts.sort_by_key(|of| (-of.record.since, of.number));
+        Ok(alerts)
+    }
+
+    /// Forgets an alert; if it is still so, it begins anew.
+    pub async fn dismiss_alert(&self, who: &Caller, number: u64) -> Result<(), DirectoryError> {
+        access::may_run(who, Operation::DismissAlert)?;
+        let key = keys::alert(number);
+        let Some(bytes) = self.engine.get(&key).await? else {
+            return Err(DirectoryError::NotFound(number.to_string()));
+        };
+        let name = match AlertRecord::from_bytes(&key, &bytes) {
+            Ok(record) => format!("{} {}", record.kind, record.subject),
+            Err(_) => number.to_string(),
+        };
+        let mut batch = Batch::new();
+        batch.delete(key);
+        let deed = Deed::new(Operation::DismissAlert, name.trim());
+        self.audit(&mut batch, who, deed);
+        self.engine
+            .commit(batch)
+            .await
+            .map_err(store::Error::from)?;
+        Ok(())
+    }
+}
+
+fn event(kind: EventKind, number: u64, record: &AlertRecord) -> Event {
+    let event = Event::new(kind)
+        .with("alert", number)
+        .with("kind", record.kind.name())
+        .with("subject", record.subject.as_str())
+        .with("sentence", record.sentence.as_str());
+    match record.node.is_empty() {
+        true => event,
+        false => event.with("node", record.node.as_str()),
+    }
+}
