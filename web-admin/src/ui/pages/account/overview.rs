@@ -27,7 +27,7 @@ pub fn page(session: &Session) -> AnyView {
         {me.show(|reply| {
             let forwarding = reply.body.get("forwarding").filter(|of| !of.is_null());
             view! {
-                {card(t().my_addresses, "", addresses(&reply.body))}
+                {card(t().own.my_addresses, "", addresses(&reply.body))}
                 {forwarding.map(|of| card(t().forwarding, "", forwards(of)))}
             }
             .into_any()
@@ -47,18 +47,18 @@ fn addresses(me: &Value) -> AnyView {
 /// Where mail goes on to: an administrator sets it.
 fn forwards(of: &Value) -> AnyView {
     let keeps = if read::flag(of, "/keepsCopy") {
-        t().copy_is_kept
+        t().own.copy_is_kept
     } else {
-        t().no_copy_is_kept
+        t().own.no_copy_is_kept
     };
-    view! { <p>{t().your_mail_goes_to}" "{read::texts(of, "/to").join(", ")}". "{keeps}</p> }
+    view! { <p>{t().own.your_mail_goes_to}" "{read::texts(of, "/to").join(", ")}". "{keeps}</p> }
         .into_any()
 }
 
 fn storage(quota: &Value) -> AnyView {
     let number = |pointer: &str| read::number(quota, pointer).unwrap_or_default();
     let mut rows = vec![(
-        t().used,
+        t().own.used,
         usage(number("/usedOctets"), number("/effectiveOctets")),
     )];
     for (pointer, name) in [

@@ -1,0 +1,37 @@
+//! English: Everybody's own pages.
+
+super::catalogue! {
+    /// Everybody's own pages.
+    Own
+    check: "Check",
+    copy_is_kept: "A copy stays here.",
+    deleted_lead: "Mail that you have deleted can be brought back for a while.",
+    edit: "Edit",
+    from_date: "From",
+    inactive: "Inactive",
+    kept_until: "Kept until",
+    my_addresses: "Addresses",
+    new_script: "New script",
+    no_copy_is_kept: "No copy stays here.",
+    no_scripts: "There are no scripts. New mail goes to the inbox.",
+    remove_script: "The script “{name}” will be gone.",
+    rules: "Mail rules",
+    rules_lead: "Sieve scripts sort your mail as it arrives. One of them is active at a time.",
+    script: "Script",
+    script_hint: "In the language Sieve (RFC 5228).",
+    script_is_good: "The server understands the script.",
+    script_off: "Mail is no longer sorted.",
+    script_on: "The script is active.",
+    security: "Passwords",
+    security_lead: "Your password, and those of the programs that read your mail.",
+    switch_off: "Switch off",
+    switch_on: "Switch on",
+    to_date: "Until",
+    unnamed: "(no name)",
+    used: "Used",
+    vacation: "Vacation",
+    vacation_lead: "Whoever writes to you while you are away gets this answer, once in a while.",
+    vacation_on: "Answer while I am away",
+    vacation_subject_hint: "Without one, the answer has that of the mail.",
+    your_mail_goes_to: "Your mail goes on to",
+}
