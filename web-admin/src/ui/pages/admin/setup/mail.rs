@@ -5,7 +5,10 @@ use std::time::Duration;
 use leptos::prelude::*;
 use serde_json::Value;
 
-use super::steps::{Step, Steps};
+use super::{
+    send,
+    steps::{Step, Steps},
+};
 use crate::{
     json as read,
     messages::{fill, t},
@@ -23,11 +26,15 @@ use crate::{
 /// How often it is looked whether a mail has come or gone.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-pub fn step(steps: Steps, step: Step, domain: &str) -> AnyView {
+/// `own`: the name of whoever looks; if it is an address, they can send a mail from here.
+pub fn step(steps: Steps, step: Step, domain: &str, own: &str) -> AnyView {
     let domain = domain.to_owned();
+    let sends = step == Step::MailOut && own.contains('@');
+    let own = own.to_owned();
     // To or from the first account; before there is one, anybody of the domain.
     let loaded = Loaded::new(move || {
         let whose = match steps.account.get() {
+            _ if sends => own.clone(),
             name if name.is_empty() => format!("@{domain}"),
             name => name,
         };
@@ -51,11 +58,12 @@ pub fn step(steps: Steps, step: Step, domain: &str) -> AnyView {
     let lead = move || {
         let lead = match step {
             Step::MailIn => t().server.setup_mail_in_lead,
+            _ if sends => return t().server.send_lead.into_any(),
             _ => t().server.setup_mail_out_lead,
         };
         let name = steps.account.get();
         let copied = (!name.is_empty()).then(|| copy::button(name.clone(), &name));
-        view! { {fill(lead, &[("name", &name)])}{copied} }
+        view! { {fill(lead, &[("name", &name)])}{copied} }.into_any()
     };
     let content = move || {
         match newest.get().flatten() {
@@ -67,7 +75,8 @@ pub fn step(steps: Steps, step: Step, domain: &str) -> AnyView {
     }
     };
     view! {
-        <p>{lead}</p>
+        <p class="row">{lead}</p>
+        {sends.then(send::part)}
         <div role="status">{content}</div>
         {steps.onward(step)}
     }

@@ -2,6 +2,7 @@
 //! gone on with at any time.
 
 mod mail;
+mod send;
 mod steps;
 mod tls;
 
@@ -42,6 +43,11 @@ pub fn page(session: &Session) -> AnyView {
     all.extend(may_certify.then_some(Step::Tls));
     all.extend([Step::Account, Step::MailIn, Step::MailOut]);
     let steps = Steps::new(all);
+    let (own, of_in, of_out) = (session.name.clone(), Step::MailIn, Step::MailOut);
+    let mail = move |step: Step| {
+        let own = own.clone();
+        move |name: String| mail::step(steps, step, &name, &own)
+    };
     let domains = Loaded::of("/domains?sort=created&limit=200");
     let asked = route::current().get_untracked().parameter("domain");
     // The domain that all later steps are about.
@@ -58,8 +64,8 @@ pub fn page(session: &Session) -> AnyView {
             {steps.view(Step::Dns, of_domain(domain, move |name| dns_step(steps, &name)))}
             {may_certify.then(|| steps.view(Step::Tls, tls::step(steps, may_set)))}
             {steps.view(Step::Account, of_domain(domain, move |name| account(steps, &name)))}
-            {steps.view(Step::MailIn, of_domain(domain, move |name| mail::step(steps, Step::MailIn, &name)))}
-            {steps.view(Step::MailOut, of_domain(domain, move |name| mail::step(steps, Step::MailOut, &name)))}
+            {steps.view(of_in, of_domain(domain, mail(of_in)))}
+            {steps.view(of_out, of_domain(domain, mail(of_out)))}
         </ol>
     }
     .into_any()
