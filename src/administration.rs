@@ -1,13 +1,21 @@
-//! What the API for administrators needs of the process: the DNS, connections, the repository of backups.
+//! What the API for administrators needs of the process: the DNS, connections, certificates, files of settings, the repository of backups.
 //!
 //! Other half: `admin::Host`.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
-use admin::{DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers};
+use admin::{
+    CertificateSource, DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers,
+    ShownCertificate,
+};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use jmap_core::{Caller, Core, work::check::Progress};
+use jmap_core::{
+    Caller, Core,
+    inproc::certificates::CertificateOrigin,
+    settings::{Setting, Texts},
+    work::check::Progress,
+};
 
 use crate::{
     backups::{Tools, run, schedule},
@@ -18,7 +26,12 @@ use crate::{
         check::{Finding, Status},
         records::Record,
     },
+    settings,
+    tls::{self, CertificateError, Origin, Shown},
 };
+
+/// What a file of settings is called in errors.
+const SETTINGS_FILE: &str = "the file";
 
 /// The process that serves.
 #[derive(Clone)]
@@ -67,6 +80,41 @@ fn finding(of: Finding) -> DnsFinding {
     }
 }
 
+fn certificate(of: Shown) -> ShownCertificate {
+    let (name, stored) = of.stored().unzip();
+    let identity = of.identity.as_ref();
+    ShownCertificate {
+        name: name.cloned(),
+        names: of.names(),
+        source: match &of.origin {
+            Origin::File(_) => CertificateSource::File,
+            Origin::SelfSigned => CertificateSource::SelfSigned,
+            Origin::Store(_, record) => match record.origin {
+                CertificateOrigin::Acme => CertificateSource::Acme,
+                CertificateOrigin::Imported => CertificateSource::Imported,
+            },
+        },
+        file: match &of.origin {
+            Origin::File(file) => Some(file.display().to_string()),
+            Origin::SelfSigned | Origin::Store(..) => None,
+        },
+        issuer: identity.and_then(|of| of.issuer()),
+        validity: identity.and_then(|of| of.validity()),
+        tlsa: of.tlsa(),
+        failures: stored.map_or(0, |record| record.failures),
+        next_try: stored.and_then(|record| record.next_try),
+        problem: of.problem.clone(),
+    }
+}
+
+/// Why certificates can't be looked at. What is wrong with files is told of each.
+fn unseen(error: CertificateError) -> HostError {
+    match error {
+        CertificateError::Stored(error) => error.into(),
+        error => HostError::Refused(error.to_string()),
+    }
+}
+
 #[async_trait]
 impl Host for Process {
     async fn dns_records(
@@ -96,6 +144,7 @@ impl Host for Process {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             connections: self.sources.connections_by_listener(),
             memory_octets: metrics::resident_octets(),
+            disk_octets: self.sources.disk_octets.load(Ordering::Relaxed),
         }
     }
 
@@ -121,5 +170,40 @@ impl Host for Process {
             done.new_blobs,
             done.record.added_octets
         ))
+    }
+
+    async fn certificates(&self) -> Result<Vec<ShownCertificate>, HostError> {
+        let certificates = &self.sources.certificates;
+        // What another node, or a command, has changed a moment ago.
+        certificates.look(false).await.map_err(unseen)?;
+        Ok(certificates.all().into_iter().map(certificate).collect())
+    }
+
+    async fn import_certificate(
+        &self,
+        core: &Core,
+        who: &Caller,
+        chain: &str,
+        private_key: &str,
+    ) -> Result<String, HostError> {
+        let record = tls::imported(chain.as_bytes(), private_key.as_bytes());
+        let record = record.map_err(|error| HostError::Invalid(error.to_string()))?;
+        let name = record.names.first().cloned().unwrap_or_default();
+        core.import_certificate(who, record).await?;
+        self.certificates_changed();
+        Ok(name)
+    }
+
+    fn certificates_changed(&self) {
+        self.sources.certificates.changed.notify_one();
+        self.sources.certificates.ordered.notify_one();
+    }
+
+    fn settings_of_file(&self, text: &str) -> Result<Texts, String> {
+        settings::of_file(text, SETTINGS_FILE)
+    }
+
+    fn file_of_settings(&self, settings: &[Setting], all: bool) -> String {
+        settings::to_file(settings, all)
     }
 }

@@ -150,6 +150,11 @@ impl Listening {
         &self.shown.certificates
     }
 
+    /// What the API for administrators has of this process.
+    pub fn site(&self) -> &admin::Site {
+        &self.site
+    }
+
     /// What is ordered from an ACME server, now and after each change.
     pub fn orders(&self) -> watch::Receiver<Option<acme::Settings>> {
         self.shown.orders.subscribe()

@@ -289,6 +289,7 @@ impl Server {
         let mut workers = vec![
             tokio::spawn(self.core.clone().run_work(Box::new(allocators::give_back))),
             tokio::spawn(measure(sources.clone())),
+            tokio::spawn(listening.site().clone().keep_history(self.core.clone())),
             tokio::spawn(certificates.clone().watch()),
             tokio::spawn(run_schedule(
                 self.core.clone(),

@@ -233,7 +233,7 @@ pub async fn execute(
             return Ok(Answer::Settings(SettingsAnswer::One(row)));
         }
         SettingsCommand::Export { all } => {
-            let toml = export(&core.settings(who).await?, all);
+            let toml = settings::to_file(&core.settings(who).await?, all);
             return Ok(Answer::Settings(SettingsAnswer::File(FileRow { toml })));
         }
         SettingsCommand::Set { key, value } => {
@@ -301,54 +301,6 @@ fn row(of: Setting) -> SettingRow {
 
 fn is_changed(row: &SettingRow) -> bool {
     row.fault.is_some() || row.stored.is_some() || row.value != row.default
-}
-
-/// A file that `apply` reads: what the store has; with `all`, also what can be set, as comments. A key that doesn't count is one.
-fn export(settings: &[Setting], all: bool) -> String {
-    let mut text = String::new();
-    let (mut table, mut said) = ("", "");
-    for setting in settings {
-        let Some(known) = &setting.known else {
-            if let Some(record) = &setting.stored {
-                let _ = writeln!(
-                    text,
-                    "\n# This version has no such setting:\n#{} = {}",
-                    setting.key, record.text
-                );
-            }
-            continue;
-        };
-        let stored = setting.stored.as_ref();
-        if known.place != Place::Store || (stored.is_none() && !all) {
-            continue;
-        }
-        let (of, name) = known.key.rsplit_once('.').unwrap_or(("", &known.key));
-        if of != table {
-            let _ = writeln!(text, "\n[{of}]");
-            (table, said) = (of, "");
-        }
-        // What keys have in common is said once.
-        if said != known.description {
-            said = &known.description;
-            let _ = writeln!(text, "# {}", said.replace('\n', "\n#   "));
-        }
-        let _ = match (stored, &setting.fault) {
-            (Some(record), None) => writeln!(text, "{name} = {}", record.text),
-            (Some(record), Some(why)) => writeln!(
-                text,
-                "# This counts for nothing: {why}\n#{name} = {}",
-                record.text
-            ),
-            (None, _) => {
-                let value = known.default.as_ref().unwrap_or(&known.example);
-                writeln!(text, "#{name} = {value}")
-            }
-        };
-    }
-    match text.trim_start() {
-        "" => "# Nothing is set: everything is as it is by default, or as the configuration file has it.".to_owned(),
-        text => text.trim_end().to_owned(),
-    }
 }
 
 /// An answer for people.

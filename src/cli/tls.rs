@@ -19,10 +19,7 @@ use super::{
     execute::{Done, Target, done},
     print::day,
 };
-use crate::{
-    hex,
-    tls::{Origin, Shown, imported},
-};
+use crate::tls::{Origin, Shown, imported};
 
 #[derive(Debug, Subcommand)]
 pub enum TlsVerb {
@@ -160,28 +157,21 @@ fn tell(target: &Target) {
 }
 
 fn row(shown: Shown) -> CertificateRow {
-    let identity = shown.identity.as_ref();
-    let (file, stored, source) = match &shown.origin {
-        Origin::File(file) => (Some(file), None, CertificateSource::File),
-        Origin::SelfSigned => (None, None, CertificateSource::SelfSigned),
-        Origin::Store(name, record) => (None, Some((name, record)), source_of(record)),
+    let (name, stored) = shown.stored().unzip();
+    let (file, source) = match &shown.origin {
+        Origin::File(file) => (Some(file), CertificateSource::File),
+        Origin::SelfSigned => (None, CertificateSource::SelfSigned),
+        Origin::Store(_, record) => (None, source_of(record)),
     };
-    let (name, stored) = stored.unzip();
-    let names = match (identity, stored) {
-        (Some(identity), _) => identity.names().to_vec(),
-        (None, Some(record)) => record.names.clone(),
-        (None, None) => Vec::new(),
-    };
-    let validity = identity.and_then(|of| of.validity());
-    let hash = identity.and_then(|of| of.public_key_hash());
+    let validity = shown.identity.as_ref().and_then(|of| of.validity());
     CertificateRow {
         name: name.cloned(),
-        names,
+        names: shown.names(),
         source,
         file: file.map(|file| file.display().to_string()),
         not_before: validity.map(|(from, _)| from),
         not_after: validity.map(|(_, to)| to),
-        tlsa: hash.map(|hash| format!("3 1 1 {}", hex::hex(&hash))),
+        tlsa: shown.tlsa(),
         failures: stored.map_or(0, |record| record.failures),
         next_try: stored.and_then(|record| record.next_try),
         problem: shown.problem,

@@ -5,6 +5,7 @@
 //! Other half: `jmap_core::settings` stores them and decides who may; `wire` has what is told of changes.
 
 pub mod catalogue;
+mod file;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use jmap_core::{
 use net::Identity;
 use parking_lot::Mutex;
 use toml::{Table, Value};
+
+pub use self::file::{of_file, to_file};
 
 use crate::{
     config::{Config, PLACES, line_of_key, values::Hostname},
@@ -325,45 +328,6 @@ fn insert(table: &mut Table, key: &str, value: Value) {
             if let Value::Table(inner) = inner {
                 insert(inner, rest, value);
             }
-        }
-    }
-}
-
-/// The settings that a file in the format of the configuration has. Errors: a sentence that says where.
-pub fn of_file(text: &str, file: &str) -> Result<Texts, String> {
-    let table: Table = text.parse().map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| {
-            let before = text.get(..span.start).unwrap_or(text);
-            before.matches('\n').count() + 1
-        });
-        let why = error.message().replace('\n', "; ");
-        format!("{file}, line {line}: {why}")
-    })?;
-    let mut texts = Texts::new();
-    gather("", &table, &mut texts);
-    for (key, value) in &mut texts {
-        let place = match line_of_key(text, key) {
-            Some(line) => format!("{file}, line {line}, {key}"),
-            None => format!("{file}, {key}"),
-        };
-        match catalogue::find(key) {
-            None => return Err(format!("{place}: there is no such setting")),
-            Some(_) => {
-                *value = normal(key, value).map_err(|why| format!("{place}: {why}"))?;
-            }
-        }
-    }
-    Ok(texts)
-}
-
-fn gather(prefix: &str, table: &Table, into: &mut Texts) {
-    for (name, value) in table {
-        let key = format!("{prefix}{name}");
-        match value {
-            Value::Table(inner) if catalogue::find(&key).is_none() => {
-                gather(&format!("{key}."), inner, into);
-            }
-            value => drop(into.insert(key, value.to_string())),
         }
     }
 }

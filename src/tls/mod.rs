@@ -30,6 +30,7 @@ use self::{files::Watched, stored::Stored};
 use crate::{
     config::Config,
     folder::{Folder, FolderError},
+    hex,
 };
 
 /// How often files and store are looked at.
@@ -66,6 +67,31 @@ pub struct Shown {
     pub identity: Option<Identity>,
     /// Why something newer isn't shown.
     pub problem: Option<String>,
+}
+
+impl Shown {
+    /// Its name and record in the store.
+    pub fn stored(&self) -> Option<(&String, &CertificateRecord)> {
+        match &self.origin {
+            Origin::Store(name, record) => Some((name, record)),
+            Origin::File(_) | Origin::SelfSigned => None,
+        }
+    }
+
+    /// The names of hosts that it is for.
+    pub fn names(&self) -> Vec<String> {
+        match (&self.identity, self.stored()) {
+            (Some(identity), _) => identity.names().to_vec(),
+            (None, Some((_, record))) => record.names.clone(),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// The data of a TLSA record (RFC 7672 §3.1.1).
+    pub fn tlsa(&self) -> Option<String> {
+        let hash = self.identity.as_ref()?.public_key_hash()?;
+        Some(format!("3 1 1 {}", hex::hex(&hash)))
+    }
 }
 
 /// All certificates of a server.

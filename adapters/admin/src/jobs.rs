@@ -103,6 +103,9 @@ impl Teller {
             return;
         };
         jobs.change(self.id, |job| {
+            if job.state != JobState::Running {
+                return;
+            }
             job.ended = Some(at);
             job.abort = None;
             job.state = match result {
@@ -158,12 +161,12 @@ impl Jobs {
         })
     }
 
-    /// By what a job is stopped, from now on.
+    /// By what a job is stopped, from now on. One that was stopped before it began is now.
     pub fn runs(&self, teller: &Teller, abort: AbortHandle) {
-        self.change(teller.id, |job| {
-            if job.state == JobState::Running {
-                job.abort = Some(abort);
-            }
+        self.change(teller.id, |job| match job.state {
+            JobState::Running => job.abort = Some(abort),
+            JobState::Stopped => abort.abort(),
+            JobState::Done(_) | JobState::Failed(_) => {}
         });
     }
 
@@ -171,12 +174,15 @@ impl Jobs {
     pub fn stop(&self, id: u64, at: UtcMillis) -> bool {
         let mut was_running = false;
         self.change(id, |job| {
-            if let (JobState::Running, Some(abort)) = (&job.state, job.abort.take()) {
-                abort.abort();
-                job.ended = Some(at);
-                job.state = JobState::Stopped;
-                was_running = true;
+            if job.state != JobState::Running {
+                return;
             }
+            if let Some(abort) = job.abort.take() {
+                abort.abort();
+            }
+            job.ended = Some(at);
+            job.state = JobState::Stopped;
+            was_running = true;
         });
         was_running
     }
@@ -225,5 +231,22 @@ mod tests {
         assert_eq!(all.last().map(|job| job.id), Some(backup.id()));
         backup.ended(at, Err("no".into()));
         assert!(jobs.begin(JobKind::Backup, "a", at).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_was_stopped_stays_so() {
+        let jobs = Arc::new(Jobs::default());
+        let teller = jobs.begin(JobKind::Check, "a", UtcMillis(0)).unwrap();
+        assert!(jobs.stop(teller.id(), UtcMillis(1)));
+        assert!(!jobs.stop(teller.id(), UtcMillis(2)));
+        let task = tokio::spawn(std::future::pending::<()>());
+        jobs.runs(&teller, task.abort_handle());
+        assert!(task.await.unwrap_err().is_cancelled());
+        teller.ended(UtcMillis(3), Ok(JobResult::default()));
+        let job = jobs.one(teller.id()).unwrap();
+        assert_eq!(
+            (job.state, job.ended),
+            (JobState::Stopped, Some(UtcMillis(1)))
+        );
     }
 }

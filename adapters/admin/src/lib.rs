@@ -6,6 +6,7 @@
 
 mod describe;
 mod docs;
+pub mod history;
 mod host;
 mod jobs;
 pub mod openapi;
@@ -22,7 +23,10 @@ use jmap_core::{Core, clock::Clock};
 use jmap_types::AccountId;
 use net::slots::Slots;
 
-pub use host::{DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers};
+pub use host::{
+    CertificateSource, DnsFinding, DnsRecord, DnsStatus, Host, HostError, HostNumbers,
+    ShownCertificate,
+};
 pub use jobs::{FINDINGS_MAX, JOBS_MAX};
 pub use page::{PAGE_DEFAULT, PAGE_MAX};
 pub use problem::{Kind, TYPE_PREFIX};
@@ -45,6 +49,7 @@ pub struct Site {
     pub clock: Arc<dyn Clock>,
     pub host: Arc<dyn Host>,
     jobs: Arc<jobs::Jobs>,
+    history: Arc<history::History>,
 }
 
 impl Site {
@@ -53,6 +58,17 @@ impl Site {
             clock,
             host,
             jobs: Arc::default(),
+            history: Arc::default(),
+        }
+    }
+
+    /// Takes the numbers of the server in, for as long as the future lives.
+    pub async fn keep_history(self, core: Core) {
+        let mut ticks = tokio::time::interval(history::STEP);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.history.take(self.clock.now(), &core, &self.host);
         }
     }
 }

@@ -8,7 +8,10 @@ use http::{
     HeaderValue, StatusCode,
     header::{self, HeaderName},
 };
-use jmap_core::{auth::AuthError, directory::DirectoryError};
+use jmap_core::{
+    auth::AuthError, directory::DirectoryError, inproc::certificates::CertificateError,
+    settings::SettingsError,
+};
 use serde_json::{Value, json};
 
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -163,6 +166,37 @@ impl From<DirectoryError> for Problem {
                 tracing::error!(%error, "an administrator's request failed");
                 return Problem::of(Kind::Unavailable).retry_after(BUSY_WAIT);
             }
+        };
+        Problem::new(kind, detail)
+    }
+}
+
+impl From<SettingsError> for Problem {
+    fn from(error: SettingsError) -> Problem {
+        let detail = error.to_string();
+        let kind = match error {
+            SettingsError::Forbidden => return Problem::of(Kind::Forbidden),
+            SettingsError::Unknown(_) => Kind::NotFound,
+            SettingsError::InFile { .. }
+            | SettingsError::Pinned { .. }
+            | SettingsError::Invalid(_) => Kind::InvalidValue,
+            SettingsError::TooMuch(_) => Kind::LimitReached,
+            SettingsError::NoMeaning => Kind::Unavailable,
+            SettingsError::Store(error) => return DirectoryError::Store(error).into(),
+        };
+        Problem::new(kind, detail)
+    }
+}
+
+impl From<CertificateError> for Problem {
+    fn from(error: CertificateError) -> Problem {
+        let detail = error.to_string();
+        let kind = match error {
+            CertificateError::Forbidden => return Problem::of(Kind::Forbidden),
+            CertificateError::NotFound(_) => Kind::NotFound,
+            CertificateError::TooMany(_) => Kind::LimitReached,
+            CertificateError::NoName | CertificateError::TooLarge => Kind::InvalidValue,
+            CertificateError::Store(error) => return DirectoryError::Store(error).into(),
         };
         Problem::new(kind, detail)
     }

@@ -5,6 +5,7 @@
 //! Other half: `directory` and the others make the changes; `access` says who may.
 
 mod audit;
+mod cursor;
 mod once;
 mod records;
 #[cfg(test)]

@@ -566,6 +566,63 @@ async fn rows_come_newest_first_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_place_that_is_shown_tells_nothing_and_leads_back() {
+    let server = Server::new().await;
+    let core = &server.core;
+    let places = [
+        (0, 0),
+        (1, 0),
+        (0, 1),
+        (1_700_000_000_000, 1 << 32),
+        (u64::MAX, u64::MAX),
+    ];
+    let mut seen = std::collections::HashSet::new();
+    for place in places {
+        let sealed = core.sealed_place(place);
+        assert_eq!(core.opened_place(sealed), place);
+        assert!(seen.insert(sealed));
+        let halves = sealed.as_chunks::<8>().0;
+        assert!(
+            halves
+                .iter()
+                .all(|half| u64::from_be_bytes(*half) != place.0)
+        );
+    }
+    // Neighbours look like strangers.
+    let differs = |one: [u8; 16], other: [u8; 16]| -> u32 {
+        let bits = one.iter().zip(other).map(|(a, b)| (a ^ b).count_ones());
+        bits.sum()
+    };
+    let (one, other) = (core.sealed_place((5, 7)), core.sealed_place((5, 8)));
+    assert!(differs(one, other) > 30);
+    // What was never shown is some place.
+    core.opened_place([7; 16]);
+}
+
+#[tokio::test]
+async fn the_list_of_accounts_is_as_of_now() {
+    let staffed = Staffed::new().await;
+    let core = &staffed.server.core;
+    let names = async |who: &Caller| -> Vec<String> {
+        let accounts = core.accounts(who).await.unwrap();
+        accounts.iter().map(|of| of.record.name.clone()).collect()
+    };
+    let before = names(&staffed.server.admin).await;
+    assert_eq!(names(&staffed.server.admin).await, before);
+    assert_eq!(names(&staffed.of_org).await, ["ann@example.org"]);
+    let new = staffed.server.person("new@example.org").await;
+    assert_eq!(names(&staffed.server.admin).await.len(), before.len() + 1);
+    let own = ["ann@example.org", "new@example.org"];
+    assert_eq!(names(&staffed.of_org).await, own);
+    core.remove_account(&staffed.server.admin, new)
+        .await
+        .unwrap();
+    assert_eq!(names(&staffed.of_org).await, ["ann@example.org"]);
+    core.directory.forget_list();
+    assert_eq!(names(&staffed.server.admin).await, before);
+}
+
+#[tokio::test]
 async fn rows_go_when_their_time_is_over_or_they_are_too_many() {
     let staffed = Staffed::new().await;
     let (core, admin) = (&staffed.server.core, &staffed.server.admin);

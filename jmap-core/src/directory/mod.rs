@@ -31,6 +31,7 @@ use std::{
 };
 
 use jmap_types::AccountId;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use store::{
     decode_numbers,
@@ -134,6 +135,7 @@ pub struct Directory {
     pub(crate) callers: Remembered<(AccountId, u64), Caller>,
     pub(crate) tokens: Remembered<TokenId, Option<Arc<read::Token>>>,
     accounts: Remembered<AccountId, Option<Arc<AccountRecord>>>,
+    listed: Mutex<read::Listed>,
     logins: Remembered<String, Option<AccountId>>,
     recipients: Remembered<String, Arc<resolve::Resolved>>,
     domains: Remembered<String, Option<Arc<records::DomainRecord>>>,
@@ -164,6 +166,7 @@ impl Directory {
             callers: Remembered::new(),
             tokens: Remembered::new(),
             accounts: Remembered::new(),
+            listed: Mutex::default(),
             logins: Remembered::new(),
             recipients: Remembered::new(),
             domains: Remembered::new(),
@@ -173,6 +176,11 @@ impl Directory {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Gives back what it takes to list all accounts.
+    pub(crate) fn forget_list(&self) {
+        *self.listed.lock() = None;
     }
 
     /// What is remembered counts no more.

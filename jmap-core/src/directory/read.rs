@@ -50,6 +50,10 @@ pub struct Token {
     pub expires: Option<i64>,
 }
 
+/// Accounts of a server that are all remembered, so that pages of lists don't read them all: some ten MB. Of more, each page does.
+const LISTED_ACCOUNTS_MAX: usize = 20_000;
+/// All accounts, and the generation of the directory that they are of.
+pub(super) type Listed = Option<(u64, Arc<[Account]>)>;
 /// Rows that one page of reading takes.
 const ROWS_PER_PAGE: usize = 1000;
 
@@ -143,15 +147,36 @@ impl Core {
     /// The accounts that the caller may see beyond their own, by id.
     pub async fn accounts(&self, who: &Caller) -> Result<Vec<Account>, DirectoryError> {
         access::may_begin(who, Operation::SeeAccount, None)?;
+        let all = self.all_accounts().await?;
+        let is_seen = |account: &&Account| {
+            let object = Object::Account(account.id, &account.record);
+            access::may(who, Operation::SeeAccount, object).is_ok()
+        };
+        Ok(all.iter().filter(is_seen).cloned().collect())
+    }
+
+    /// All that are no service's, by id. Whoever pages through a list asks again and again.
+    async fn all_accounts(&self) -> Result<Arc<[Account]>, DirectoryError> {
+        let generation = self.directory.generation();
+        let known = self.directory.listed.lock().clone();
+        if let Some((of, known)) = known
+            && of == generation
+        {
+            return Ok(known);
+        }
+        let all: Arc<[Account]> = self.read_accounts().await?.into();
+        let is_small = all.len() <= LISTED_ACCOUNTS_MAX;
+        *self.directory.listed.lock() = is_small.then(|| (generation, all.clone()));
+        Ok(all)
+    }
+
+    async fn read_accounts(&self) -> Result<Vec<Account>, DirectoryError> {
         let mut accounts = Vec::new();
         for (key, bytes) in self.rows(keys::all(keys::Subspace::Account), false).await? {
             let id =
                 keys::decode_account(&key).ok_or_else(|| store::Error::bad_key("account", &key))?;
             match AccountRecord::from_bytes(&key, &bytes) {
                 Ok(record) if record.removed || record.kind == AccountKind::Service => {}
-                Ok(record)
-                    if access::may(who, Operation::SeeAccount, Object::Account(id, &record))
-                        .is_err() => {}
                 Ok(record) => accounts.push(Account {
                     id,
                     record: Arc::new(record),

@@ -85,6 +85,7 @@ impl Core {
     pub(crate) async fn give_back_memory(&self, views_octets_max: usize) {
         self.accounts.shrink(views_octets_max);
         self.summaries.clear();
+        self.directory.forget_list();
         self.search.forget_texts();
         self.engine.trim_memory().await;
     }

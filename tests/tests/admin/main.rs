@@ -4,6 +4,7 @@
 //! Holds: what each role may do is written down in `matrix` by hand; a route that is missing there fails.
 
 mod audit;
+mod certificates;
 mod client;
 mod concurrency;
 mod isolation;
@@ -11,4 +12,6 @@ mod matrix;
 mod objects;
 mod running;
 mod schema;
+mod settings;
+mod watched;
 mod web;

@@ -7,12 +7,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::client::{Api, problem, staffed};
+use crate::client::{Api, problem, staffed, staffed_home};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks until there is an answer.
-fn wait<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn wait<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = ask() {
@@ -23,7 +23,7 @@ fn wait<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn deliver(server: &e2e::Server, to: &str, subject: &str) {
+pub fn deliver(server: &e2e::Server, to: &str, subject: &str) {
     let octets = format!("From: c@example.com\r\nTo: {to}\r\nSubject: {subject}\r\n\r\nx\r\n");
     let reply = server.lmtp().send("c@example.com", to, octets.as_bytes());
     assert!(reply.expect("no answer").is_ok());
@@ -48,6 +48,36 @@ fn mail_on_its_way_is_seen_and_stopped_by_whose_it_is() {
         let all = root.shown("/queue/messages");
         (all["total"] == json!(2)).then_some(all)
     });
+    // What is held back isn't tried, however often it is asked for.
+    let places = root.all("/queue/destinations");
+    let far = places.iter().find(|of| of["name"] == json!("far.example"));
+    assert_eq!(far.map(|of| &of["held"]), Some(&json!(true)), "{places:?}");
+    let all_tried = root.post("/queue/retry", json!({"domain": "far.example"}));
+    assert_eq!(all_tried.status, 200, "{}", all_tried.text());
+    thread::sleep(Duration::from_secs(2));
+    let untried = root.shown("/queue/messages");
+    for of in untried["items"].as_array().expect("a list") {
+        assert_eq!(of["state"], json!("waiting"), "{of}");
+        assert_eq!(of["recipients"][0]["attempts"], json!(0), "{of}");
+    }
+    for (query, count) in [
+        ("q=OUT@example.net", 1),
+        ("q=far.example", 2),
+        ("q=nobody", 0),
+        ("state=waiting", 2),
+        ("state=deferred", 0),
+        ("domain=far.example", 2),
+        ("domain=near.example", 0),
+    ] {
+        let found = root.shown(&format!("/queue/messages?{query}"));
+        assert_eq!(found["total"], json!(count), "{query}");
+    }
+    let pages = root.all("/queue/messages?q=out");
+    assert_eq!(pages.len(), 2);
+    let first = root.shown("/queue/messages?limit=1");
+    let cursor = first["next"].as_str().expect("a cursor");
+    let second = root.shown(&format!("/queue/messages?limit=1&cursor={cursor}"));
+    assert_ne!(first["items"][0]["account"], second["items"][0]["account"]);
     // What is of her domain alone.
     let seen = carol.shown("/queue/messages");
     assert_eq!(seen["total"], json!(1), "{seen}");
@@ -81,10 +111,14 @@ fn mail_on_its_way_is_seen_and_stopped_by_whose_it_is() {
     assert_eq!(problem(&carol.delete(&own)), "not-found");
     assert_eq!(root.shown("/queue/messages")["total"], json!(1));
     assert_eq!(root.delete("/queue/holds/far.example").status, 204);
+    wait("it is tried", || {
+        let left = root.shown(&other);
+        (left["recipients"][0]["attempts"].as_u64() > Some(0)).then_some(())
+    });
     let audit = root.shown("/audit?operation=queue");
     let audit = audit["items"].as_array().expect("a list").len();
-    // Held, retried, cancelled, released.
-    assert_eq!(audit, 4);
+    // Held, all retried, one retried, cancelled, released.
+    assert_eq!(audit, 5);
 }
 
 #[test]
@@ -142,6 +176,18 @@ fn keys_are_rotated() {
         "{after}"
     );
     assert_eq!(problem(&ask(&mut carol, "activate")), "not-found");
+    // Those that have retired can go, and those that sign can't.
+    for key in after["items"].as_array().expect("a list") {
+        let selector = key["selector"].as_str().expect("a selector");
+        let removed = carol.delete(&format!("{path}/{selector}"));
+        match key["state"].as_str() {
+            Some("retired") => assert_eq!(removed.status, 204, "{}", removed.text()),
+            _ => assert_eq!(problem(&removed), "in-use"),
+        }
+    }
+    let left = carol.shown(path);
+    assert_eq!((keys(&left, "active"), keys(&left, "retired")), (2, 0));
+    assert_eq!(problem(&carol.delete(&format!("{path}/no"))), "not-found");
     assert!(!after.to_string().contains("PRIVATE"));
     let records = carol.shown("/domains/example.org/dns-records").to_string();
     assert!(records.contains("_domainkey.example.org"), "{records}");
@@ -178,7 +224,7 @@ fn deleted_mail_comes_back() {
 
 #[test]
 fn long_work_is_begun_watched_and_over() {
-    let home = crate::client::staffed_home();
+    let home = staffed_home();
     let repository = home.path().join("backups");
     let place = format!("to = {:?}", repository.to_str().expect("a path"));
     let server = e2e::Server::start_in(home.set("backup", &place));
@@ -208,4 +254,92 @@ fn long_work_is_begun_watched_and_over() {
         root.shown("/reports?days=30&domain=example.org")["total"],
         json!(0)
     );
+}
+
+/// A record of nobody, in the database of a server that doesn't run.
+fn damage(home: &e2e::Home) {
+    let runtime = tokio::runtime::Runtime::new().expect("no runtime");
+    runtime.block_on(async {
+        let engine = e2e::dump::open(&home.data);
+        let mut batch = store::engine::Batch::new();
+        batch.put(vec![0xee, 1, 2], "of nobody");
+        engine.commit(batch).await.expect("not written");
+    });
+}
+
+#[test]
+fn a_check_finds_what_is_wrong_and_a_repair_puts_it_aside() {
+    let home = staffed_home();
+    damage(&home);
+    let server = e2e::Server::start_in(home);
+    let mut root = Api::new(&server, "root");
+    let mut run = |kind: &str| {
+        let begun = root.post("/jobs", json!({"kind": kind, "fast": true}));
+        assert_eq!(begun.status, 202, "{}", begun.text());
+        let place = begun.header("location").expect("a place").to_owned();
+        let path = place.strip_prefix("/api/v1").expect("ours").to_owned();
+        wait("it ends", || {
+            let job = root.shown(&path);
+            (job["state"] != json!("running")).then_some(job)
+        })
+    };
+    let checked = run("check");
+    assert_eq!(checked["state"], json!("done"), "{checked}");
+    assert_eq!(checked["wrong"], json!(true), "{checked}");
+    let findings = checked["findings"].as_array().expect("a list");
+    assert_eq!(findings.len(), 1, "{checked}");
+    for name in ["code", "record", "sentence", "meaning", "remedy"] {
+        assert!(
+            findings[0][name]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
+        );
+    }
+    let repaired = run("repair");
+    assert_eq!(repaired["wrong"], json!(false), "{repaired}");
+    assert_eq!(run("check")["wrong"], json!(false));
+    let aside = root.shown("/quarantine");
+    assert_eq!(aside["total"], json!(1), "{aside}");
+    let key = aside["items"][0]["key"].as_str().expect("a key");
+    assert_eq!(key, "ee0102");
+    assert_eq!(aside["items"][0]["octets"], json!(9));
+    assert!(!aside.to_string().contains("of nobody"));
+    assert_eq!(root.delete(&format!("/quarantine/{key}")).status, 204);
+    assert_eq!(root.shown("/quarantine")["total"], json!(0));
+    assert_eq!(
+        problem(&root.delete(&format!("/quarantine/{key}"))),
+        "not-found"
+    );
+}
+
+#[test]
+fn deleted_mail_of_others_is_not_there() {
+    let server = staffed();
+    deliver(&server, "eve@example.net", "Elsewhere");
+    let mut jmap = server.jmap("eve@example.net");
+    let ids = wait("the mail", || {
+        let ids = jmap.query_all(json!({}));
+        (!ids.is_empty()).then_some(ids)
+    });
+    jmap.call("Email/set", json!({"destroy": ids}));
+    let mut root = Api::new(&server, "root");
+    let eve = root.id_of("eve@example.net");
+    let path = format!("/accounts/{eve}/deleted");
+    let listed = root.shown(&path);
+    assert_eq!(listed["total"], json!(1));
+    let id = listed["items"][0]["id"].as_str().expect("an id");
+    for login in ["carol@example.org", "alice@example.org"] {
+        let mut api = Api::new(&server, login);
+        let expected = match login {
+            "carol@example.org" => "not-found",
+            _ => "forbidden",
+        };
+        assert_eq!(problem(&api.get(&path)), expected);
+        let restored = api.post(&format!("{path}/{id}/restore"), json!({}));
+        assert_eq!(problem(&restored), expected);
+    }
+    let mut own = Api::new(&server, "eve@example.net");
+    assert_eq!(own.shown(&path)["total"], json!(1));
+    let restored = own.post(&format!("{path}/{id}/restore"), json!({}));
+    assert_eq!(restored.status, 200, "{}", restored.text());
 }

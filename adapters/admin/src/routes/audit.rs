@@ -144,25 +144,23 @@ async fn list(request: &Request) -> Answered {
         until: moment(request, "until")?,
     };
     let after = match request.asked("cursor") {
-        Some(text) => Some(place(text).ok_or_else(|| Problem::of(Kind::InvalidCursor))?),
+        Some(text) => Some(sealed(text).ok_or_else(|| Problem::of(Kind::InvalidCursor))?),
         None => None,
     };
+    let after = after.map(|sealed| request.core.opened_place(sealed));
     let (rows, next) = request
         .core
         .audit_rows(&request.who, &filter, after, limit)
         .await?;
     let items = rows.into_iter().map(|row| json!(entry(row))).collect();
-    let next = next.map(|(time, number)| {
-        BASE64_URL_SAFE_NO_PAD.encode([time.to_be_bytes(), number.to_be_bytes()].concat())
-    });
+    // It may be that of a row which is none of the caller's business.
+    let next = next.map(|place| BASE64_URL_SAFE_NO_PAD.encode(request.core.sealed_place(place)));
     Ok(Answer::ok(page::json_of(items, next, None)))
 }
 
-fn place(text: &str) -> Option<(u64, u64)> {
+fn sealed(text: &str) -> Option<[u8; 16]> {
     let octets = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-    let (time, number) = octets.split_first_chunk::<8>()?;
-    let number = number.try_into().ok()?;
-    Some((u64::from_be_bytes(*time), u64::from_be_bytes(number)))
+    octets.try_into().ok()
 }
 
 fn entry(row: admin::AuditRow) -> AuditEntry {

@@ -121,6 +121,16 @@ pub fn routes() -> Vec<Route> {
         .may_fail(&wrong_name)
         .answers(|schemas| page::schema::<DkimKey>(schemas, false)),
         Route::new(
+            Method::DELETE,
+            "/domains/{domain}/dkim-keys/{selector}",
+            (TAG, "removeDkimKey"),
+            "Removes a key that waits or has retired: its record can go from the DNS",
+            Operation::RotateDkimKeys,
+            handler!(remove),
+        )
+        .may_fail(&wrong_name)
+        .may_fail(&[Kind::InUse]),
+        Route::new(
             Method::GET,
             "/domains/{domain}/dns-records",
             (TAG, "listDnsRecords"),
@@ -184,6 +194,13 @@ async fn activate(request: &Request) -> Outcome {
         .activate_dkim_keys(&request.who, domain)
         .await?;
     Ok(keys(&active))
+}
+
+async fn remove(request: &Request) -> Outcome {
+    let (domain, selector) = (request.text("domain")?, request.text("selector")?);
+    let (core, who) = (&request.core, &request.who);
+    core.remove_dkim_key(who, domain, selector).await?;
+    Ok(Answer::nothing())
 }
 
 async fn records(request: &Request) -> Outcome {

@@ -1,5 +1,8 @@
 //! Work that takes long: checks, repairs and backups.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
 use http::{Method, StatusCode};
 use jmap_core::{
     access::{self, Operation},
@@ -203,35 +206,40 @@ async fn begin(request: &Request) -> Outcome {
     let options = CheckOptions {
         skip_hashing: new.fast.unwrap_or(false),
     };
-    let own = teller.clone();
-    let task = tokio::spawn({
-        let site = site.clone();
-        async move {
-            let told = own.clone();
-            let progress = move |sentence: &str| told.progress(sentence);
-            let result = match kind {
-                JobKind::Check => core
-                    .check(options, &progress)
-                    .await
-                    .map(|report| result(report, false))
-                    .map_err(|error| error.to_string()),
-                JobKind::Repair => core
-                    .repair(options, &progress)
-                    .await
-                    .map(|report| result(report, true))
-                    .map_err(|error| error.to_string()),
-                JobKind::Backup => site
-                    .host
-                    .back_up(&core, &who, &progress)
-                    .await
-                    .map(|sentence| JobResult {
-                        sentence,
-                        ..JobResult::default()
-                    })
-                    .map_err(|error| error.to_string()),
-            };
-            own.ended(site.clock.now(), result);
+    let told = teller.clone();
+    let host = site.host.clone();
+    let work = async move {
+        let progress = move |sentence: &str| told.progress(sentence);
+        match kind {
+            JobKind::Check => core
+                .check(options, &progress)
+                .await
+                .map(|report| result(report, false))
+                .map_err(|error| error.to_string()),
+            JobKind::Repair => core
+                .repair(options, &progress)
+                .await
+                .map(|report| result(report, true))
+                .map_err(|error| error.to_string()),
+            JobKind::Backup => host
+                .back_up(&core, &who, &progress)
+                .await
+                .map(|sentence| JobResult {
+                    sentence,
+                    ..JobResult::default()
+                })
+                .map_err(|error| error.to_string()),
         }
+    };
+    let own = teller.clone();
+    let clock = site.clock.clone();
+    let task = tokio::spawn(async move {
+        let result = AssertUnwindSafe(work).catch_unwind().await;
+        let result = result.unwrap_or_else(|_| {
+            tracing::error!("a job panicked");
+            Err("It broke off: the log has more.".to_owned())
+        });
+        own.ended(clock.now(), result);
     });
     site.jobs.runs(&teller, task.abort_handle());
     let begun = site.jobs.one(teller.id()).ok_or_else(Problem::not_found)?;

@@ -6,6 +6,7 @@ mod accounts;
 mod addresses;
 mod aliases;
 mod audit;
+mod certificates;
 mod credentials;
 mod deleted;
 mod dns;
@@ -18,6 +19,7 @@ mod quarantine;
 mod queue;
 mod reports;
 mod server;
+mod settings;
 mod traces;
 
 use std::future::Future;
@@ -49,30 +51,30 @@ macro_rules! handler {
 }
 pub(crate) use handler;
 
-/// All rows.
+/// All rows, in the order of the document: a line for each file.
 pub fn all() -> Vec<Route> {
-    [
-        me::routes(),
-        domains::routes(),
-        accounts::routes(),
-        addresses::routes(),
-        credentials::routes(),
-        groups::routes(),
-        aliases::routes(),
-        lists::routes(),
-        dns::routes(),
-        queue::routes(),
-        traces::routes(),
-        reports::routes(),
-        deleted::routes(),
-        audit::routes(),
-        server::routes(),
-        jobs::routes(),
-        quarantine::routes(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let files: &[fn() -> Vec<Route>] = &[
+        me::routes,
+        domains::routes,
+        accounts::routes,
+        addresses::routes,
+        credentials::routes,
+        groups::routes,
+        aliases::routes,
+        lists::routes,
+        dns::routes,
+        queue::routes,
+        traces::routes,
+        reports::routes,
+        deleted::routes,
+        audit::routes,
+        server::routes,
+        jobs::routes,
+        quarantine::routes,
+        settings::routes,
+        certificates::routes,
+    ];
+    files.iter().flat_map(|routes| routes()).collect()
 }
 
 fn text() -> Value {
@@ -132,6 +134,21 @@ pub const PATH_PARAMETERS: &[Parameter] = &[
         name: "job",
         about: "The number of a job.",
         schema: number,
+    },
+    Parameter {
+        name: "selector",
+        about: "The selector of a DKIM key.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 63}),
+    },
+    Parameter {
+        name: "setting",
+        about: "A key of the configuration, with tables in front: `smtp.idle-timeout`.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 200}),
+    },
+    Parameter {
+        name: "certificate",
+        about: "The first name of a certificate in the store.",
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": 253}),
     },
     Parameter {
         name: "key",

@@ -5,7 +5,7 @@ use jmap_core::{
     access::Operation,
     inproc::queue::{ENTRIES_MAX, QueueEntry, QueueError, QueueFilter, QueueState, Which},
 };
-use jmap_types::{Id, mail::EmailSubmissionId};
+use jmap_types::mail::EmailSubmissionId;
 use serde_json::json;
 
 use super::{CURSOR, LIMIT, handler};
@@ -133,6 +133,16 @@ const OF_ACCOUNT: Parameter = Parameter {
     about: "Only messages that the account with this id sends.",
     schema: super::text,
 };
+const SEARCH: Parameter = Parameter {
+    name: "q",
+    about: "Only messages with this text in their sender, recipients or account, in any letter case.",
+    schema: super::text,
+};
+const IN_STATE: Parameter = Parameter {
+    name: "state",
+    about: "Only messages that stand so.",
+    schema: || json!({"type": "string", "enum": MessageState::WORDS}),
+};
 const TELL: Parameter = Parameter {
     name: "tell",
     about: "Whether the sender gets a report.",
@@ -145,11 +155,11 @@ pub fn routes() -> Vec<Route> {
             Method::GET,
             "/queue/messages",
             (TAG, "listQueue"),
-            "Lists messages on their way, what is due first coming first",
+            "Lists messages on their way, what is due first coming first: of a longer queue the first 10,000",
             Operation::SeeQueue,
             handler!(list),
         )
-        .query(&[CURSOR, LIMIT, FOR_DOMAIN, OF_ACCOUNT])
+        .query(&[CURSOR, LIMIT, SEARCH, IN_STATE, FOR_DOMAIN, OF_ACCOUNT])
         .may_fail(&[Kind::InvalidValue])
         .answers(|schemas| page::schema::<QueuedMessage>(schemas, true)),
         Route::new(
@@ -248,20 +258,34 @@ fn date_of_ms(ms: i64) -> String {
     super::date_text(ms.div_euclid(1000))
 }
 
+fn state(entry: &QueueEntry) -> MessageState {
+    match entry.state {
+        _ if entry.record.is_done => MessageState::Done,
+        QueueState::Held => MessageState::Held,
+        QueueState::Sending => MessageState::Sending,
+        QueueState::Waiting => MessageState::Waiting,
+        QueueState::Deferred => MessageState::Deferred,
+    }
+}
+
+/// `asked`: in lower case.
+fn has(entry: &QueueEntry, asked: &str) -> bool {
+    let recipients = entry.record.recipients.iter();
+    let mut texts = recipients
+        .map(|recipient| &recipient.address.email)
+        .chain([&entry.account_name, &entry.record.mail_from.email]);
+    texts.any(|text| super::has(text, asked))
+}
+
 fn message(entry: QueueEntry) -> QueuedMessage {
+    let state = state(&entry);
     let record = entry.record;
     let due = i64::try_from(entry.due).unwrap_or(i64::MAX);
     QueuedMessage {
         account: entry.account.to_string(),
         account_name: entry.account_name,
         submission: EmailSubmissionId::new(entry.submission).to_string(),
-        state: match entry.state {
-            _ if record.is_done => MessageState::Done,
-            QueueState::Held => MessageState::Held,
-            QueueState::Sending => MessageState::Sending,
-            QueueState::Waiting => MessageState::Waiting,
-            QueueState::Deferred => MessageState::Deferred,
-        },
+        state,
         size: record.size,
         arrived: super::date_text(record.arrived()),
         due: date_of_ms(due),
@@ -295,15 +319,16 @@ fn message(entry: QueueEntry) -> QueuedMessage {
 async fn list(request: &Request) -> Outcome {
     let filter = QueueFilter {
         domain: request.asked("domain").map(str::to_owned),
-        account: match request.asked("account") {
-            Some(text) => Some(Id::parse(text).ok_or_else(|| {
-                Problem::new(Kind::InvalidRequest, "This is no id of an account.")
-            })?),
-            None => None,
-        },
+        account: super::traces::account(request, "account")?,
         limit: ENTRIES_MAX,
     };
-    let (entries, _) = request.core.queue_entries(&request.who, &filter).await?;
+    let asked = request.asked("q").map(str::to_lowercase);
+    let in_state = request.asked_as::<MessageState>("state")?;
+    let (mut entries, _) = request.core.queue_entries(&request.who, &filter).await?;
+    entries.retain(|entry| {
+        asked.as_deref().is_none_or(|asked| has(entry, asked))
+            && in_state.is_none_or(|asked| asked == state(entry))
+    });
     let page = Page::of(request, entries, |entry| {
         let id = format!("{:020}/{:020}", entry.account.number(), entry.submission);
         (format!("{:020}", entry.due), id)

@@ -1,15 +1,16 @@
 //! The server itself: its nodes, and its numbers.
 
 use http::Method;
-use jmap_core::{access, access::Operation, directory::DirectoryError};
+use jmap_core::{access, access::Operation};
 use serde_json::json;
 
 use super::handler;
 use crate::{
-    describe::{Described as _, object},
+    describe::{Described as _, choice, object},
+    history::{self, Step},
     page,
     request::Request,
-    table::{Answer, Outcome, Route},
+    table::{Answer, Outcome, Parameter, Route},
 };
 
 object! {
@@ -65,7 +66,53 @@ object! {
     }
 }
 
+choice! {
+    /// How far back numbers are told, and in what steps: an hour in steps of ten seconds, or a day in steps of five minutes.
+    Span {
+        Hour = "hour",
+        Day = "day",
+    }
+}
+
+object! {
+    answer
+    /// A step in time: what was counted within it, and how it was at its end.
+    Point {
+        /// Its end.
+        at: String = {"format": "date-time"},
+        messages_received: u64,
+        octets_received: u64,
+        deliveries: u64,
+        deliveries_refused: u64,
+        queue_delivered: u64,
+        queue_deferred: u64,
+        queue_failed: u64,
+        logins: u64,
+        logins_failed: u64,
+        queue_length: u64,
+        connections: u64,
+        memory_octets: u64,
+        disk_octets: u64,
+    }
+}
+
+object! {
+    answer
+    /// Numbers over time. The node that answers tells of itself, since it was started.
+    NumbersOverTime {
+        span: Span,
+        every_seconds: u64,
+        /// Oldest first.
+        points: Vec<Point>,
+    }
+}
+
 const TAG: &str = "Server";
+const SPAN: Parameter = Parameter {
+    name: "span",
+    about: "How far back.",
+    schema: || json!({"type": "string", "enum": Span::WORDS, "default": "hour"}),
+};
 
 pub fn routes() -> Vec<Route> {
     vec![
@@ -87,6 +134,16 @@ pub fn routes() -> Vec<Route> {
             handler!(numbers),
         )
         .answers(Numbers::schema),
+        Route::new(
+            Method::GET,
+            "/metrics/history",
+            (TAG, "getNumbersOverTime"),
+            "Shows numbers of the server over time, for charts",
+            Operation::SeeServer,
+            handler!(over_time),
+        )
+        .query(&[SPAN])
+        .answers(NumbersOverTime::schema),
     ]
 }
 
@@ -111,11 +168,11 @@ async fn numbers(request: &Request) -> Outcome {
     let (metrics, gauges) = (&core.metrics, core.gauges());
     let numbers = Numbers {
         version: host.version,
-        hostname: core.hostname.clone(),
+        hostname: core.hostname().to_string(),
         accounts: core.accounts(who).await?.len() as u64,
         domains: core.domains(who).await?.len() as u64,
         writable: core.is_writable(),
-        disk_octets: core.disk_octets().await.map_err(DirectoryError::from)?,
+        disk_octets: host.disk_octets,
         memory_octets: host.memory_octets,
         connections: host
             .connections
@@ -136,4 +193,38 @@ async fn numbers(request: &Request) -> Outcome {
         work_failures: metrics.work_failures.get(),
     };
     Ok(Answer::ok(json!(numbers)))
+}
+
+async fn over_time(request: &Request) -> Outcome {
+    access::may_run(&request.who, Operation::SeeServer)?;
+    let span = request.asked_as::<Span>("span")?.unwrap_or(Span::Hour);
+    let (steps, step) = match span {
+        Span::Hour => (request.site.history.hour(), history::STEP),
+        Span::Day => (request.site.history.day(), history::LONG_STEP),
+    };
+    Ok(Answer::ok(json!(NumbersOverTime {
+        span,
+        every_seconds: step.as_secs(),
+        points: steps.into_iter().map(point).collect(),
+    })))
+}
+
+fn point(step: Step) -> Point {
+    let Step { at, counts, levels } = step;
+    Point {
+        at: super::date_text(at.seconds()),
+        messages_received: counts.messages_received,
+        octets_received: counts.octets_received,
+        deliveries: counts.deliveries,
+        deliveries_refused: counts.deliveries_refused,
+        queue_delivered: counts.queue_delivered,
+        queue_deferred: counts.queue_deferred,
+        queue_failed: counts.queue_failed,
+        logins: counts.logins,
+        logins_failed: counts.logins_failed,
+        queue_length: levels.queue_length,
+        connections: levels.connections,
+        memory_octets: levels.memory_octets,
+        disk_octets: levels.disk_octets,
+    }
 }

@@ -7,6 +7,15 @@ use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384, SHA512};
 const SEQUENCE: u8 = 0x30;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const INTEGER: u8 = 0x02;
+const SET: u8 = 0x31;
+const UTF8_STRING: u8 = 0x0c;
+const PRINTABLE_STRING: u8 = 0x13;
+const IA5_STRING: u8 = 0x16;
+/// RFC 5280 §4.1.2.4: `organizationName` (2.5.4.10) and `commonName` (2.5.4.3).
+const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// Characters of an issuer that are shown.
+const ISSUER_CHARACTERS_MAX: usize = 200;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// RFC 5280 §4.1: `version [0]`.
@@ -23,8 +32,8 @@ pub(super) fn tls_server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     Some(hash.as_ref().to_vec())
 }
 
-/// From when to when the certificate is good (RFC 5280 §4.1.2.5), in seconds since 1970.
-pub(super) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
+/// The content of the issuer's name, and what follows it.
+fn issuer_name(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let (body, _) = element(certificate, SEQUENCE)?;
     let (to_be_signed, _) = element(body, SEQUENCE)?;
     let rest = match element(to_be_signed, VERSION) {
@@ -33,7 +42,42 @@ pub(super) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     };
     let (_serial_number, rest) = element(rest, INTEGER)?;
     let (_signature, rest) = element(rest, SEQUENCE)?;
-    let (_issuer, rest) = element(rest, SEQUENCE)?;
+    element(rest, SEQUENCE)
+}
+
+/// Who has signed it, as far as it is written in UTF-8 or less: "organization, common name", or one of them.
+pub(super) fn issuer(certificate: &[u8]) -> Option<String> {
+    let (mut names, _) = issuer_name(certificate)?;
+    let (mut organization, mut common_name) = (None, None);
+    while let Some((mut set, rest)) = element(names, SET) {
+        names = rest;
+        while let Some((attribute, rest)) = element(set, SEQUENCE) {
+            set = rest;
+            let (oid, value) = element(attribute, OBJECT_IDENTIFIER)?;
+            let place = match oid {
+                ORGANIZATION => &mut organization,
+                COMMON_NAME => &mut common_name,
+                _ => continue,
+            };
+            *place = text(value);
+        }
+    }
+    let parts: Vec<String> = [organization, common_name].into_iter().flatten().collect();
+    let shown = parts.join(", ");
+    (!shown.is_empty()).then(|| shown.chars().take(ISSUER_CHARACTERS_MAX).collect())
+}
+
+fn text(value: &[u8]) -> Option<String> {
+    let kinds = [UTF8_STRING, PRINTABLE_STRING, IA5_STRING];
+    let (octets, _) = kinds.iter().find_map(|kind| element(value, *kind))?;
+    let text = std::str::from_utf8(octets).ok()?;
+    let visible = text.chars().filter(|c| !c.is_control());
+    Some(visible.collect())
+}
+
+/// From when to when the certificate is good (RFC 5280 §4.1.2.5), in seconds since 1970.
+pub(super) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
+    let (_, rest) = issuer_name(certificate)?;
     let (validity, _) = element(rest, SEQUENCE)?;
     let (not_before, rest) = time(validity)?;
     let (not_after, _) = time(rest)?;
@@ -139,6 +183,29 @@ mod tests {
         check(&[0x30, 0x82, 0, 1, 7], Some((&[7], &[])));
         check(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 7], None);
         check(&[0x30, 0x80, 0, 0], None);
+    }
+
+    #[test]
+    fn issuers() {
+        let wrap = |tag: u8, content: &[u8]| [&[tag, content.len() as u8], content].concat();
+        let attribute = |oid: &[u8], kind: u8, value: &str| {
+            let content = [wrap(OBJECT_IDENTIFIER, oid), wrap(kind, value.as_bytes())];
+            wrap(SET, &wrap(SEQUENCE, &content.concat()))
+        };
+        let check = |names: &[Vec<u8>], want: Option<&str>| {
+            let issuer = wrap(SEQUENCE, &names.concat());
+            let to_be_signed = [wrap(INTEGER, &[1]), wrap(SEQUENCE, &[]), issuer].concat();
+            let certificate = wrap(SEQUENCE, &wrap(SEQUENCE, &to_be_signed));
+            assert_eq!(super::issuer(&certificate).as_deref(), want);
+        };
+        let organization = attribute(ORGANIZATION, PRINTABLE_STRING, "Some CA");
+        let common_name = attribute(COMMON_NAME, UTF8_STRING, "R\n1é");
+        check(&[], None);
+        check(&[attribute(&[0x55, 4, 6], PRINTABLE_STRING, "SE")], None);
+        check(&[attribute(COMMON_NAME, 0x1e, "\0R")], None);
+        check(std::slice::from_ref(&organization), Some("Some CA"));
+        check(&[common_name.clone(), organization], Some("Some CA, R1é"));
+        assert_eq!(super::issuer(&common_name), None);
     }
 
     fn check_time(tag: u8, text: &str, want: Option<i64>) {

@@ -110,6 +110,11 @@ impl Identity {
         der::validity(self.chain().first()?)
     }
 
+    /// Who has signed the server's own certificate, for people: organization and common name; None where neither can be read.
+    pub fn issuer(&self) -> Option<String> {
+        der::issuer(self.chain().first()?)
+    }
+
     /// The SHA-256 of the public key (SubjectPublicKeyInfo): what a TLSA record "3 1 1" has (RFC 7672 §3.1.1).
     pub fn public_key_hash(&self) -> Option<[u8; 32]> {
         let parsed = webpki::EndEntityCert::try_from(self.chain().first()?).ok()?;
@@ -127,7 +132,7 @@ impl Identity {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| TlsError::Pem {
                 origin: certificate.clone(),
-                reason: error.to_string(),
+                reason: pem_problem(&error),
             })?;
         if chain.is_empty() {
             return Err(TlsError::NoCertificate {
@@ -386,9 +391,23 @@ pub fn private_key(pem: &[u8], origin: &str) -> Result<PrivateKeyDer<'static>, T
         rustls_pki_types::pem::Error::NoItemsFound => TlsError::NoKey { origin: origin() },
         error => TlsError::Pem {
             origin: origin(),
-            reason: error.to_string(),
+            reason: pem_problem(&error),
         },
     })
+}
+
+/// What is wrong with a PEM file, with nothing of what is in it: it may be another file than was meant, with a secret in its first line.
+pub fn pem_problem(error: &rustls_pki_types::pem::Error) -> String {
+    use rustls_pki_types::pem::Error;
+    match error {
+        Error::MissingSectionEnd { .. } => "a section has no end".to_owned(),
+        Error::IllegalSectionStart { .. } => "a section begins in a wrong way".to_owned(),
+        Error::Base64Decode(_) => "a section is not base64".to_owned(),
+        Error::Io(error) => error.to_string(),
+        Error::NoItemsFound => "there is nothing in it".to_owned(),
+        Error::SectionTooLarge => "a section is too large".to_owned(),
+        _ => "it can't be read".to_owned(),
+    }
 }
 
 fn read_pem(path: &Path) -> Result<Vec<u8>, TlsError> {

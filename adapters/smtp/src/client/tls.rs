@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mail_auth_adapter::dns::Tlsa;
-use net::tls::provider;
+use net::tls::{pem_problem, provider};
 use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -111,9 +111,9 @@ impl Roots {
         }
         let mut store = RootCertStore::empty();
         let certificates =
-            CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+            CertificateDer::pem_file_iter(path).map_err(|error| wrong(pem_problem(&error)))?;
         for certificate in certificates {
-            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+            let certificate = certificate.map_err(|error| wrong(pem_problem(&error)))?;
             store
                 .add(certificate)
                 .map_err(|error| wrong(error.to_string()))?;

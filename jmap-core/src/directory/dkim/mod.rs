@@ -172,6 +172,42 @@ impl Core {
         Ok(self.signing_keys(domain).await?)
     }
 
+    /// Removes a key that doesn't sign. Errors: it is [`DirectoryError::InUse`] while it does.
+    pub async fn remove_dkim_key(
+        &self,
+        who: &Caller,
+        domain: &str,
+        selector: &str,
+    ) -> Result<(), DirectoryError> {
+        let domain = &self.domain_name_for(who, Operation::RotateDkimKeys, domain)?;
+        self.known_domain(domain).await?;
+        self.change_directory(|| async {
+            let fence = self.fence().await?;
+            let there = self.stored_dkim_keys(domain).await?;
+            let found = there.iter().find(|key| key.selector == selector);
+            let Some(found) = found else {
+                let what = format!("the DKIM key {selector} of {domain}");
+                return Err(DirectoryError::NotFound(what));
+            };
+            let state = match found.record.state {
+                DkimState::Waiting => "waiting",
+                DkimState::Retired => "retired",
+                DkimState::Active => {
+                    let why =
+                        "mail is signed with this key; another one has to take its place first";
+                    return Err(DirectoryError::InUse(why.to_owned()));
+                }
+            };
+            let mut batch = Batch::new();
+            batch.delete(keys::dkim_key(domain, &found.selector));
+            let deed = Deed::of_domain(Operation::RotateDkimKeys, domain);
+            let deed = deed.field(&found.selector, Some(state.to_owned()), None);
+            self.audit(&mut batch, who, deed);
+            Ok(self.commit_directory(fence, batch).await?)
+        })
+        .await
+    }
+
     async fn known_domain(&self, domain: &str) -> Result<(), DirectoryError> {
         let found: Option<DomainRecord> = self.stored(&keys::domain(domain)).await?;
         found

@@ -242,6 +242,34 @@ async fn an_operator_replaces_keys_at_will() {
 }
 
 #[tokio::test]
+async fn a_key_that_does_not_sign_can_be_removed() {
+    let (server, _) = server().await;
+    let (core, admin) = (&server.core, &server.admin);
+    let remove = async |selector: &str| core.remove_dkim_key(admin, "Example.ORG", selector).await;
+    for key in all(&server, "example.org").await {
+        let refused = remove(&key.selector).await;
+        assert!(
+            matches!(refused, Err(DirectoryError::InUse(_))),
+            "{refused:?}"
+        );
+    }
+    let refused = remove("none").await;
+    assert!(matches!(refused, Err(DirectoryError::NotFound(_))));
+    let waiting = core.prepare_dkim_keys(admin, "example.org").await.unwrap();
+    assert_eq!(waiting.len(), 2);
+    remove(&waiting[0].selector).await.unwrap();
+    core.activate_dkim_keys(admin, "example.org").await.unwrap();
+    let retired = all(&server, "example.org").await;
+    let retired = retired
+        .iter()
+        .find(|key| key.record.state == DkimState::Retired);
+    remove(&retired.unwrap().selector).await.unwrap();
+    let left = states(&server).await;
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.iter().all(|(_, state)| *state == DkimState::Active));
+}
+
+#[tokio::test]
 async fn two_nodes_make_one_pair() {
     let engine = MemoryEngine::new();
     let (one, two) = (

@@ -1,12 +1,15 @@
 //! Reports of other servers: who sends in a domain's name (DMARC), and how mail to it was encrypted (TLS-RPT); as sentences and numbers.
 
+mod summary;
+
 use http::Method;
 use jmap_core::{access::Operation, reports::records::ReportRecord};
 use serde_json::json;
 
+use self::summary::{ReportSummary, summed};
 use super::{CURSOR, LIMIT, handler};
 use crate::{
-    describe::{choice, object},
+    describe::{Described as _, choice, object},
     page::{self, Page},
     problem::{Kind, Problem},
     request::Request,
@@ -110,10 +113,22 @@ pub fn routes() -> Vec<Route> {
         .query(FILTERS)
         .may_fail(&[Kind::NotFound, Kind::InvalidValue])
         .answers(|schemas| page::schema::<Report>(schemas, true)),
+        Route::new(
+            Method::GET,
+            "/reports/summary",
+            ("Reports", "summarizeReports"),
+            "Adds up what other servers report, day by day and by address",
+            Operation::SeeReports,
+            handler!(summary),
+        )
+        .query(FILTERS)
+        .may_fail(&[Kind::NotFound, Kind::InvalidValue])
+        .answers(ReportSummary::schema),
     ]
 }
 
-async fn list(request: &Request) -> Outcome {
+/// The reports that are asked for.
+async fn asked(request: &Request) -> Result<Vec<Report>, Problem> {
     let days = request.asked_as::<u64>("days")?.unwrap_or(DAYS_DEFAULT);
     if !(1..=DAYS_MAX).contains(&days) {
         let why = format!("`days` is between 1 and {DAYS_MAX}.");
@@ -129,6 +144,11 @@ async fn list(request: &Request) -> Outcome {
     if let Some(kind) = request.asked_as::<ReportKind>("kind")? {
         reports.retain(|report| report.kind == kind);
     }
+    Ok(reports)
+}
+
+async fn list(request: &Request) -> Outcome {
+    let reports = asked(request).await?;
     // Newest first: by what is left until the end of time.
     let page = Page::of(request, reports, |report| {
         let newest: String = report.end.bytes().map(backwards).collect();
@@ -141,6 +161,10 @@ async fn list(request: &Request) -> Outcome {
         page.next,
         Some(page.total),
     )))
+}
+
+async fn summary(request: &Request) -> Outcome {
+    Ok(Answer::ok(json!(summed(&asked(request).await?))))
 }
 
 /// A digit of a date such that later dates sort first.
