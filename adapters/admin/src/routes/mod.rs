@@ -11,6 +11,7 @@ mod credentials;
 mod deleted;
 mod dns;
 mod domains;
+mod forwarding;
 mod groups;
 mod jobs;
 mod lists;
@@ -57,6 +58,7 @@ pub fn all() -> Vec<Route> {
         me::routes,
         domains::routes,
         accounts::routes,
+        forwarding::routes,
         addresses::routes,
         credentials::routes,
         groups::routes,

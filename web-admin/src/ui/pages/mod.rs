@@ -46,6 +46,7 @@ pub fn page(session: &Session, parts: &[String]) -> AnyView {
         ["admin", "audit"] => admin::audit::page(),
         ["account"] => account::overview::page(session),
         ["account", "security"] => account::security::page(session),
+        ["account", "forwarding"] => account::forwarding::page(session),
         ["account", "vacation"] => account::vacation::page(),
         ["account", "rules"] => account::rules::page(),
         ["account", "deleted"] => account::deleted::page(),

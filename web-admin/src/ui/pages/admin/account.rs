@@ -175,10 +175,10 @@ pub fn forwarding_form(list: &'static str, id: &str, reply: &Reply, loaded: Load
     let now = reply.body.get("forwarding").cloned().unwrap_or_default();
     let keeps = now.is_null() || read::flag(&now, "/keepsCopy");
     let fields = vec![
-        Field::new("/to", t().directory.forward_to, Kind::Lines)
+        Field::new("/to", t().forward_to, Kind::Lines)
             .from(&now)
-            .hint(t().directory.one_a_line),
-        Field::new("/keepsCopy", t().directory.keeps_copy, Kind::Check).value(keeps),
+            .hint(t().one_a_line),
+        Field::new("/keepsCopy", t().keeps_copy, Kind::Check).value(keeps),
     ];
     let (address, etag) = (common::of(list, id), reply.etag.clone());
     let sent = send(move |value| {

@@ -92,7 +92,7 @@ fn fields() -> Vec<Field> {
         Field::new("/address", t().address, Kind::Address).required(),
         Field::new("/to", t().directory.goes_to, Kind::Lines)
             .required()
-            .hint(t().directory.one_a_line),
+            .hint(t().one_a_line),
         Field::new("/description", t().description, Kind::Text).empty_is_text(),
     ]
 }
@@ -112,7 +112,7 @@ pub fn one(session: &Session, id: &str) -> AnyView {
             let content = match may_change {
                 true => {
                     let fields = vec![
-                        Field::new("/to", t().directory.goes_to, Kind::Lines).required().hint(t().directory.one_a_line),
+                        Field::new("/to", t().directory.goes_to, Kind::Lines).required().hint(t().one_a_line),
                         Field::new("/description", t().description, Kind::Text).empty_is_text(),
                         Field::new("/disabled", t().directory.disabled, Kind::Check).hint(t().directory.disabled_group_hint),
                     ];

@@ -63,8 +63,7 @@ pub fn page(session: &Session) -> AnyView {
                     .value(own.clone())
                     .hint(t().directory.owner_hint),
                 Field::new("/posters", t().directory.posters, posters_choices()).value("members"),
-                Field::new("/members", t().directory.members, Kind::Lines)
-                    .hint(t().directory.one_a_line),
+                Field::new("/members", t().directory.members, Kind::Lines).hint(t().one_a_line),
             ]
         };
         common::add(t().directory.add_list, API, fields, |reply| {
@@ -127,7 +126,7 @@ pub fn one(session: &Session, id: &str) -> AnyView {
                     let fields = vec![
                         Field::new("/description", t().description, Kind::Text).empty_is_text(),
                         Field::new("/posters", t().directory.posters, posters_choices()),
-                        Field::new("/members", t().directory.members, Kind::Lines).hint(t().directory.one_a_line),
+                        Field::new("/members", t().directory.members, Kind::Lines).hint(t().one_a_line),
                     ];
                     common::edit(common::of(API, &id), &reply, fields, loaded)
                 }
