@@ -42,6 +42,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/admin/audit", "Audit"),
     ("/account/", "admin@example.org"),
     ("/account/security", "Passwords"),
+    ("/account/forwarding", "Forwarding"),
     ("/account/vacation", "Vacation"),
     ("/account/rules", "Mail rules"),
     ("/account/deleted", "Deleted mail"),
