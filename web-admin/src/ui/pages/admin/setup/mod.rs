@@ -49,10 +49,10 @@ pub fn page(session: &Session) -> AnyView {
         move |name: String| mail::step(steps, step, &name, &own)
     };
     let domains = Loaded::of("/domains?sort=created&limit=200");
-    let asked = route::current().get_untracked().parameter("domain");
+    let place = route::current();
     // The domain that all later steps are about.
     let domain = Memo::new(move |_| match domains.answer.get() {
-        Some(Ok(reply)) => chosen(&reply.body, &asked),
+        Some(Ok(reply)) => chosen(&reply.body, &place.get().parameter("domain")),
         _ => None,
     });
     view! {
@@ -177,7 +177,7 @@ fn those_domains(names: &[String], domain: Memo<Option<String>>) -> AnyView {
                 .with(|domain| domain.as_ref() == Some(&of))
                 .then_some("true")
         };
-        view! { <li><a href=address rel="external" aria-current=is_it>{name.clone()}</a></li> }
+        view! { <li><a href=address aria-current=is_it>{name.clone()}</a></li> }
     });
     let others = (names.len() > 1).then(|| {
         view! { <p>{t().server.other_domains}</p><ul class="ways">{others.collect_view()}</ul> }

@@ -1,6 +1,6 @@
 //! The steps: which are done, and which one is looked at.
 //!
-//! Holds: the first that isn't done is open, until somebody opens another one.
+//! Holds: whoever comes finds the first open that isn't done; from then on, what is open is theirs to say.
 
 use leptos::prelude::*;
 
@@ -55,7 +55,7 @@ impl Step {
 pub struct Steps {
     /// In their order, and whether each is done, as far as it is known.
     all: RwSignal<Vec<(Step, Option<bool>)>>,
-    /// What somebody has opened; all are closed with `Some(None)`.
+    /// What is open; `Some(None)`: nothing. Without it, that isn't known yet.
     opened: RwSignal<Option<Option<Step>>>,
     /// The address of the domain's first account; empty: there is none yet.
     pub account: RwSignal<String>,
@@ -73,14 +73,23 @@ impl Steps {
 
     pub fn is_done(self, step: Step, is_done: bool) {
         let known = Some(is_done);
-        let is_new = self.done(step) != known;
-        if is_new {
-            self.all.update(|all| {
-                for (of, state) in all.iter_mut().filter(|(of, _)| *of == step) {
-                    debug_assert_eq!(*of, step);
-                    *state = known;
-                }
+        if self.done(step) == known {
+            return;
+        }
+        self.all.update(|all| {
+            if let Some((_, state)) = all.iter_mut().find(|(of, _)| *of == step) {
+                *state = known;
+            }
+        });
+        // What somebody reads doesn't close because it has come to its end.
+        if self.opened.with_untracked(Option::is_none) {
+            let first = self.all.with_untracked(|all| {
+                let first = all.iter().find(|(_, is_done)| *is_done != Some(true));
+                first.copied()
             });
+            if let Some((first, Some(false))) = first {
+                self.opened.set(Some(Some(first)));
+            }
         }
     }
 
@@ -103,15 +112,7 @@ impl Steps {
 
     /// Which step is open.
     fn open(self) -> Option<Step> {
-        self.opened.get().unwrap_or_else(|| {
-            self.all.with(|all| {
-                // What isn't known yet may be the one.
-                let first = all.iter().find(|(_, is_done)| *is_done != Some(true));
-                first
-                    .filter(|(_, is_done)| is_done.is_some())
-                    .map(|(of, _)| *of)
-            })
-        })
+        self.opened.get().flatten()
     }
 
     pub fn progress(self) -> AnyView {
