@@ -5,7 +5,7 @@
 
 use leptos::prelude::*;
 
-use crate::{format, messages::t};
+use crate::{course, format, messages::t};
 
 /// The drawing is as high as this, and as wide as there are points; it is stretched to its place.
 const HEIGHT: f64 = 100.0;
@@ -67,7 +67,9 @@ impl Chart {
     }
 
     pub fn view(&self) -> AnyView {
-        let top = nice(self.highest(), self.show);
+        // Octets are easy to read in powers of a thousand.
+        let is_octets = (self.show)(1) == format::octets(1);
+        let top = course::top(self.highest(), if is_octets { 1000 } else { 1 });
         let width = STEP * self.points.len().max(1) as f64;
         let y = |value: u64| HEIGHT - HEIGHT * value as f64 / top as f64;
         let grid = (0..4).map(|quarter| {
@@ -90,7 +92,9 @@ impl Chart {
             let value = top / 4 * (4 - quarter);
             view! { <span>{(self.show)(value)}</span> }
         });
-        let names = spread(&self.points).map(|name| view! { <span>{name}</span> });
+        let names = course::spread(self.points.len(), NAMES_MAX);
+        let names = names.filter_map(|point| self.points.get(point));
+        let names = names.map(|name| view! { <span>{name.clone()}</span> });
         view! {
             <div class="chart">
                 <div class="chart-scale" aria-hidden="true">{scale.collect_view()}</div>
@@ -204,32 +208,4 @@ pub fn spark(values: &[u64]) -> AnyView {
         </svg>
     }
     .into_any()
-}
-
-/// A few of the names, as far from each other as can be.
-fn spread(names: &[String]) -> impl Iterator<Item = String> {
-    let last = names.len().saturating_sub(1);
-    let shown = NAMES_MAX.min(names.len());
-    (0..shown).filter_map(move |number| {
-        let at = last * number / shown.saturating_sub(1).max(1);
-        names.get(at).cloned()
-    })
-}
-
-/// The next number above that can be quartered and is easy to read. Octets are easy to read in powers of ten as well.
-fn nice(highest: u64, show: fn(u64) -> String) -> u64 {
-    let smallest = if show(1) == format::octets(1) {
-        1000
-    } else {
-        1
-    };
-    let mut scale: u64 = smallest;
-    loop {
-        for step in [4, 8, 12, 20, 40] {
-            if highest <= step * scale {
-                return step * scale;
-            }
-        }
-        scale = scale.saturating_mul(10);
-    }
 }

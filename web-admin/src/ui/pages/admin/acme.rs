@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     json as read,
     messages::t,
+    orders,
     problem::Problem,
     ui::{
         api,
@@ -96,7 +97,7 @@ fn filled(settings: &Value, server: &Value, ordered: RwSignal<u32>) -> AnyView {
     form(fields, t().server.order, sent)
 }
 
-/// The settings that order a certificate, besides what is ordered already. Values are TOML: a JSON text is one, too.
+/// The settings that order a certificate, besides what is ordered already. Values are TOML; a JSON text is that as well.
 fn wanted(value: &Value, before: &str) -> Result<Value, Problem> {
     if !read::flag(value, "/agreed") {
         return Err(Problem {
@@ -104,15 +105,7 @@ fn wanted(value: &Value, before: &str) -> Result<Value, Problem> {
             ..Problem::default()
         });
     }
-    let names: Vec<Value> = read::texts(value, "/names")
-        .into_iter()
-        .map(Value::from)
-        .collect();
-    let one = format!("{{names = {}}}", Value::from(names));
-    let orders = match before.trim().trim_end_matches(']').trim_end() {
-        "" | "[" => format!("[{one}]"),
-        others => format!("{}, {one}]", others.trim_end_matches(',')),
-    };
+    let orders = orders::with(before, &read::texts(value, "/names"));
     let mut wanted = json!({
         AGREED: "true",
         ORDERS: orders,

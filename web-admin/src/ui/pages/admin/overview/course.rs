@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use crate::{
-    format, json as read,
+    course, format, json as read,
     messages::t,
     ui::{
         components::{
@@ -27,12 +27,12 @@ const BARS_MAX: usize = 48;
 pub fn live() -> AnyView {
     let now = Loaded::of("/metrics").keep_fresh(EVERY);
     let span = RwSignal::new("hour");
-    let course = Loaded::new(move || {
+    let over_time = Loaded::new(move || {
         let address = format!("/metrics/history?span={}", span.get());
         async move { crate::ui::api::get(&address).await }
     })
     .keep_fresh(COURSE_EVERY);
-    let points = Memo::new(move |_| match course.answer.get() {
+    let points = Memo::new(move |_| match over_time.answer.get() {
         Some(Ok(reply)) => read::items(&reply.body, "/points").to_vec(),
         _ => Vec::new(),
     });
@@ -114,29 +114,20 @@ fn figures(body: &Value, points: Memo<Vec<Value>>) -> AnyView {
     .into_any()
 }
 
-/// Points put together so that there are few enough to be seen: counts are added, levels are those at the end.
-fn together(points: &[Value], pointer: &str, is_count: bool) -> Vec<u64> {
-    let size = points.len().div_ceil(BARS_MAX).max(1);
-    let parts = points.chunks(size).map(|part| match is_count {
-        true => values(part, pointer).iter().sum(),
-        false => values(part, pointer).last().copied().unwrap_or_default(),
-    });
-    parts.collect()
-}
-
 fn charts(points: &[Value]) -> AnyView {
     if points.is_empty() {
         return view! { <p class="muted">{t().watching.no_course}</p> }.into_any();
     }
-    let size = points.len().div_ceil(BARS_MAX).max(1);
-    let names = points.chunks(size).map(|part| {
-        let at = part.last().map_or("", |point| read::text(point, "/at"));
-        time::clock(format::parse_date(at).unwrap_or_default())
-    });
+    let names = points
+        .chunks(course::size(points.len(), BARS_MAX))
+        .map(|part| {
+            let at = part.last().map_or("", |point| read::text(point, "/at"));
+            time::clock(format::parse_date(at).unwrap_or_default())
+        });
     let names: Vec<String> = names.collect();
     let watching = &t().watching;
-    let count = |pointer: &str| together(points, pointer, true);
-    let level = |pointer: &str| together(points, pointer, false);
+    let count = |pointer: &str| course::together(&values(points, pointer), BARS_MAX, true);
+    let level = |pointer: &str| course::together(&values(points, pointer), BARS_MAX, false);
     let chart = |title, kind, series, show| {
         let chart = Chart {
             title,
