@@ -13,12 +13,49 @@ const STEP: f64 = 10.0;
 const BAR: f64 = 7.0;
 /// Names below the drawing.
 const NAMES_MAX: usize = 5;
+/// Of a line beside a number.
+const SPARK_POINTS_MAX: usize = 36;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Of several series, one stands on the other.
     Bars,
     Line,
+}
+
+/// What is drawn in one colour.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub name: &'static str,
+    /// `s0` to `s3` of the style.
+    pub colour: usize,
+    pub values: Vec<u64>,
+}
+
+/// What went well, or is all there is to say.
+pub fn plain(name: &'static str, values: Vec<u64>) -> Series {
+    Series {
+        name,
+        colour: 0,
+        values,
+    }
+}
+
+pub fn second(name: &'static str, values: Vec<u64>) -> Series {
+    Series {
+        name,
+        colour: 1,
+        values,
+    }
+}
+
+/// What went wrong.
+pub fn bad(name: &'static str, values: Vec<u64>) -> Series {
+    Series {
+        name,
+        colour: 2,
+        values,
+    }
 }
 
 /// What is drawn.
@@ -28,8 +65,8 @@ pub struct Chart {
     pub kind: Kind,
     /// What the points are called, oldest first.
     pub points: Vec<String>,
-    /// At most four, with a value for each point.
-    pub series: Vec<(&'static str, Vec<u64>)>,
+    /// Each with a value for each point.
+    pub series: Vec<Series>,
     /// How a value is said.
     pub show: fn(u64) -> String,
 }
@@ -37,9 +74,10 @@ pub struct Chart {
 impl Chart {
     /// Values of a point, one of each series.
     fn at(&self, point: usize) -> impl Iterator<Item = (&'static str, u64)> {
-        self.series
-            .iter()
-            .map(move |(name, values)| (*name, values.get(point).copied().unwrap_or_default()))
+        self.series.iter().map(move |of| {
+            let value = of.values.get(point).copied().unwrap_or_default();
+            (of.name, value)
+        })
     }
 
     fn highest(&self) -> u64 {
@@ -52,18 +90,23 @@ impl Chart {
 
     /// What somebody hears who doesn't see the drawing.
     fn said(&self) -> String {
-        let of_series = self.series.iter().map(|(name, values)| {
-            let value = match self.kind {
-                Kind::Bars => values.iter().sum(),
-                Kind::Line => values.last().copied().unwrap_or_default(),
-            };
-            format!("{name}: {}", (self.show)(value))
-        });
+        let of_series = self
+            .series
+            .iter()
+            .map(|of| format!("{}: {}", of.name, self.all_of(of)));
         format!(
             "{}. {}",
             self.title,
             of_series.collect::<Vec<_>>().join(", ")
         )
+    }
+
+    /// What a series comes to: what was counted in all, or how it stands at the end.
+    fn all_of(&self, series: &Series) -> String {
+        (self.show)(match self.kind {
+            Kind::Bars => series.values.iter().sum(),
+            Kind::Line => series.values.last().copied().unwrap_or_default(),
+        })
     }
 
     pub fn view(&self) -> AnyView {
@@ -121,11 +164,12 @@ impl Chart {
         let bars = (0..self.points.len()).map(|point| {
             let x = STEP * point as f64 + (STEP - BAR) / 2.0;
             let mut below = 0;
-            let parts = self.at(point).enumerate().map(|(series, (_, value))| {
+            let parts = self.series.iter().map(|of| {
+                let value = of.values.get(point).copied().unwrap_or_default();
                 let (from, to) = (y(below), y(below + value));
                 below += value;
                 view! {
-                    <rect class=format!("s{series}") x=format!("{x:.1}") width=BAR.to_string()
+                    <rect class=format!("s{}", of.colour) x=format!("{x:.1}") width=BAR.to_string()
                         y=format!("{to:.1}") height=format!("{:.1}", from - to)></rect>
                 }
             });
@@ -135,8 +179,8 @@ impl Chart {
     }
 
     fn lines(&self, y: impl Fn(u64) -> f64, width: f64) -> AnyView {
-        let lines = self.series.iter().enumerate().map(|(number, (_, values))| {
-            let points = values.iter().enumerate();
+        let lines = self.series.iter().map(|of| {
+            let points = of.values.iter().enumerate();
             let points = points
                 .map(|(at, value)| format!("{:.1},{:.1}", STEP * (at as f64 + 0.5), y(*value)));
             let points = points.collect::<Vec<_>>().join(" ");
@@ -146,23 +190,20 @@ impl Chart {
                 width - STEP / 2.0
             );
             view! {
-                <polygon class=format!("area s{number}") points=area></polygon>
-                <polyline class=format!("line l{number}") points=points></polyline>
+                <polygon class=format!("area s{}", of.colour) points=area></polygon>
+                <polyline class=format!("line l{}", of.colour) points=points></polyline>
             }
         });
         lines.collect_view().into_any()
     }
 
     fn legend(&self) -> AnyView {
-        let names = self.series.iter().enumerate().map(|(number, (name, values))| {
-            let value = match self.kind {
-                Kind::Bars => values.iter().sum(),
-                Kind::Line => values.last().copied().unwrap_or_default(),
-            };
+        let names = self.series.iter().map(|of| {
+            let colour = format!("s{}", of.colour);
             view! {
                 <span>
-                    <svg viewBox="0 0 12 12" aria-hidden="true"><rect class=format!("s{number}") width="12" height="12" rx="3"></rect></svg>
-                    {*name}" "<b>{(self.show)(value)}</b>
+                    <svg viewBox="0 0 12 12" aria-hidden="true"><rect class=colour width="12" height="12" rx="3"></rect></svg>
+                    {of.name}" "<b>{self.all_of(of)}</b>
                 </span>
             }
         });
@@ -171,7 +212,7 @@ impl Chart {
 
     fn table(&self) -> AnyView {
         let heads = self.series.iter();
-        let heads = heads.map(|(name, _)| view! { <th class="number" scope="col">{*name}</th> });
+        let heads = heads.map(|of| view! { <th class="number" scope="col">{of.name}</th> });
         let rows = self.points.iter().enumerate().map(|(point, name)| {
             let cells = self
                 .at(point)
@@ -194,7 +235,8 @@ impl Chart {
 }
 
 /// A line that shows the course at a glance, beside a number that says it.
-pub fn spark(values: &[u64]) -> AnyView {
+pub fn spark(values: &[u64], is_count: bool) -> AnyView {
+    let values = course::together(values, SPARK_POINTS_MAX, is_count);
     let highest = values.iter().max().copied().unwrap_or(0).max(1);
     let points = values.iter().enumerate().map(|(at, value)| {
         let y = 22.0 - 20.0 * *value as f64 / highest as f64;

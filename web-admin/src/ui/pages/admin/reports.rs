@@ -8,7 +8,7 @@ use crate::{
     messages::t,
     ui::{
         components::{
-            chart::{Chart, Kind},
+            chart::{Chart, Kind, bad, plain},
             load::Loaded,
             page::{self, Tone, badge, date_at},
             table::{Column, List, table},
@@ -95,8 +95,8 @@ fn summary(body: &Value) -> AnyView {
             kind: Kind::Bars,
             points: names.clone(),
             series: vec![
-                (t().watching.passed, values(passed)),
-                (t().failed, values(failed)),
+                plain(t().watching.passed, values(passed)),
+                bad(t().failed, values(failed)),
             ],
             show: format::count,
         };

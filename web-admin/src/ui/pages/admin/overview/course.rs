@@ -10,7 +10,7 @@ use crate::{
     messages::t,
     ui::{
         components::{
-            chart::{Chart, Kind, spark},
+            chart::{Chart, Kind, bad, plain, second, spark},
             load::Loaded,
             page::{Tone, badge},
         },
@@ -23,6 +23,14 @@ const EVERY: Duration = Duration::from_secs(5);
 const COURSE_EVERY: Duration = Duration::from_secs(10);
 /// Bars of a chart; more points are put together.
 const BARS_MAX: usize = 48;
+
+/// What rises and falls; all else is counted.
+const LEVELS: [&str; 4] = [
+    "/queueLength",
+    "/connections",
+    "/memoryOctets",
+    "/diskOctets",
+];
 
 pub fn live() -> AnyView {
     let now = Loaded::of("/metrics").keep_fresh(EVERY);
@@ -94,7 +102,8 @@ fn figures(body: &Value, points: Memo<Vec<Value>>) -> AnyView {
         ),
     ];
     let all = all.map(|(label, value, pointer)| {
-        let course = move || points.with(|points| spark(&values(points, pointer)));
+        let is_count = !LEVELS.contains(&pointer);
+        let course = move || points.with(|points| spark(&values(points, pointer), is_count));
         view! {
             <div class="card">
                 <div class="figure-label">{label}</div>
@@ -109,7 +118,7 @@ fn figures(body: &Value, points: Memo<Vec<Value>>) -> AnyView {
             <strong>{read::text(body, "/hostname").to_owned()}</strong>
             {badge(Tone::Plain, format!("Posthorn {version}"))}
         </p>
-        <div class="cards">{all.into_iter().collect_view()}</div>
+        <div class="cards large">{all.into_iter().collect_view()}</div>
     }
     .into_any()
 }
@@ -144,31 +153,31 @@ fn charts(points: &[Value]) -> AnyView {
             watching.mail_now,
             Kind::Bars,
             vec![
-                (watching.mail_in, count("/messagesReceived")),
-                (watching.mail_out, count("/queueDelivered")),
-                (watching.mail_failed, count("/queueFailed")),
+                plain(watching.mail_in, count("/messagesReceived")),
+                second(watching.mail_out, count("/queueDelivered")),
+                bad(watching.mail_failed, count("/queueFailed")),
             ],
             counted,
         ),
         chart(
             watching.queue,
             Kind::Line,
-            vec![(watching.in_queue, level("/queueLength"))],
+            vec![plain(watching.in_queue, level("/queueLength"))],
             counted,
         ),
         chart(
             watching.logins,
             Kind::Bars,
             vec![
-                (watching.logins_good, count("/logins")),
-                (watching.mail_failed, count("/loginsFailed")),
+                plain(watching.logins_good, count("/logins")),
+                bad(watching.mail_failed, count("/loginsFailed")),
             ],
             counted,
         ),
         chart(
             watching.memory,
             Kind::Line,
-            vec![(watching.memory, level("/memoryOctets"))],
+            vec![plain(watching.memory, level("/memoryOctets"))],
             format::octets,
         ),
     ];
