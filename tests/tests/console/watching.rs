@@ -97,7 +97,7 @@ fn a_message_is_followed_on_its_way() {
     console.text("Nothing matches.");
     console.fill("Sender, or @domain", "@example.com");
     console.text("alice@example.org");
-    console.press("Journey of a message");
+    console.press("Follow");
     console.heading("Journey of a message");
     console.text(MESSAGE_ID);
     console.text("Received");
@@ -119,7 +119,7 @@ fn what_a_domain_publishes_is_shown_checked_and_copied() {
     // Nobody has published anything: the doctor says so, and what to do.
     console.browser.until(
         "the doctor",
-        "return document.querySelector('.findings .bad .secret')",
+        "return document.querySelector('.findings .secret')",
         json!([]),
     );
     let grant = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]});

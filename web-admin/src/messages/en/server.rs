@@ -73,6 +73,7 @@ super::catalogue! {
     no_jobs: "Nothing was begun yet.",
     no_value: "nothing",
     nodes: "Servers",
+    not_trusted: "Not trusted",
     one_by_one: "One by one",
     one_node: "This server has its database to itself.",
     only_changed: "Only what was changed",

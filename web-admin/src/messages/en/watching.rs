@@ -35,6 +35,7 @@ super::catalogue! {
     event_reported: "Sender told",
     event_submitted: "Sent from here",
     failures: "Failures",
+    follow: "Follow",
     from_sender: "from {name}",
     held_count: "Held back: {count}",
     hold: "Hold back",

@@ -105,6 +105,17 @@ pub fn waiting() -> AnyView {
     .into_any()
 }
 
+/// Something takes its time, while the rest of the page can be used.
+pub fn waiting_for(text: &'static str) -> AnyView {
+    view! {
+        <div class="waiting" role="status">
+            <span class="spinner" aria-hidden="true"></span>
+            <span>{text}</span>
+        </div>
+    }
+    .into_any()
+}
+
 pub fn failed(problem: &Problem, again: impl Fn() + 'static) -> AnyView {
     view! {
         <div class="note bad" role="alert">

@@ -88,6 +88,9 @@ fn left(row: &Value, now: i64) -> Option<i64> {
 }
 
 fn state(row: &Value, now: i64) -> AnyView {
+    if read::text(row, "/source") == "self-signed" {
+        return badge(Tone::Warn, t().server.not_trusted);
+    }
     let tries = read::number(row, "/failures").unwrap_or_default();
     let next = page::date_at(row, "/nextTry");
     match (read::text(row, "/order"), left(row, now)) {

@@ -12,7 +12,7 @@ use crate::{
         components::{
             copy,
             icon::{Icon, icon},
-            load::Loaded,
+            load::{self, Loaded},
             page::{Tone, badge, card, note},
         },
         pages::common,
@@ -70,11 +70,15 @@ impl Part {
             self.check.again();
             async { Ok(()) }
         });
-        let findings = self.check.show(move |check| {
-            let records = self.records.answer.get().and_then(Result::ok);
-            let records = records.map(|reply| reply.body).unwrap_or_default();
-            findings(&check.body, &records)
-        });
+        let findings = move || match self.check.answer.get() {
+            None => load::waiting_for(t().directory.dns_is_asked),
+            Some(Err(problem)) => load::failed(&problem, move || self.check.again()),
+            Some(Ok(check)) => {
+                let records = self.records.answer.get().and_then(Result::ok);
+                let records = records.map(|reply| reply.body).unwrap_or_default();
+                findings(&check.body, &records)
+            }
+        };
         let looked = move || {
             fill(
                 t().directory.looked_at,
@@ -97,10 +101,19 @@ fn is_bad(of: &Value) -> bool {
     read::flag(of, "/needed") && matches!(read::text(of, "/status"), "missing" | "different")
 }
 
-/// How many of the records that are needed aren't published as they should be.
-pub fn bad_count(body: &Value) -> usize {
+/// The DNS doesn't tell of something that mail needs.
+fn is_unknown(of: &Value) -> bool {
+    read::flag(of, "/needed") && read::text(of, "/status") == "unknown"
+}
+
+fn count(body: &Value, is_it: fn(&Value) -> bool) -> usize {
     let items = read::items(body, "/items").iter();
-    items.filter(|of| is_bad(of)).count()
+    items.filter(|of| is_it(of)).count()
+}
+
+/// Whether all that mail needs was seen.
+pub fn is_good(body: &Value) -> bool {
+    count(body, is_bad) == 0 && count(body, is_unknown) == 0
 }
 
 /// What has to be mended comes first; what is good is out of the way.
@@ -114,17 +127,21 @@ fn findings(body: &Value, records: &Value) -> AnyView {
     let (good, others): (Vec<&Value>, Vec<&Value>) = items
         .into_iter()
         .partition(|of| read::text(of, "/status") == "ok");
-    let summary = match bad_count(body) {
-        0 => note(Tone::Good, t().directory.dns_is_good),
-        count => note(
-            Tone::Bad,
-            fill(t().directory.dns_is_bad, &[("count", &count.to_string())]),
-        ),
+    let summary = match (count(body, is_bad), count(body, is_unknown)) {
+        (0, 0) => note(Tone::Good, t().directory.dns_is_good),
+        (0, unknown) => {
+            let values = [("count", &*unknown.to_string())];
+            note(Tone::Warn, fill(t().directory.dns_is_unknown, &values))
+        }
+        (bad, _) => {
+            let values = [("count", &*bad.to_string())];
+            note(Tone::Bad, fill(t().directory.dns_is_bad, &values))
+        }
     };
-    let count = good.len().to_string();
+    let good_count = good.len().to_string();
     let all = |of: Vec<&Value>| of.into_iter().map(|of| finding(of, records)).collect_view();
     let good = (!good.is_empty()).then(|| {
-        let text = fill(t().directory.dns_good_count, &[("count", &count)]);
+        let text = fill(t().directory.dns_good_count, &[("count", &good_count)]);
         view! { <details><summary>{text}</summary><ul class="findings">{all(good)}</ul></details> }
     });
     view! {
@@ -141,6 +158,7 @@ fn finding(of: &Value, records: &Value) -> AnyView {
         "ok" => (Tone::Good, t().directory.dns_ok, Icon::Good),
         "missing" => (bad, t().directory.dns_missing, Icon::Warning),
         "different" => (bad, t().directory.dns_different, Icon::Warning),
+        _ if is_unknown(of) => (Tone::Warn, t().unknown, Icon::Help),
         _ => (Tone::Plain, t().unknown, Icon::Help),
     };
     let (what, name) = (read::text(of, "/what"), read::text(of, "/name"));

@@ -38,7 +38,7 @@ pub fn page() -> AnyView {
         Column::new(t().watching.outcome, |row| outcome(row).into_any()),
         Column::new(t().message, |row| match read::text(row, "/messageId") {
             "" => ().into_any(),
-            id => common::link(common::of("/admin/traces", id), t().journey),
+            id => common::link(common::of("/admin/traces", id), t().watching.follow),
         }),
     ];
     list.searches = vec![
@@ -104,7 +104,7 @@ pub fn one(message_id: &str) -> AnyView {
     view! {
         {page::crumbs("/admin/traces", t().watching.traces)}
         {page::head(t().journey, "", ().into_any())}
-        <p class="muted mono">{message_id}</p>
+        <p class="muted mono below-head">{message_id}</p>
         {loaded.show(|reply| {
             let mut events = read::items(&reply.body, "/items").to_vec();
             // The API tells the newest first; a journey begins at its beginning.

@@ -16,7 +16,7 @@ use crate::{
     ui::{
         components::{
             copy,
-            load::Loaded,
+            load::{self, Loaded},
             page::{self, Tone, note},
         },
         pages::{admin::queue, common},
@@ -65,19 +65,14 @@ pub fn step(steps: Steps, step: Step, domain: &str, own: &str) -> AnyView {
         let copied = (!name.is_empty()).then(|| copy::button(name.clone(), &name));
         view! { {fill(lead, &[("name", &name)])}{copied} }.into_any()
     };
-    let content = move || {
-        match newest.get().flatten() {
+    let content = move || match newest.get().flatten() {
         Some(of) => found(&of),
-        None => view! {
-            <div class="waiting"><span class="spinner" aria-hidden="true"></span><span>{t().server.waited_for}</span></div>
-        }
-        .into_any(),
-    }
+        None => load::waiting_for(t().server.waited_for),
     };
     view! {
         <p class="row">{lead}</p>
         {sends.then(send::part)}
-        <div role="status">{content}</div>
+        {content}
         {steps.onward(step)}
     }
     .into_any()

@@ -195,7 +195,7 @@ fn dns_step(steps: Steps, domain: &str) -> AnyView {
     let part = dns::Part::new(domain).keep_fresh();
     Effect::new(move |_| {
         if let Some(Ok(reply)) = part.check.answer.get() {
-            steps.is_done(Step::Dns, dns::bad_count(&reply.body) == 0);
+            steps.is_done(Step::Dns, dns::is_good(&reply.body));
         }
     });
     view! {
