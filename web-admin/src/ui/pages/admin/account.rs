@@ -188,8 +188,10 @@ pub fn forwarding_form(list: &'static str, id: &str, reply: &Reply, loaded: Load
                 true => Value::Null,
                 false => value,
             };
-            common::change(&address, &etag, &json!({"forwarding": forwarding}), loaded).await?;
-            toast::show(t().saved);
+            let changes = json!({"forwarding": forwarding});
+            if common::change(&address, &etag, &changes, loaded).await? {
+                toast::show(t().saved);
+            }
             Ok(())
         }
     });
