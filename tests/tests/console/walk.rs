@@ -223,6 +223,10 @@ fn groups() {
     console.fill("Description", "Who sells");
     console.press("Save");
     console.text("Saved.");
+    console.press("Undo");
+    console.text("Undone.");
+    let back = "return document.getElementById('field-description')?.value === ''";
+    console.browser.until("the old description", back, json!([]));
     // The button above the page, and not one of the tab.
     console.press("Remove");
     console.text("can't be undone");
