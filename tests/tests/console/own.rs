@@ -49,7 +49,7 @@ fn mail_goes_on_until_that_is_ended() {
     console.press("Forward no more");
     console.text("Your mail stays here.");
     assert!(!list().contains("alice@elsewhere.example"));
-    console.press("Undo");
+    console.undo();
     console.text("Your mail goes on to alice@elsewhere.example.");
     console.assert_quiet(&["status of 4"]);
 }

@@ -93,6 +93,13 @@ impl Console {
         self.browser.click(&element);
     }
 
+    /// Takes back what was done last.
+    pub fn undo(&self) {
+        let script = "return [...document.querySelectorAll('.toast button')].filter((button) => button.innerText === 'Undo').at(-1)";
+        let element = self.browser.until("a way back", script, json!([]));
+        self.browser.click(&element);
+    }
+
     /// The button of a row of a table that has this text.
     pub fn press_in_row(&self, row: &str, name: &str) {
         let script = format!(

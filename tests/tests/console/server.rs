@@ -44,7 +44,7 @@ fn a_setting_is_found_changed_taken_back_and_reset() {
     console.text("imap.bad-commands is changed");
     console.text("Set here");
     assert_eq!(setting(&console, "imap.bad-commands"), "33");
-    console.press("Undo");
+    console.undo();
     console.text("Undone.");
     console.gone("Set here");
     assert_eq!(setting(&console, "imap.bad-commands"), "50");

@@ -70,7 +70,7 @@ fn mail_is_held_tried_and_given_up() {
     console.press("Release");
     console.text("Released: 1");
     console.text("Nothing is held back.");
-    console.press("Undo");
+    console.undo();
     console.text("far.example");
     console.assert_quiet(&[]);
 }
