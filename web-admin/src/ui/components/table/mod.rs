@@ -7,7 +7,7 @@ mod asked;
 mod bulk;
 mod rows;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use leptos::{prelude::*, task::spawn_local};
 use serde_json::Value;
@@ -27,6 +27,8 @@ use crate::{
 const ROWS: &str = "50";
 /// Time that somebody types on before the search begins.
 const TYPING_MS: i32 = 250;
+/// How often a list is fetched anew that changes by itself.
+const FRESH_EVERY: Duration = Duration::from_secs(10);
 
 /// What a row shows in a column.
 pub type Show = Arc<dyn Fn(&Value) -> AnyView + Send + Sync>;
@@ -96,6 +98,8 @@ pub struct List {
     pub is_whole: bool,
     /// The API gives all of it, and takes no cursor and no limit.
     pub is_plain: bool,
+    /// It changes by itself.
+    pub is_live: bool,
 }
 
 impl List {
@@ -114,6 +118,7 @@ impl List {
             rows: ROWS,
             is_whole: false,
             is_plain: false,
+            is_live: false,
         }
     }
 }
@@ -133,6 +138,9 @@ pub fn table(list: List) -> AnyView {
         chosen.set(Vec::new());
         async move { api::get(&address).await }
     });
+    if list.is_live {
+        keep_fresh(loaded);
+    }
     let tools = tools(&list, asked);
     let bulk = {
         let list = list.clone();
@@ -154,6 +162,20 @@ pub fn table(list: List) -> AnyView {
         {questions(open_question)}
     }
     .into_any()
+}
+
+/// Fetches the rows now and then, but not from under the fingers of whoever is among them.
+fn keep_fresh(loaded: Loaded) {
+    let look = move || {
+        let active = document().active_element();
+        let is_among = active.is_some_and(|active| active.matches("td *, th *").unwrap_or(false));
+        if !is_among && !document().hidden() {
+            loaded.again();
+        }
+    };
+    if let Ok(handle) = set_interval_with_handle(look, FRESH_EVERY) {
+        on_cleanup(move || handle.clear());
+    }
 }
 
 fn tools(list: &List, asked: RwSignal<Asked>) -> AnyView {

@@ -103,6 +103,7 @@ fn messages(may_change: bool) -> AnyView {
         ],
     )];
     list.in_address = true;
+    list.is_live = true;
     list.empty = t().watching.empty_queue;
     if may_change {
         list.bulk = vec![
@@ -325,6 +326,7 @@ fn destinations() -> AnyView {
             false => ().into_any(),
         }),
     ];
+    list.is_live = true;
     list.empty = t().watching.no_destinations;
     list.bulk = vec![Bulk::new(
         t().watching.hold,

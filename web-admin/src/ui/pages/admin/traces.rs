@@ -60,6 +60,7 @@ pub fn page() -> AnyView {
     )];
     list.empty = t().watching.no_traces;
     list.in_address = true;
+    list.is_live = true;
     view! {
         {page::head(t().watching.traces, t().watching.traces_lead, ().into_any())}
         {table(list)}
