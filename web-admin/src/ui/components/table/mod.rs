@@ -135,8 +135,11 @@ pub fn table(list: List) -> AnyView {
             asked.note(list);
             asked.address(list)
         });
-        chosen.set(Vec::new());
         async move { api::get(&address).await }
+    });
+    Effect::new(move |_| {
+        asked.track();
+        chosen.set(Vec::new());
     });
     if list.is_live {
         keep_fresh(loaded);
