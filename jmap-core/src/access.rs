@@ -121,6 +121,8 @@ operations! {
     ChangeAccount = "account.change",
     GiveRole = "account.role",
     ChangeQuota = "account.quota",
+    /// To say where the mail of an account goes on to.
+    ChangeForwarding = "account.forward",
     ChangeMembers = "group.members",
     SeeCredentials = "credential.see",
     SetPassword = "credential.password",
@@ -213,6 +215,7 @@ const fn who_may(operation: Operation) -> WhoMay {
         Operation::SeeAccount => row(Domains, Everybody, true),
         Operation::AddAccount | Operation::RemoveAccount => row(Domains, Nobody, false),
         Operation::ChangeAccount | Operation::ChangeQuota => row(Domains, Nobody, false),
+        Operation::ChangeForwarding => row(Domains, Nobody, true),
         Operation::ChangeMembers => row(Domains, Nobody, false),
         Operation::GiveRole => row(Nobody, Nobody, false),
         Operation::SeeCredentials => row(Domains, Nobody, true),

@@ -69,12 +69,12 @@ pub enum Subspace {
     AcmeAccount = 0xc0,
     Certificate = 0xc1,
     Challenge = 0xc2,
-    OAuthClient = 0xe0,
-    OAuthPending = 0xe1,
     Webhook = 0xd0,
     WebhookDue = 0xd1,
     WebhookDone = 0xd2,
     Alert = 0xd3,
+    OAuthClient = 0xe0,
+    OAuthPending = 0xe1,
 }
 
 /// The rows of the key table: subspace, what follows it, and what the value is.
@@ -264,15 +264,6 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "challenge record: how an ACME server is answered",
     ),
     (
-        Subspace::OAuthClient,
-        "name",
-        "OAuth client record; the name is its id",
-    ),
-    (
-        Subspace::OAuthPending,
-        "kind u8, lookup id",
-        "what is under way: 0: authorization code; 1: device; 2: way from a user code to a device; 3: challenge for a passkey",
-    ),
         Subspace::Webhook,
         "webhook u64",
         "webhook record, with its secret",
@@ -288,6 +279,16 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
         "what came of telling the webhook of the event",
     ),
     (Subspace::Alert, "alert u64", "alert record"),
+    (
+        Subspace::OAuthClient,
+        "name",
+        "OAuth client record; the name is its id",
+    ),
+    (
+        Subspace::OAuthPending,
+        "kind u8, lookup id",
+        "what is under way: 0: authorization code; 1: device; 2: way from a user code to a device; 3: challenge for a passkey",
+    ),
 ];
 
 pub type BlobHash = [u8; 32];

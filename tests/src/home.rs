@@ -47,6 +47,8 @@ pub struct Home {
     pub blobs: OwnBlobs,
     /// Added to every table of the configuration, by table name ("" is the top).
     extra: Vec<(String, String)>,
+    /// The configuration names the server.
+    has_name: bool,
     /// Variables of the server's environment.
     pub environment: Vec<(String, OsString)>,
 }
@@ -84,6 +86,7 @@ impl Home {
             database: OwnDatabase::new(store),
             blobs: OwnBlobs::new(TestBlobs::of_all_tests()),
             extra: Vec::new(),
+            has_name: true,
             environment: Vec::new(),
         }
     }
@@ -114,6 +117,12 @@ impl Home {
         let home = Home::new().with_blobs(kind);
         home.add_people();
         home
+    }
+
+    /// The configuration doesn't say what the server is called.
+    pub fn without_name(mut self) -> Home {
+        self.has_name = false;
+        self
     }
 
     /// Puts blobs into a place of this kind.
@@ -200,8 +209,9 @@ impl Home {
     pub fn config(&self) -> String {
         let open = "exempt = [\"127.0.0.0/8\"]";
         let many = "message-rate = \"1000000/1s\"\nmessages-per-connection = 1000000";
+        let name = "hostname = \"mail.example.org\"".to_owned();
         let mut places: Vec<(&str, Vec<String>)> = vec![
-            ("", vec!["hostname = \"mail.example.org\"".to_owned()]),
+            ("", self.has_name.then_some(name).into_iter().collect()),
             (
                 "smtp",
                 vec![listen(self.smtp), open.to_owned(), many.to_owned()],

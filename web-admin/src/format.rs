@@ -1,9 +1,8 @@
 //! How numbers of octets, times and counts are shown.
 
+use crate::messages::{fill, t};
+
 const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
 const DAY: i64 = 86_400;
 
 /// `512 B`, `1.5 MB`: in powers of 1000, with at most three digits that count.
@@ -60,7 +59,8 @@ pub fn date(seconds: i64, offset_minutes: i64) -> String {
     let local = seconds + offset_minutes * 60;
     let (year, month, day) = civil(local.div_euclid(DAY));
     let minute = local.rem_euclid(DAY) / 60;
-    let name = MONTHS.get(month as usize - 1).copied().unwrap_or_default();
+    let mut months = t().months.split(' ');
+    let name = months.nth(month as usize - 1).unwrap_or_default();
     format!("{day} {name} {year}, {:02}:{:02}", minute / 60, minute % 60)
 }
 
@@ -82,7 +82,10 @@ pub fn duration(seconds: u64) -> String {
         0..=89 => format!("{seconds} s"),
         90..=5399 => format!("{} min", (seconds + 30) / 60),
         5400..=129_599 => format!("{} h", (seconds + 1800) / 3600),
-        _ => format!("{} days", (seconds + 43_200) / 86_400),
+        _ => {
+            let days = (seconds + 43_200) / 86_400;
+            fill(t().days, &[("count", &days.to_string())])
+        }
     }
 }
 

@@ -71,6 +71,22 @@ pub fn changes(before: &Value, after: &Value) -> Value {
     Value::Object(changes)
 }
 
+/// What takes such changes back: the members that they touch, as they were before.
+pub fn reverse(before: &Value, changes: &Value) -> Value {
+    let mut back = Map::new();
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        let was = before.get(name).unwrap_or(&Value::Null);
+        let is_below = was.is_object() && value.is_object();
+        let was = if is_below {
+            reverse(was, value)
+        } else {
+            was.clone()
+        };
+        back.insert(name.clone(), was);
+    }
+    Value::Object(back)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -94,5 +110,13 @@ mod tests {
             json!({"b": {"d": 3}, "e": [1, 2], "g": "x"})
         );
         assert_eq!(changes(&before, &before), json!({}));
+    }
+
+    #[test]
+    fn what_was_changed_goes_back() {
+        let before = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1]});
+        let changes = json!({"a": null, "b": {"d": 3}, "e": [1, 2], "g": "x"});
+        let back = json!({"a": 1, "b": {"d": 2}, "e": [1], "g": null});
+        assert_eq!(reverse(&before, &changes), back);
     }
 }

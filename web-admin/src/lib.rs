@@ -4,9 +4,11 @@
 //! loads nothing from elsewhere; all its texts are in [`messages`].
 //! Other half: `adapters/admin` and `adapters/jmap` answer it, `adapters/console` serves it.
 
+pub mod course;
 pub mod format;
 pub mod json;
 pub mod messages;
+pub mod orders;
 pub mod problem;
 pub mod query;
 #[cfg(target_arch = "wasm32")]

@@ -357,6 +357,7 @@ async fn every_operation_is_decided_for_every_role() {
         account.change       xxx-xx------
         account.role         xxx---------
         account.quota        xxx-xx------
+        account.forward      xxx-xx-----x
         group.members        xxx-xx------
         credential.see       xxx-xx-----x
         credential.password  xxx-xx--x--x

@@ -45,10 +45,8 @@ pub struct AccountChange {
 impl AccountChange {
     /// What whoever wants this has to be allowed to do.
     fn operations(&self) -> impl Iterator<Item = Operation> {
-        let changes = self.name.is_some()
-            || self.description.is_some()
-            || self.disabled.is_some()
-            || self.forward.is_some();
+        let changes = self.name.is_some() || self.description.is_some() || self.disabled.is_some();
+        let forwards = self.forward.is_some();
         let limits = self.quota_octets.is_some()
             || self.recipients_per_hour.is_some()
             || self.recipients_per_day.is_some();
@@ -57,7 +55,11 @@ impl AccountChange {
         [
             (Operation::ChangeQuota, limits),
             (Operation::GiveRole, gives),
-            (Operation::ChangeAccount, changes || !(limits || gives)),
+            (
+                Operation::ChangeAccount,
+                changes || !(limits || gives || forwards),
+            ),
+            (Operation::ChangeForwarding, forwards),
         ]
         .into_iter()
         .filter_map(|(operation, is_meant)| is_meant.then_some(operation))

@@ -167,6 +167,18 @@ fn rows(of: &Ids) -> Vec<Row> {
             [Yes, Yes, Hidden, Yes, Yes, No],
         ),
         row(
+            "setForwarding",
+            format!("{account}/forwarding"),
+            Some(json!({"to": ["away@elsewhere.example"], "keepsCopy": true})),
+            OWN,
+        ),
+        row(
+            "removeForwarding",
+            format!("{account}/forwarding"),
+            None,
+            OWN,
+        ),
+        row(
             "listCredentials",
             format!("{account}/credentials"),
             None,

@@ -6,6 +6,7 @@
 mod own;
 mod page;
 mod served;
+mod server;
 mod setup;
 mod walk;
 mod watching;
@@ -17,16 +18,31 @@ use serde_json::json;
 /// Pages of an administrator, and what is written over each.
 const PAGES: &[(&str, &str)] = &[
     ("/admin/", "Overview"),
+    ("/admin/setup", "Set-up"),
     ("/admin/domains", "Domains"),
     ("/admin/domains/example.org", "example.org"),
+    ("/admin/domains/example.org?tab=dns", "example.org"),
+    ("/admin/domains/example.org?tab=dkim", "example.org"),
     ("/admin/domains/example.org?tab=accounts", "example.org"),
     ("/admin/accounts", "Accounts"),
     ("/admin/groups", "Groups"),
     ("/admin/aliases", "Aliases"),
     ("/admin/lists", "Lists"),
+    ("/admin/queue", "Queue"),
+    ("/admin/queue?tab=destinations", "Queue"),
+    ("/admin/queue?tab=holds", "Queue"),
+    ("/admin/traces", "Traces"),
+    ("/admin/reports", "Reports"),
+    ("/admin/certificates", "Certificates"),
+    ("/admin/settings", "Settings"),
+    ("/admin/settings?tab=file", "Settings"),
+    ("/admin/server", "Maintenance"),
+    ("/admin/server?tab=nodes", "Maintenance"),
+    ("/admin/server?tab=quarantine", "Maintenance"),
     ("/admin/audit", "Audit"),
     ("/account/", "admin@example.org"),
     ("/account/security", "Passwords"),
+    ("/account/forwarding", "Forwarding"),
     ("/account/vacation", "Vacation"),
     ("/account/rules", "Mail rules"),
     ("/account/deleted", "Deleted mail"),
@@ -40,6 +56,7 @@ fn look_around(console: &Console, of: &str) -> Vec<String> {
         console.open(path);
         console.heading(heading);
         console.settled();
+        println!("{of} {path}: usable after {} ms", console.usable_after());
         problems.extend(console.problems(&format!("{of} {path}")));
         let name = path.replace(['/', '?', '='], "-");
         console.picture(&format!("{of}{name}"));
@@ -52,6 +69,7 @@ fn every_page_in_light_dark_and_on_a_phone() {
     let console = Console::start();
     let browser = &console.browser;
     browser.system_colours("light");
+    console.watch_time();
     console.open("/admin/");
     console.heading("Sign in to Posthorn");
     let mut problems = console.problems("signing in");
@@ -73,7 +91,7 @@ fn the_switch_of_colours_goes_before_the_systems() {
     browser.system_colours("light");
     console.sign_in("admin", "/account/");
     let is_dark = "return getComputedStyle(document.documentElement).colorScheme === 'dark' \
-        && getComputedStyle(document.body).backgroundColor === 'rgb(17, 20, 27)'";
+        && getComputedStyle(document.body).backgroundColor === 'rgb(14, 17, 23)'";
     console.press("Switch to light colours");
     console.press("Switch to dark colours");
     browser.until("the dark", is_dark, json!([]));
@@ -84,7 +102,7 @@ fn the_switch_of_colours_goes_before_the_systems() {
     console.press("Use the system's colours");
     assert_eq!(browser.run(is_dark, json!([])), json!(false));
     browser.system_colours("dark");
-    let follows = "return getComputedStyle(document.body).backgroundColor === 'rgb(17, 20, 27)'";
+    let follows = "return getComputedStyle(document.body).backgroundColor === 'rgb(14, 17, 23)'";
     browser.until("the system's dark", follows, json!([]));
     console.assert_quiet(&[]);
 }
@@ -164,6 +182,25 @@ fn by_the_keyboard_alone() {
     }
     browser.press(&[key::ESCAPE]);
     focused("the button", "at.innerText === 'Add an account'");
+    // A page by its name, and an account.
+    browser.press_with(key::CONTROL, "k");
+    focused("the field for a name", "at.role === 'combobox'");
+    write("cert");
+    focused(
+        "the place",
+        "document.querySelector('[role=option][aria-selected=true]')?.innerText.includes('Certificates')",
+    );
+    browser.press(&[key::ENTER]);
+    console.heading("Certificates");
+    browser.press_with(key::CONTROL, "k");
+    focused("the field for a name", "at.role === 'combobox'");
+    write("alice");
+    focused(
+        "the account",
+        "document.querySelector('[role=option]')?.innerText.includes('alice@example.org')",
+    );
+    browser.press(&[key::ENTER]);
+    console.heading("alice@example.org");
     // Keys that lead somewhere are told.
     browser.press(&["?"]);
     console.text("Go to the search");

@@ -28,6 +28,33 @@ fn vacation_is_switched_on() {
 }
 
 #[test]
+fn mail_goes_on_until_that_is_ended() {
+    let console = alice("/account/forwarding");
+    console.text("Your mail stays here.");
+    console.fill("Goes on to", "no address");
+    console.press("Save");
+    console.browser.until(
+        "the refusal",
+        "return document.querySelector('.note.bad, .error')",
+        json!([]),
+    );
+    console.fill("Goes on to", "alice@elsewhere.example");
+    console.press("Save");
+    console.text("Your mail goes on to alice@elsewhere.example.");
+    let list = || console.server.home.cli(&["--json", "account", "list"], "");
+    assert!(list().contains("alice@elsewhere.example"));
+    console.press("At a glance");
+    console.text("A copy stays here.");
+    console.press("Forwarding");
+    console.press("Forward no more");
+    console.text("Your mail stays here.");
+    assert!(!list().contains("alice@elsewhere.example"));
+    console.undo();
+    console.text("Your mail goes on to alice@elsewhere.example.");
+    console.assert_quiet(&["status of 4"]);
+}
+
+#[test]
 fn a_script_is_checked_stored_switched_on_and_removed() {
     let console = alice("/account/rules");
     console.text("There are no scripts.");

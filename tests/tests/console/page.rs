@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 const CONTRAST: &str = include_str!("contrast.js");
 const REACH: &str = include_str!("reach.js");
+const USABLE: &str = include_str!("usable.js");
 
 /// What is looked at: an open dialog alone, else the whole page.
 const ROOT: &str = "const root = document.querySelector('dialog[open]') ?? document;\
@@ -92,6 +93,13 @@ impl Console {
         self.browser.click(&element);
     }
 
+    /// Takes back what was done last.
+    pub fn undo(&self) {
+        let script = "return [...document.querySelectorAll('.toast button')].filter((button) => button.innerText === 'Undo').at(-1)";
+        let element = self.browser.until("a way back", script, json!([]));
+        self.browser.click(&element);
+    }
+
     /// The button of a row of a table that has this text.
     pub fn press_in_row(&self, row: &str, name: &str) {
         let script = format!(
@@ -162,6 +170,21 @@ impl Console {
         let script = "return !document.querySelector('.loading')";
         self.browser
             .until("the page to be there", script, json!([]));
+    }
+
+    /// From now on, every page notes when it can be used.
+    pub fn watch_time(&self) {
+        let script = json!({"source": USABLE});
+        self.browser
+            .command("Page.addScriptToEvaluateOnNewDocument", script);
+    }
+
+    /// Milliseconds from asking for the page until it could be used.
+    pub fn usable_after(&self) -> u64 {
+        let time = self
+            .browser
+            .until("a time", "return window.usableAfter", json!([]));
+        time.as_f64().map_or(0, |time| time.round() as u64)
     }
 
     /// What is wrong with the page as it is: contrast, names, width.

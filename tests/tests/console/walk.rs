@@ -87,7 +87,7 @@ fn accounts() {
     console.text("Added.");
     console.press_in_row("chandler@", "Remove");
     console.text("is taken away");
-    console.press("Undo");
+    console.undo();
     console.text("Undone.");
     console.text("chandler@example.org");
     console.press("Forwarding");
@@ -116,7 +116,7 @@ fn accounts() {
     console.select("State", "Disabled");
     console.gone("alice@");
     console.text("bob@");
-    console.press("Undo");
+    console.undo();
     console.text("Undone.");
     console.select("State", "All states");
     console.text("alice@");
@@ -213,7 +213,7 @@ fn groups() {
     console.press("Remove");
     console.text("Removed: 1");
     console.text("The group has no members yet.");
-    console.press("Undo");
+    console.undo();
     console.browser.until(
         "the member",
         "return document.querySelector('tbody')?.innerText.includes('alice@')",
@@ -223,6 +223,12 @@ fn groups() {
     console.fill("Description", "Who sells");
     console.press("Save");
     console.text("Saved.");
+    console.undo();
+    console.text("Undone.");
+    let back = "return document.getElementById('field-description')?.value === ''";
+    console
+        .browser
+        .until("the old description", back, json!([]));
     // The button above the page, and not one of the tab.
     console.press("Remove");
     console.text("can't be undone");
@@ -255,7 +261,7 @@ fn aliases() {
     console.press("Remove");
     console.text("Removed: 1");
     console.text("There are no aliases yet.");
-    console.press("Undo");
+    console.undo();
     console.text("info@example.org");
     console.assert_quiet(&[]);
 }

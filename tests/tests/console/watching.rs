@@ -70,7 +70,7 @@ fn mail_is_held_tried_and_given_up() {
     console.press("Release");
     console.text("Released: 1");
     console.text("Nothing is held back.");
-    console.press("Undo");
+    console.undo();
     console.text("far.example");
     console.assert_quiet(&[]);
 }
@@ -97,7 +97,7 @@ fn a_message_is_followed_on_its_way() {
     console.text("Nothing matches.");
     console.fill("Sender, or @domain", "@example.com");
     console.text("alice@example.org");
-    console.press("Journey of a message");
+    console.press("Follow");
     console.heading("Journey of a message");
     console.text(MESSAGE_ID);
     console.text("Received");
@@ -119,7 +119,7 @@ fn what_a_domain_publishes_is_shown_checked_and_copied() {
     // Nobody has published anything: the doctor says so, and what to do.
     console.browser.until(
         "the doctor",
-        "return document.querySelector('.card .badge.bad, .card .note, .note.bad')",
+        "return document.querySelector('.findings .secret')",
         json!([]),
     );
     let grant = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]});
@@ -138,8 +138,8 @@ fn what_a_domain_publishes_is_shown_checked_and_copied() {
 #[test]
 fn a_check_is_begun_and_followed_to_its_end() {
     let console = admin();
-    console.press("Server");
-    console.heading("Server");
+    console.press("Maintenance");
+    console.heading("Maintenance");
     console.text("Nothing was begun yet.");
     console.press("Check everything");
     console.text("0 things are wrong.");
@@ -156,8 +156,8 @@ fn a_check_is_begun_and_followed_to_its_end() {
 #[test]
 fn the_overview_counts() {
     let console = admin();
-    let received = "const card = [...document.querySelectorAll('.card')].find((card) => card.innerText.endsWith('Received')); \
-        return card?.querySelector('.figure').innerText === arguments[0]";
+    let received = "const label = [...document.querySelectorAll('.figure-label')].find((label) => label.innerText === 'Received'); \
+        return label?.parentElement.querySelector('.figure').innerText === arguments[0]";
     console.browser.until("the numbers", received, json!(["0"]));
     deliver(&console, &address("alice"));
     console
@@ -165,7 +165,7 @@ fn the_overview_counts() {
         .until("the message to be counted", received, json!(["1"]));
     console.browser.until(
         "the picture",
-        "return document.querySelector('svg.chart[role=img]')",
+        "return document.querySelector('.chart svg[role=img]')",
         json!([]),
     );
     let problems = console.problems("the overview");

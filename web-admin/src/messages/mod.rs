@@ -1,6 +1,6 @@
 //! Every text that somebody reads.
 //!
-//! Holds: a language has all of them, or it doesn't compile. To add one, write a `Messages` in a file of its own, as `en.rs` has one,
+//! Holds: a language has all of them, or it doesn't compile. To add one, write a `Messages` in a folder of its own, as `en` has one,
 //! and a row in [`LANGUAGES`].
 
 mod en;
@@ -8,7 +8,7 @@ mod en;
 pub use en::Messages;
 
 /// The tag of a language (RFC 5646), and its texts. The first is for everybody else.
-const LANGUAGES: [(&str, &Messages); 1] = [("en", &en::EN)];
+const LANGUAGES: [(&str, &Messages); 1] = [("en", &en::MESSAGES)];
 
 /// The texts in the first of these languages that we have.
 pub fn best(wanted: impl IntoIterator<Item = String>) -> (&'static str, &'static Messages) {
@@ -19,20 +19,30 @@ pub fn best(wanted: impl IntoIterator<Item = String>) -> (&'static str, &'static
     known.next().unwrap_or(LANGUAGES[0])
 }
 
-/// The texts in the language of whoever looks.
-pub fn t() -> &'static Messages {
+/// The language of whoever looks: its tag, and its texts.
+fn chosen() -> (&'static str, &'static Messages) {
     #[cfg(target_arch = "wasm32")]
     {
         thread_local! {
-            static CHOSEN: &'static Messages = {
+            static CHOSEN: (&'static str, &'static Messages) = {
                 let languages = leptos::prelude::window().navigator().languages();
-                best(languages.iter().filter_map(|language| language.as_string())).1
+                best(languages.iter().filter_map(|language| language.as_string()))
             };
         }
         CHOSEN.with(|chosen| *chosen)
     }
     #[cfg(not(target_arch = "wasm32"))]
-    best([]).1
+    best([])
+}
+
+/// The texts in the language of whoever looks.
+pub fn t() -> &'static Messages {
+    chosen().1
+}
+
+/// Which language that is (RFC 5646).
+pub fn tag() -> &'static str {
+    chosen().0
 }
 
 /// A text with what belongs at `{name}`.

@@ -6,6 +6,7 @@ use super::api::{self, Call};
 use crate::{json as read, messages::t, problem::Problem};
 
 pub const MAIL: &str = "urn:ietf:params:jmap:mail";
+pub const SUBMISSION: &str = "urn:ietf:params:jmap:submission";
 pub const VACATION: &str = "urn:ietf:params:jmap:vacationresponse";
 pub const SIEVE: &str = "urn:ietf:params:jmap:sieve";
 pub const BLOB: &str = "urn:ietf:params:jmap:blob";

@@ -4,20 +4,27 @@ mod api;
 mod components;
 mod jmap;
 mod pages;
+mod palette;
 mod route;
 mod session;
 mod shell;
 mod storage;
 mod theme;
 mod time;
+mod ways;
 
 use leptos::prelude::*;
 use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::messages;
 
 /// Called by the page's script once the module is there.
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
+    if let Some(root) = document().document_element() {
+        let _ = root.set_attribute("lang", messages::tag());
+    }
     leptos::mount::mount_to_body(App);
 }
 

@@ -87,7 +87,7 @@ pub async fn sign_in(name: &str, password: &str) -> Result<(), Problem> {
     let account = read::text(&me, "/id").to_owned();
     let wanted = json!({
         "kind": "token",
-        "description": t().token_name,
+        "description": t().shell.token_name,
         "expires": format::utc_date(time::now() + TOKEN_SECONDS),
     });
     let made = api::Call::new("POST", &credentials_of(&account))
@@ -121,7 +121,7 @@ pub fn sign_out(session: &Session) {
     spawn_local(async move {
         // Whoever has no connection is told: the token lives on until its time is over.
         match call.send().await {
-            Ok(_) => toast::show(t().signed_out),
+            Ok(_) => toast::show(t().shell.signed_out),
             Err(problem) => toast::show_problem(&problem),
         }
     });
@@ -131,7 +131,7 @@ pub fn sign_out(session: &Session) {
 pub fn expired() {
     if token().is_some() {
         keep(None);
-        toast::show(t().session_expired);
+        toast::show(t().shell.session_expired);
     }
 }
 

@@ -9,104 +9,18 @@ use super::{
         dialog::dialog,
         icon::{Icon, icon},
     },
-    pages, route,
+    pages, palette, route,
     session::{self, Role, Session},
     theme::{self, Theme},
+    ways::ways,
 };
 use crate::messages::t;
-
-/// A way to a page.
-struct Way {
-    address: &'static str,
-    text: &'static str,
-    icon: Icon,
-}
-
-/// What somebody can get to, in groups. What the server would refuse isn't offered.
-fn ways(session: &Session) -> Vec<(&'static str, Vec<Way>)> {
-    let text = t();
-    let is_staff = session.role != Role::User;
-    let one = |is_there: bool, address, name, icon| {
-        is_there.then_some(Way {
-            address,
-            text: name,
-            icon,
-        })
-    };
-    let domains = session.may("domain.see");
-    let accounts = is_staff && session.may("account.see");
-    let directory = [
-        one(domains, "/admin/", text.overview, Icon::Dashboard),
-        one(
-            domains && session.may("dns.see"),
-            "/admin/setup",
-            text.setup,
-            Icon::Setup,
-        ),
-        one(domains, "/admin/domains", text.domains, Icon::Domain),
-        one(accounts, "/admin/accounts", text.accounts, Icon::Accounts),
-        one(accounts, "/admin/groups", text.groups, Icon::Group),
-        one(accounts, "/admin/aliases", text.aliases, Icon::Alias),
-        one(accounts, "/admin/lists", text.lists, Icon::List),
-    ];
-    let watching = [
-        one(
-            session.may("queue.see"),
-            "/admin/queue",
-            text.queue,
-            Icon::Queue,
-        ),
-        one(
-            is_staff && session.may("trace.see"),
-            "/admin/traces",
-            text.traces,
-            Icon::Trace,
-        ),
-        one(
-            session.may("report.see"),
-            "/admin/reports",
-            text.reports,
-            Icon::Report,
-        ),
-        one(
-            session.may("audit.see"),
-            "/admin/audit",
-            text.audit,
-            Icon::Audit,
-        ),
-        one(
-            session.may("server.see"),
-            "/admin/server",
-            text.server,
-            Icon::Node,
-        ),
-    ];
-    let own = [
-        one(true, "/account/", text.my_overview, Icon::Accounts),
-        one(true, "/account/security", text.security, Icon::Key),
-        one(true, "/account/vacation", text.vacation, Icon::Vacation),
-        one(true, "/account/rules", text.rules, Icon::Rules),
-        one(true, "/account/deleted", text.deleted_mail, Icon::Undelete),
-    ];
-    let groups = [
-        (
-            text.directory,
-            directory.into_iter().flatten().collect::<Vec<_>>(),
-        ),
-        (text.watching, watching.into_iter().flatten().collect()),
-        (text.my_account, own.into_iter().flatten().collect()),
-    ];
-    groups
-        .into_iter()
-        .filter(|(_, ways)| !ways.is_empty())
-        .collect()
-}
 
 /// Our mark.
 pub fn mark() -> AnyView {
     view! {
         <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
-            <rect width="32" height="32" rx="7" fill="#1d4ed8"></rect>
+            <rect width="32" height="32" rx="7" fill="#3447d4"></rect>
             <g fill="none" stroke="#fff" stroke-width="2.4" stroke-linecap="round" stroke-linejoin="round">
                 <circle cx="14" cy="16.5" r="6"></circle>
                 <path d="M8 16.5H5m9 6h6l6 4V10l-6 4.5h-2"></path>
@@ -120,7 +34,10 @@ pub fn shell(session: Session) -> AnyView {
     let role = session.role;
     let open = RwSignal::new(false);
     let help = RwSignal::new(None::<()>);
-    let keys = window_event_listener(ev::keydown, move |event| shortcut(&event, open, help));
+    let going = RwSignal::new(None::<()>);
+    let keys = window_event_listener(ev::keydown, move |event| {
+        shortcut(&event, open, help, going);
+    });
     on_cleanup(move || keys.remove());
     let place = route::current();
     let path = Memo::new(move |_| place.get().path);
@@ -129,25 +46,29 @@ pub fn shell(session: Session) -> AnyView {
         open.set(false);
     });
     let name = session.name.clone();
+    let palette = palette::palette(&session, going);
     let of_pages = session.clone();
     let out = move |_| session::sign_out(&session);
     view! {
-        <a class="skip" href="#main">{t().skip}</a>
+        <a class="skip" href="#main">{t().shell.skip}</a>
         <div class="shell">
             <header class="top">
-                <button type="button" class="icon menu-button" aria-label=t().menu aria-controls="nav"
+                <button type="button" class="icon menu-button" aria-label=t().shell.menu aria-controls="nav"
                     aria-expanded=move || if open.get() { "true" } else { "false" }
                     on:click=move |_| open.update(|open| *open = !*open)>{icon(Icon::Menu)}</button>
                 <a class="brand" href=home(role)>{mark()}<span>"Posthorn"</span></a>
+                <button type="button" class="go-to" aria-label=t().shell.go_to on:click=move |_| going.set(Some(()))>
+                    {icon(Icon::Search)}<span>{t().shell.go_to_short}</span><kbd>"Ctrl K"</kbd>
+                </button>
                 <span class="who" title=name.clone()>{name.clone()}</span>
                 {theme_button()}
-                <button type="button" class="icon" aria-label=t().keys title=t().keys
+                <button type="button" class="icon" aria-label=t().shell.keys title=t().shell.keys
                     on:click=move |_| help.set(Some(()))>{icon(Icon::Help)}</button>
-                <button type="button" class="icon" aria-label=t().sign_out title=t().sign_out on:click=out>
+                <button type="button" class="icon" aria-label=t().shell.sign_out title=t().shell.sign_out on:click=out>
                     {icon(Icon::SignOut)}
                 </button>
             </header>
-            <nav id="nav" class="nav" class:open=move || open.get() aria-label=t().navigation>{navigation(&of_pages, path)}</nav>
+            <nav id="nav" class="nav" class:open=move || open.get() aria-label=t().shell.navigation>{navigation(&of_pages, path)}</nav>
             <main id="main" class="main" tabindex="-1">
                 {move || {
                     path.track();
@@ -156,7 +77,8 @@ pub fn shell(session: Session) -> AnyView {
                 }}
             </main>
         </div>
-        {dialog(help, |_| t().keys.to_owned(), |()| keys_view())}
+        {palette}
+        {dialog(help, |_| t().shell.keys.to_owned(), |()| keys_view())}
     }
     .into_any()
 }
@@ -185,7 +107,8 @@ fn navigation(session: &Session, path: Memo<String>) -> AnyView {
                 <li><a href=address aria-current=move || is_here().then_some("page")>{icon(way.icon)}{way.text}</a></li>
             }
         });
-        view! { <h2>{name}</h2><ul>{ways.collect_view()}</ul> }
+        let heading = (!name.is_empty()).then(|| view! { <h2>{name}</h2> });
+        view! { {heading}<ul>{ways.collect_view()}</ul> }
     });
     groups.collect_view().into_any()
 }
@@ -199,9 +122,9 @@ fn theme_button() -> AnyView {
         Theme::Dark => Theme::System,
     };
     let label = move || match next() {
-        Theme::System => t().to_system_colours,
-        Theme::Light => t().to_light,
-        Theme::Dark => t().to_dark,
+        Theme::System => t().shell.to_system_colours,
+        Theme::Light => t().shell.to_light,
+        Theme::Dark => t().shell.to_dark,
     };
     let drawing = move || match next() {
         Theme::Dark => icon(Icon::Moon),
@@ -214,7 +137,17 @@ fn theme_button() -> AnyView {
     .into_any()
 }
 
-fn shortcut(event: &KeyboardEvent, open: RwSignal<bool>, help: RwSignal<Option<()>>) {
+fn shortcut(
+    event: &KeyboardEvent,
+    open: RwSignal<bool>,
+    help: RwSignal<Option<()>>,
+    going: RwSignal<Option<()>>,
+) {
+    if event.key() == "k" && (event.ctrl_key() || event.meta_key()) && !is_in_dialog() {
+        event.prevent_default();
+        going.set(Some(()));
+        return;
+    }
     if event.key() == "Escape" && open.get_untracked() {
         open.set(false);
         return;
@@ -248,13 +181,19 @@ fn is_typing() -> bool {
     active.matches(field).unwrap_or(false)
 }
 
+fn is_in_dialog() -> bool {
+    let open = document().query_selector("dialog[open]");
+    open.is_ok_and(|open| open.is_some())
+}
+
 fn keys_view() -> AnyView {
     let rows = [
-        ("/", t().key_search),
-        ("?", t().key_help),
-        ("Esc", t().key_close),
-        ("Tab", t().key_next),
-        ("← →", t().key_tabs),
+        ("Ctrl K", t().shell.key_go),
+        ("/", t().shell.key_search),
+        ("?", t().shell.key_help),
+        ("Esc", t().shell.key_close),
+        ("Tab", t().shell.key_next),
+        ("← →", t().shell.key_tabs),
     ];
     let rows = rows.map(|(key, what)| view! { <dt><kbd>{key}</kbd></dt><dd>{what}</dd> });
     view! { <dl class="facts">{rows.into_iter().collect_view()}</dl> }.into_any()

@@ -5,11 +5,15 @@ use jmap_core::{
     access::Operation,
     admin::Version,
     auth::Secret,
-    directory::{self, AccountChange, AccountKind, Forward, Grant, NewAccount as NewCoreAccount},
+    directory::{self, AccountChange, AccountKind, Grant, NewAccount as NewCoreAccount},
 };
 use serde_json::json;
 
-use super::{LIST, OF_DOMAIN, handler};
+use super::{
+    LIST, OF_DOMAIN,
+    forwarding::{Forwarding, NewForwarding},
+    handler,
+};
 use crate::{
     describe::{Described as _, Optional, Patch, choice, object},
     page::{self, Page},
@@ -47,27 +51,6 @@ impl From<Role> for jmap_core::Role {
             Role::DomainAdministrator => jmap_core::Role::DomainAdministrator,
             Role::HelpDesk => jmap_core::Role::HelpDesk,
         }
-    }
-}
-
-object! {
-    answer
-    /// Where the mail of an account goes on to.
-    Forwarding {
-        /// Addresses, here or elsewhere.
-        to: Vec<String>,
-        /// The account keeps a copy.
-        keeps_copy: bool,
-    }
-}
-
-object! {
-    request
-    /// Where the mail of an account is to go on to.
-    NewForwarding {
-        to: Vec<String> = {"minItems": 1, "maxItems": 20},
-        /// The account keeps a copy.
-        keeps_copy: bool,
     }
 }
 
@@ -252,13 +235,6 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-pub(super) fn forwarding(forward: &Forward) -> Forwarding {
-    Forwarding {
-        to: forward.to.clone(),
-        keeps_copy: forward.keep,
-    }
-}
-
 async fn account(request: &Request, of: &directory::Account) -> Result<Account, Problem> {
     let record = &of.record;
     let used = request.core.used_octets(of.id).await;
@@ -270,7 +246,7 @@ async fn account(request: &Request, of: &directory::Account) -> Result<Account, 
         role: record.role.into(),
         administers: record.administers.clone().unwrap_or_default(),
         addresses: record.addresses.clone(),
-        forwarding: record.forward.as_ref().map(forwarding),
+        forwarding: record.forward.as_ref().map(Into::into),
         quota_octets: record.quota_octets,
         used_octets: used.map_err(directory::DirectoryError::from)?,
         recipients_per_hour: record.recipients_per_hour,
@@ -352,12 +328,10 @@ async fn change(request: &Request) -> Outcome {
         quota_octets: patch.quota_octets.change(),
         recipients_per_hour: patch.recipients_per_hour.change(),
         recipients_per_day: patch.recipients_per_day.change(),
-        forward: patch.forwarding.change().map(|forwarding| {
-            forwarding.map(|forwarding| Forward {
-                to: forwarding.to,
-                keep: forwarding.keeps_copy,
-            })
-        }),
+        forward: patch
+            .forwarding
+            .change()
+            .map(|forwarding| forwarding.map(Into::into)),
     };
     let terms = request.terms()?;
     let changed = request

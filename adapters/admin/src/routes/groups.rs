@@ -4,13 +4,13 @@ use http::Method;
 use jmap_core::{
     access::Operation,
     admin::Version,
-    directory::{self, AccountChange, AccountKind, Forward, NewAccount},
+    directory::{self, AccountChange, AccountKind, NewAccount},
 };
 use serde_json::json;
 
 use super::{
     LIST, OF_DOMAIN,
-    accounts::{Forwarding, NewForwarding, forwarding},
+    forwarding::{Forwarding, NewForwarding},
     handler,
 };
 use crate::{
@@ -172,7 +172,7 @@ async fn group(request: &Request, of: &directory::Account) -> Result<Group, Prob
         description: record.description.clone(),
         disabled: record.disabled,
         addresses: record.addresses.clone(),
-        forwarding: record.forward.as_ref().map(forwarding),
+        forwarding: record.forward.as_ref().map(Into::into),
         quota_octets: record.quota_octets,
         used_octets: used.map_err(directory::DirectoryError::from)?,
         created: super::date_text(record.created),
@@ -233,12 +233,10 @@ async fn change(request: &Request) -> Outcome {
         description: patch.description.0,
         disabled: patch.disabled.0,
         quota_octets: patch.quota_octets.change(),
-        forward: patch.forwarding.change().map(|forwarding| {
-            forwarding.map(|forwarding| Forward {
-                to: forwarding.to,
-                keep: forwarding.keeps_copy,
-            })
-        }),
+        forward: patch
+            .forwarding
+            .change()
+            .map(|forwarding| forwarding.map(Into::into)),
         ..AccountChange::default()
     };
     let terms = request.terms()?;

@@ -14,6 +14,7 @@ mod deleted;
 mod dns;
 mod domains;
 mod factors;
+mod forwarding;
 mod groups;
 mod jobs;
 mod lists;
@@ -65,6 +66,7 @@ pub fn all() -> Vec<Route> {
         me::routes,
         domains::routes,
         accounts::routes,
+        forwarding::routes,
         addresses::routes,
         credentials::routes,
         groups::routes,

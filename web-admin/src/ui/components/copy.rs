@@ -28,11 +28,10 @@ pub fn button(text: String, what: &str) -> AnyView {
         .into_any()
 }
 
-/// A button that says that it copies everything.
-pub fn all(text: String) -> AnyView {
+/// A button that says what it copies.
+pub fn all(text: String, label: &'static str) -> AnyView {
     let press = move |_| copy(text.clone());
-    view! { <button type="button" on:click=press>{icon(Icon::Copy)}{t().copy_all}</button> }
-        .into_any()
+    view! { <button type="button" on:click=press>{icon(Icon::Copy)}{label}</button> }.into_any()
 }
 
 /// Something that is shown this once, such as a password that the server has made.

@@ -67,9 +67,14 @@ impl Loaded {
         });
     }
 
-    /// Asks again now and then, as long as the page is shown.
+    /// Asks again now and then, as long as somebody looks at the page.
     pub fn keep_fresh(self, every: Duration) -> Self {
-        if let Ok(handle) = set_interval_with_handle(move || self.again(), every) {
+        let look = move || {
+            if !document().hidden() {
+                self.again();
+            }
+        };
+        if let Ok(handle) = set_interval_with_handle(look, every) {
             on_cleanup(move || handle.clear());
         }
         self
@@ -100,6 +105,17 @@ pub fn waiting() -> AnyView {
         <div class="loading" role="status">
             <span class="spinner" aria-hidden="true"></span>
             <span>{t().loading}</span>
+        </div>
+    }
+    .into_any()
+}
+
+/// Something takes its time, while the rest of the page can be used.
+pub fn waiting_for(text: &'static str) -> AnyView {
+    view! {
+        <div class="waiting" role="status">
+            <span class="spinner" aria-hidden="true"></span>
+            <span>{text}</span>
         </div>
     }
     .into_any()

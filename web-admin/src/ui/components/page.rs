@@ -60,17 +60,6 @@ pub fn card(title: &'static str, lead: &'static str, content: AnyView) -> AnyVie
     view! { <section class="card"><h2>{title}</h2>{lead}{content}</section> }.into_any()
 }
 
-/// A number and what it counts.
-pub fn figure(label: &'static str, value: String) -> AnyView {
-    view! {
-        <div class="card">
-            <div class="figure">{value}</div>
-            <div class="figure-label">{label}</div>
-        </div>
-    }
-    .into_any()
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tone {
     Plain,

@@ -15,7 +15,7 @@ use crate::{
         components::{
             dialog::{Question, dialog},
             form::{Field, form, send},
-            load::Loaded,
+            load::{self, Loaded},
             table::Bulk,
             toast,
         },
@@ -71,30 +71,45 @@ pub fn edit(address: String, reply: &Reply, fields: Vec<Field>, loaded: Loaded) 
                 toast::show(t().nothing_changed);
                 return Ok(());
             }
-            change(&address, &etag, &changes, loaded).await?;
-            toast::show(t().saved);
+            if change(&address, &etag, &changes, loaded).await? {
+                let back = undo(address, read::reverse(&before, &changes), loaded);
+                toast::show_with(t().saved.to_owned(), Some(back));
+            }
             Ok(())
         }
     });
     form(fields, t().save, sent)
 }
 
-/// Changes an object, and shows what it is then. Whoever was overtaken sees the object as it is now.
+/// Gives an object the members back that it had.
+fn undo(address: String, back: Value, loaded: Loaded) -> toast::Undo {
+    Arc::new(move || {
+        let (address, back) = (address.clone(), back.clone());
+        load::run(async move {
+            api::patch(&address, "", &back).await?;
+            loaded.again();
+            toast::show(t().undone);
+            Ok(())
+        });
+    })
+}
+
+/// Changes an object, and shows what it is then. Whoever was overtaken sees the object as it is now; then it is `false`.
 pub async fn change(
     address: &str,
     etag: &str,
     changes: &Value,
     loaded: Loaded,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     match api::patch(address, etag, changes).await {
         Ok(_) => {
             loaded.again();
-            Ok(())
+            Ok(true)
         }
         Err(problem) if problem.is_conflict() => {
             loaded.again();
             toast::show(t().changed_meanwhile);
-            Ok(())
+            Ok(false)
         }
         Err(problem) => Err(problem),
     }
@@ -175,7 +190,7 @@ pub fn button<F>(label: &'static str, class: &'static str, act: impl Fn() -> F +
 where
     F: Future<Output = Result<(), Problem>> + 'static,
 {
-    let press = move |_| crate::ui::components::load::run(act());
+    let press = move |_| load::run(act());
     view! { <button type="button" class=class on:click=press>{label}</button> }.into_any()
 }
 

@@ -41,9 +41,12 @@ pub fn page(session: &Session, parts: &[String]) -> AnyView {
         ["admin", "traces", message_id] => admin::traces::one(message_id),
         ["admin", "reports"] => admin::reports::page(),
         ["admin", "server"] => admin::server::page(session),
+        ["admin", "settings"] => admin::settings::page(session),
+        ["admin", "certificates"] => admin::certificates::page(session),
         ["admin", "audit"] => admin::audit::page(),
         ["account"] => account::overview::page(session),
         ["account", "security"] => account::security::page(session),
+        ["account", "forwarding"] => account::forwarding::page(session),
         ["account", "vacation"] => account::vacation::page(),
         ["account", "rules"] => account::rules::page(),
         ["account", "deleted"] => account::deleted::page(),
@@ -58,9 +61,9 @@ fn elsewhere(address: &'static str) -> AnyView {
 }
 
 fn not_found(role: Role) -> AnyView {
-    let way = view! { <a class="button" href=shell::home(role)>{t().to_start}</a> };
+    let way = view! { <a class="button" href=shell::home(role)>{t().shell.to_start}</a> };
     view! {
-        {page::head(t().no_such_page, t().no_such_page_lead, ().into_any())}
+        {page::head(t().shell.no_such_page, t().shell.no_such_page_lead, ().into_any())}
         {way}
     }
     .into_any()

@@ -14,9 +14,9 @@ use crate::{
 };
 
 pub fn page() -> AnyView {
-    document().set_title(&format!("{} – Posthorn", t().sign_in));
+    document().set_title(&format!("{} – Posthorn", t().shell.sign_in));
     let fields = vec![
-        Field::new("/name", t().account_name, Kind::Username).required(),
+        Field::new("/name", t().shell.account_name, Kind::Username).required(),
         Field::new("/password", t().password, Kind::Password).required(),
     ];
     let sent = send(|value| async move {
@@ -34,8 +34,8 @@ pub fn page() -> AnyView {
     view! {
         <main class="center" node_ref=place>
             <div class="card sign-in">
-                <div class="brand">{crate::ui::shell::mark()}<h1>{t().sign_in_title}</h1></div>
-                {form(fields, t().sign_in, sent)}
+                <div class="brand">{crate::ui::shell::mark()}<h1>{t().shell.sign_in_title}</h1></div>
+                {form(fields, t().shell.sign_in, sent)}
             </div>
         </main>
     }

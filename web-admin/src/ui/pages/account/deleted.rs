@@ -60,7 +60,7 @@ pub fn page() -> AnyView {
     };
     let submit = move |event: leptos::ev::SubmitEvent| event.prevent_default();
     view! {
-        {page::head(t().deleted_mail, t().deleted_lead, ().into_any())}
+        {page::head(t().deleted_mail, t().own.deleted_lead, ().into_any())}
         <form class="table-tools" on:submit=submit>
             <div class="search">
                 <input type="search" id="search" aria-label=t().search_deleted placeholder=t().search_deleted autocomplete="off"
@@ -109,7 +109,7 @@ fn list(body: &Value, chosen: RwSignal<Vec<String>>) -> AnyView {
                 <td data-label=t().subject>{subject}<div class="sub">{read::text(row, "/preview").to_owned()}</div></td>
                 <td data-label=t().from>{from}</td>
                 <td data-label=t().deleted class="nowrap">{page::date_at(row, "/deletedAt")}</td>
-                <td data-label=t().kept_until class="nowrap">{page::date_at(row, "/expiresAt")}</td>
+                <td data-label=t().own.kept_until class="nowrap">{page::date_at(row, "/expiresAt")}</td>
                 <td data-label=t().size class="number nowrap">{format::octets(read::number(row, "/size").unwrap_or_default())}</td>
             </tr>
         }
@@ -122,7 +122,7 @@ fn list(body: &Value, chosen: RwSignal<Vec<String>>) -> AnyView {
                 <thead><tr>
                     <th class="choose" scope="col"><span class="visually-hidden">{t().choose}</span></th>
                     <th scope="col">{t().subject}</th><th scope="col">{t().from}</th><th scope="col">{t().deleted}</th>
-                    <th scope="col">{t().kept_until}</th><th class="number" scope="col">{t().size}</th>
+                    <th scope="col">{t().own.kept_until}</th><th class="number" scope="col">{t().size}</th>
                 </tr></thead>
                 <tbody>{rows}</tbody>
             </table>

@@ -51,14 +51,14 @@ pub fn page() -> AnyView {
         }));
     };
     let actions =
-        view! { <button type="button" class="primary" on:click=new>{t().new_script}</button> }
+        view! { <button type="button" class="primary" on:click=new>{t().own.new_script}</button> }
             .into_any();
     let title = |script: &Script| match script.name.as_str() {
-        "" => t().new_script.to_owned(),
+        "" => t().own.new_script.to_owned(),
         name => name.to_owned(),
     };
     view! {
-        {page::head(t().rules, t().rules_lead, actions)}
+        {page::head(t().own.rules, t().own.rules_lead, actions)}
         {loaded.show(move |reply| list(&reply.body, loaded, editing, question))}
         {dialog(editing, title, move |script| editor(script, editing, loaded))}
         {questions(question)}
@@ -74,7 +74,7 @@ fn list(
 ) -> AnyView {
     let scripts = read::items(body, "/list");
     if scripts.is_empty() {
-        return view! { <div class="table-box empty"><p>{t().no_scripts}</p></div> }.into_any();
+        return view! { <div class="table-box empty"><p>{t().own.no_scripts}</p></div> }.into_any();
     }
     let rows = scripts
         .iter()
@@ -83,7 +83,7 @@ fn list(
     view! {
         <div class="table-box">
             <table class="cards-on-phone">
-                <caption class="visually-hidden">{t().rules}</caption>
+                <caption class="visually-hidden">{t().own.rules}</caption>
                 <thead><tr><th scope="col">{t().name}</th><th scope="col">{t().state}</th><th scope="col"><span class="visually-hidden">{t().actions}</span></th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
@@ -101,7 +101,7 @@ fn row(
     let text = |pointer: &str| read::text(script, pointer).to_owned();
     let (id, blob) = (text("/id"), text("/blobId"));
     let name = match text("/name") {
-        name if name.is_empty() => t().unnamed.to_owned(),
+        name if name.is_empty() => t().own.unnamed.to_owned(),
         name => name,
     };
     let is_active = read::flag(script, "/isActive");
@@ -126,9 +126,9 @@ fn row(
             load::run(async move {
                 jmap::set(USING, "SieveScript/set", arguments).await?;
                 toast::show(if is_active {
-                    t().script_off
+                    t().own.script_off
                 } else {
-                    t().script_on
+                    t().own.script_on
                 });
                 loaded.again();
                 Ok(())
@@ -139,7 +139,7 @@ fn row(
         let name = name.clone();
         move |_| {
             let id = id.clone();
-            let text = fill(t().remove_script, &[("name", &name)]);
+            let text = fill(t().own.remove_script, &[("name", &name)]);
             question.set(Some(Question::new(
                 t().remove,
                 text,
@@ -158,12 +158,12 @@ fn row(
     };
     let state = match is_active {
         true => badge(Tone::Good, t().active),
-        false => badge(Tone::Plain, t().inactive),
+        false => badge(Tone::Plain, t().own.inactive),
     };
     let label = if is_active {
-        t().switch_off
+        t().own.switch_off
     } else {
-        t().switch_on
+        t().own.switch_on
     };
     view! {
         <tr>
@@ -171,7 +171,7 @@ fn row(
             <td data-label=t().state>{state}</td>
             <td class="act">
                 <div class="actions">
-                    <button type="button" class="small" on:click=edit>{t().edit}</button>
+                    <button type="button" class="small" on:click=edit>{t().own.edit}</button>
                     <button type="button" class="small" on:click=switch>{label}</button>
                     <button type="button" class="small danger" disabled=is_active on:click=remove>{t().remove}</button>
                 </div>
@@ -188,10 +188,10 @@ fn editor(script: Script, editing: RwSignal<Option<Script>>, loaded: Loaded) -> 
         Field::new("/name", t().name, Kind::Text)
             .value(script.name)
             .required(),
-        Field::new("/text", t().script, Kind::Code)
+        Field::new("/text", t().own.script, Kind::Code)
             .value(script.text)
             .required()
-            .hint(t().script_hint),
+            .hint(t().own.script_hint),
     ];
     let check = move |_| {
         let text = document()
@@ -208,10 +208,10 @@ fn editor(script: Script, editing: RwSignal<Option<Script>>, loaded: Loaded) -> 
     };
     let extra = view! {
         {move || checked.get().map(|result| match result {
-            Ok(()) => note(Tone::Good, t().script_is_good),
+            Ok(()) => note(Tone::Good, t().own.script_is_good),
             Err(why) => note(Tone::Bad, why),
         })}
-        <div><button type="button" on:click=check>{t().check}</button></div>
+        <div><button type="button" on:click=check>{t().own.check}</button></div>
     };
     let sent = send(move |value| {
         let id = id.clone();

@@ -9,7 +9,7 @@ use crate::{
 
 pub fn page(session: &Session) -> AnyView {
     view! {
-        {page::head(t().security, t().security_lead, ().into_any())}
+        {page::head(t().own.security, t().own.security_lead, ().into_any())}
         {credentials::part(&session.account, &session.name, true)}
     }
     .into_any()

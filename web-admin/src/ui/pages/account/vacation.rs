@@ -31,7 +31,7 @@ pub fn page() -> AnyView {
         })
     });
     view! {
-        {page::head(t().vacation, t().vacation_lead, ().into_any())}
+        {page::head(t().own.vacation, t().own.vacation_lead, ().into_any())}
         {loaded.show(|reply| {
             let now = read::items(&reply.body, "/list").first().cloned().unwrap_or_default();
             view! { <section class="card">{vacation(&now)}</section> }.into_any()
@@ -42,15 +42,15 @@ pub fn page() -> AnyView {
 
 fn vacation(now: &Value) -> AnyView {
     let fields = vec![
-        Field::new("/isEnabled", t().vacation_on, Kind::Check).from(now),
+        Field::new("/isEnabled", t().own.vacation_on, Kind::Check).from(now),
         Field::new("/subject", t().subject, Kind::Text)
             .from(now)
-            .hint(t().vacation_subject_hint),
+            .hint(t().own.vacation_subject_hint),
         Field::new("/textBody", t().message, Kind::Area)
             .from(now)
             .required(),
-        Field::new("/fromDate", t().from_date, Kind::Date).from(now),
-        Field::new("/toDate", t().to_date, Kind::Date).from(now),
+        Field::new("/fromDate", t().own.from_date, Kind::Date).from(now),
+        Field::new("/toDate", t().own.to_date, Kind::Date).from(now),
     ];
     let sent = send(|value| async move {
         let update = json!({"update": {"singleton": value}});

@@ -36,7 +36,7 @@ pub fn page(session: &Session, id: &str) -> AnyView {
     let remove = session.may("account.remove").then(|| {
         common::remove(
             question,
-            t().remove_account,
+            t().directory.remove_account,
             id.to_owned(),
             address.clone(),
             "/admin/accounts",
@@ -62,9 +62,9 @@ pub fn page(session: &Session, id: &str) -> AnyView {
                 loaded.show(move |reply| general(&id, &reply, loaded, may_give))
             }),
         ));
-        parts.push(("addresses", t().addresses, is_of(addresses)));
+        parts.push(("addresses", t().directory.addresses, is_of(addresses)));
         parts.push(("forwarding", t().forwarding, is_of(forwarding)));
-        parts.push(("limits", t().limits, is_of(limits)));
+        parts.push(("limits", t().directory.limits, is_of(limits)));
     } else {
         parts.push(("general", t().general, is_of(seen)));
     }
@@ -105,19 +105,19 @@ fn seen(_: &str, reply: &Reply, _: Loaded) -> AnyView {
             read::text(body, "/description").to_owned().into_any(),
         ),
         (
-            t().role,
+            t().directory.role,
             super::accounts::role_name(read::text(body, "/role")).into_any(),
         ),
         (t().state, super::accounts::state(body)),
         (
-            t().addresses,
+            t().directory.addresses,
             read::texts(body, "/addresses").join(", ").into_any(),
         ),
         (
             t().storage,
             usage(used, read::number(body, "/quotaOctets").unwrap_or_default()),
         ),
-        (t().created, page::date_at(body, "/created")),
+        (t().directory.created, page::date_at(body, "/created")),
     ];
     card(t().general, "", facts(rows))
 }
@@ -126,14 +126,16 @@ fn general(id: &str, reply: &Reply, loaded: Loaded, may_give: bool) -> AnyView {
     let mut fields = vec![
         Field::new("/name", t().name, Kind::Address)
             .required()
-            .hint(t().account_rename_hint),
+            .hint(t().directory.account_rename_hint),
         Field::new("/description", t().description, Kind::Text).empty_is_text(),
-        Field::new("/disabled", t().disabled, Kind::Check).hint(t().disabled_hint),
+        Field::new("/disabled", t().directory.disabled, Kind::Check)
+            .hint(t().directory.disabled_hint),
     ];
     if may_give {
-        fields.push(Field::new("/role", t().role, role_choices()));
+        fields.push(Field::new("/role", t().directory.role, role_choices()));
         fields.push(
-            Field::new("/administers", t().administers, Kind::Lines).hint(t().administers_hint),
+            Field::new("/administers", t().directory.administers, Kind::Lines)
+                .hint(t().directory.administers_hint),
         );
     }
     card(
@@ -146,23 +148,25 @@ fn general(id: &str, reply: &Reply, loaded: Loaded, may_give: bool) -> AnyView {
 fn limits(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
     let used = read::number(&reply.body, "/usedOctets").unwrap_or_default();
     let fields = vec![
-        Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().quota_hint),
+        Field::new("/quotaOctets", t().directory.quota, Kind::Octets)
+            .hint(t().directory.quota_hint),
         Field::new("/recipientsPerHour", t().recipients_per_hour, Kind::Number)
-            .hint(t().quota_hint),
-        Field::new("/recipientsPerDay", t().recipients_per_day, Kind::Number).hint(t().quota_hint),
+            .hint(t().directory.quota_hint),
+        Field::new("/recipientsPerDay", t().recipients_per_day, Kind::Number)
+            .hint(t().directory.quota_hint),
     ];
     let content = view! {
         <div class="note">{usage(used, read::number(&reply.body, "/quotaOctets").unwrap_or_default())}</div>
         {common::edit(common::of(API, id), reply, fields, loaded)}
     };
-    card(t().limits, "", content.into_any())
+    card(t().directory.limits, "", content.into_any())
 }
 
 /// Where mail goes on to. An empty list of addresses: nowhere.
 fn forwarding(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
     card(
         t().forwarding,
-        t().forwarding_lead,
+        t().directory.forwarding_lead,
         forwarding_form(API, id, reply, loaded),
     )
 }
@@ -184,8 +188,10 @@ pub fn forwarding_form(list: &'static str, id: &str, reply: &Reply, loaded: Load
                 true => Value::Null,
                 false => value,
             };
-            common::change(&address, &etag, &json!({"forwarding": forwarding}), loaded).await?;
-            toast::show(t().saved);
+            let changes = json!({"forwarding": forwarding});
+            if common::change(&address, &etag, &changes, loaded).await? {
+                toast::show(t().saved);
+            }
             Ok(())
         }
     });
@@ -194,8 +200,8 @@ pub fn forwarding_form(list: &'static str, id: &str, reply: &Reply, loaded: Load
 
 fn addresses(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
     card(
-        t().addresses,
-        t().addresses_lead,
+        t().directory.addresses,
+        t().directory.addresses_lead,
         addresses_of(id, reply, loaded),
     )
 }
@@ -234,20 +240,20 @@ pub fn addresses_of(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
                         });
                     });
                     toast::show_with(
-                        fill(t().address_removed, &[("address", &address)]),
+                        fill(t().directory.address_removed, &[("address", &address)]),
                         Some(undo),
                     );
                     Ok(())
                 }
             };
             let act = match is_name {
-                true => view! { <span class="muted">{t().is_its_name}</span> }.into_any(),
+                true => view! { <span class="muted">{t().directory.is_its_name}</span> }.into_any(),
                 false => common::button(t().remove, "small danger", take),
             };
             view! { <tr><td data-label=t().address>{shown}</td><td class="act">{act}</td></tr> }
         });
     let rows = rows.collect_view();
-    let fields = vec![Field::new("/address", t().new_address, Kind::Address).required()];
+    let fields = vec![Field::new("/address", t().directory.new_address, Kind::Address).required()];
     let sent = send(move |value| {
         let path = of(read::text(&value, "/address"));
         async move {
@@ -259,11 +265,11 @@ pub fn addresses_of(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
     });
     view! {
         <table class="cards-on-phone">
-            <caption class="visually-hidden">{t().addresses}</caption>
+            <caption class="visually-hidden">{t().directory.addresses}</caption>
             <thead><tr><th scope="col">{t().address}</th><th scope="col"><span class="visually-hidden">{t().actions}</span></th></tr></thead>
             <tbody>{rows}</tbody>
         </table>
-        {form(fields, t().add_address, sent)}
+        {form(fields, t().directory.add_address, sent)}
     }
     .into_any()
 }

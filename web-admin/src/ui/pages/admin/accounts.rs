@@ -23,20 +23,20 @@ pub const API: &str = "/accounts";
 pub fn page(session: &Session) -> AnyView {
     let mut list = List::new(t().accounts, API, "/id");
     list.columns = columns();
-    list.searches = vec![("q", t().search_accounts)];
-    list.empty = t().no_accounts;
+    list.searches = vec![("q", t().directory.search_accounts)];
+    list.empty = t().directory.no_accounts;
     list.in_address = true;
-    let mut roles = vec![("", t().all_roles)];
+    let mut roles = vec![("", t().directory.all_roles)];
     roles.extend(roles_of());
     list.filters = vec![
-        ("role", t().role, roles),
+        ("role", t().directory.role, roles),
         (
             "disabled",
             t().state,
             vec![
                 ("", t().all_states),
                 ("false", t().active),
-                ("true", t().disabled),
+                ("true", t().directory.disabled),
             ],
         ),
     ];
@@ -49,7 +49,7 @@ pub fn page(session: &Session) -> AnyView {
     }
     if session.may("account.remove") {
         list.bulk
-            .push(common::bulk_remove(t().remove_accounts, address));
+            .push(common::bulk_remove(t().directory.remove_accounts, address));
     }
     let gives_roles = session.may("account.role");
     let add = session.may("account.add").then(|| {
@@ -66,7 +66,7 @@ pub fn page(session: &Session) -> AnyView {
         )
     });
     view! {
-        {page::head(t().accounts, t().accounts_lead, add.into_any())}
+        {page::head(t().accounts, t().directory.accounts_lead, add.into_any())}
         {table(list)}
     }
     .into_any()
@@ -75,10 +75,13 @@ pub fn page(session: &Session) -> AnyView {
 /// (as the API has it, as people call it)
 pub fn roles_of() -> [(&'static str, &'static str); 4] {
     [
-        ("user", t().role_user),
-        ("help-desk", t().role_help_desk),
-        ("domain-administrator", t().role_domain_administrator),
-        ("administrator", t().role_administrator),
+        ("user", t().directory.role_user),
+        ("help-desk", t().directory.role_help_desk),
+        (
+            "domain-administrator",
+            t().directory.role_domain_administrator,
+        ),
+        ("administrator", t().directory.role_administrator),
     ]
 }
 
@@ -103,11 +106,12 @@ fn fields_of_new(gives_roles: bool) -> Vec<Field> {
             .hint(t().account_name_hint),
         Field::new("/description", t().description, Kind::Text),
         Field::new("/password", t().password, Kind::NewPassword)
-            .hint(t().new_account_password_hint),
-        Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().quota_hint),
+            .hint(t().directory.new_account_password_hint),
+        Field::new("/quotaOctets", t().directory.quota, Kind::Octets)
+            .hint(t().directory.quota_hint),
     ];
     if gives_roles {
-        fields.push(Field::new("/role", t().role, role_choices()).value("user"));
+        fields.push(Field::new("/role", t().directory.role, role_choices()).value("user"));
     }
     fields
 }
@@ -115,7 +119,7 @@ fn fields_of_new(gives_roles: bool) -> Vec<Field> {
 pub fn columns() -> Vec<Column> {
     vec![
         Column::new(t().name, name).sorted("name"),
-        Column::new(t().role, |row| {
+        Column::new(t().directory.role, |row| {
             let role = read::text(row, "/role");
             match role {
                 "user" => role_name(role).into_any(),
@@ -127,7 +131,7 @@ pub fn columns() -> Vec<Column> {
             let used = read::number(row, "/usedOctets").unwrap_or_default();
             usage(used, read::number(row, "/quotaOctets").unwrap_or_default())
         }),
-        Column::new(t().created, |row| page::date_at(row, "/created"))
+        Column::new(t().directory.created, |row| page::date_at(row, "/created"))
             .sorted("created")
             .class("nowrap"),
     ]
@@ -135,7 +139,7 @@ pub fn columns() -> Vec<Column> {
 
 pub fn state(row: &Value) -> AnyView {
     match read::flag(row, "/disabled") {
-        true => badge(Tone::Warn, t().disabled),
+        true => badge(Tone::Warn, t().directory.disabled),
         false => badge(Tone::Good, t().active),
     }
 }

@@ -33,16 +33,16 @@ pub fn page(session: &Session) -> AnyView {
             .into_any()
         })
         .sorted("name"),
-        Column::new(t().goes_to, |row| {
+        Column::new(t().directory.goes_to, |row| {
             read::texts(row, "/to").join(", ").into_any()
         }),
         Column::new(t().state, super::accounts::state),
-        Column::new(t().created, |row| page::date_at(row, "/created"))
+        Column::new(t().directory.created, |row| page::date_at(row, "/created"))
             .sorted("created")
             .class("nowrap"),
     ];
-    list.searches = vec![("q", t().search_aliases)];
-    list.empty = t().no_aliases;
+    list.searches = vec![("q", t().directory.search_aliases)];
+    list.empty = t().directory.no_aliases;
     list.in_address = true;
     let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));
     if session.may("account.change") {
@@ -59,12 +59,12 @@ pub fn page(session: &Session) -> AnyView {
     }
     let changed = list.changed;
     let add = session.may("account.add").then(|| {
-        common::add(t().add_alias, API, fields, move |_| {
+        common::add(t().directory.add_alias, API, fields, move |_| {
             changed.update(|count| *count += 1)
         })
     });
     view! {
-        {page::head(t().aliases, t().aliases_lead, add.into_any())}
+        {page::head(t().aliases, t().directory.aliases_lead, add.into_any())}
         {table(list)}
     }
     .into_any()
@@ -90,7 +90,7 @@ async fn remove(
 fn fields() -> Vec<Field> {
     vec![
         Field::new("/address", t().address, Kind::Address).required(),
-        Field::new("/to", t().goes_to, Kind::Lines)
+        Field::new("/to", t().directory.goes_to, Kind::Lines)
             .required()
             .hint(t().one_a_line),
         Field::new("/description", t().description, Kind::Text).empty_is_text(),
@@ -112,14 +112,14 @@ pub fn one(session: &Session, id: &str) -> AnyView {
             let content = match may_change {
                 true => {
                     let fields = vec![
-                        Field::new("/to", t().goes_to, Kind::Lines).required().hint(t().one_a_line),
+                        Field::new("/to", t().directory.goes_to, Kind::Lines).required().hint(t().one_a_line),
                         Field::new("/description", t().description, Kind::Text).empty_is_text(),
-                        Field::new("/disabled", t().disabled, Kind::Check).hint(t().disabled_group_hint),
+                        Field::new("/disabled", t().directory.disabled, Kind::Check).hint(t().directory.disabled_group_hint),
                     ];
                     common::edit(common::of(API, &id), &reply, fields, loaded)
                 }
                 false => page::facts(vec![
-                    (t().goes_to, read::texts(&reply.body, "/to").join(", ").into_any()),
+                    (t().directory.goes_to, read::texts(&reply.body, "/to").join(", ").into_any()),
                     (t().description, read::text(&reply.body, "/description").to_owned().into_any()),
                     (t().state, super::accounts::state(&reply.body)),
                 ]),

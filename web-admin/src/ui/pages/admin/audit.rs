@@ -13,35 +13,35 @@ use crate::{
 };
 
 pub fn page() -> AnyView {
-    let mut list = List::new(t().audit, "/audit", "/id");
+    let mut list = List::new(t().watching.audit, "/audit", "/id");
     list.columns = columns();
     list.filters = vec![
         (
             "operation",
-            t().operation,
+            t().watching.operation,
             vec![
-                ("", t().all_operations),
+                ("", t().watching.all_operations),
                 ("account", t().accounts),
                 ("credential", t().credentials),
                 ("domain", t().domains),
                 ("group", t().groups),
-                ("queue", t().queue),
+                ("queue", t().watching.queue),
                 ("dkim", t().dkim),
             ],
         ),
         (
             "outcome",
-            t().outcome,
+            t().watching.outcome,
             vec![
-                ("", t().all_outcomes),
+                ("", t().watching.all_outcomes),
                 ("done", t().done),
-                ("refused", t().refused),
+                ("refused", t().watching.refused),
             ],
         ),
     ];
     list.in_address = true;
     view! {
-        {page::head(t().audit, t().audit_lead, ().into_any())}
+        {page::head(t().watching.audit, t().watching.audit_lead, ().into_any())}
         {table(list)}
     }
     .into_any()
@@ -50,9 +50,9 @@ pub fn page() -> AnyView {
 pub fn columns() -> Vec<Column> {
     vec![
         Column::new(t().when, |row| page::date_at(row, "/at")).class("nowrap"),
-        Column::new(t().who, who),
+        Column::new(t().watching.who, who),
         Column::new(t().what, what),
-        Column::new(t().outcome, outcome),
+        Column::new(t().watching.outcome, outcome),
     ]
 }
 
@@ -91,6 +91,6 @@ fn what(row: &Value) -> AnyView {
 fn outcome(row: &Value) -> AnyView {
     match read::text(row, "/outcome") {
         "done" => badge(Tone::Good, t().done),
-        _ => badge(Tone::Bad, t().refused),
+        _ => badge(Tone::Bad, t().watching.refused),
     }
 }

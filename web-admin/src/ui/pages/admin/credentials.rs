@@ -31,8 +31,13 @@ pub fn part(account: &str, name: &str, may_see: bool) -> AnyView {
 fn password(account: &str, name: &str) -> AnyView {
     let address = format!("/accounts/{}/password", query::encode(account));
     let fields = vec![
-        Field::new("/password", t().new_password, Kind::NewPassword).required(),
-        Field::new("/again", t().new_password_again, Kind::NewPassword).required(),
+        Field::new("/password", t().directory.new_password, Kind::NewPassword).required(),
+        Field::new(
+            "/again",
+            t().directory.new_password_again,
+            Kind::NewPassword,
+        )
+        .required(),
     ];
     let sent = send(move |value| {
         let address = address.clone();
@@ -43,13 +48,13 @@ fn password(account: &str, name: &str) -> AnyView {
             );
             if password != again {
                 return Err(Problem {
-                    fields: vec![("/again".into(), t().not_the_same.into())],
+                    fields: vec![("/again".into(), t().directory.not_the_same.into())],
                     ..Problem::default()
                 });
             }
             let body = json!({"password": password});
             api::Call::new("PUT", &address).json(&body).send().await?;
-            toast::show(t().password_set);
+            toast::show(t().directory.password_set);
             Ok(())
         }
     });
@@ -59,7 +64,7 @@ fn password(account: &str, name: &str) -> AnyView {
         whose.into_any(),
         fields,
         ().into_any(),
-        t().set_password,
+        t().directory.set_password,
         sent,
     );
     card(t().password, t().password_lead, form)
@@ -79,15 +84,16 @@ fn list(account: &str) -> AnyView {
     let make = move |()| {
         let address = for_making.clone();
         let kinds = Kind::Choice(vec![
-            ("app-password".into(), t().app_password.into()),
-            ("token".into(), t().token.into()),
+            ("app-password".into(), t().directory.app_password.into()),
+            ("token".into(), t().directory.token.into()),
         ]);
         let fields = vec![
-            Field::new("/description", t().what_for, Kind::Text)
+            Field::new("/description", t().directory.what_for, Kind::Text)
                 .required()
-                .hint(t().what_for_hint),
+                .hint(t().directory.what_for_hint),
             Field::new("/kind", t().kind, kinds).value("app-password"),
-            Field::new("/expires", t().expires, Kind::Date).hint(t().expires_hint),
+            Field::new("/expires", t().directory.expires, Kind::Date)
+                .hint(t().directory.expires_hint),
         ];
         let sent = send(move |value| {
             let address = address.clone();
@@ -96,31 +102,35 @@ fn list(account: &str) -> AnyView {
                 making.set(None);
                 loaded.again();
                 match read::text(&reply.body, "/secret") {
-                    "" => toast::show(t().secret_is_lost),
+                    "" => toast::show(t().directory.secret_is_lost),
                     secret => issued.set(Some(secret.to_owned())),
                 }
                 Ok(())
             }
         });
-        form(fields, t().make, sent)
+        form(fields, t().directory.make, sent)
     };
     let secret = |secret: String| {
         view! {
-            {note(Tone::Warn, t().shown_once)}
-            {copy::secret(secret, t().secret)}
+            {note(Tone::Warn, t().directory.shown_once)}
+            {copy::secret(secret, t().directory.secret)}
         }
         .into_any()
     };
     let content = view! {
         {loaded.show(move |reply| rows(&reply.body, &of, loaded, question))}
         <div class="actions">
-            <button type="button" class="primary" on:click=move |_| making.set(Some(()))>{t().new_credential}</button>
+            <button type="button" class="primary" on:click=move |_| making.set(Some(()))>{t().directory.new_credential}</button>
         </div>
-        {dialog(making, |()| t().new_credential.to_owned(), make)}
-        {dialog(issued, |_| t().new_secret.to_owned(), secret)}
+        {dialog(making, |()| t().directory.new_credential.to_owned(), make)}
+        {dialog(issued, |_| t().directory.new_secret.to_owned(), secret)}
         {questions(question)}
     };
-    card(t().credentials, t().credentials_lead, content.into_any())
+    card(
+        t().credentials,
+        t().directory.credentials_lead,
+        content.into_any(),
+    )
 }
 
 fn rows(
@@ -132,39 +142,39 @@ fn rows(
     let rows = read::items(body, "/items").iter().map(|row| {
         let number = read::number(row, "/number").unwrap_or_default();
         let is_current = session::is_credential(account, number);
-        let current = is_current.then(|| view! { " " {badge(Tone::Good, t().this_session)} });
+        let current = is_current.then(|| view! { " " {badge(Tone::Good, t().directory.this_session)} });
         let kind = match read::text(row, "/kind") {
             "password" => t().password,
-            "app-password" => t().app_password,
-            _ => t().token,
+            "app-password" => t().directory.app_password,
+            _ => t().directory.token,
         };
         let description = read::text(row, "/description").to_owned();
         let address = format!("{}/{number}", address_of(account));
         let name = if description.is_empty() { kind.to_owned() } else { description.clone() };
         let press = move |_| {
             let address = address.clone();
-            let text = fill(t().revoke_question, &[("name", &name)]);
-            question.set(Some(Question::new(t().revoke, text, t().revoke, move || {
+            let text = fill(t().directory.revoke_question, &[("name", &name)]);
+            question.set(Some(Question::new(t().directory.revoke, text, t().directory.revoke, move || {
                 let address = address.clone();
                 async move {
                     api::delete(&address).await?;
-                    toast::show(t().revoked);
+                    toast::show(t().directory.revoked);
                     loaded.again();
                     Ok(())
                 }
             })));
         };
         let expires = match read::text(row, "/expires") {
-            "" => view! { <span class="muted">{t().never}</span> }.into_any(),
+            "" => view! { <span class="muted">{t().directory.never}</span> }.into_any(),
             date => page::date(date),
         };
         view! {
             <tr>
                 <td data-label=t().kind>{badge(Tone::Plain, kind)}</td>
-                <td data-label=t().what_for>{description}{current}</td>
-                <td data-label=t().created class="nowrap">{page::date_at(row, "/created")}</td>
-                <td data-label=t().expires class="nowrap">{expires}</td>
-                <td class="act"><button type="button" class="small danger" on:click=press>{t().revoke}</button></td>
+                <td data-label=t().directory.what_for>{description}{current}</td>
+                <td data-label=t().directory.created class="nowrap">{page::date_at(row, "/created")}</td>
+                <td data-label=t().directory.expires class="nowrap">{expires}</td>
+                <td class="act"><button type="button" class="small danger" on:click=press>{t().directory.revoke}</button></td>
             </tr>
         }
     });
@@ -173,8 +183,8 @@ fn rows(
         <table class="cards-on-phone credentials">
             <caption class="visually-hidden">{t().credentials}</caption>
             <thead><tr>
-                <th scope="col">{t().kind}</th><th scope="col">{t().what_for}</th><th scope="col">{t().created}</th>
-                <th scope="col">{t().expires}</th><th scope="col"><span class="visually-hidden">{t().actions}</span></th>
+                <th scope="col">{t().kind}</th><th scope="col">{t().directory.what_for}</th><th scope="col">{t().directory.created}</th>
+                <th scope="col">{t().directory.expires}</th><th scope="col"><span class="visually-hidden">{t().actions}</span></th>
             </tr></thead>
             <tbody>{rows}</tbody>
         </table>

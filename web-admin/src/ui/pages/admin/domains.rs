@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use serde_json::Value;
 
-use super::dns;
+use super::{dkim, dns};
 use crate::{
     format, json as read,
     messages::t,
@@ -34,24 +34,26 @@ pub fn page(session: &Session) -> AnyView {
             common::link(common::of("/admin/domains", name), name)
         })
         .sorted("name"),
-        Column::new(t().alias_of, |row| {
+        Column::new(t().directory.alias_of, |row| {
             read::text(row, "/aliasOf").to_owned().into_any()
         }),
-        Column::new(t().accounts_max, |row| {
+        Column::new(t().directory.accounts_max, |row| {
             limit(row, "/accountsMax", format::count)
         })
         .class("number"),
-        Column::new(t().quota, |row| limit(row, "/quotaOctets", format::octets))
-            .class("number nowrap"),
-        Column::new(t().created, |row| page::date_at(row, "/created"))
+        Column::new(t().directory.quota, |row| {
+            limit(row, "/quotaOctets", format::octets)
+        })
+        .class("number nowrap"),
+        Column::new(t().directory.created, |row| page::date_at(row, "/created"))
             .sorted("created")
             .class("nowrap"),
     ];
-    list.searches = vec![("q", t().search_domains)];
+    list.searches = vec![("q", t().directory.search_domains)];
     list.empty = t().no_domains;
     list.in_address = true;
     if session.may("domain.remove") {
-        list.bulk = vec![common::bulk_remove(t().remove_domains, |row| {
+        list.bulk = vec![common::bulk_remove(t().directory.remove_domains, |row| {
             common::of(API, read::text(row, "/name"))
         })];
     }
@@ -64,7 +66,7 @@ pub fn page(session: &Session) -> AnyView {
         })
     });
     view! {
-        {page::head(t().domains, t().domains_lead, add.into_any())}
+        {page::head(t().domains, t().directory.domains_lead, add.into_any())}
         {table(list)}
     }
     .into_any()
@@ -82,7 +84,7 @@ fn fields_of_new() -> Vec<Field> {
 fn limit(row: &Value, pointer: &str, show: fn(u64) -> String) -> AnyView {
     match read::number(row, pointer) {
         Some(limit) => show(limit).into_any(),
-        None => view! { <span class="muted">{t().no_limit}</span> }.into_any(),
+        None => view! { <span class="muted">{t().directory.no_limit}</span> }.into_any(),
     }
 }
 
@@ -93,7 +95,7 @@ pub fn one(session: &Session, name: &str) -> AnyView {
     let remove = session.may("domain.remove").then(|| {
         common::remove(
             question,
-            t().remove_domain,
+            t().directory.remove_domain,
             name.to_owned(),
             common::of(API, name),
             "/admin/domains",
@@ -114,8 +116,12 @@ pub fn one(session: &Session, name: &str) -> AnyView {
     if session.may("dns.see") {
         let (of_dns, of_keys) = (title.clone(), title.clone());
         let may_rotate = session.may("dkim.rotate");
-        parts.push(("dns", t().dns, ViewFn::from(move || dns::part(&of_dns))));
-        let keys = move || dns::keys(&of_keys, may_rotate);
+        parts.push((
+            "dns",
+            t().directory.dns,
+            ViewFn::from(move || dns::part(&of_dns)),
+        ));
+        let keys = move || dkim::part(&of_keys, may_rotate);
         parts.push(("dkim", t().dkim, ViewFn::from(keys)));
     }
     let accounts = move || accounts(&of_accounts);
@@ -131,18 +137,24 @@ pub fn one(session: &Session, name: &str) -> AnyView {
 
 fn settings(name: &str, reply: &Reply, loaded: Loaded, is_limits: bool) -> AnyView {
     // The API tells an id, and takes a name as well.
-    let mut fields =
-        vec![Field::new("/catchAll", t().catch_all, Kind::Address).hint(t().catch_all_hint)];
+    let mut fields = vec![
+        Field::new("/catchAll", t().directory.catch_all, Kind::Address)
+            .hint(t().directory.catch_all_hint),
+    ];
     if is_limits {
         fields.extend([
-            Field::new("/aliasOf", t().alias_of, Kind::Text).hint(t().alias_of_hint),
-            Field::new("/accountsMax", t().accounts_max, Kind::Number).hint(t().empty_no_limit),
-            Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().empty_no_limit),
+            Field::new("/aliasOf", t().directory.alias_of, Kind::Text)
+                .hint(t().directory.alias_of_hint),
+            Field::new("/accountsMax", t().directory.accounts_max, Kind::Number)
+                .hint(t().directory.empty_no_limit),
+            Field::new("/quotaOctets", t().directory.quota, Kind::Octets)
+                .hint(t().directory.empty_no_limit),
             Field::new("/recipientsPerHour", t().recipients_per_hour, Kind::Number)
-                .hint(t().empty_no_limit),
+                .hint(t().directory.empty_no_limit),
             Field::new("/recipientsPerDay", t().recipients_per_day, Kind::Number)
-                .hint(t().empty_no_limit),
-            Field::new("/srsDomain", t().srs_domain, Kind::Text).hint(t().srs_domain_hint),
+                .hint(t().directory.empty_no_limit),
+            Field::new("/srsDomain", t().directory.srs_domain, Kind::Text)
+                .hint(t().directory.srs_domain_hint),
         ]);
     }
     card(
@@ -159,6 +171,6 @@ fn accounts(name: &str) -> AnyView {
         "/id",
     );
     list.columns = super::accounts::columns();
-    list.searches = vec![("q", t().search)];
+    list.searches = vec![("q", t().directory.search)];
     table(list)
 }

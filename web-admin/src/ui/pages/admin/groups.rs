@@ -45,12 +45,12 @@ pub fn page(session: &Session) -> AnyView {
             let used = read::number(row, "/usedOctets").unwrap_or_default();
             page::usage(used, read::number(row, "/quotaOctets").unwrap_or_default())
         }),
-        Column::new(t().created, |row| page::date_at(row, "/created"))
+        Column::new(t().directory.created, |row| page::date_at(row, "/created"))
             .sorted("created")
             .class("nowrap"),
     ];
-    list.searches = vec![("q", t().search_groups)];
-    list.empty = t().no_groups;
+    list.searches = vec![("q", t().directory.search_groups)];
+    list.empty = t().directory.no_groups;
     list.in_address = true;
     let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));
     if session.may("account.change") {
@@ -61,7 +61,7 @@ pub fn page(session: &Session) -> AnyView {
     }
     if session.may("account.remove") {
         list.bulk
-            .push(common::bulk_remove(t().remove_groups, address));
+            .push(common::bulk_remove(t().directory.remove_groups, address));
     }
     let add = session.may("account.add").then(|| {
         let fields = || {
@@ -70,15 +70,16 @@ pub fn page(session: &Session) -> AnyView {
                     .required()
                     .hint(t().account_name_hint),
                 Field::new("/description", t().description, Kind::Text),
-                Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().quota_hint),
+                Field::new("/quotaOctets", t().directory.quota, Kind::Octets)
+                    .hint(t().directory.quota_hint),
             ]
         };
-        common::add(t().add_group, API, fields, |reply| {
+        common::add(t().directory.add_group, API, fields, |reply| {
             route::go(&common::of("/admin/groups", read::text(&reply.body, "/id")));
         })
     });
     view! {
-        {page::head(t().groups, t().groups_lead, add.into_any())}
+        {page::head(t().groups, t().directory.groups_lead, add.into_any())}
         {table(list)}
     }
     .into_any()
@@ -95,7 +96,7 @@ pub fn one(session: &Session, id: &str) -> AnyView {
     let remove = session.may("account.remove").then(|| {
         common::remove(
             question,
-            t().remove_group,
+            t().directory.remove_group,
             id.to_owned(),
             common::of(API, id),
             "/admin/groups",
@@ -113,12 +114,12 @@ pub fn one(session: &Session, id: &str) -> AnyView {
     let id = id.to_owned();
     let mut parts: Vec<(&'static str, &'static str, ViewFn)> = vec![(
         "members",
-        t().members,
+        t().directory.members,
         ViewFn::from(move || members(&id, may_change)),
     )];
     if may_change {
         parts.push(("general", t().general, is_of(general)));
-        parts.push(("addresses", t().addresses, is_of(addresses)));
+        parts.push(("addresses", t().directory.addresses, is_of(addresses)));
         parts.push(("forwarding", t().forwarding, is_of(forwarding)));
     }
     view! {
@@ -134,8 +135,10 @@ fn general(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
     let fields = vec![
         Field::new("/name", t().name, Kind::Address).required(),
         Field::new("/description", t().description, Kind::Text).empty_is_text(),
-        Field::new("/disabled", t().disabled, Kind::Check).hint(t().disabled_group_hint),
-        Field::new("/quotaOctets", t().quota, Kind::Octets).hint(t().quota_hint),
+        Field::new("/disabled", t().directory.disabled, Kind::Check)
+            .hint(t().directory.disabled_group_hint),
+        Field::new("/quotaOctets", t().directory.quota, Kind::Octets)
+            .hint(t().directory.quota_hint),
     ];
     card(
         t().general,
@@ -146,8 +149,8 @@ fn general(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
 
 fn addresses(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
     card(
-        t().addresses,
-        t().addresses_lead,
+        t().directory.addresses,
+        t().directory.addresses_lead,
         addresses_of(id, reply, loaded),
     )
 }
@@ -155,14 +158,14 @@ fn addresses(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
 fn forwarding(id: &str, reply: &Reply, loaded: Loaded) -> AnyView {
     card(
         t().forwarding,
-        t().forwarding_lead,
+        t().directory.forwarding_lead,
         forwarding_form(API, id, reply, loaded),
     )
 }
 
 fn members(id: &str, may_change: bool) -> AnyView {
     let members = format!("{}/members", common::of(API, id));
-    let mut list = List::new(t().members, members.clone(), "/id");
+    let mut list = List::new(t().directory.members, members.clone(), "/id");
     list.columns = vec![
         Column::new(t().name, |row| {
             let address = common::of("/admin/accounts", read::text(row, "/id"));
@@ -173,15 +176,15 @@ fn members(id: &str, may_change: bool) -> AnyView {
             read::text(row, "/description").to_owned().into_any()
         }),
     ];
-    list.searches = vec![("q", t().search)];
-    list.empty = t().no_members;
+    list.searches = vec![("q", t().directory.search)];
+    list.empty = t().directory.no_members;
     let changed = list.changed;
     let add = may_change.then(|| {
         let members = members.clone();
         let fields = vec![
             Field::new("/name", t().account, Kind::Address)
                 .required()
-                .hint(t().member_hint),
+                .hint(t().directory.member_hint),
         ];
         let sent = send(move |value| {
             let members = members.clone();
@@ -194,9 +197,9 @@ fn members(id: &str, may_change: bool) -> AnyView {
             }
         });
         card(
-            t().add_member,
-            t().add_member_lead,
-            form(fields, t().add, sent),
+            t().directory.add_member,
+            t().directory.add_member_lead,
+            form(fields, t().directory.add, sent),
         )
     });
     if may_change {
@@ -227,7 +230,10 @@ async fn id_of_account(name: &str) -> Result<String, Problem> {
     match read::items(&found, "/items").iter().find(is_it) {
         Some(row) => Ok(read::text(row, "/id").to_owned()),
         None => Err(Problem {
-            fields: vec![("/name".into(), fill(t().no_such_account, &[("name", name)]))],
+            fields: vec![(
+                "/name".into(),
+                fill(t().directory.no_such_account, &[("name", name)]),
+            )],
             ..Problem::default()
         }),
     }

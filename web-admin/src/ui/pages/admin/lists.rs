@@ -34,23 +34,23 @@ pub fn page(session: &Session) -> AnyView {
             .into_any()
         })
         .sorted("name"),
-        Column::new(t().members, |row| {
+        Column::new(t().directory.members, |row| {
             format::count(read::items(row, "/members").len() as u64).into_any()
         })
         .class("number"),
-        Column::new(t().posters, |row| {
+        Column::new(t().directory.posters, |row| {
             posters(read::text(row, "/posters")).into_any()
         }),
-        Column::new(t().created, |row| page::date_at(row, "/created"))
+        Column::new(t().directory.created, |row| page::date_at(row, "/created"))
             .sorted("created")
             .class("nowrap"),
     ];
-    list.searches = vec![("q", t().search_lists)];
-    list.empty = t().no_lists;
+    list.searches = vec![("q", t().directory.search_lists)];
+    list.empty = t().directory.no_lists;
     list.in_address = true;
     if session.may("account.remove") {
         let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));
-        list.bulk = vec![common::bulk_remove(t().remove_lists, address)];
+        list.bulk = vec![common::bulk_remove(t().directory.remove_lists, address)];
     }
     let own = session.name.clone();
     let add = session.may("account.add").then(|| {
@@ -58,20 +58,20 @@ pub fn page(session: &Session) -> AnyView {
             vec![
                 Field::new("/address", t().address, Kind::Address).required(),
                 Field::new("/description", t().description, Kind::Text),
-                Field::new("/owner", t().owner, Kind::Address)
+                Field::new("/owner", t().directory.owner, Kind::Address)
                     .required()
                     .value(own.clone())
-                    .hint(t().owner_hint),
-                Field::new("/posters", t().posters, posters_choices()).value("members"),
-                Field::new("/members", t().members, Kind::Lines).hint(t().one_a_line),
+                    .hint(t().directory.owner_hint),
+                Field::new("/posters", t().directory.posters, posters_choices()).value("members"),
+                Field::new("/members", t().directory.members, Kind::Lines).hint(t().one_a_line),
             ]
         };
-        common::add(t().add_list, API, fields, |reply| {
+        common::add(t().directory.add_list, API, fields, |reply| {
             route::go(&common::of("/admin/lists", read::text(&reply.body, "/id")));
         })
     });
     view! {
-        {page::head(t().lists, t().lists_lead, add.into_any())}
+        {page::head(t().lists, t().directory.lists_lead, add.into_any())}
         {table(list)}
     }
     .into_any()
@@ -79,9 +79,9 @@ pub fn page(session: &Session) -> AnyView {
 
 fn all_posters() -> [(&'static str, &'static str); 3] {
     [
-        ("anyone", t().posters_anyone),
-        ("members", t().posters_members),
-        ("domain", t().posters_domain),
+        ("anyone", t().directory.posters_anyone),
+        ("members", t().directory.posters_members),
+        ("domain", t().directory.posters_domain),
     ]
 }
 
@@ -110,7 +110,7 @@ pub fn one(session: &Session, id: &str) -> AnyView {
     let remove = session.may("account.remove").then(|| {
         common::remove(
             question,
-            t().remove_list,
+            t().directory.remove_list,
             id.to_owned(),
             common::of(API, id),
             "/admin/lists",
@@ -125,15 +125,15 @@ pub fn one(session: &Session, id: &str) -> AnyView {
                 true => {
                     let fields = vec![
                         Field::new("/description", t().description, Kind::Text).empty_is_text(),
-                        Field::new("/posters", t().posters, posters_choices()),
-                        Field::new("/members", t().members, Kind::Lines).hint(t().one_a_line),
+                        Field::new("/posters", t().directory.posters, posters_choices()),
+                        Field::new("/members", t().directory.members, Kind::Lines).hint(t().one_a_line),
                     ];
                     common::edit(common::of(API, &id), &reply, fields, loaded)
                 }
                 false => page::facts(vec![
                     (t().description, read::text(&reply.body, "/description").to_owned().into_any()),
-                    (t().posters, posters(read::text(&reply.body, "/posters")).into_any()),
-                    (t().members, read::texts(&reply.body, "/members").join(", ").into_any()),
+                    (t().directory.posters, posters(read::text(&reply.body, "/posters")).into_any()),
+                    (t().directory.members, read::texts(&reply.body, "/members").join(", ").into_any()),
                 ]),
             };
             card(t().general, "", content)

@@ -2,9 +2,12 @@
 
 pub mod account;
 pub mod accounts;
+pub mod acme;
 pub mod aliases;
 pub mod audit;
+pub mod certificates;
 pub mod credentials;
+pub mod dkim;
 pub mod dns;
 pub mod domains;
 pub mod groups;
@@ -13,5 +16,7 @@ pub mod overview;
 pub mod queue;
 pub mod reports;
 pub mod server;
+pub mod settings;
+pub mod settings_file;
 pub mod setup;
 pub mod traces;

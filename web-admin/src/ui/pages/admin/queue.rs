@@ -30,26 +30,30 @@ pub fn page(session: &Session) -> AnyView {
     let (may_change, may_run) = (session.may("queue.change"), session.may("queue.run"));
     let mut parts: Vec<(&'static str, &'static str, ViewFn)> = vec![(
         "messages",
-        t().messages,
+        t().watching.messages,
         ViewFn::from(move || messages(may_change)),
     )];
     if may_run {
-        parts.push(("destinations", t().destinations, ViewFn::from(destinations)));
-        parts.push(("holds", t().holds, ViewFn::from(holds)));
+        parts.push((
+            "destinations",
+            t().watching.destinations,
+            ViewFn::from(destinations),
+        ));
+        parts.push(("holds", t().watching.holds, ViewFn::from(holds)));
     }
     let retry = may_run.then(|| {
-        common::button(t().retry_all, "", || async {
+        common::button(t().watching.retry_all, "", || async {
             let answer = api::post("/queue/retry", &json!({})).await?.body;
             let count = read::number(&answer, "/messages")
                 .unwrap_or_default()
                 .to_string();
-            toast::show(fill(t().retried_count, &[("count", &count)]));
+            toast::show(fill(t().watching.retried_count, &[("count", &count)]));
             Ok(())
         })
     });
     view! {
-        {page::head(t().queue, t().queue_lead, retry.into_any())}
-        {tabs(t().queue, parts)}
+        {page::head(t().watching.queue, t().watching.queue_lead, retry.into_any())}
+        {tabs(t().watching.queue, parts)}
     }
     .into_any()
 }
@@ -64,9 +68,9 @@ fn address(row: &Value) -> String {
 }
 
 fn messages(may_change: bool) -> AnyView {
-    let mut list = List::new(t().queue, MESSAGES, "/submission");
+    let mut list = List::new(t().watching.queue, MESSAGES, "/submission");
     list.columns = vec![
-        Column::new(t().recipients, |row| {
+        Column::new(t().watching.recipients, |row| {
             let to: Vec<&str> = read::items(row, "/recipients")
                 .iter()
                 .map(|of| read::text(of, "/address"))
@@ -79,32 +83,49 @@ fn messages(may_change: bool) -> AnyView {
             .into_any()
         }),
         Column::new(t().state, |row| state(read::text(row, "/state"))),
-        Column::new(t().last_reply, |row| last_reply(row).into_any()),
-        Column::new(t().next_try, |row| page::date_at(row, "/due")).class("nowrap"),
+        Column::new(t().watching.last_reply, |row| last_reply(row).into_any()),
+        Column::new(t().watching.next_try, |row| page::date_at(row, "/due")).class("nowrap"),
         Column::new(t().size, |row| {
             format::octets(read::number(row, "/size").unwrap_or_default()).into_any()
         })
         .class("number nowrap"),
     ];
-    list.searches = vec![("domain", t().search_queue)];
-    list.empty = t().empty_queue;
+    list.searches = vec![("q", t().watching.search_queue)];
+    list.filters = vec![(
+        "state",
+        t().state,
+        vec![
+            ("", t().all_states),
+            ("held", t().watching.state_held),
+            ("sending", t().watching.state_sending),
+            ("waiting", t().watching.state_waiting),
+            ("deferred", t().watching.state_deferred),
+        ],
+    )];
+    list.in_address = true;
+    list.is_live = true;
+    list.empty = t().watching.empty_queue;
     if may_change {
         list.bulk = vec![
-            Bulk::new(t().retry, t().retried_count, |row| {
+            Bulk::new(t().watching.retry, t().watching.retried_count, |row| {
                 let address = format!("{}/retry", address(&row));
                 async move {
                     api::Call::new("POST", &address).send().await?;
                     Ok(None)
                 }
             }),
-            Bulk::new(t().cancel_mail, t().cancelled_count, |row| {
-                let address = address(&row);
-                async move {
-                    api::delete(&address).await?;
-                    Ok(None)
-                }
-            })
-            .asks(t().cancel_question),
+            Bulk::new(
+                t().watching.cancel_mail,
+                t().watching.cancelled_count,
+                |row| {
+                    let address = address(&row);
+                    async move {
+                        api::delete(&address).await?;
+                        Ok(None)
+                    }
+                },
+            )
+            .asks(t().watching.cancel_question),
         ];
     }
     table(list)
@@ -120,8 +141,11 @@ fn shortened(all: &[&str]) -> String {
 
 fn sender(row: &Value) -> String {
     match read::text(row, "/sender") {
-        "" => fill(t().from_sender, &[("name", t().null_sender)]),
-        sender => fill(t().from_sender, &[("name", sender)]),
+        "" => fill(
+            t().watching.from_sender,
+            &[("name", t().watching.null_sender)],
+        ),
+        sender => fill(t().watching.from_sender, &[("name", sender)]),
     }
 }
 
@@ -137,11 +161,11 @@ fn last_reply(row: &Value) -> String {
 
 fn state(state: &str) -> AnyView {
     match state {
-        "held" => badge(Tone::Warn, t().state_held),
-        "sending" => badge(Tone::Accent, t().state_sending),
-        "waiting" => badge(Tone::Plain, t().state_waiting),
-        "deferred" => badge(Tone::Warn, t().state_deferred),
-        _ => badge(Tone::Good, t().state_done),
+        "held" => badge(Tone::Warn, t().watching.state_held),
+        "sending" => badge(Tone::Accent, t().watching.state_sending),
+        "waiting" => badge(Tone::Plain, t().watching.state_waiting),
+        "deferred" => badge(Tone::Warn, t().watching.state_deferred),
+        _ => badge(Tone::Good, t().watching.state_done),
     }
 }
 
@@ -153,32 +177,32 @@ pub fn one(session: &Session, account: &str, submission: &str) -> AnyView {
     let question = RwSignal::new(None::<Question>);
     let actions = session.may("queue.change").then(|| {
         let (to_retry, to_cancel) = (format!("{address}/retry"), address.clone());
-        let retry = common::button(t().retry, "", move || {
+        let retry = common::button(t().watching.retry, "", move || {
             let address = to_retry.clone();
             async move {
                 api::Call::new("POST", &address).send().await?;
-                toast::show(t().is_tried_now);
+                toast::show(t().watching.is_tried_now);
                 loaded.again();
                 Ok(())
             }
         });
         let ask = move |_| {
             let address = to_cancel.clone();
-            let text = fill(t().cancel_question, &[("count", "1")]);
-            question.set(Some(Question::new(t().cancel_mail, text, t().cancel_mail, move || {
+            let text = fill(t().watching.cancel_question, &[("count", "1")]);
+            question.set(Some(Question::new(t().watching.cancel_mail, text, t().watching.cancel_mail, move || {
                 let address = address.clone();
                 async move {
                     api::delete(&address).await?;
-                    toast::show(fill(t().cancelled_count, &[("count", "1")]));
+                    toast::show(fill(t().watching.cancelled_count, &[("count", "1")]));
                     route::go("/admin/queue");
                     Ok(())
                 }
             })));
         };
-        view! { {retry}<button type="button" class="danger" on:click=ask>{t().cancel_mail}</button> }
+        view! { {retry}<button type="button" class="danger" on:click=ask>{t().watching.cancel_mail}</button> }
     });
     view! {
-        {page::crumbs("/admin/queue", t().queue)}
+        {page::crumbs("/admin/queue", t().watching.queue)}
         {page::head(t().message, "", actions.into_any())}
         {loaded.show(|reply| message(&reply.body))}
         {questions(question)}
@@ -190,7 +214,7 @@ fn message(body: &Value) -> AnyView {
     let account = common::of("/admin/accounts", read::text(body, "/account"));
     let rows = vec![
         (t().state, state(read::text(body, "/state"))),
-        (t().sender, sender(body).into_any()),
+        (t().watching.sender, sender(body).into_any()),
         (
             t().account,
             common::link(account, read::text(body, "/accountName")),
@@ -199,8 +223,8 @@ fn message(body: &Value) -> AnyView {
             t().size,
             format::octets(read::number(body, "/size").unwrap_or_default()).into_any(),
         ),
-        (t().arrived, page::date_at(body, "/arrived")),
-        (t().next_try, page::date_at(body, "/due")),
+        (t().watching.arrived, page::date_at(body, "/arrived")),
+        (t().watching.next_try, page::date_at(body, "/due")),
     ];
     let recipients = read::items(body, "/recipients").iter().map(|of| {
         let remote = match read::text(of, "/remote") {
@@ -210,33 +234,33 @@ fn message(body: &Value) -> AnyView {
         view! {
             <tr>
                 <td data-label=t().address>{read::text(of, "/address").to_owned()}</td>
-                <td data-label=t().delivered>{delivered(read::text(of, "/delivered"))}</td>
-                <td data-label=t().last_reply>{format!("{}{remote}", read::text(of, "/reply"))}</td>
-                <td data-label=t().tries class="number">{read::number(of, "/attempts").unwrap_or_default()}</td>
+                <td data-label=t().watching.delivered>{delivered(read::text(of, "/delivered"))}</td>
+                <td data-label=t().watching.last_reply>{format!("{}{remote}", read::text(of, "/reply"))}</td>
+                <td data-label=t().watching.tries class="number">{read::number(of, "/attempts").unwrap_or_default()}</td>
             </tr>
         }
     });
     let recipients = view! {
         <table class="cards-on-phone">
-            <caption class="visually-hidden">{t().recipients}</caption>
+            <caption class="visually-hidden">{t().watching.recipients}</caption>
             <thead><tr>
-                <th scope="col">{t().address}</th><th scope="col">{t().delivered}</th>
-                <th scope="col">{t().last_reply}</th><th class="number" scope="col">{t().tries}</th>
+                <th scope="col">{t().address}</th><th scope="col">{t().watching.delivered}</th>
+                <th scope="col">{t().watching.last_reply}</th><th class="number" scope="col">{t().watching.tries}</th>
             </tr></thead>
             <tbody>{recipients.collect_view()}</tbody>
         </table>
     };
     let hosts = read::items(body, "/hosts");
     let journey = match hosts.is_empty() {
-        true => view! { <p>{t().no_host_tried}</p> }.into_any(),
+        true => view! { <p>{t().watching.no_host_tried}</p> }.into_any(),
         false => {
             view! { <ol class="journey">{hosts.iter().map(host).collect_view()}</ol> }.into_any()
         }
     };
     view! {
         {card(t().general, "", facts(rows))}
-        {card(t().recipients, "", recipients.into_any())}
-        {card(t().hosts_tried, "", journey)}
+        {card(t().watching.recipients, "", recipients.into_any())}
+        {card(t().watching.hosts_tried, "", journey)}
     }
     .into_any()
 }
@@ -245,7 +269,7 @@ fn delivered(value: &str) -> AnyView {
     match value {
         "yes" => badge(Tone::Good, t().yes),
         "no" => badge(Tone::Bad, t().no),
-        "queued" => badge(Tone::Plain, t().not_yet),
+        "queued" => badge(Tone::Plain, t().watching.not_yet),
         _ => badge(Tone::Plain, t().unknown),
     }
 }
@@ -259,7 +283,7 @@ pub fn host(of: &Value) -> AnyView {
         _ => "warn",
     };
     let tls = match read::text(of, "/tls") {
-        "" => t().not_encrypted.to_owned(),
+        "" => t().watching.not_encrypted.to_owned(),
         tls => tls.to_owned(),
     };
     let place = match read::text(of, "/address") {
@@ -277,40 +301,47 @@ pub fn host(of: &Value) -> AnyView {
 }
 
 fn destinations() -> AnyView {
-    let mut list = List::new(t().destinations, "/queue/destinations", "/name");
+    let mut list = List::new(t().watching.destinations, "/queue/destinations", "/name");
     list.columns = vec![
-        Column::new(t().destination, |row| match read::text(row, "/name") {
-            "" => t().mailboxes_here.into_any(),
-            name => name.to_owned().into_any(),
+        Column::new(t().watching.destination, |row| {
+            match read::text(row, "/name") {
+                "" => t().watching.mailboxes_here.into_any(),
+                name => name.to_owned().into_any(),
+            }
         }),
-        Column::new(t().state_waiting, |row| number(row, "/waiting")).class("number"),
-        Column::new(t().state_sending, |row| number(row, "/sending")).class("number"),
-        Column::new(t().failures, |row| number(row, "/failures")).class("number"),
-        Column::new(t().left_alone, |row| {
+        Column::new(t().watching.state_waiting, |row| number(row, "/waiting")).class("number"),
+        Column::new(t().watching.state_sending, |row| number(row, "/sending")).class("number"),
+        Column::new(t().watching.failures, |row| number(row, "/failures")).class("number"),
+        Column::new(t().watching.left_alone, |row| {
             match read::number(row, "/leftAloneSeconds") {
                 Some(seconds) if seconds > 0 => format::duration(seconds).into_any(),
                 _ => ().into_any(),
             }
         }),
-        Column::new(t().last_reply, |row| {
+        Column::new(t().watching.last_reply, |row| {
             read::text(row, "/lastReply").to_owned().into_any()
         }),
         Column::new(t().state, |row| match read::flag(row, "/held") {
-            true => badge(Tone::Warn, t().state_held),
+            true => badge(Tone::Warn, t().watching.state_held),
             false => ().into_any(),
         }),
     ];
-    list.empty = t().no_destinations;
-    list.bulk = vec![Bulk::new(t().hold, t().held_count, |row| {
-        let address = common::of(HOLDS, read::text(&row, "/name"));
-        async move {
-            api::Call::new("PUT", &address).send().await?;
-            Ok(back(move || {
-                let address = address.clone();
-                async move { api::delete(&address).await.map(|_| ()) }
-            }))
-        }
-    })];
+    list.is_live = true;
+    list.empty = t().watching.no_destinations;
+    list.bulk = vec![Bulk::new(
+        t().watching.hold,
+        t().watching.held_count,
+        |row| {
+            let address = common::of(HOLDS, read::text(&row, "/name"));
+            async move {
+                api::Call::new("PUT", &address).send().await?;
+                Ok(back(move || {
+                    let address = address.clone();
+                    async move { api::delete(&address).await.map(|_| ()) }
+                }))
+            }
+        },
+    )];
     table(list)
 }
 
@@ -319,29 +350,36 @@ fn number(row: &Value, pointer: &str) -> AnyView {
 }
 
 fn holds() -> AnyView {
-    let mut list = List::new(t().holds, HOLDS, "/destination");
+    let mut list = List::new(t().watching.holds, HOLDS, "/destination");
     list.columns = vec![
-        Column::new(t().destination, |row| {
+        Column::new(t().watching.destination, |row| {
             match read::text(row, "/destination") {
-                "*" => t().whole_queue.into_any(),
+                "*" => t().watching.whole_queue.into_any(),
                 name => name.to_owned().into_any(),
             }
         }),
         Column::new(t().since, |row| page::date_at(row, "/since")),
     ];
-    list.empty = t().no_holds;
-    list.bulk = vec![Bulk::new(t().release, t().released_count, |row| {
-        let address = common::of(HOLDS, read::text(&row, "/destination"));
-        async move {
-            api::delete(&address).await?;
-            Ok(back(move || {
-                let address = address.clone();
-                async move { api::Call::new("PUT", &address).send().await.map(|_| ()) }
-            }))
-        }
-    })];
+    list.empty = t().watching.no_holds;
+    list.bulk = vec![Bulk::new(
+        t().watching.release,
+        t().watching.released_count,
+        |row| {
+            let address = common::of(HOLDS, read::text(&row, "/destination"));
+            async move {
+                api::delete(&address).await?;
+                Ok(back(move || {
+                    let address = address.clone();
+                    async move { api::Call::new("PUT", &address).send().await.map(|_| ()) }
+                }))
+            }
+        },
+    )];
     let changed = list.changed;
-    let fields = vec![Field::new("/destination", t().destination, Kind::Text).hint(t().hold_hint)];
+    let fields = vec![
+        Field::new("/destination", t().watching.destination, Kind::Text)
+            .hint(t().watching.hold_hint),
+    ];
     let sent = send(move |value| async move {
         let name = match read::text(&value, "/destination") {
             "" => "*",
@@ -350,13 +388,13 @@ fn holds() -> AnyView {
         api::Call::new("PUT", &common::of(HOLDS, name))
             .send()
             .await?;
-        toast::show(fill(t().held_count, &[("count", "1")]));
+        toast::show(fill(t().watching.held_count, &[("count", "1")]));
         changed.update(|count| *count += 1);
         Ok(())
     });
     view! {
         {table(list)}
-        {card(t().hold_mail, t().hold_mail_lead, form(fields, t().hold, sent))}
+        {card(t().watching.hold_mail, t().watching.hold_mail_lead, form(fields, t().watching.hold, sent))}
     }
     .into_any()
 }

@@ -32,17 +32,21 @@ pub fn page(session: &Session) -> AnyView {
         let (may_repair, may_back_up) = (session.may("store.repair"), session.may("backup.run"));
         parts.push((
             "jobs",
-            t().checks_and_backups,
+            t().server.checks_and_backups,
             ViewFn::from(move || jobs(may_repair, may_back_up)),
         ));
     }
-    parts.push(("nodes", t().nodes, ViewFn::from(nodes)));
+    parts.push(("nodes", t().server.nodes, ViewFn::from(nodes)));
     if session.may("store.repair") {
-        parts.push(("quarantine", t().quarantine, ViewFn::from(quarantine)));
+        parts.push((
+            "quarantine",
+            t().server.quarantine,
+            ViewFn::from(quarantine),
+        ));
     }
     view! {
-        {page::head(t().server, t().server_lead, ().into_any())}
-        {tabs(t().server, parts)}
+        {page::head(t().server.maintenance, t().server.server_lead, ().into_any())}
+        {tabs(t().server.maintenance, parts)}
     }
     .into_any()
 }
@@ -53,7 +57,7 @@ fn jobs(may_repair: bool, may_back_up: bool) -> AnyView {
     let begin = move |kind: &'static str| {
         move || async move {
             api::post("/jobs", &json!({"kind": kind})).await?;
-            toast::show(t().begun);
+            toast::show(t().server.begun);
             loaded.again();
             Ok(())
         }
@@ -61,25 +65,25 @@ fn jobs(may_repair: bool, may_back_up: bool) -> AnyView {
     let repair = may_repair.then(|| {
         let ask = move |_| {
             question.set(Some(Question::new(
-                t().repair,
-                t().repair_question,
-                t().repair,
+                t().server.repair,
+                t().server.repair_question,
+                t().server.repair,
                 begin("repair"),
             )));
         };
-        view! { <button type="button" class="danger" on:click=ask>{t().repair}</button> }
+        view! { <button type="button" class="danger" on:click=ask>{t().server.repair}</button> }
     });
-    let back_up = may_back_up.then(|| common::button(t().back_up, "", begin("backup")));
+    let back_up = may_back_up.then(|| common::button(t().server.back_up, "", begin("backup")));
     let content = view! {
-        <div class="actions">{common::button(t().check_now, "primary", begin("check"))}{back_up}{repair}</div>
+        <div class="actions">{common::button(t().server.check_now, "primary", begin("check"))}{back_up}{repair}</div>
         {questions(question)}
     };
     view! {
-        {card(t().checks_and_backups, t().jobs_lead, content.into_any())}
+        {card(t().server.checks_and_backups, t().server.jobs_lead, content.into_any())}
         {loaded.show(move |reply| {
             let items = read::items(&reply.body, "/items");
             match items.is_empty() {
-                true => view! { <div class="table-box empty"><p>{t().no_jobs}</p></div> }.into_any(),
+                true => view! { <div class="table-box empty"><p>{t().server.no_jobs}</p></div> }.into_any(),
                 false => items.iter().map(|of| job(of, loaded)).collect_view().into_any(),
             }
         })}
@@ -89,21 +93,21 @@ fn jobs(may_repair: bool, may_back_up: bool) -> AnyView {
 
 fn job(of: &Value, loaded: Loaded) -> AnyView {
     let kind = match read::text(of, "/kind") {
-        "check" => t().job_check,
-        "repair" => t().repair,
-        _ => t().back_up,
+        "check" => t().server.job_check,
+        "repair" => t().server.repair,
+        _ => t().server.back_up,
     };
     let is_running = read::text(of, "/state") == "running";
     let state = match read::text(of, "/state") {
-        "running" => badge(Tone::Accent, t().running),
-        "done" if read::flag(of, "/wrong") => badge(Tone::Bad, t().something_is_wrong),
+        "running" => badge(Tone::Accent, t().server.running),
+        "done" if read::flag(of, "/wrong") => badge(Tone::Bad, t().server.something_is_wrong),
         "done" => badge(Tone::Good, t().done),
         "failed" => badge(Tone::Bad, t().failed),
-        _ => badge(Tone::Warn, t().stopped),
+        _ => badge(Tone::Warn, t().server.stopped),
     };
     let address = common::of("/jobs", read::text(of, "/id"));
     let stop = is_running.then(|| {
-        common::button(t().stop, "small danger", move || {
+        common::button(t().server.stop, "small danger", move || {
             let address = address.clone();
             async move {
                 api::delete(&address).await?;
@@ -139,30 +143,30 @@ fn job(of: &Value, loaded: Loaded) -> AnyView {
 }
 
 fn nodes() -> AnyView {
-    let mut list = List::new(t().nodes, "/nodes", "/id");
+    let mut list = List::new(t().server.nodes, "/nodes", "/id");
     list.columns = vec![
         Column::new(t().name, |row| {
             let this = read::flag(row, "/answers")
-                .then(|| view! { " " {badge(Tone::Accent, t().this_one)} });
+                .then(|| view! { " " {badge(Tone::Accent, t().server.this_one)} });
             view! { {read::text(row, "/name").to_owned()}{this} }.into_any()
         }),
-        Column::new(t().version, |row| {
+        Column::new(t().server.version, |row| {
             read::text(row, "/version").to_owned().into_any()
         }),
         Column::new(t().since, |row| page::date_at(row, "/joined")),
     ];
-    list.empty = t().one_node;
+    list.empty = t().server.one_node;
     list.is_plain = true;
     table(list)
 }
 
 fn quarantine() -> AnyView {
-    let mut list = List::new(t().quarantine, "/quarantine", "/key");
+    let mut list = List::new(t().server.quarantine, "/quarantine", "/key");
     list.columns = vec![
-        Column::new(t().record, |row| {
+        Column::new(t().server.record, |row| {
             view! { {read::text(row, "/record").to_owned()}<div class="sub mono">{read::text(row, "/key").to_owned()}</div> }.into_any()
         }),
-        Column::new(t().reason, |row| {
+        Column::new(t().server.reason, |row| {
             read::text(row, "/reason").to_owned().into_any()
         }),
         Column::new(t().when, |row| page::date_at(row, "/at")).class("nowrap"),
@@ -171,8 +175,8 @@ fn quarantine() -> AnyView {
         })
         .class("number nowrap"),
     ];
-    list.empty = t().empty_quarantine;
-    list.bulk = vec![common::bulk_remove(t().forget_quarantined, |row| {
+    list.empty = t().server.empty_quarantine;
+    list.bulk = vec![common::bulk_remove(t().server.forget_quarantined, |row| {
         common::of("/quarantine", read::text(row, "/key"))
     })];
     table(list)

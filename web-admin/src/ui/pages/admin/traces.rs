@@ -22,12 +22,12 @@ use crate::{
 const EVENTS_MAX: &str = "200";
 
 pub fn page() -> AnyView {
-    let mut list = List::new(t().traces, "/traces", "/id");
+    let mut list = List::new(t().watching.traces, "/traces", "/id");
     list.columns = vec![
         Column::new(t().when, |row| page::date_at(row, "/at")).class("nowrap"),
         Column::new(t().what, |row| event(read::text(row, "/event"))),
         Column::new(t().from, |row| sender(row).into_any()),
-        Column::new(t().to, |row| {
+        Column::new(t().watching.to, |row| {
             let mut to: Vec<&str> = read::items(row, "/recipients")
                 .iter()
                 .map(|of| read::text(of, "/address"))
@@ -35,33 +35,34 @@ pub fn page() -> AnyView {
             to.truncate(3);
             to.join(", ").into_any()
         }),
-        Column::new(t().outcome, |row| outcome(row).into_any()),
+        Column::new(t().watching.outcome, |row| outcome(row).into_any()),
         Column::new(t().message, |row| match read::text(row, "/messageId") {
             "" => ().into_any(),
-            id => common::link(common::of("/admin/traces", id), t().journey),
+            id => common::link(common::of("/admin/traces", id), t().watching.follow),
         }),
     ];
     list.searches = vec![
-        ("to", t().search_traces_to),
-        ("from", t().search_traces_from),
+        ("to", t().watching.search_traces_to),
+        ("from", t().watching.search_traces_from),
     ];
     list.filters = vec![(
         "event",
         t().what,
         vec![
-            ("", t().all_events),
-            ("received", t().event_received),
-            ("refused", t().event_refused),
-            ("submitted", t().event_submitted),
-            ("delivered", t().event_delivered),
-            ("attempted", t().event_attempted),
-            ("reported", t().event_reported),
+            ("", t().watching.all_events),
+            ("received", t().watching.event_received),
+            ("refused", t().watching.event_refused),
+            ("submitted", t().watching.event_submitted),
+            ("delivered", t().watching.event_delivered),
+            ("attempted", t().watching.event_attempted),
+            ("reported", t().watching.event_reported),
         ],
     )];
-    list.empty = t().no_traces;
+    list.empty = t().watching.no_traces;
     list.in_address = true;
+    list.is_live = true;
     view! {
-        {page::head(t().traces, t().traces_lead, ().into_any())}
+        {page::head(t().watching.traces, t().watching.traces_lead, ().into_any())}
         {table(list)}
     }
     .into_any()
@@ -69,7 +70,7 @@ pub fn page() -> AnyView {
 
 fn sender(row: &Value) -> String {
     match row.get("mailFrom").and_then(Value::as_str) {
-        Some("") => t().null_sender.to_owned(),
+        Some("") => t().watching.null_sender.to_owned(),
         Some(sender) => sender.to_owned(),
         None => String::new(),
     }
@@ -77,12 +78,12 @@ fn sender(row: &Value) -> String {
 
 fn event(name: &str) -> AnyView {
     match name {
-        "received" => badge(Tone::Accent, t().event_received),
-        "refused" => badge(Tone::Bad, t().event_refused),
-        "submitted" => badge(Tone::Accent, t().event_submitted),
-        "delivered" => badge(Tone::Good, t().event_delivered),
-        "attempted" => badge(Tone::Plain, t().event_attempted),
-        _ => badge(Tone::Warn, t().event_reported),
+        "received" => badge(Tone::Accent, t().watching.event_received),
+        "refused" => badge(Tone::Bad, t().watching.event_refused),
+        "submitted" => badge(Tone::Accent, t().watching.event_submitted),
+        "delivered" => badge(Tone::Good, t().watching.event_delivered),
+        "attempted" => badge(Tone::Plain, t().watching.event_attempted),
+        _ => badge(Tone::Warn, t().watching.event_reported),
     }
 }
 
@@ -102,18 +103,18 @@ pub fn one(message_id: &str) -> AnyView {
     let loaded = Loaded::of(address);
     let message_id = message_id.to_owned();
     view! {
-        {page::crumbs("/admin/traces", t().traces)}
+        {page::crumbs("/admin/traces", t().watching.traces)}
         {page::head(t().journey, "", ().into_any())}
-        <p class="muted mono">{message_id}</p>
+        <p class="muted mono below-head">{message_id}</p>
         {loaded.show(|reply| {
             let mut events = read::items(&reply.body, "/items").to_vec();
             // The API tells the newest first; a journey begins at its beginning.
             events.reverse();
             if events.is_empty() {
-                return view! { <div class="table-box empty"><p>{t().no_traces}</p></div> }.into_any();
+                return view! { <div class="table-box empty"><p>{t().watching.no_traces}</p></div> }.into_any();
             }
             let stops = events.iter().map(stop).collect_view();
-            card(t().what_happened, "", view! { <ol class="journey">{stops}</ol> }.into_any())
+            card(t().watching.what_happened, "", view! { <ol class="journey">{stops}</ol> }.into_any())
         })}
     }
     .into_any()
@@ -138,7 +139,7 @@ fn stop(of: &Value) -> AnyView {
         .map(recipient)
         .collect_view();
     let more = read::number(of, "/otherRecipients").filter(|more| *more > 0);
-    let more = more.map(|more| view! { <div class="muted">{fill(t().more_recipients, &[("count", &format::count(more))])}</div> });
+    let more = more.map(|more| view! { <div class="muted">{fill(t().watching.more_recipients, &[("count", &format::count(more))])}</div> });
     let session = of
         .get("session")
         .filter(|session| !session.is_null())
@@ -149,7 +150,7 @@ fn stop(of: &Value) -> AnyView {
     let note = read::text(of, "/note").to_owned();
     let size = read::number(of, "/size").map(|size| format!(", {}", format::octets(size)));
     let from = sender(of);
-    let from = (!from.is_empty()).then(|| fill(t().from_sender, &[("name", &from)]));
+    let from = (!from.is_empty()).then(|| fill(t().watching.from_sender, &[("name", &from)]));
     view! {
         <li class=tone>
             {event(name)}" "{page::date_at(of, "/at")}
@@ -183,26 +184,27 @@ fn session(of: &Value) -> AnyView {
     let text = |pointer: &str| read::text(of, pointer).to_owned();
     let mut rows = vec![
         (
-            t().client,
+            t().watching.client,
             format!("{} ({})", text("/client"), text("/hello")).into_any(),
         ),
-        (t().protocol, text("/protocol").into_any()),
+        (t().watching.protocol, text("/protocol").into_any()),
         (
-            t().encryption,
+            t().watching.encryption,
             match text("/tls") {
-                tls if tls.is_empty() => t().not_encrypted.to_owned(),
+                tls if tls.is_empty() => t().watching.not_encrypted.to_owned(),
                 tls => tls,
             }
             .into_any(),
         ),
-        (t().session_id, text("/id").into_any()),
+        (t().watching.session_id, text("/id").into_any()),
     ];
     let authentication = text("/authentication");
     if !authentication.is_empty() {
         rows.push((
-            t().authentication,
+            t().watching.authentication,
             view! { <span class="mono">{authentication}</span> }.into_any(),
         ));
     }
-    view! { <details><summary>{t().how_it_came}</summary>{facts(rows)}</details> }.into_any()
+    view! { <details><summary>{t().watching.how_it_came}</summary>{facts(rows)}</details> }
+        .into_any()
 }

@@ -1,0 +1,36 @@
+//! English: what is around the pages, and signing in.
+
+super::catalogue! {
+    /// What is around the pages, and signing in.
+    Shell
+    account_name: "Account",
+    directory: "Directory",
+    go_to: "Go to",
+    go_to_hint: "A page, an account, an address …",
+    go_to_short: "Go to …",
+    key_close: "Close a dialog or the menu",
+    key_go: "Go to a page or an object by its name",
+    key_help: "Show these keys",
+    key_next: "Go to the next link, field or button",
+    key_search: "Go to the search",
+    key_tabs: "Go from tab to tab",
+    keys: "Keys",
+    mail: "Mail",
+    menu: "Menu",
+    my_account: "My account",
+    my_overview: "At a glance",
+    navigation: "Pages",
+    no_such_page: "There is no such page",
+    no_such_page_lead: "The address may be misspelt, or what was here is gone.",
+    session_expired: "Your session is over. Please sign in again.",
+    sign_in: "Sign in",
+    sign_in_title: "Sign in to Posthorn",
+    sign_out: "Sign out",
+    signed_out: "You are signed out.",
+    skip: "Skip to the content",
+    to_dark: "Switch to dark colours",
+    to_light: "Switch to light colours",
+    to_start: "Back to the start",
+    to_system_colours: "Use the system's colours",
+    token_name: "Web console",
+}
