@@ -26,7 +26,6 @@ use crate::{
     accounts::{AccountHandle, Accounts},
     admin::Audit,
     alert::Alerts,
-    auth::scram,
     auth::{oauth::OAuth, scram},
     bans::Bans,
     bus::{Bus, Subscription},

@@ -15,7 +15,6 @@ mod listeners;
 mod log;
 mod login;
 mod mail;
-mod mail;
 mod oauth;
 mod otlp;
 mod read;

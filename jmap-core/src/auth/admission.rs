@@ -12,12 +12,13 @@ use crate::{
     Core,
     directory::{
         Verified,
+        external::EXTERNAL,
         records::{CredentialRecord, PASSWORD},
     },
 };
 
 /// Whether the password of these credentials is not enough.
-pub(super) fn has_second_factor(credentials: &[(u64, CredentialRecord)]) -> bool {
+pub(crate) fn has_second_factor(credentials: &[(u64, CredentialRecord)]) -> bool {
     credentials
         .iter()
         .any(|(_, record)| record.is_second_factor())
@@ -48,7 +49,8 @@ impl Core {
         origin: &Origin,
     ) -> Result<(), AuthError> {
         self.within_bounds(verified.expires, verified.scopes, origin)?;
-        if origin.protocol == Protocol::OAuth && verified.credential != PASSWORD {
+        let is_own = matches!(verified.credential, PASSWORD | EXTERNAL);
+        if origin.protocol == Protocol::OAuth && !is_own {
             return Err(AuthError::OutOfScope);
         }
         if !verified.has_second_factor {

@@ -4,7 +4,7 @@
 //! Other half: the core's `login` reads the account's records and puts these parts together; adapters build
 //! [`Credentials`] and translate [`AuthError`].
 
-mod admission;
+pub(crate) mod admission;
 pub mod cache;
 pub mod credentials;
 mod login;

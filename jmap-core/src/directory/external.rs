@@ -25,7 +25,7 @@ use super::{
 use crate::{
     Caller, Core, Role,
     admin::Terms,
-    auth::{AuthError, Secret},
+    auth::{AuthError, Scopes, Secret, admission::has_second_factor},
     clock::UtcMillis,
     inproc::deliver::RecipientError,
 };
@@ -186,9 +186,12 @@ impl Core {
         let Some(admitted) = admitted else {
             return Ok(None);
         };
+        let own = self.credential_records(admitted.id).await;
         let verified = Verified {
             credential: EXTERNAL,
             expires: None,
+            scopes: Scopes::ALL,
+            has_second_factor: has_second_factor(&own.map_err(unavailable)?),
         };
         let generation = admitted.record.generation;
         if admitted.record.name == login {

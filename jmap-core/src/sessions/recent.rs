@@ -48,7 +48,9 @@ impl Recents {
     pub fn note(&self, caller: &Caller, origin: &Origin, now: i64, number: impl FnOnce() -> u64) {
         let is_http = match origin.protocol {
             Protocol::Jmap | Protocol::Dav | Protocol::Admin => true,
-            Protocol::Imap
+            // What has a token of it comes by another way.
+            Protocol::OAuth
+            | Protocol::Imap
             | Protocol::Pop3
             | Protocol::ManageSieve
             | Protocol::Smtp

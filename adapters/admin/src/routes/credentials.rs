@@ -164,20 +164,26 @@ pub fn routes() -> Vec<Route> {
 fn credential(of: &directory::Credential) -> Credential {
     Credential {
         number: of.number,
-        kind: match of.kind {
-            CredentialKind::Password => KindOfCredential::Password,
-            CredentialKind::AppPassword => KindOfCredential::AppPassword,
-            CredentialKind::Token => KindOfCredential::Token,
-            CredentialKind::Grant => KindOfCredential::Grant,
-            CredentialKind::Totp => KindOfCredential::Totp,
-            CredentialKind::Passkey => KindOfCredential::Passkey,
-        },
+        kind: of.kind.into(),
         description: of.description.clone(),
         created: super::date_text(of.created),
         expires: of
             .expires
             .map(|expires| super::date_text(expires.seconds())),
         scopes: Scope::of(of.scopes),
+    }
+}
+
+impl From<CredentialKind> for KindOfCredential {
+    fn from(kind: CredentialKind) -> KindOfCredential {
+        match kind {
+            CredentialKind::Password => KindOfCredential::Password,
+            CredentialKind::AppPassword => KindOfCredential::AppPassword,
+            CredentialKind::Token => KindOfCredential::Token,
+            CredentialKind::Grant => KindOfCredential::Grant,
+            CredentialKind::Totp => KindOfCredential::Totp,
+            CredentialKind::Passkey => KindOfCredential::Passkey,
+        }
     }
 }
 

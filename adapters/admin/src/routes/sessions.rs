@@ -3,7 +3,7 @@
 use http::Method;
 use jmap_core::{
     access::Operation,
-    directory::{AccountKind, CredentialKind, names},
+    directory::{AccountKind, names},
     sessions::{self, SessionInfo},
 };
 use jmap_types::AccountId;
@@ -134,11 +134,7 @@ fn shown(of: &SessionInfo) -> Session {
             sessions::SessionKind::Http => KindOfSession::Http,
         },
         credential: of.credential,
-        credential_kind: of.credential_kind.map(|kind| match kind {
-            CredentialKind::Password => KindOfCredential::Password,
-            CredentialKind::AppPassword => KindOfCredential::AppPassword,
-            CredentialKind::Token => KindOfCredential::Token,
-        }),
+        credential_kind: of.credential_kind.map(KindOfCredential::from),
         credential_description: of.credential_description.clone(),
         address: of.address.map(|address| address.to_string()),
         since: date(of.since),
