@@ -3,7 +3,9 @@
 use std::{thread, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use e2e::{Home, PASSWORD as OWN, Server, corpus::message, http::Http, jmap::basic, reading::Connection};
+use e2e::{
+    Home, PASSWORD as OWN, Server, corpus::message, http::Http, jmap::basic, reading::Connection,
+};
 
 use crate::slapd::{BASE, BIND_DN, BIND_PASSWORD, PASSWORD, Slapd};
 
@@ -53,14 +55,18 @@ fn login(server: &Server, user: &str, password: &str) -> String {
 
 fn is_in(server: &Server, user: &str, password: &str) -> bool {
     let answer = login(server, user, password);
-    assert!(answer.starts_with("a OK") || answer.starts_with("a NO"), "{answer}");
+    assert!(
+        answer.starts_with("a OK") || answer.starts_with("a NO"),
+        "{answer}"
+    );
     answer.starts_with("a OK")
 }
 
 /// What port 25 answers to a recipient.
 fn recipient(server: &Server, address: &str) -> u16 {
     let mut smtp = server.smtp();
-    smtp.command("MAIL FROM:<x@example.net>").expect("no answer");
+    smtp.command("MAIL FROM:<x@example.net>")
+        .expect("no answer");
     let answer = smtp.command(&format!("RCPT TO:<{address}>"));
     answer.expect("no answer").code
 }
@@ -91,10 +97,16 @@ fn people_log_in_and_get_mail() {
         assert_eq!(recipient(&server, address), code, "{address}");
     }
     let mail = message("1@example.net", "A letter", "Dear Carol");
-    let reply = server.smtp().send("x@example.net", "c.miller@example.org", &mail);
+    let reply = server
+        .smtp()
+        .send("x@example.net", "c.miller@example.org", &mail);
     assert_eq!(reply.expect("no answer").code, 250);
     let mut jmap = e2e::Jmap::login(server.home.http, CAROL, PASSWORD);
-    assert_eq!(jmap.query_all(serde_json::json!({"subject": "A letter"})).len(), 1);
+    assert_eq!(
+        jmap.query_all(serde_json::json!({"subject": "A letter"}))
+            .len(),
+        1
+    );
 
     let shown = server.home.cli(&["account", "show", CAROL, "--json"], "");
     let shown: serde_json::Value = serde_json::from_str(&shown).expect("no JSON");
@@ -123,7 +135,10 @@ fn people_log_in_and_get_mail() {
     }
     assert_eq!(status(&server, "/api/v1/domains", CAROL, PASSWORD), 403);
     // A group makes an administrator.
-    assert_eq!(status(&server, "/api/v1/domains", "dave@example.org", PASSWORD), 200);
+    assert_eq!(
+        status(&server, "/api/v1/domains", "dave@example.org", PASSWORD),
+        200
+    );
     server.home.check();
 }
 
@@ -132,7 +147,9 @@ fn while_the_directory_is_away_nothing_is_refused() {
     let mut slapd = Slapd::start();
     let mut server = Server::start_in(home(&slapd, &searching(&slapd)));
     assert!(is_in(&server, CAROL, PASSWORD));
-    let issued = server.home.cli(&["credential", "app-password", CAROL, "--json"], "");
+    let issued = server
+        .home
+        .cli(&["credential", "app-password", CAROL, "--json"], "");
     let issued: serde_json::Value = serde_json::from_str(&issued).expect("no JSON");
     let app_password = issued["secret"].as_str().expect("no secret").to_owned();
     slapd.stop();
@@ -146,7 +163,10 @@ fn while_the_directory_is_away_nothing_is_refused() {
     assert!(is_in(&server, "alice@example.org", OWN));
     let answer = login(&server, "frank@example.org", PASSWORD);
     assert!(answer.starts_with("a NO [UNAVAILABLE]"), "{answer}");
-    assert_eq!(status(&server, "/jmap/session", "frank@example.org", PASSWORD), 503);
+    assert_eq!(
+        status(&server, "/jmap/session", "frank@example.org", PASSWORD),
+        503
+    );
     let mut sieve = Connection::open(server.home.managesieve).expect("no connection");
     while !sieve.line().expect("no greeting").starts_with("OK") {}
     let response = BASE64_STANDARD.encode(format!("\0frank@example.org\0{PASSWORD}"));
@@ -196,7 +216,11 @@ fn over_tls_and_by_name() {
     for (lines, is_trusted) in ways {
         let server = Server::start_in(home(&slapd, &lines));
         let answer = login(&server, CAROL, PASSWORD);
-        let want = if is_trusted { "a OK" } else { "a NO [UNAVAILABLE]" };
+        let want = if is_trusted {
+            "a OK"
+        } else {
+            "a NO [UNAVAILABLE]"
+        };
         assert!(answer.starts_with(want), "{lines:?}: {answer}");
         if !is_trusted {
             continue;
@@ -223,12 +247,15 @@ fn sessions_of_the_directory_go_on() {
     let mut imap = Connection::open(server.home.imap).expect("no connection");
     imap.line().expect("no greeting");
     let mut say = |line: &str| {
-        imap.write(format!("{line}\r\n").as_bytes()).expect("it can't be said");
+        imap.write(format!("{line}\r\n").as_bytes())
+            .expect("it can't be said");
         imap.line().expect("no answer")
     };
     let answer = say(&format!("a LOGIN {CAROL} \"{PASSWORD}\""));
     assert!(answer.starts_with("a OK"), "{answer}");
-    server.home.cli(&["account", "alias", "add", CAROL, "cm@example.org"], "");
+    server
+        .home
+        .cli(&["account", "alias", "add", CAROL, "cm@example.org"], "");
     thread::sleep(Duration::from_secs(3));
     assert!(say("b NOOP").starts_with("b OK"));
     server.home.cli(&["account", "disable", CAROL], "");

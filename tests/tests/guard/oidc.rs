@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use base64::{Engine as _, prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use e2e::{Home, Server, home::free_port, http::Http, reading::Connection};
 use serde_json::{Value, json};
 
@@ -63,7 +66,9 @@ impl Provider {
     }
 
     fn claims(&self) -> Value {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("no time");
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("no time");
         json!({
             "iss": self.issuer(),
             "aud": ["other", "mail"],
@@ -105,7 +110,9 @@ fn over_http(server: &Server, token: &str) -> u16 {
     let authorization = format!("Bearer {token}");
     let fields = [("Authorization", authorization.as_str())];
     let mut http = Http::new(server.home.http);
-    http.try_get("/jmap/session", &fields).expect("no answer").status
+    http.try_get("/jmap/session", &fields)
+        .expect("no answer")
+        .status
 }
 
 /// RFC 7628
@@ -155,12 +162,18 @@ fn signed_tokens() {
         let token = provider.token("sign?", &with(name, value.clone()));
         assert_eq!(over_http(&server, &token), 401, "{name}: {value}");
     }
-    assert!(over_imap(&server, &provider.token("sign?", &with("aud", json!("x")))).starts_with("a NO"));
+    assert!(
+        over_imap(&server, &provider.token("sign?", &with("aud", json!("x")))).starts_with("a NO")
+    );
     let by_nobody = provider.token("sign?key=other&", &provider.claims());
     assert_eq!(over_http(&server, &by_nobody), 401);
     let none = BASE64_URL_SAFE_NO_PAD.encode("{\"alg\":\"none\"}");
     let claims = BASE64_URL_SAFE_NO_PAD.encode(provider.claims().to_string());
-    for token in [format!("{none}.{claims}."), "nonsense".to_owned(), format!("{good}x")] {
+    for token in [
+        format!("{none}.{claims}."),
+        "nonsense".to_owned(),
+        format!("{good}x"),
+    ] {
         assert_eq!(over_http(&server, &token), 401, "{token}");
     }
 }

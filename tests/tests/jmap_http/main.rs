@@ -622,7 +622,11 @@ async fn a_websocket_whose_session_is_ended() {
     receive(&mut socket).await;
     let who = Caller::operator(Way::ControlSocket);
     let account = server.core.account_named(LOGIN).await.unwrap().id;
-    let open = server.core.open_sessions(&who, Some(account)).await.unwrap();
+    let open = server
+        .core
+        .open_sessions(&who, Some(account))
+        .await
+        .unwrap();
     let mut kinds = open.iter().map(|session| session.kind.name());
     assert!(kinds.any(|kind| kind == "websocket"), "{open:?}");
     let count = server.core.end_sessions_of(&who, account).await.unwrap();
@@ -632,7 +636,10 @@ async fn a_websocket_whose_session_is_ended() {
         panic!("{last:?}");
     };
     assert_eq!(u16::from(frame.code), 1008);
-    assert_eq!(frame.reason.as_str(), "The session was ended from elsewhere");
+    assert_eq!(
+        frame.reason.as_str(),
+        "The session was ended from elsewhere"
+    );
     drop(socket);
     server.shutdown.request();
     assert_eq!(server.shutdown.drain(PATIENCE).await.aborted, 0);
