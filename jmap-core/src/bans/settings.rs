@@ -86,7 +86,7 @@ impl BanSettings {
         length.unwrap_or(self.longest).min(self.longest)
     }
 
-    /// A network of those that are never banned that has an address of this one.
+    /// Why a network isn't banned, if some address of it never is.
     pub(super) fn spares(&self, network: &Network) -> Option<Spared> {
         let meets = |of: &[Network]| of.iter().any(|of| of.meets(network));
         if meets(&LOOPBACK) {
