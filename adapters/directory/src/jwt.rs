@@ -170,7 +170,7 @@ mod tests {
             with("{\"alg\":\"HS256\"}"),
             with("{\"alg\":\"RS256\"}"),
             format!("{signed}."),
-            ES256.replace("pbXFCg", "pbXFCh"),
+            ES256.replace("epmXFCg", "epmXFCh"),
         ];
         for text in rows {
             let is_good =

@@ -129,7 +129,8 @@ async fn answer(
     }
     let path = request.uri().path().to_owned();
     let Some(route) = Route::find(&path) else {
-        let is_stranger = !request.headers().contains_key(header::AUTHORIZATION);
+        let is_stranger = !request.headers().contains_key(header::AUTHORIZATION)
+            && !is_of_another_site(request.headers());
         let ip = client.ip;
         let response = match &shared.config.fallback {
             Some(fallback) => fallback(request, client).await,
@@ -157,6 +158,12 @@ async fn answer(
         dispatch(shared, exchange, &client, route, request).await
     };
     finish(shared, response.unwrap_or_else(Problem::into_response))
+}
+
+/// Whether a browser says that a page of another site has asked for it: no page can have those banned who look at it.
+fn is_of_another_site(fields: &HeaderMap) -> bool {
+    let site = fields.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    !matches!(site, None | Some(b"same-origin" | b"none"))
 }
 
 /// What browsers, mail programs and certificate authorities look for by themselves, whether it is there or not.

@@ -363,6 +363,8 @@ async fn every_operation_is_decided_for_every_role() {
         credential.password  xxx-xx--x--x
         credential.add       xxx-xx-----x
         credential.revoke    xxx-xx-----x
+        session.see          xxx-xxxxx--x
+        session.end          xxx-xx--x--x
         client.see           xxx---------
         client.change        xxx---------
         deleted.see          xxx-xx-----x
@@ -380,6 +382,8 @@ async fn every_operation_is_decided_for_every_role() {
         mail.move            xxx---------
         settings.see         xxx---------
         settings.change      xxx---------
+        ban.see              xxx---xxx---
+        ban.change           xxx---------
         certificate.see      xxx---------
         certificate.change   xxx---------
         webhook.see          xxx---------

@@ -92,7 +92,12 @@ impl Core {
     /// Whether nobody may connect from this address.
     pub fn is_banned(&self, address: IpAddr) -> bool {
         let now = self.clock.now().0;
-        self.bans.set.read().find(address, now).is_some()
+        let is_banned = self.bans.set.read().find(address, now).is_some();
+        // What is allowed may have come after the ban.
+        is_banned && {
+            let client = Network::new(address.to_canonical(), 128);
+            self.bans.settings.load().spares(&client).is_none()
+        }
     }
 
     /// When bans are made, from now on.

@@ -18,6 +18,18 @@ pub struct Network {
     bits: u8,
 }
 
+/// This machine.
+pub const LOOPBACK: [Network; 2] = [
+    Network {
+        address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)),
+        bits: 8,
+    },
+    Network {
+        address: IpAddr::V6(Ipv6Addr::LOCALHOST),
+        bits: 128,
+    },
+];
+
 impl Network {
     /// Bits behind `bits` are cleared.
     pub fn new(address: IpAddr, bits: u8) -> Self {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{BanRule, Network};
+use super::{BanRule, Network, network::LOOPBACK};
 
 /// So many times as much is put up with from where somebody has logged in lately.
 pub const KNOWN_FACTOR: u32 = 10;
@@ -86,13 +86,10 @@ impl BanSettings {
         length.unwrap_or(self.longest).min(self.longest)
     }
 
-    /// A network of those that are never banned that has an address of this one.
+    /// Why a network isn't banned, if some address of it never is.
     pub(super) fn spares(&self, network: &Network) -> Option<Spared> {
         let meets = |of: &[Network]| of.iter().any(|of| of.meets(network));
-        if LOOPBACK
-            .iter()
-            .any(|of| of.parse::<Network>().is_ok_and(|of| of.meets(network)))
-        {
+        if meets(&LOOPBACK) {
             return Some(Spared::Loopback);
         }
         if meets(&self.allow) {
@@ -101,8 +98,6 @@ impl BanSettings {
         meets(&self.trusted).then_some(Spared::Trusted)
     }
 }
-
-const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// Why a network is never banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -161,6 +161,19 @@ async fn some_are_never_banned() {
         let error = core.ban(&operator(), new).await.unwrap_err();
         assert!(matches!(error, BanError::Spared(..)), "{client}: {error}");
     }
+    // Who is allowed later may come back at once.
+    offend(core, CLIENT, 1);
+    assert!(core.is_banned(ip(CLIENT)));
+    let allows = BanSettings {
+        allow: vec![CLIENT.parse().unwrap()],
+        ..settings(1)
+    };
+    core.set_bans(allows);
+    assert!(!core.is_banned(ip(CLIENT)));
+    core.set_bans(settings(1));
+    settled(core).await;
+    let network = CLIENT.parse().unwrap();
+    core.lift_ban(&operator(), network).await.unwrap();
     let off = BanSettings {
         enabled: false,
         ..settings(1)

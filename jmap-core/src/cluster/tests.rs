@@ -71,8 +71,8 @@ fn packets_come_back_as_they_were() {
             Notice::Bans,
         ],
     };
-    assert_eq!(packet.encode(), ["1 abc a1:ff s2 d q i x1f c"]);
-    assert_eq!(Packet::decode("1 abc a1:ff s2 d q i x1f c"), Some(packet));
+    assert_eq!(packet.encode(), ["1 abc a1:ff s2 d q i x1f c b"]);
+    assert_eq!(Packet::decode("1 abc a1:ff s2 d q i x1f c b"), Some(packet));
     let rows = [
         ("", None),
         ("2 abc d", None),

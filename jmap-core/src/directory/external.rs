@@ -168,11 +168,10 @@ impl Core {
         let Some(chosen) = self.directory_of(&address.domain) else {
             return Ok(None);
         };
-        if let Some(id) = inside {
-            let own = self.credential_records(id).await.map_err(unavailable)?;
-            if own.iter().any(|(number, _)| *number == PASSWORD) {
-                return Ok(None);
-            }
+        if let Some(id) = inside
+            && self.has_password(id).await?
+        {
+            return Ok(None);
         }
         // RFC 4513 §5.1.2: a bind without a password proves nothing, and succeeds.
         if password.expose().is_empty() {
@@ -186,6 +185,10 @@ impl Core {
         let Some(admitted) = admitted else {
             return Ok(None);
         };
+        // By another address than it is called.
+        if self.has_password(admitted.id).await? {
+            return Ok(None);
+        }
         let own = self.credential_records(admitted.id).await;
         let verified = Verified {
             credential: EXTERNAL,
@@ -199,6 +202,12 @@ impl Core {
             cache.put(login, password, generation, verified);
         }
         Ok(Some((admitted, verified)))
+    }
+
+    /// Whether a password was set here, which is what counts then.
+    async fn has_password(&self, id: AccountId) -> Result<bool, AuthError> {
+        let own = self.credential_records(id).await.map_err(unavailable)?;
+        Ok(own.iter().any(|(number, _)| *number == PASSWORD))
     }
 
     /// Asks all directories whose token it is.
@@ -323,8 +332,13 @@ impl Core {
             return Ok(None);
         }
         let name = address.to_string();
-        let id = match self.account_of_address(&name).await.map_err(unavailable)? {
+        let id = match self.account_of_login(&name).await.map_err(unavailable)? {
             Some(id) => id,
+            // Whoever has the address here is somebody else.
+            None if self.has_address(&name).await.map_err(unavailable)? => {
+                tracing::warn!(directory, %address, "somebody of a directory has an address that is another account's here");
+                return Ok(None);
+            }
             None => match self.make_account(&name, &person).await {
                 Ok(id) => id,
                 Err(error) => {
@@ -350,13 +364,8 @@ impl Core {
         Ok(record.map(|record| Admitted { id, record }))
     }
 
-    async fn account_of_address(&self, name: &str) -> Result<Option<AccountId>, store::Error> {
-        if let Some(id) = self.account_of_login(name).await? {
-            return Ok(Some(id));
-        }
-        let record = self.address_record(name).await?;
-        let target = record.and_then(|record| record.targets.first().copied());
-        Ok(target.map(AccountId::new))
+    async fn has_address(&self, address: &str) -> Result<bool, store::Error> {
+        Ok(self.address_record(address).await?.is_some())
     }
 
     async fn make_account(&self, name: &str, person: &Person) -> Result<AccountId, DirectoryError> {
@@ -372,7 +381,7 @@ impl Core {
             }
             // Somebody has logged in at the same time.
             Err(error @ DirectoryError::AlreadyExists(_)) => {
-                let there = self.account_of_address(name).await?;
+                let there = self.account_of_login(name).await?;
                 there.ok_or(error)
             }
             Err(error) => Err(error),

@@ -16,13 +16,13 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Weak,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU8, Ordering},
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::sync::watch as signal;
+use tokio::sync::Notify;
 
 pub use self::methods::SessionInfo;
 use self::{recent::Recents, watch::Known};
@@ -74,6 +74,8 @@ pub enum Ending {
 }
 
 impl Ending {
+    pub const ALL: [Self; 3] = [Self::Asked, Self::LoginOver, Self::TooMany];
+
     /// For the client.
     pub const fn text(self) -> &'static str {
         match self {
@@ -115,7 +117,9 @@ struct Place {
     address: Option<IpAddr>,
     /// Of the entry, once somebody has logged in.
     number: Mutex<Option<u64>>,
-    ending: signal::Sender<Option<Ending>>,
+    /// 0: it goes on; else one more than the place of its reason in [`Ending::ALL`].
+    ending: AtomicU8,
+    ended: Notify,
     /// Milliseconds since 1970.
     active: AtomicI64,
 }
@@ -146,7 +150,8 @@ impl Sessions {
             kind,
             address,
             number: Mutex::default(),
-            ending: signal::Sender::new(None),
+            ending: AtomicU8::new(0),
+            ended: Notify::new(),
             active: AtomicI64::new(self.clock.now().0),
         }))
     }
@@ -198,11 +203,18 @@ impl Sessions {
 
 impl Place {
     fn end(&self, why: Ending) {
-        self.ending.send_if_modified(|ending| {
-            let is_first = ending.is_none();
-            ending.get_or_insert(why);
-            is_first
-        });
+        let number = Ending::ALL.iter().position(|of| *of == why);
+        let number = number.and_then(|at| u8::try_from(at + 1).ok()).unwrap_or(1);
+        // The first reason counts.
+        let _ = self
+            .ending
+            .compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire);
+        self.ended.notify_waiters();
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        let number = self.ending.load(Ordering::Acquire).checked_sub(1)?;
+        Ending::ALL.get(usize::from(number)).copied()
     }
 }
 
@@ -227,17 +239,20 @@ impl OpenSession {
 
     /// Why the session has to end, if it has to.
     pub fn ending(&self) -> Option<Ending> {
-        *self.0.ending.borrow()
+        self.0.ending()
     }
 
     /// Returns once the session has to end. Safe to drop and call again.
     pub async fn ended(&self) -> Ending {
-        let mut ending = self.0.ending.subscribe();
-        // The sender lives in the place, so this can't fail.
-        let found = ending.wait_for(Option::is_some).await.map(|why| *why);
-        match found {
-            Ok(Some(why)) => why,
-            Ok(None) | Err(_) => std::future::pending().await,
+        loop {
+            let ended = self.0.ended.notified();
+            tokio::pin!(ended);
+            // Before it is looked, so that nothing is missed in between.
+            ended.as_mut().enable();
+            if let Some(why) = self.0.ending() {
+                return why;
+            }
+            ended.await;
         }
     }
 

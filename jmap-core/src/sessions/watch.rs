@@ -56,7 +56,8 @@ impl Fingerprint {
 /// What became of an account's record.
 enum Account {
     Same,
-    Changed(AccountRecord),
+    /// Its generation now.
+    Changed(u64),
     Gone,
 }
 
@@ -173,7 +174,7 @@ impl Core {
         match what_became(record, &known) {
             Account::Same => {}
             Account::Gone => self.sessions.end(number, Ending::LoginOver),
-            Account::Changed(record) => {
+            Account::Changed(generation) => {
                 let credentials = self.credential_records(caller.account).await?;
                 let own = credentials.iter().find(|(of, _)| *of == caller.credential);
                 let is_same = known.credential == own.map(|(_, own)| Fingerprint::of(own));
@@ -181,7 +182,6 @@ impl Core {
                     self.sessions.end(number, Ending::LoginOver);
                     return Ok(());
                 }
-                let generation = record.generation;
                 self.sessions.learn(
                     number,
                     Known {
@@ -200,7 +200,7 @@ fn what_became(record: Option<&AccountRecord>, known: &Known) -> Account {
         None => Account::Gone,
         Some(record) if record.removed || record.disabled => Account::Gone,
         Some(record) if record.generation == known.generation => Account::Same,
-        Some(record) => Account::Changed(record.clone()),
+        Some(record) => Account::Changed(record.generation),
     }
 }
 

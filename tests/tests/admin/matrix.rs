@@ -91,41 +91,6 @@ fn rows(of: &Ids) -> Vec<Row> {
     let empty = || Some(json!({}));
     let mut rows = vec![
         row("getMe", "/me", None, [Yes; 6]),
-        row("getSecondFactor", "/me/totp", None, [Yes; 6]),
-        row("enrolDevice", "/me/totp", None, [Yes; 6]),
-        // The code is wrong: everybody is told so.
-        row(
-            "confirmDevice",
-            "/me/totp/confirmation",
-            Some(json!({"code": "no code"})),
-            [Yes; 6],
-        ),
-        // Nobody has a second factor yet.
-        row(
-            "renewRecoveryCodes",
-            "/me/totp/recovery-codes",
-            None,
-            [Yes; 6],
-        ),
-        row("removeDevice", "/me/totp", None, [Yes; 6]),
-        row("listPasskeys", "/me/passkeys", None, [Yes; 6]),
-        // A browser says on which page it is: everybody is told so.
-        row("beginPasskey", "/me/passkeys/options", None, [Yes; 6]),
-        row(
-            "addPasskey",
-            "/me/passkeys",
-            Some(json!({"clientData": "", "attestationObject": ""})),
-            [Yes; 6],
-        ),
-        row("removePasskey", "/me/passkeys/99", None, [Yes; 6]),
-        row("listClients", "/oauth-clients", None, SERVER),
-        row(
-            "addClient",
-            "/oauth-clients",
-            Some(json!({"name": "a program", "redirectUris": []})),
-            SERVER,
-        ),
-        row("removeClient", "/oauth-clients/none", None, SERVER),
         row("listDomains", "/domains", None, LISTED),
         row(
             "addDomain",

@@ -165,6 +165,19 @@ fn each_rule_bans_over_all_protocols() {
     assert_banned(&server, scanner);
     assert_eq!(rule_of(home, scanner), "handshakes");
 
+    // No page of another site can have its visitors banned.
+    let visitor = "198.51.100.9";
+    for n in 0..5 {
+        let fields = [
+            ("X-Forwarded-For", visitor),
+            ("Sec-Fetch-Site", "cross-site"),
+        ];
+        let mut http = Http::new(home.http);
+        let answer = http.try_get(&format!("/{n}.php"), &fields);
+        assert_eq!(answer.expect("no answer").status, 404);
+    }
+    assert_let_in(&server, visitor);
+
     let prober = "198.51.100.8";
     for path in [
         "/.well-known/nothing",

@@ -82,6 +82,17 @@ fn status(server: &Server, path: &str, user: &str, password: &str) -> u16 {
 fn people_log_in_and_get_mail() {
     let slapd = Slapd::start();
     let server = Server::start_in(home(&slapd, &searching(&slapd)));
+    // Who has an address here isn't who has it there.
+    server.home.cli(
+        &[
+            "account",
+            "alias",
+            "add",
+            "bob@example.org",
+            "frank@example.org",
+        ],
+        "",
+    );
     // Mail comes before the first login.
     for (address, code) in [
         (CAROL, 250),
@@ -123,6 +134,7 @@ fn people_log_in_and_get_mail() {
         ("nobody@example.org", PASSWORD, false),
         ("twin@example.org", PASSWORD, false),
         ("gina@example.org", PASSWORD, false),
+        ("frank@example.org", PASSWORD, false),
         // What would be something else in a filter is a name that nobody has.
         ("*@example.org", PASSWORD, false),
         ("carol@example.org)(uid=*", PASSWORD, false),

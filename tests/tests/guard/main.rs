@@ -4,6 +4,7 @@
 
 mod bans;
 mod ldap;
+mod nodes;
 mod oidc;
 mod sessions;
 mod slapd;
