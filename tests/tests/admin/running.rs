@@ -107,7 +107,8 @@ fn mail_on_its_way_is_seen_and_stopped_by_whose_it_is() {
     wait("it is given up", || {
         (carol.shown("/queue/messages")["total"] == json!(0)).then_some(())
     });
-    assert_eq!(carol.get(&own).json()["state"], json!("done"));
+    // What was passed on leaves nothing behind.
+    assert_eq!(problem(&carol.get(&own)), "not-found");
     assert_eq!(problem(&carol.delete(&own)), "not-found");
     assert_eq!(root.shown("/queue/messages")["total"], json!(1));
     assert_eq!(root.delete("/queue/holds/far.example").status, 204);
@@ -141,7 +142,7 @@ fn what_happened_is_told_to_whose_it_is() {
     let mut carol = Api::new(&server, "carol@example.org");
     let own = traces(&mut carol, "?event=received");
     assert_eq!(own.len(), 2, "{own:?}");
-    assert!(!json!(own).to_string().contains("example.net"));
+    assert!(!json!(own).to_string().contains("eve@"));
     assert_eq!(traces(&mut carol, "?to=@example.net").len(), 0);
     let one = traces(&mut carol, "?to=alice@example.org&from=c@example.com");
     assert_eq!(one.len(), 1);
@@ -316,7 +317,7 @@ fn a_check_finds_what_is_wrong_and_a_repair_puts_it_aside() {
 fn deleted_mail_of_others_is_not_there() {
     let server = staffed();
     deliver(&server, "eve@example.net", "Elsewhere");
-    let mut jmap = server.jmap("eve@example.net");
+    let mut jmap = e2e::Jmap::login(server.home.http, "eve@example.net", e2e::PASSWORD);
     let ids = wait("the mail", || {
         let ids = jmap.query_all(json!({}));
         (!ids.is_empty()).then_some(ids)

@@ -2,10 +2,10 @@
 
 use http::Method;
 use jmap_core::{
-    access::Operation,
+    access::{self, Operation},
     inproc::queue::{ENTRIES_MAX, QueueEntry, QueueError, QueueFilter, QueueState, Which},
 };
-use jmap_types::mail::EmailSubmissionId;
+use jmap_types::{AccountId, mail::EmailSubmissionId};
 use serde_json::json;
 
 use super::{CURSOR, LIMIT, handler};
@@ -341,15 +341,16 @@ async fn list(request: &Request) -> Outcome {
     )))
 }
 
-/// The message that the path names.
-fn one(request: &Request) -> Result<(jmap_types::AccountId, u64), Problem> {
+/// The message that the path names. Who may do this to none is told so, whatever is named.
+fn one(request: &Request, operation: Operation) -> Result<(AccountId, u64), Problem> {
+    access::may_begin(&request.who, operation, None)?;
     let submission = EmailSubmissionId::parse(request.text("submission")?);
     let submission = submission.ok_or_else(Problem::not_found)?;
     Ok((request.account("account")?, submission.number()))
 }
 
 async fn get(request: &Request) -> Outcome {
-    let (account, submission) = one(request)?;
+    let (account, submission) = one(request, Operation::SeeQueue)?;
     let entry = request
         .core
         .queue_entry(&request.who, account, submission)
@@ -358,14 +359,14 @@ async fn get(request: &Request) -> Outcome {
 }
 
 async fn retry(request: &Request) -> Outcome {
-    let (account, submission) = one(request)?;
+    let (account, submission) = one(request, Operation::ChangeQueue)?;
     let which = Which::One(account, submission);
     let messages = request.core.retry_queue(&request.who, &which).await?;
     Ok(Answer::ok(json!(Count { messages })))
 }
 
 async fn cancel(request: &Request) -> Outcome {
-    let (account, submission) = one(request)?;
+    let (account, submission) = one(request, Operation::ChangeQueue)?;
     let is_told = request.asked_as::<bool>("tell")?.unwrap_or(true);
     let which = Which::One(account, submission);
     request
