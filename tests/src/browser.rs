@@ -210,8 +210,13 @@ impl Browser {
         }
     }
 
-    /// A click where the mouse would do it: what lies under something else can't be clicked.
+    /// A click where the mouse would do it: what lies under something else can't be clicked. As somebody would, it scrolls away from
+    /// under what is fixed to the window.
     pub fn click(&self, element: &Value) {
+        let scroll = "const box = arguments[0].getBoundingClientRect(); \
+            const there = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2); \
+            if (!arguments[0].contains(there)) arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})";
+        self.run(scroll, json!([element]));
         let path = format!("/element/{}/click", id_of(element));
         self.ask("POST", &path, json!({}));
     }

@@ -213,7 +213,7 @@ fn by_the_keyboard_alone() {
     browser.press(&[key::RIGHT]);
     focused(
         "the next tab",
-        "at.getAttribute('aria-selected') === 'true' && at.innerText === 'Accounts'",
+        "at.getAttribute('aria-selected') === 'true' && at.innerText === 'DNS'",
     );
     console.assert_quiet(&[]);
 }

@@ -28,37 +28,37 @@ fn a_setting_is_found_changed_taken_back_and_reset() {
     console.text("In the file");
     console.fill(
         "Search in names, descriptions and values",
-        "imap.bad-commands",
+        "imap.idle-timeout",
     );
     console.gone("hostname");
-    console.press("Change imap.bad-commands");
-    console.fill("Number", "0");
+    console.press("Change imap.idle-timeout");
+    console.fill("Time", "never");
     console.press("Save");
     console.browser.until(
         "the refusal",
         "return document.querySelector('dialog .note.bad, dialog .error')",
         json!([]),
     );
-    console.fill("Number", "33");
+    console.fill("Time", "45m");
     console.press("Save");
-    console.text("imap.bad-commands is changed");
+    console.text("imap.idle-timeout is changed");
     console.text("Set here");
-    assert_eq!(setting(&console, "imap.bad-commands"), "33");
+    assert_eq!(setting(&console, "imap.idle-timeout"), "\"45m\"");
     console.undo();
     console.text("Undone.");
     console.gone("Set here");
-    assert_eq!(setting(&console, "imap.bad-commands"), "50");
-    console.press("Change imap.bad-commands");
-    console.fill("Number", "44");
+    assert_eq!(setting(&console, "imap.idle-timeout"), "\"30m\"");
+    console.press("Change imap.idle-timeout");
+    console.fill("Time", "50m");
     console.press("Save");
     console.text("Set here");
     console.press("Show all");
     console.text("hostname");
     console.select("State", "Only what was changed");
-    console.text("imap.bad-commands");
-    console.press("Reset imap.bad-commands");
+    console.text("imap.idle-timeout");
+    console.press("Reset imap.idle-timeout");
     console.gone("Set here");
-    assert_eq!(setting(&console, "imap.bad-commands"), "50");
+    assert_eq!(setting(&console, "imap.idle-timeout"), "\"30m\"");
     console.assert_quiet(&["422"]);
 }
 

@@ -229,8 +229,7 @@ fn groups() {
     console
         .browser
         .until("the old description", back, json!([]));
-    // The button above the page, and not one of the tab.
-    console.press("Remove");
+    console.press("Remove the group");
     console.text("can't be undone");
     console.press("Remove");
     console.text("There are no groups yet.");

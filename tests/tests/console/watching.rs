@@ -64,7 +64,7 @@ fn mail_is_held_tried_and_given_up() {
     console.text("will not be sent any more");
     console.press("Give up");
     console.heading("Queue");
-    console.text("No mail is on its way.");
+    console.gone("x@far.example");
     console.press("Held back");
     console.choose("far.example");
     console.press("Release");

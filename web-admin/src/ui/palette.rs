@@ -181,7 +181,7 @@ fn content(session: &Session, open: RwSignal<Option<()>>) -> AnyView {
     let active = move || (!places.with(Vec::is_empty)).then(|| format!("place-{}", chosen.get()));
     view! {
         <div class="palette">
-            <input type="search" role="combobox" aria-label=t().shell.go_to placeholder=t().shell.go_to_hint autocomplete="off"
+            <input type="text" role="combobox" aria-label=t().shell.go_to placeholder=t().shell.go_to_hint autocomplete="off"
                 aria-expanded="true" aria-controls="places" aria-autocomplete="list" aria-activedescendant=active
                 on:input=input on:keydown=key />
             <ul id="places" role="listbox" aria-label=t().shell.go_to>{rows}</ul>

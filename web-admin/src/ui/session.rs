@@ -14,6 +14,8 @@ use crate::{format, json as read, messages::t, problem::Problem};
 const KEY: &str = "posthorn.session";
 /// How long a token is good for.
 const TOKEN_SECONDS: i64 = 12 * 3600;
+/// What a help desk may do to its own account alone.
+const OWN_ALONE: [&str; 3] = ["credential.see", "deleted.see", "deleted.restore"];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,6 +43,15 @@ impl Session {
     /// Whether the server would let somebody of this role do it to anything at all.
     pub fn may(&self, operation: &str) -> bool {
         self.operations.iter().any(|of| of == operation)
+    }
+}
+
+impl Session {
+    /// Whether the server would let them do it to this account, as far as that can be told: what everybody may do to their own
+    /// account, a help desk may not do to others'.
+    pub fn may_to(&self, operation: &str, account: &str) -> bool {
+        let is_others = self.role == Role::HelpDesk && self.account != account;
+        self.may(operation) && !(is_others && OWN_ALONE.contains(&operation))
     }
 }
 

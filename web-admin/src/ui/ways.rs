@@ -93,6 +93,12 @@ pub fn ways(session: &Session) -> Vec<(&'static str, Vec<Way>)> {
         way(true, "/account/", texts.shell.my_overview, Icon::Account),
         way(true, "/account/security", texts.own.security, Icon::Key),
         way(
+            may("account.forward"),
+            "/account/forwarding",
+            texts.forwarding,
+            Icon::Alias,
+        ),
+        way(
             true,
             "/account/vacation",
             texts.own.vacation,

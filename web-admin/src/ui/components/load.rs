@@ -69,8 +69,13 @@ impl Loaded {
 
     /// Asks again now and then, as long as somebody looks at the page.
     pub fn keep_fresh(self, every: Duration) -> Self {
+        self.keep_fresh_while(every, || true)
+    }
+
+    /// The same, as long as it is worth it.
+    pub fn keep_fresh_while(self, every: Duration, is_worth: impl Fn() -> bool + 'static) -> Self {
         let look = move || {
-            if !document().hidden() {
+            if !document().hidden() && is_worth() {
                 self.again();
             }
         };

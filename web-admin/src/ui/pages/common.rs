@@ -115,10 +115,10 @@ pub async fn change(
     }
 }
 
-/// A button that removes an object, and goes back to the list.
+/// A button that removes an object, and goes back to the list. `label`: what it says, such as “Remove the group”.
 pub fn remove(
     question: RwSignal<Option<Question>>,
-    text: &'static str,
+    (label, text): (&'static str, &'static str),
     name: String,
     address: String,
     list: &'static str,
@@ -126,7 +126,7 @@ pub fn remove(
     let press = move |_| {
         let address = address.clone();
         question.set(Some(Question::new(
-            t().remove,
+            label,
             fill(text, &[("name", &name)]),
             t().remove,
             move || {
@@ -140,7 +140,7 @@ pub fn remove(
             },
         )));
     };
-    view! { <button type="button" class="danger" on:click=press>{t().remove}</button> }.into_any()
+    view! { <button type="button" class="danger" on:click=press>{label}</button> }.into_any()
 }
 
 /// Removes the chosen rows. `address` of a row.

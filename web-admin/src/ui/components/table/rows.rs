@@ -86,6 +86,10 @@ pub fn view(
 
 fn head_view(column: &Column, now: &Asked, asked: RwSignal<Asked>) -> AnyView {
     let (label, sort) = (column.label, column.sort);
+    if label.is_empty() {
+        return view! { <th class=column.class scope="col"><span class="visually-hidden">{t().actions}</span></th> }
+            .into_any();
+    }
     if sort.is_empty() {
         return view! { <th class=column.class scope="col">{label}</th> }.into_any();
     }

@@ -36,7 +36,10 @@ pub fn page(session: &Session, id: &str) -> AnyView {
     let remove = session.may("account.remove").then(|| {
         common::remove(
             question,
-            t().directory.remove_account,
+            (
+                t().directory.remove_this_account,
+                t().directory.remove_account,
+            ),
             id.to_owned(),
             address.clone(),
             "/admin/accounts",
@@ -69,7 +72,7 @@ pub fn page(session: &Session, id: &str) -> AnyView {
         parts.push(("general", t().general, is_of(seen)));
     }
     if session.may("credential.password") {
-        let (id, may_see) = (id.to_owned(), session.may("credential.see"));
+        let (id, may_see) = (id.to_owned(), session.may_to("credential.see", id));
         parts.push((
             "credentials",
             t().credentials,
@@ -81,8 +84,8 @@ pub fn page(session: &Session, id: &str) -> AnyView {
             }),
         ));
     }
-    if session.may("deleted.see") {
-        let (id, may_restore) = (id.to_owned(), session.may("deleted.restore"));
+    if session.may_to("deleted.see", id) {
+        let (id, may_restore) = (id.to_owned(), session.may_to("deleted.restore", id));
         let part = move || deleted(&id, may_restore);
         parts.push(("deleted", t().deleted_mail, ViewFn::from(part)));
     }

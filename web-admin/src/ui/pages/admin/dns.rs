@@ -59,8 +59,8 @@ impl Part {
     }
 
     /// Looks again now and then.
-    pub fn keep_fresh(mut self) -> Self {
-        self.check = self.check.keep_fresh(LOOK_EVERY);
+    pub fn keep_fresh_while(mut self, is_worth: impl Fn() -> bool + 'static) -> Self {
+        self.check = self.check.keep_fresh_while(LOOK_EVERY, is_worth);
         self
     }
 

@@ -95,7 +95,10 @@ pub fn one(session: &Session, name: &str) -> AnyView {
     let remove = session.may("domain.remove").then(|| {
         common::remove(
             question,
-            t().directory.remove_domain,
+            (
+                t().directory.remove_this_domain,
+                t().directory.remove_domain,
+            ),
             name.to_owned(),
             common::of(API, name),
             "/admin/domains",

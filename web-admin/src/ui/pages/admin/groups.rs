@@ -96,7 +96,7 @@ pub fn one(session: &Session, id: &str) -> AnyView {
     let remove = session.may("account.remove").then(|| {
         common::remove(
             question,
-            t().directory.remove_group,
+            (t().directory.remove_this_group, t().directory.remove_group),
             id.to_owned(),
             common::of(API, id),
             "/admin/groups",

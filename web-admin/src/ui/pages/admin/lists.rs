@@ -110,7 +110,7 @@ pub fn one(session: &Session, id: &str) -> AnyView {
     let remove = session.may("account.remove").then(|| {
         common::remove(
             question,
-            t().directory.remove_list,
+            (t().directory.remove_this_list, t().directory.remove_list),
             id.to_owned(),
             common::of(API, id),
             "/admin/lists",

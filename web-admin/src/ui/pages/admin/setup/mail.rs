@@ -45,7 +45,7 @@ pub fn step(steps: Steps, step: Step, domain: &str, own: &str) -> AnyView {
         let address = query::with("/traces", &parameters);
         async move { crate::ui::api::get(&address).await }
     })
-    .keep_fresh(LOOK_EVERY);
+    .keep_fresh_while(LOOK_EVERY, move || steps.is_waited_for(step));
     let newest = Memo::new(move |_| match loaded.answer.get() {
         Some(Ok(reply)) => Some(read::items(&reply.body, "/items").first().cloned()),
         _ => None,

@@ -192,7 +192,7 @@ fn those_domains(names: &[String], domain: Memo<Option<String>>) -> AnyView {
 
 /// The records, and what the DNS has of them, looked up again now and then.
 fn dns_step(steps: Steps, domain: &str) -> AnyView {
-    let part = dns::Part::new(domain).keep_fresh();
+    let part = dns::Part::new(domain).keep_fresh_while(move || steps.is_waited_for(Step::Dns));
     Effect::new(move |_| {
         if let Some(Ok(reply)) = part.check.answer.get() {
             steps.is_done(Step::Dns, dns::is_good(&reply.body));

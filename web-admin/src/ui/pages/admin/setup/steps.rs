@@ -110,6 +110,11 @@ impl Steps {
         self.opened.set(Some(next));
     }
 
+    /// Whether somebody looks at a step that isn't done: then the server is asked anew now and then.
+    pub fn is_waited_for(self, step: Step) -> bool {
+        self.opened.get_untracked() == Some(Some(step)) && self.done(step) != Some(true)
+    }
+
     /// Which step is open.
     fn open(self) -> Option<Step> {
         self.opened.get().flatten()

@@ -22,7 +22,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 pub fn step(steps: Steps, may_order: bool) -> AnyView {
-    let loaded = Loaded::of("/certificates").keep_fresh(LOOK_EVERY);
+    let loaded = Loaded::of("/certificates")
+        .keep_fresh_while(LOOK_EVERY, move || steps.is_waited_for(Step::Tls));
     let is_good = Memo::new(move |_| match loaded.answer.get() {
         Some(Ok(reply)) => Some(certificates::is_good(&reply.body, time::now())),
         _ => None,
