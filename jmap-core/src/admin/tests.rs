@@ -362,6 +362,8 @@ async fn every_operation_is_decided_for_every_role() {
         credential.password  xxx-xx--x--x
         credential.add       xxx-xx-----x
         credential.revoke    xxx-xx-----x
+        client.see           xxx---------
+        client.change        xxx---------
         deleted.see          xxx-xx-----x
         deleted.restore      xxx-xx-----x
         queue.see            xxx-xx------

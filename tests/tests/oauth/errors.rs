@@ -8,7 +8,7 @@ use e2e::{
 use crate::{
     ALICE, BACK, VERIFIER, asked,
     browser::{Browser, form_body, parameter},
-    let_in, provider, redeem, register, token,
+    let_in, provider, redeem, register, submission, token,
 };
 
 fn error(answer: &Answer) -> String {
@@ -182,10 +182,11 @@ fn what_a_token_is_not_for() {
     let server = provider();
     let client = register(&server);
     let tokens = let_in(&server, &client);
-    let bearer = format!(
-        "Bearer {}",
-        tokens["access_token"].as_str().expect("a token")
-    );
+    let access = tokens["access_token"].as_str().expect("a token");
+    assert!(submission(&server, &["--bearer", access]).starts_with("235"));
+    let refused = submission(&server, &["--bearer", "ph_nonsense"]);
+    assert!(refused.starts_with("535 5.7.8"), "{refused}");
+    let bearer = format!("Bearer {access}");
     let fields = [("Authorization", bearer.as_str())];
     let mut http = Http::new(server.home.http);
     assert_eq!(http.get("/.well-known/jmap", &fields).status, 200);

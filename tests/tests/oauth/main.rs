@@ -93,6 +93,22 @@ pub fn let_in(server: &Server, client: &str) -> serde_json::Value {
     answer.json()
 }
 
+/// What submission says to a password, or to `--bearer` and a token.
+pub fn submission(server: &Server, secret: &[&str]) -> String {
+    let python = std::env::var_os("POSTHORN_PYTHON")
+        .expect("POSTHORN_PYTHON has to name a python; `cargo xtask test` makes one");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/submission_login.py");
+    let output = Command::new(python)
+        .arg(script)
+        .args([&server.home.submission.to_string(), ALICE])
+        .args(secret)
+        .output()
+        .expect("python can't be run");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 fn session_status(server: &Server, token: &str) -> u16 {
     let bearer = format!("Bearer {token}");
     let fields = [("Authorization", bearer.as_str())];

@@ -38,9 +38,9 @@ pub struct RelyingParty<'r> {
     pub origin: &'r str,
 }
 
-impl RelyingParty<'_> {
+impl<'r> RelyingParty<'r> {
     /// The host (§5.1.2, effective domain).
-    pub fn id(&self) -> &str {
+    pub fn id(&self) -> &'r str {
         let host = self.origin.split_once("://").map_or("", |(_, host)| host);
         match host.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => host,
