@@ -13,6 +13,7 @@ fn credentials_of(field: &str) -> String {
             format!("{login} / {}", password.expose())
         }
         Some(Credentials::Bearer { token }) => format!("bearer {}", token.expose()),
+        Some(Credentials::Factors { .. }) => "with a code".into(),
     }
 }
 
