@@ -55,7 +55,7 @@ pub fn server(client: &Client, config: &Config) -> Value {
         "revocation_endpoint_auth_methods_supported": METHODS,
         "authorization_response_iss_parameter_supported": true,
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": ["RS256"],
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash",
             "email", "email_verified", "name", "preferred_username",

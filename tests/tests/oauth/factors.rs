@@ -102,7 +102,7 @@ fn with_a_device_the_password_alone_opens_nothing() {
     assert_eq!(answer.status, 403);
     assert!(answer.text().contains("second-factor"), "{}", answer.text());
     let refused = Imap::try_login(server.home.imap, ALICE, PASSWORD);
-    let refused = refused.expect("no connection").err().expect("it was taken");
+    let refused = refused.expect("no connection").expect_err("it was taken");
     assert!(
         refused.contains("[ALERT]") && refused.contains("app password"),
         "{refused}"

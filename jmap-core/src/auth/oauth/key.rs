@@ -1,4 +1,4 @@
-//! The key that ID tokens are signed with: ES256 (RFC 7518 §3.4), made once, kept in the store.
+//! The key that ID tokens are signed with: RS256 (RFC 7518 §3.3), which every client knows; made once, kept in the store.
 //!
 //! Holds: nodes that start at the same time end up with one key; nothing shows its private half.
 //! Other half: `id_token` signs with it; clients read its public half as a JWK (RFC 7517).
@@ -6,8 +6,12 @@
 use std::sync::Arc;
 
 use aws_lc_rs::{
-    digest, rand,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+    digest,
+    encoding::{AsDer as _, Pkcs8V1Der},
+    error::Unspecified,
+    rand,
+    rsa::KeySize,
+    signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -22,17 +26,18 @@ use crate::Core;
 /// The row that the key is in, as PKCS #8 (RFC 5958).
 pub const ROW: &str = "id token key";
 const TRIES: usize = 5;
-/// Octets of a coordinate of P-256.
-const COORDINATE_OCTETS: usize = 32;
+/// RFC 8017, appendix A.1.1: tags of the public key.
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
 
 /// The key, and what clients are told of it.
 pub(super) struct SigningKey {
-    pair: EcdsaKeyPair,
+    pair: RsaKeyPair,
     /// Its name: the thumbprint (RFC 7638).
     pub(super) kid: String,
-    /// Coordinates, as base64url.
-    pub(super) x: String,
-    pub(super) y: String,
+    /// Modulus and exponent, as base64url.
+    pub(super) n: String,
+    pub(super) e: String,
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -49,36 +54,61 @@ pub(crate) fn is_key(pkcs8: &[u8]) -> bool {
 }
 
 fn read(pkcs8: &[u8]) -> Option<SigningKey> {
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
-    // SEC 1 §2.3.3: an octet that says that the point isn't compressed, and its coordinates.
-    let point = pair.public_key().as_ref().strip_prefix(&[4])?;
-    let (x, y) = point.split_at_checked(COORDINATE_OCTETS)?;
-    let (x, y) = (
-        BASE64_URL_SAFE_NO_PAD.encode(x),
-        BASE64_URL_SAFE_NO_PAD.encode(y),
-    );
+    let pair = RsaKeyPair::from_pkcs8(pkcs8).ok()?;
+    let (key, _) = member(SEQUENCE, pair.public_key().as_ref())?;
+    let (n, rest) = member(INTEGER, key)?;
+    let (e, _) = member(INTEGER, rest)?;
+    // RFC 7518 §6.3.1: without the zero that says that a number isn't negative.
+    let text = |number: &[u8]| {
+        let number = number.strip_prefix(&[0]).unwrap_or(number);
+        BASE64_URL_SAFE_NO_PAD.encode(number)
+    };
+    let (n, e) = (text(n), text(e));
     // RFC 7638 §3: the members that are needed, in the order of their names.
-    let thumbprint = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    let thumbprint = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
     let hash = digest::digest(&digest::SHA256, thumbprint.as_bytes());
-    Some(SigningKey {
-        kid: BASE64_URL_SAFE_NO_PAD.encode(hash.as_ref()),
-        pair,
-        x,
-        y,
-    })
+    let kid = BASE64_URL_SAFE_NO_PAD.encode(hash.as_ref());
+    Some(SigningKey { kid, pair, n, e })
+}
+
+/// What a tag of DER holds, and what follows it (X.690 §8.1).
+fn member(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&length, rest) = der.strip_prefix(&[tag])?.split_first()?;
+    if length < 0x80 {
+        return rest.split_at_checked(usize::from(length));
+    }
+    let (octets, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+    let length = octets.iter().try_fold(0_usize, |all, octet| {
+        all.checked_mul(256)?.checked_add(usize::from(*octet))
+    })?;
+    rest.split_at_checked(length)
+}
+
+/// A new key, as PKCS #8; it takes a while.
+async fn made() -> Option<Vec<u8>> {
+    let made = tokio::task::spawn_blocking(|| -> Result<Vec<u8>, Unspecified> {
+        let key = RsaKeyPair::generate(KeySize::Rsa2048)?;
+        let der: Pkcs8V1Der<'static> = key.as_der()?;
+        Ok(der.as_ref().to_vec())
+    });
+    made.await.ok()?.ok()
 }
 
 impl SigningKey {
     /// RFC 7515 §7.1: header and payload, signed.
     pub(super) fn sign(&self, payload: &str) -> Option<String> {
-        let header = format!(r#"{{"alg":"ES256","typ":"JWT","kid":"{}"}}"#, self.kid);
+        let header = format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{}"}}"#, self.kid);
         let mut token = BASE64_URL_SAFE_NO_PAD.encode(header);
         token.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(payload, &mut token);
         let random = rand::SystemRandom::new();
-        let signature = self.pair.sign(&random, token.as_bytes()).ok()?;
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        let signed = token.as_bytes();
+        self.pair
+            .sign(&RSA_PKCS1_SHA256, &random, signed, &mut signature)
+            .ok()?;
         token.push('.');
-        BASE64_URL_SAFE_NO_PAD.encode_string(signature.as_ref(), &mut token);
+        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Some(token)
     }
 }
@@ -98,12 +128,10 @@ impl Core {
                 *self.oauth.key.lock() = Some(key.clone());
                 return Ok(key);
             }
-            let random = rand::SystemRandom::new();
-            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
-            let made = made.map_err(|_| unusable())?;
+            let made = made().await.ok_or_else(unusable)?;
             let mut batch = Batch::new();
             batch.assert(Assertion::Absent(row.clone()));
-            batch.put(row.clone(), Bytes::copy_from_slice(made.as_ref()));
+            batch.put(row.clone(), Bytes::from(made));
             match self.engine.commit(batch).await.map_err(store::Error::from) {
                 // Another node may have been faster: its key is there now.
                 Ok(()) | Err(store::Error::Conflict) => {}
@@ -117,13 +145,12 @@ impl Core {
     pub async fn jwks(&self) -> Result<serde_json::Value, OAuthError> {
         let key = self.id_token_key().await?;
         Ok(serde_json::json!({"keys": [{
-            "kty": "EC",
-            "crv": "P-256",
+            "kty": "RSA",
             "use": "sig",
-            "alg": "ES256",
+            "alg": "RS256",
             "kid": key.kid,
-            "x": key.x,
-            "y": key.y,
+            "n": key.n,
+            "e": key.e,
         }]}))
     }
 }

@@ -25,6 +25,8 @@ const ORIGIN: &str = "https://mail.example.org:8443";
 const PARTY: RelyingParty<'static> = RelyingParty { origin: ORIGIN };
 const GOOD: u8 = USER_PRESENT | USER_VERIFIED;
 
+type Change<'c> = &'c dyn Fn(&mut Device);
+
 enum Pair {
     Es256(EcdsaKeyPair),
     EdDsa(Ed25519KeyPair),
@@ -205,7 +207,7 @@ fn what_is_not_taken() {
             .err()
     };
     assert_eq!(check(&|_| {}), None);
-    let rows: [(&dyn Fn(&mut Device), PasskeyError); 6] = [
+    let rows: [(Change<'_>, PasskeyError); 6] = [
         (&|of| of.flags = USER_PRESENT, PasskeyError::Unverified),
         (&|of| of.flags = USER_VERIFIED, PasskeyError::Unverified),
         (

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::{
     digest,
-    signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey},
+    signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -151,13 +151,16 @@ async fn an_id_token_is_signed_and_says_who() {
     let header: Value = serde_json::from_slice(&of(header)).unwrap();
     assert_eq!(
         (&header["alg"], &header["kid"]),
-        (&"ES256".into(), &key["kid"])
+        (&"RS256".into(), &key["kid"])
     );
-    let mut point = vec![4];
-    point.extend(of(key["x"].as_str().unwrap()));
-    point.extend(of(key["y"].as_str().unwrap()));
-    let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
-    public.verify(signed.as_bytes(), &of(signature)).unwrap();
+    let public = RsaPublicKeyComponents {
+        n: of(key["n"].as_str().unwrap()),
+        e: of(key["e"].as_str().unwrap()),
+    };
+    let (signed, signature) = (signed.as_bytes(), of(signature));
+    public
+        .verify(&RSA_PKCS1_2048_8192_SHA256, signed, &signature)
+        .unwrap();
     let claims: Value = serde_json::from_slice(&of(payload)).unwrap();
     for (name, want) in [
         ("iss", Value::from(ISSUER)),
