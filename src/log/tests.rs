@@ -249,7 +249,7 @@ fn a_large_log_is_searched_in_pieces() {
             limit: 3,
             ..Wanted::default()
         };
-        let found = search::search(&recent, &[path.clone()], &wanted);
+        let found = search::search(&recent, std::slice::from_ref(&path), &wanted);
         let times: Vec<u64> = found.records.iter().map(|of| of.time_us - begin).collect();
         let want: Vec<u64> = (before.saturating_sub(3)..before).rev().collect();
         assert_eq!(times, want);

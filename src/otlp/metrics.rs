@@ -58,6 +58,9 @@ pub fn body(resource: &Value, text: &str, begun: u64, now: u64) -> Value {
     }]})
 }
 
+/// Names and values.
+type Labels = Vec<(String, String)>;
+
 struct Metric {
     family: String,
     name: String,
@@ -105,13 +108,7 @@ impl Metric {
     }
 }
 
-fn point(
-    labels: Vec<(String, String)>,
-    value: &str,
-    is_counter: bool,
-    begun: u64,
-    now: u64,
-) -> Value {
+fn point(labels: Labels, value: &str, is_counter: bool, begun: u64, now: u64) -> Value {
     let attributes = labels.iter().map(|(name, of)| attribute(name, &json!(of)));
     let mut point = Map::new();
     point.insert("attributes".into(), attributes.collect());
@@ -130,7 +127,7 @@ fn point(
 }
 
 /// Name, labels and value of a line of OpenMetrics.
-pub fn sample(line: &str) -> Option<(String, Vec<(String, String)>, &str)> {
+pub fn sample(line: &str) -> Option<(String, Labels, &str)> {
     let (name, rest) = match line.find(['{', ' ']) {
         Some(at) => line.split_at(at),
         None => return None,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Method, StatusCode};
 use jmap_core::{access, access::Operation};
-use jmap_types::UtcDate;
+use jmap_types::date::parse_rfc3339;
 use serde_json::{Map, Value, json};
 
 use super::{CURSOR, LIMIT, handler};
@@ -142,8 +142,8 @@ fn entry(of: LogRecord) -> LogEntry {
 async fn list(request: &Request) -> Outcome {
     let mut query = query(request)?;
     if let Some(text) = request.asked("since") {
-        let since = UtcDate::parse(text).ok_or_else(|| {
-            let why = "The parameter \"since\" has to be a date and time in UTC.";
+        let (since, _) = parse_rfc3339(text).ok_or_else(|| {
+            let why = "The parameter \"since\" looks like 2030-01-31T12:00:00Z.";
             Problem::new(Kind::InvalidRequest, why)
         })?;
         let micros = u64::try_from(since.0)

@@ -19,8 +19,8 @@ use crate::{Caller, Core, access, directory::DirectoryError};
 const ROWS_PER_PAGE: usize = 500;
 
 /// What a backup doesn't have: blobs come by themselves; which are to be collected is found out anew; after a restore nobody may go on from
-/// an older state, so the log has no use; the others are of processes and of indexes that are somewhere else, and of
-/// challenges and codes that nobody waits for any more.
+/// an older state, so the log has no use; the others are of processes and of indexes that are somewhere else, of challenges and codes
+/// that nobody waits for any more, and of events and alerts that were told then.
 const LEFT_OUT: &[Subspace] = &[
     Subspace::Log,
     Subspace::Blob,
@@ -35,6 +35,9 @@ const LEFT_OUT: &[Subspace] = &[
     Subspace::Backup,
     Subspace::Challenge,
     Subspace::OAuthPending,
+    Subspace::WebhookDue,
+    Subspace::WebhookDone,
+    Subspace::Alert,
 ];
 
 /// Rows whose keys begin with a hash, so that new ones come in between others at random.
