@@ -1,12 +1,12 @@
 //! Who is asking.
 
 use http::Method;
-use qrcodegen::{QrCode, QrCodeEcc};
 use serde_json::json;
 
 use super::handler;
 use crate::{
     describe::{Described as _, object},
+    factors,
     problem::{Kind, Problem},
     request::Request,
     routes::{accounts::Role, credentials::Scope},
@@ -66,9 +66,6 @@ object! {
     }
 }
 
-/// Modules around a QR code that stay white (ISO/IEC 18004 §9.1).
-const QUIET_ZONE: i32 = 4;
-
 async fn setup(request: &Request) -> Outcome {
     let who = &request.who;
     let account = request.core.account(who, who.account).await?;
@@ -76,29 +73,12 @@ async fn setup(request: &Request) -> Outcome {
     let address = address.ok_or_else(Problem::not_found)?;
     let profile_url = request.site.host.profile_url(&address);
     let profile_url = profile_url.ok_or_else(Problem::not_found)?;
-    let qr_code = qr_code(&profile_url).ok_or_else(Problem::not_found)?;
+    let qr_code = factors::picture(&profile_url).ok_or_else(Problem::not_found)?;
     Ok(Answer::ok(json!(SetUp {
         address,
         profile_url,
         qr_code,
     })))
-}
-
-/// `None`: it is too long for one.
-fn qr_code(text: &str) -> Option<String> {
-    let code = QrCode::encode_text(text, QrCodeEcc::Medium).ok()?;
-    let size = code.size() + 2 * QUIET_ZONE;
-    let mut path = String::new();
-    for y in 0..code.size() {
-        for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {
-            let (x, y) = (x + QUIET_ZONE, y + QUIET_ZONE);
-            path.push_str(&format!("M{x} {y}h1v1h-1z"));
-        }
-    }
-    Some(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {size} {size}\" shape-rendering=\"crispEdges\">\
-         <path fill=\"#fff\" d=\"M0 0h{size}v{size}H0z\"/><path d=\"{path}\"/></svg>"
-    ))
 }
 
 async fn get(request: &Request) -> Outcome {

@@ -25,7 +25,7 @@ pub fn rows() -> Vec<Row> {
         row("removeDevice", "/me/totp", None, [Yes; 6]),
         row("listPasskeys", "/me/passkeys", None, [Yes; 6]),
         // A browser says on which page it is: everybody is told so.
-        row("beginPasskey", "/me/passkeys/options", None, [Yes; 6]),
+        row("beginPasskey", "/me/passkey-options", None, [Yes; 6]),
         row(
             "addPasskey",
             "/me/passkeys",
