@@ -298,11 +298,17 @@ async fn where_an_account_may_forward_to() {
         .set_forward(&crate::Caller::server(), server.bob.account, None)
         .await;
     assert_eq!(off.unwrap().record.forward, None);
-    let by_user = server
+    // People say it of themselves, and of nobody else.
+    let own = server
         .core
         .set_forward(&server.bob, server.bob.account, None)
         .await;
-    assert!(matches!(by_user, Err(DirectoryError::Forbidden)));
+    own.unwrap();
+    let of_another = server
+        .core
+        .set_forward(&server.bob, server.ann.account, None)
+        .await;
+    assert!(matches!(of_another, Err(DirectoryError::Forbidden)));
 }
 
 #[tokio::test]
