@@ -1,11 +1,14 @@
-//! Errors for clients, as JSON (RFC 6749 §5.2, RFC 6750 §3, RFC 7591 §3.2.2).
+//! Errors: for clients as JSON (RFC 6749 §5.2, RFC 6750 §3, RFC 7591 §3.2.2), for people as sentences.
 //!
 //! Holds: no cause of the store is told to anybody.
 //! Other half: `jmap_core::auth::oauth::ErrorCode` has the words.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use jmap_core::auth::oauth::{ErrorCode, OAuthError};
+use jmap_core::auth::{
+    AuthError,
+    oauth::{ErrorCode, OAuthError},
+};
 use serde_json::json;
 
 use crate::serve;
@@ -80,6 +83,26 @@ impl From<OAuthError> for Refusal {
                 tracing::error!(%error, "a request of an OAuth client failed");
                 Refusal::new(code, "the server can't do it at the moment")
             }
+        }
+    }
+}
+
+/// Why somebody could not sign in.
+pub fn sentence(error: &AuthError) -> String {
+    match error {
+        AuthError::Invalid => "The address or the password is wrong.".to_owned(),
+        AuthError::Expired => "It took too long. Sign in again.".to_owned(),
+        AuthError::OutOfScope => {
+            "Sign in with the password of the account, not with one of an app.".to_owned()
+        }
+        AuthError::SecondFactor => "A code is needed.".to_owned(),
+        AuthError::Disabled => "This account is disabled.".to_owned(),
+        AuthError::TooManyAttempts { retry_after } => {
+            let seconds = retry_after.as_secs().max(1);
+            format!("There were too many failed attempts. Try again in {seconds} seconds.")
+        }
+        AuthError::TooBusy | AuthError::Unavailable => {
+            "The server can't do it at the moment. Try again shortly.".to_owned()
         }
     }
 }

@@ -19,7 +19,7 @@ use jmap_core::auth::{
 use crate::{
     Client, Provider,
     bound::{Bound, is_from_here},
-    error::Refusal,
+    error::{Refusal, sentence},
     form::{Form, with_parameters},
     html::{self, Ask, Consent, PASSKEY_FIELDS, Page},
     metadata::{AUTHORIZE_PATH, DEVICE_PATH},
@@ -440,26 +440,6 @@ fn source_of(uri: &str) -> String {
     match !host.is_empty() && host.bytes().all(is_plain) {
         true => format!("{scheme}://{host}"),
         false => format!("{scheme}:"),
-    }
-}
-
-/// Why somebody could not sign in.
-fn sentence(error: &AuthError) -> String {
-    match error {
-        AuthError::Invalid => "The address or the password is wrong.".to_owned(),
-        AuthError::Expired => "It took too long. Sign in again.".to_owned(),
-        AuthError::OutOfScope => {
-            "Sign in with the password of the account, not with one of an app.".to_owned()
-        }
-        AuthError::SecondFactor => "A code is needed.".to_owned(),
-        AuthError::Disabled => "This account is disabled.".to_owned(),
-        AuthError::TooManyAttempts { retry_after } => {
-            let seconds = retry_after.as_secs().max(1);
-            format!("There were too many failed attempts. Try again in {seconds} seconds.")
-        }
-        AuthError::TooBusy | AuthError::Unavailable => {
-            "The server can't do it at the moment. Try again shortly.".to_owned()
-        }
     }
 }
 
