@@ -246,7 +246,7 @@ fn outcome(row: &Row, answer: &Answer, expected: May, is_first: bool) -> May {
         }
         200 | 201 | 202 | 204 | 409 => Yes,
         // What was asked for can't be; who may not is told nothing of that.
-        422 => Yes,
+        400 | 422 => Yes,
         other => panic!("{} answered {other}: {}", row.route, answer.text()),
     }
 }
