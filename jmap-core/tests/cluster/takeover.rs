@@ -242,11 +242,11 @@ async fn that_a_node_is_gone_is_told_until_somebody_says_that_it_is_meant_to_be(
         let cluster = world.nodes[2].core.cluster().expect("no cluster");
         cluster.settings.name.clone()
     };
-    // All know of each other.
-    world.beat().await;
     // One that leaves is not gone; one that says nothing is.
     let who = Caller::server();
     world.nodes.remove(2).link.cut();
+    // Its last beat is seen after it.
+    time_passes(&world).await;
     time_passes(&world).await;
     for node in &world.nodes {
         node.core.note_gone_nodes(&settings).await.expect("noted");
