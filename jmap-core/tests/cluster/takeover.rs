@@ -245,6 +245,8 @@ async fn that_a_node_is_gone_is_told_until_somebody_says_that_it_is_meant_to_be(
     // One that leaves is not gone; one that says nothing is.
     let who = Caller::server();
     world.nodes.remove(2).link.cut();
+    // Its last beat is seen after it.
+    time_passes(&world).await;
     time_passes(&world).await;
     for node in &world.nodes {
         node.core.note_gone_nodes(&settings).await.expect("noted");
