@@ -93,6 +93,14 @@ impl Console {
         self.browser.click(&element);
     }
 
+    /// Shows the tab that says this.
+    pub fn tab(&self, name: &str) {
+        let script = "return [...document.querySelectorAll('[role=tab]')].find((tab) => tab.innerText === arguments[0])";
+        let what = format!("the tab “{name}”");
+        let element = self.browser.until(&what, script, json!([name]));
+        self.browser.click(&element);
+    }
+
     /// Takes back what was done last.
     pub fn undo(&self) {
         let script = "return [...document.querySelectorAll('.toast button')].filter((button) => button.innerText === 'Undo').at(-1)";
