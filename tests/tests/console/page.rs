@@ -82,7 +82,7 @@ impl Console {
     pub fn named(&self, name: &str) -> Value {
         let script = format!(
             "{ROOT} return [...root.querySelectorAll('button, a[href], summary')].find((element) => seen(element) && !element.disabled \
-             && (element.getAttribute('aria-label') ?? element.innerText).trim() === arguments[0])"
+             && (element.getAttribute('aria-label') ?? element.innerText).trim().replace(/\\s+/g, ' ') === arguments[0])"
         );
         self.browser
             .until(&format!("a button “{name}”"), &script, json!([name]))
