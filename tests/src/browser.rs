@@ -217,8 +217,17 @@ impl Browser {
             const there = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2); \
             if (!arguments[0].contains(there)) arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})";
         self.run(scroll, json!([element]));
-        let path = format!("/element/{}/click", id_of(element));
-        self.ask("POST", &path, json!({}));
+        let path = format!("{}/element/{}/click", self.session, id_of(element));
+        let end = Instant::now() + WAIT;
+        loop {
+            match self.try_ask("POST", &path, &json!({})) {
+                // A note that lies over it goes away by itself.
+                Err(error) if error.contains("click intercepted") && Instant::now() < end => {
+                    thread::sleep(POLL);
+                }
+                done => break drop(done.unwrap_or_else(|error| panic!("{error}"))),
+            }
+        }
     }
 
     /// Types into an element.

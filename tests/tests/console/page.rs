@@ -82,7 +82,7 @@ impl Console {
     pub fn named(&self, name: &str) -> Value {
         let script = format!(
             "{ROOT} return [...root.querySelectorAll('button, a[href], summary')].find((element) => seen(element) && !element.disabled \
-             && (element.getAttribute('aria-label') ?? element.innerText).trim() === arguments[0])"
+             && (element.getAttribute('aria-label') ?? element.innerText).trim().replace(/\\s+/g, ' ') === arguments[0])"
         );
         self.browser
             .until(&format!("a button “{name}”"), &script, json!([name]))
@@ -90,6 +90,14 @@ impl Console {
 
     pub fn press(&self, name: &str) {
         let element = self.named(name);
+        self.browser.click(&element);
+    }
+
+    /// Shows the tab that says this.
+    pub fn tab(&self, name: &str) {
+        let script = "return [...document.querySelectorAll('[role=tab]')].find((tab) => tab.innerText === arguments[0])";
+        let what = format!("the tab “{name}”");
+        let element = self.browser.until(&what, script, json!([name]));
         self.browser.click(&element);
     }
 

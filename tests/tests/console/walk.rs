@@ -90,7 +90,7 @@ fn accounts() {
     console.undo();
     console.text("Undone.");
     console.text("chandler@example.org");
-    console.press("Forwarding");
+    console.tab("Forwarding");
     console.fill("Goes on to", "carol@elsewhere.example");
     console.press("Save");
     console.text("Saved.");

@@ -12,7 +12,7 @@ use crate::{messages::t, problem::Problem, ui::time};
 const SHOWN_MS: i32 = 5_000;
 const SHOWN_WITH_UNDO_MS: i32 = 15_000;
 /// Of more, the oldest go.
-const SHOWN_MAX: usize = 4;
+const SHOWN_MAX: usize = 3;
 
 /// What takes back what was done.
 pub type Undo = Arc<dyn Fn() + Send + Sync>;
@@ -62,6 +62,8 @@ pub fn show_with(text: String, undo: Option<Undo>) {
         SHOWN_MS
     };
     context.toasts.update(|toasts| {
+        // What was only said is old news.
+        toasts.retain(|toast| toast.undo.is_some());
         toasts.push(Toast { number, text, undo });
         let more = toasts.len().saturating_sub(SHOWN_MAX);
         toasts.drain(..more);
