@@ -121,7 +121,7 @@ fn with_a_device_the_password_alone_opens_nothing() {
     assert_eq!(ask(&server, "GET", "/me", &fields, "").status, 401);
     // Also after a crash it was used.
     server.kill();
-    server.start_again();
+    server.restart();
     assert_eq!(ask(&server, "GET", "/me", &fields, "").status, 401);
 
     // The page: password, then a code.

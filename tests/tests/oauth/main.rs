@@ -175,7 +175,7 @@ fn what_was_granted_survives_a_kill() {
     let client = register(&server);
     let tokens = let_in(&server, &client);
     server.kill();
-    server.start_again();
+    server.restart();
     let access = tokens["access_token"].as_str().expect("a token");
     assert_eq!(session_status(&server, access), 200);
     let refresh = tokens["refresh_token"].as_str().expect("a token");
@@ -188,7 +188,7 @@ fn what_was_granted_survives_a_kill() {
     assert_eq!(newer.status, 200, "{}", newer.text());
     let newer = newer.json();
     server.kill();
-    server.start_again();
+    server.restart();
     let access = newer["access_token"].as_str().expect("a token");
     assert_eq!(session_status(&server, access), 200);
     // Also that the first one was used is known.
