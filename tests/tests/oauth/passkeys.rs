@@ -32,7 +32,7 @@ const MAKE: &str = r#"
     const text = (buffer) =>
         btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
     return (async () => {
-        const options = await ask('/me/passkeys/options');
+        const options = await ask('/me/passkey-options');
         options.challenge = octets(options.challenge);
         options.user.id = octets(options.user.id);
         options.excludeCredentials.forEach((of) => { of.id = octets(of.id); });

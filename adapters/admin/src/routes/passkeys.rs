@@ -78,7 +78,7 @@ pub fn routes() -> Vec<Route> {
         .answers(|schemas| page::schema::<Passkey>(schemas, false)),
         Route::new(
             Method::POST,
-            "/me/passkeys/options",
+            "/me/passkey-options",
             (TAG, "beginPasskey"),
             "Gives what a browser makes a passkey with",
             None,
