@@ -76,6 +76,7 @@ impl Core {
             return Ok(());
         }
         self.directory.rate.failed(origin, Some(login));
+        self.note_failed_login(origin, Some(login), code.expose());
         tracing::warn!(login, ip = %origin.ip, protocol = %origin.protocol, "login with a wrong code");
         Err(AuthError::Invalid)
     }

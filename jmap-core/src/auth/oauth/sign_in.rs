@@ -90,12 +90,22 @@ impl Core {
         binding: &[u8],
     ) -> Result<Secret<String>, AuthError> {
         let result = self.try_code(ticket, code, &origin, binding).await;
-        let counter = match result {
-            Ok(_) => &self.metrics.logins,
-            Err(_) => &self.metrics.logins_failed,
-        };
-        counter.add(1);
+        self.note_sign_in(&result, &origin);
         result
+    }
+
+    /// Counts, tells and remembers as with every other login.
+    fn note_sign_in<T>(&self, result: &Result<T, AuthError>, origin: &Origin) {
+        match result {
+            Ok(_) => {
+                self.metrics.logins.add(1);
+                self.note_good_login(origin);
+            }
+            Err(why) => {
+                self.metrics.logins_failed.add(1);
+                self.tell_failed_login(None, origin, why);
+            }
+        }
     }
 
     async fn try_code(
@@ -129,11 +139,7 @@ impl Core {
         binding: &[u8],
     ) -> Result<Secret<String>, AuthError> {
         let result = self.try_passkey(assertion, of, &origin, binding).await;
-        let counter = match result {
-            Ok(_) => &self.metrics.logins,
-            Err(_) => &self.metrics.logins_failed,
-        };
-        counter.add(1);
+        self.note_sign_in(&result, &origin);
         result
     }
 
@@ -155,6 +161,7 @@ impl Core {
             Ok(used) => used,
             Err(error) => {
                 self.directory.rate.failed(origin, None);
+                self.note_failed_login(origin, None, &error.to_string());
                 tracing::warn!(ip = %origin.ip, protocol = %origin.protocol, %error, "login by passkey failed");
                 return Err(AuthError::Invalid);
             }
