@@ -1,7 +1,8 @@
 //! Who has signed in, and with what.
 //!
-//! Holds: a password is sent once and kept nowhere; what is kept, until the tab is closed, is a token that ends by itself, and that
-//! signing out ends at once. This is the only module that knows how somebody signs in.
+//! Holds: a password is kept nowhere; what is kept, until the tab is closed, is a token that ends by itself, and that signing out
+//! ends at once. Whoever has a second factor needs one code in a browser that knows the account's id, and otherwise two: each code is
+//! good for one request. This is the only module that knows how somebody signs in.
 //! Other half: `adapters/admin` makes and ends the token.
 
 use leptos::{prelude::*, task::spawn_local};
@@ -12,6 +13,10 @@ use super::{api, components::toast, storage, time};
 use crate::{format, json as read, messages::t, problem::Problem};
 
 const KEY: &str = "posthorn.session";
+/// Whose account with a second factor was signed in to here last: name and id. Neither is a secret.
+const ACCOUNT_KEY: &str = "posthorn.account";
+/// The field that a code of the second factor comes in.
+const CODE_FIELD: &str = "one-time-code";
 /// How long a token is good for.
 const TOKEN_SECONDS: i64 = 12 * 3600;
 /// What a help desk may do to its own account alone.
@@ -87,47 +92,109 @@ pub fn is_credential(account: &str, number: u64) -> bool {
         .is_some_and(|signal| signal.with_untracked(|session| session.as_ref().is_some_and(is_it)))
 }
 
-/// Signs in: the password makes a token, and is forgotten.
-pub async fn sign_in(name: &str, password: &str) -> Result<(), Problem> {
+/// What is still needed to sign in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Needed {
+    Nothing,
+    /// A code of the second factor.
+    Code,
+    /// One more: the last one was right, and is used up by looking for the account. Its id, if it was found.
+    NextCode(Option<String>),
+}
+
+/// Signs in: the password makes a token. `code`: of the second factor; empty: there is none yet. `found`: the account's id, if the
+/// code before has told it.
+pub async fn sign_in(
+    name: &str,
+    password: &str,
+    code: &str,
+    found: Option<String>,
+) -> Result<Needed, Problem> {
     let login = basic(name, password);
-    let me = api::Call::new("GET", "/me")
-        .authorized(login.clone())
-        .send()
-        .await?
-        .body;
-    let account = read::text(&me, "/id").to_owned();
+    let call = |method: &'static str, address: &str| {
+        let call = api::Call::new(method, address).authorized(login.clone());
+        match code {
+            "" => call,
+            code => call.field(CODE_FIELD, code),
+        }
+    };
+    let has_code = !code.is_empty();
+    let remembered = known(name).filter(|_| has_code && found.is_none());
+    let account = match found.or_else(|| remembered.clone()) {
+        Some(account) => account,
+        None => {
+            let account = match call("GET", "/me").send().await {
+                Ok(reply) => read::text(&reply.body, "/id").to_owned(),
+                Err(problem) if problem.wants_code() && !has_code => return Ok(Needed::Code),
+                Err(problem) => return Err(problem),
+            };
+            if has_code {
+                return Ok(Needed::NextCode(Some(account)));
+            }
+            account
+        }
+    };
     let wanted = json!({
         "kind": "token",
         "description": t().shell.token_name,
         "expires": format::utc_date(time::now() + TOKEN_SECONDS),
     });
-    let made = api::Call::new("POST", &credentials_of(&account))
-        .json(&wanted)
-        .authorized(login)
+    let made = call("POST", &credentials_of(&account)).json(&wanted);
+    let made = match made.send().await {
+        Ok(reply) => reply.body,
+        // What was remembered is somebody else's by now.
+        Err(problem) if remembered.is_some() && matches!(problem.status, 403 | 404) => {
+            know(None);
+            return Ok(Needed::NextCode(None));
+        }
+        Err(problem) => return Err(problem),
+    };
+    let session = session_of(account, &made).await?;
+    // An administrator may make tokens for others: that of another account than the one that was named is given back.
+    if remembered.is_some() && !session.name.eq_ignore_ascii_case(name) {
+        know(None);
+        end(&session).send().await?;
+        return Ok(Needed::NextCode(None));
+    }
+    if has_code {
+        know(Some(&session));
+    }
+    keep(Some(session));
+    Ok(Needed::Nothing)
+}
+
+/// The session of a token that was just made.
+async fn session_of(account: String, made: &Value) -> Result<Session, Problem> {
+    let token = read::text(made, "/secret");
+    let me = api::Call::new("GET", "/me")
+        .authorized(format!("Bearer {token}"))
         .send()
         .await?
         .body;
-    let session = Session {
-        token: read::text(&made, "/secret").to_owned(),
-        credential: read::number(&made, "/credential/number").unwrap_or_default(),
+    Ok(Session {
+        token: token.to_owned(),
+        credential: read::number(made, "/credential/number").unwrap_or_default(),
         account,
         name: read::text(&me, "/name").to_owned(),
         operations: read::texts(&me, "/operations"),
         role: serde_json::from_value(me.get("role").cloned().unwrap_or(Value::Null))
             .unwrap_or(Role::User),
-    };
-    keep(Some(session));
-    Ok(())
+    })
 }
 
-/// Signs out: the token is no longer good.
-pub fn sign_out(session: &Session) {
+/// The call that makes the token good for nothing.
+fn end(session: &Session) -> api::Call<'static> {
     let address = format!(
         "{}/{}",
         credentials_of(&session.account),
         session.credential
     );
-    let call = api::Call::new("DELETE", &address);
+    api::Call::new("DELETE", &address).authorized(format!("Bearer {}", session.token))
+}
+
+/// Signs out: the token is no longer good.
+pub fn sign_out(session: &Session) {
+    let call = end(session);
     keep(None);
     spawn_local(async move {
         // Whoever has no connection is told: the token lives on until its time is over.
@@ -136,6 +203,32 @@ pub fn sign_out(session: &Session) {
             Err(problem) => toast::show_problem(&problem),
         }
     });
+}
+
+/// The account has a second factor from now on: this browser needs one code to sign in to it.
+pub fn know_own() {
+    let Some(signal) = SESSION.get() else {
+        return;
+    };
+    signal.with_untracked(|session| know(session.as_ref()));
+}
+
+/// Remembers whose account it is, or nobody's.
+fn know(session: Option<&Session>) {
+    let Some(storage) = storage::local() else {
+        return;
+    };
+    let _ = match session {
+        Some(of) => storage.set_item(ACCOUNT_KEY, &json!([of.name, of.account]).to_string()),
+        None => storage.remove_item(ACCOUNT_KEY),
+    };
+}
+
+/// The id of the account of this name, if it was signed in to here last.
+fn known(name: &str) -> Option<String> {
+    let kept = storage::local()?.get_item(ACCOUNT_KEY).ok().flatten()?;
+    let (of, id): (String, String) = serde_json::from_str(&kept).ok()?;
+    of.eq_ignore_ascii_case(name).then_some(id)
 }
 
 /// The server doesn't take the token any more.

@@ -3,7 +3,9 @@
 super::catalogue! {
     /// What is around the pages, and signing in.
     Shell
+    access: "Access",
     account_name: "Account",
+    code_lead: "Give the code that your device shows, or a recovery code.",
     directory: "Directory",
     go_to: "Go to",
     go_to_hint: "A page, an account, an address …",
@@ -20,8 +22,10 @@ super::catalogue! {
     my_account: "My account",
     my_overview: "At a glance",
     navigation: "Pages",
+    next_code_lead: "That code was right, and has let this browser find your account. Codes are good once: give the next one that your device shows, or another recovery code. From now on, this browser needs one.",
     no_such_page: "There is no such page",
     no_such_page_lead: "The address may be misspelt, or what was here is gone.",
+    other_account: "Another account",
     session_expired: "Your session is over. Please sign in again.",
     sign_in: "Sign in",
     sign_in_title: "Sign in to Posthorn",
