@@ -5,6 +5,7 @@
 //! Other half: `adapters/admin` and `adapters/jmap` answer it, `adapters/console` serves it.
 
 pub mod course;
+pub mod events;
 pub mod format;
 pub mod json;
 pub mod messages;

@@ -56,6 +56,11 @@ impl Problem {
         found.map(|(_, detail)| detail.as_str())
     }
 
+    /// Whether the password is right, and a code is needed beside it.
+    pub fn wants_code(&self) -> bool {
+        self.kind == "second-factor"
+    }
+
     /// Whether somebody else has changed it meanwhile.
     pub fn is_conflict(&self) -> bool {
         self.status == 412

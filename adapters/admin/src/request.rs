@@ -19,6 +19,8 @@ use crate::{
     table::Route,
 };
 
+/// In place of the id of the account that asks: whoever has a code that is good once needs no second request to find it.
+const OWN_ACCOUNT: &str = "me";
 /// Octets of an Idempotency-Key.
 pub const IDEMPOTENCY_KEY_OCTETS_MAX: usize = 255;
 /// Versions that one If-Match may name.
@@ -51,7 +53,10 @@ impl Request {
 
     /// The account that the path names. What is no id is nobody's.
     pub fn account(&self, name: &str) -> Result<AccountId, Problem> {
-        Id::parse(self.text(name)?).ok_or_else(Problem::not_found)
+        match self.text(name)? {
+            OWN_ACCOUNT => Ok(self.who.account),
+            id => Id::parse(id).ok_or_else(Problem::not_found),
+        }
     }
 
     pub fn number(&self, name: &str) -> Result<u64, Problem> {

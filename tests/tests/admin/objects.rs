@@ -107,6 +107,7 @@ fn people_look_after_their_own_credentials() {
     assert_eq!(made["credential"]["expires"], json!("2999-01-01T00:00:00Z"));
     let listed = alice.shown(&format!("{account}/credentials"));
     assert_eq!(listed["items"][1], made["credential"]);
+    assert_eq!(alice.shown("/accounts/me/credentials"), listed);
     assert!(!listed.to_string().contains("secret"));
     let new = json!({"password": "another horse 77"});
     let answer = alice.put(&format!("{account}/password"), Some(new));

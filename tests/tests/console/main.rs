@@ -3,11 +3,13 @@
 //!
 //! Holds: no test passes whose browser had something to complain of, or whose page asked another server for anything.
 
+mod access;
 mod own;
 mod page;
 mod served;
 mod server;
 mod setup;
+mod telling;
 mod walk;
 mod watching;
 
@@ -39,9 +41,18 @@ const PAGES: &[(&str, &str)] = &[
     ("/admin/server", "Maintenance"),
     ("/admin/server?tab=nodes", "Maintenance"),
     ("/admin/server?tab=quarantine", "Maintenance"),
+    ("/admin/sessions", "Sessions"),
+    ("/admin/bans", "Bans"),
+    ("/admin/programs", "Programs"),
+    ("/admin/alerts", "Alerts"),
+    ("/admin/logs", "Log"),
+    ("/admin/logs?tab=live", "Log"),
+    ("/admin/webhooks", "Webhooks"),
     ("/admin/audit", "Audit"),
     ("/account/", "admin@example.org"),
-    ("/account/security", "Passwords"),
+    ("/account/security", "Sign-in"),
+    ("/account/sessions", "Sessions"),
+    ("/account/phone", "Set up a phone"),
     ("/account/forwarding", "Forwarding"),
     ("/account/vacation", "Vacation"),
     ("/account/rules", "Mail rules"),
@@ -289,7 +300,7 @@ fn a_session_that_was_ended_elsewhere_is_over() {
         .server
         .home
         .cli(&["credential", "revoke", &alice, &number], "");
-    console.press("Passwords");
+    console.press("Sign-in");
     console.heading("Sign in to Posthorn");
     console.text("Your session is over.");
     console.assert_quiet(&["401"]);

@@ -109,7 +109,7 @@ fn deleted_mail_comes_back() {
 #[test]
 fn the_password_is_changed() {
     let console = alice("/account/security");
-    console.heading("Passwords");
+    console.heading("Sign-in");
     // This session's own token is among them.
     console.text("Web console");
     console.fill("New password", "short");

@@ -9,7 +9,9 @@ use leptos::prelude::*;
 use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Headers, Request, RequestCache, RequestCredentials, RequestInit, Response};
+use web_sys::{
+    AbortSignal, Headers, Request, RequestCache, RequestCredentials, RequestInit, Response,
+};
 
 use super::session;
 use crate::{messages::t, problem::Problem};
@@ -38,6 +40,7 @@ pub struct Call<'c> {
     body: Option<(String, &'static str)>,
     fields: Vec<(&'c str, String)>,
     authorization: Option<String>,
+    until: Option<AbortSignal>,
 }
 
 impl<'c> Call<'c> {
@@ -53,6 +56,7 @@ impl<'c> Call<'c> {
             body: None,
             fields: Vec::new(),
             authorization: session::token().map(|token| format!("Bearer {token}")),
+            until: None,
         }
     }
 
@@ -71,6 +75,18 @@ impl<'c> Call<'c> {
         self
     }
 
+    /// Until somebody has enough of it.
+    pub fn until(mut self, signal: AbortSignal) -> Self {
+        self.until = Some(signal);
+        self
+    }
+
+    /// With one more field.
+    pub fn field(mut self, name: &'c str, value: &str) -> Self {
+        self.fields.push((name, value.to_owned()));
+        self
+    }
+
     /// Only if nobody has changed it since (RFC 9110 §13.1.1).
     pub fn if_match(mut self, etag: &str) -> Self {
         if !etag.is_empty() {
@@ -81,12 +97,18 @@ impl<'c> Call<'c> {
 
     /// The answer as text, and its fields.
     async fn fetch(self) -> Result<(Response, String), JsValue> {
+        let response = self.begin().await?;
+        let text = JsFuture::from(response.text()?).await?;
+        Ok((response, text.as_string().unwrap_or_default()))
+    }
+
+    async fn begin(self) -> Result<Response, JsValue> {
         let init = RequestInit::new();
         init.set_method(self.method);
         init.set_cache(RequestCache::NoStore);
         init.set_credentials(RequestCredentials::Omit);
         let headers = Headers::new()?;
-        headers.set("accept", "application/json, application/problem+json")?;
+        headers.set("accept", self.accept())?;
         if let Some(authorization) = &self.authorization {
             headers.set("authorization", authorization)?;
         }
@@ -98,11 +120,34 @@ impl<'c> Call<'c> {
             init.set_body(&JsValue::from_str(text));
         }
         init.set_headers(&headers);
+        init.set_signal(self.until.as_ref());
         let request = Request::new_with_str_and_init(&self.address, &init)?;
         let response = JsFuture::from(window().fetch_with_request(&request)).await?;
-        let response: Response = response.dyn_into()?;
-        let text = JsFuture::from(response.text()?).await?;
-        Ok((response, text.as_string().unwrap_or_default()))
+        response.dyn_into()
+    }
+
+    /// What goes on is no JSON.
+    fn accept(&self) -> &'static str {
+        match self.until {
+            Some(_) => "text/event-stream, application/problem+json",
+            None => "application/json, application/problem+json",
+        }
+    }
+
+    /// An answer that goes on: its body is yet to be read.
+    pub async fn stream(self) -> Answer<Response> {
+        let Ok(response) = self.begin().await else {
+            return Err(Problem::of(0, t().no_connection));
+        };
+        if response.ok() {
+            return Ok(response);
+        }
+        let text = match response.text() {
+            Ok(text) => JsFuture::from(text).await.ok(),
+            Err(_) => None,
+        };
+        let text = text.and_then(|text| text.as_string()).unwrap_or_default();
+        Err(Problem::parse(response.status(), &text, t().server_failed))
     }
 
     pub async fn send(self) -> Answer {

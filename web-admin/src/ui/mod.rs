@@ -2,6 +2,7 @@
 
 mod api;
 mod components;
+mod follow;
 mod jmap;
 mod pages;
 mod palette;

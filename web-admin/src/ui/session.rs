@@ -1,7 +1,8 @@
 //! Who has signed in, and with what.
 //!
-//! Holds: a password is sent once and kept nowhere; what is kept, until the tab is closed, is a token that ends by itself, and that
-//! signing out ends at once. This is the only module that knows how somebody signs in.
+//! Holds: a password is kept nowhere; what is kept, until the tab is closed, is a token that ends by itself, and that signing out
+//! ends at once. Whoever has a second factor needs one code in a browser that knows the account's id, and otherwise two: each code is
+//! good for one request. This is the only module that knows how somebody signs in.
 //! Other half: `adapters/admin` makes and ends the token.
 
 use leptos::{prelude::*, task::spawn_local};
@@ -12,6 +13,10 @@ use super::{api, components::toast, storage, time};
 use crate::{format, json as read, messages::t, problem::Problem};
 
 const KEY: &str = "posthorn.session";
+/// The account that asks, in place of its id.
+const OWN_ACCOUNT: &str = "me";
+/// The field that a code of the second factor comes in.
+const CODE_FIELD: &str = "one-time-code";
 /// How long a token is good for.
 const TOKEN_SECONDS: i64 = 12 * 3600;
 /// What a help desk may do to its own account alone.
@@ -87,47 +92,70 @@ pub fn is_credential(account: &str, number: u64) -> bool {
         .is_some_and(|signal| signal.with_untracked(|session| session.as_ref().is_some_and(is_it)))
 }
 
-/// Signs in: the password makes a token, and is forgotten.
-pub async fn sign_in(name: &str, password: &str) -> Result<(), Problem> {
-    let login = basic(name, password);
-    let me = api::Call::new("GET", "/me")
-        .authorized(login.clone())
-        .send()
-        .await?
-        .body;
-    let account = read::text(&me, "/id").to_owned();
+/// What is still needed to sign in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Needed {
+    Nothing,
+    /// A code of the second factor.
+    Code,
+}
+
+/// Signs in: the password makes a token, in one request, as a code is good for one. `code`: of the second factor; empty: there is none
+/// yet.
+pub async fn sign_in(name: &str, password: &str, code: &str) -> Result<Needed, Problem> {
     let wanted = json!({
         "kind": "token",
         "description": t().shell.token_name,
         "expires": format::utc_date(time::now() + TOKEN_SECONDS),
     });
-    let made = api::Call::new("POST", &credentials_of(&account))
-        .json(&wanted)
-        .authorized(login)
+    let call = api::Call::new("POST", &credentials_of(OWN_ACCOUNT))
+        .authorized(basic(name, password))
+        .json(&wanted);
+    let call = match code {
+        "" => call,
+        code => call.field(CODE_FIELD, code),
+    };
+    let made = match call.send().await {
+        Ok(reply) => reply.body,
+        Err(problem) if problem.wants_code() && code.is_empty() => return Ok(Needed::Code),
+        Err(problem) => return Err(problem),
+    };
+    keep(Some(session_of(&made).await?));
+    Ok(Needed::Nothing)
+}
+
+/// The session of a token that was just made.
+async fn session_of(made: &Value) -> Result<Session, Problem> {
+    let token = read::text(made, "/secret");
+    let me = api::Call::new("GET", "/me")
+        .authorized(format!("Bearer {token}"))
         .send()
         .await?
         .body;
-    let session = Session {
-        token: read::text(&made, "/secret").to_owned(),
-        credential: read::number(&made, "/credential/number").unwrap_or_default(),
-        account,
+    Ok(Session {
+        token: token.to_owned(),
+        credential: read::number(made, "/credential/number").unwrap_or_default(),
+        account: read::text(&me, "/id").to_owned(),
         name: read::text(&me, "/name").to_owned(),
         operations: read::texts(&me, "/operations"),
         role: serde_json::from_value(me.get("role").cloned().unwrap_or(Value::Null))
             .unwrap_or(Role::User),
-    };
-    keep(Some(session));
-    Ok(())
+    })
 }
 
-/// Signs out: the token is no longer good.
-pub fn sign_out(session: &Session) {
+/// The call that makes the token good for nothing.
+fn end(session: &Session) -> api::Call<'static> {
     let address = format!(
         "{}/{}",
         credentials_of(&session.account),
         session.credential
     );
-    let call = api::Call::new("DELETE", &address);
+    api::Call::new("DELETE", &address).authorized(format!("Bearer {}", session.token))
+}
+
+/// Signs out: the token is no longer good.
+pub fn sign_out(session: &Session) {
+    let call = end(session);
     keep(None);
     spawn_local(async move {
         // Whoever has no connection is told: the token lives on until its time is over.

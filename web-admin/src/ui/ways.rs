@@ -38,6 +38,12 @@ pub fn ways(session: &Session) -> Vec<(&'static str, Vec<Way>)> {
             texts.server.setup,
             Icon::Setup,
         ),
+        way(
+            may("alert.see"),
+            "/admin/alerts",
+            texts.telling.alerts,
+            Icon::Warning,
+        ),
     ];
     let directory = [
         way(domains, "/admin/domains", texts.domains, Icon::Domain),
@@ -82,6 +88,13 @@ pub fn ways(session: &Session) -> Vec<(&'static str, Vec<Way>)> {
             texts.server.maintenance,
             Icon::Node,
         ),
+        way(may("log.see"), "/admin/logs", texts.telling.log, Icon::Log),
+        way(
+            may("webhook.see"),
+            "/admin/webhooks",
+            texts.telling.webhooks,
+            Icon::Webhook,
+        ),
         way(
             may("audit.see"),
             "/admin/audit",
@@ -89,9 +102,36 @@ pub fn ways(session: &Session) -> Vec<(&'static str, Vec<Way>)> {
             Icon::Audit,
         ),
     ];
+    let access = [
+        way(
+            is_staff && may("session.see"),
+            "/admin/sessions",
+            texts.access.sessions,
+            Icon::Session,
+        ),
+        way(
+            is_staff && may("ban.see"),
+            "/admin/bans",
+            texts.access.bans,
+            Icon::Ban,
+        ),
+        way(
+            may("client.see"),
+            "/admin/programs",
+            texts.telling.clients,
+            Icon::Program,
+        ),
+    ];
     let own = [
         way(true, "/account/", texts.shell.my_overview, Icon::Account),
         way(true, "/account/security", texts.own.security, Icon::Key),
+        way(
+            true,
+            "/account/sessions",
+            texts.access.sessions,
+            Icon::Session,
+        ),
+        way(true, "/account/phone", texts.access.phone, Icon::Phone),
         way(
             may("account.forward"),
             "/account/forwarding",
@@ -111,6 +151,7 @@ pub fn ways(session: &Session) -> Vec<(&'static str, Vec<Way>)> {
         ("", start.to_vec()),
         (texts.shell.directory, directory.to_vec()),
         (texts.shell.mail, mail.to_vec()),
+        (texts.shell.access, access.to_vec()),
         (texts.server.server, server.to_vec()),
         (texts.shell.my_account, own.to_vec()),
     ];

@@ -120,7 +120,7 @@ pub const PATH_PARAMETERS: &[Parameter] = &[
     },
     Parameter {
         name: "account",
-        about: "The id of an account, a group, an alias or a list.",
+        about: "The id of an account, a group, an alias or a list; `me`: the account that asks.",
         schema: || json!({"type": "string", "minLength": 1, "maxLength": 255}),
     },
     Parameter {

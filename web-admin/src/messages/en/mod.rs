@@ -1,15 +1,19 @@
 //! English.
 
+mod access;
 mod directory;
 mod own;
 mod server;
 mod shell;
+mod telling;
 mod watching;
 
+pub use access::Access;
 pub use directory::Directory;
 pub use own::Own;
 pub use server::Server;
 pub use shell::Shell;
+pub use telling::Telling;
 pub use watching::Watching;
 
 /// Declares the texts of a part of the console, and what they are in English. Another language only has values.
@@ -142,11 +146,13 @@ catalogue! {
 /// The texts of one language.
 #[derive(Debug)]
 pub struct Messages {
+    pub access: Access,
     pub common: Common,
     pub directory: Directory,
     pub own: Own,
     pub server: Server,
     pub shell: Shell,
+    pub telling: Telling,
     pub watching: Watching,
 }
 
@@ -160,10 +166,12 @@ impl std::ops::Deref for Messages {
 }
 
 pub static MESSAGES: Messages = Messages {
+    access: access::EN,
     common: EN,
     directory: directory::EN,
     own: own::EN,
     server: server::EN,
     shell: shell::EN,
+    telling: telling::EN,
     watching: watching::EN,
 };

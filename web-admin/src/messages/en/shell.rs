@@ -3,7 +3,9 @@
 super::catalogue! {
     /// What is around the pages, and signing in.
     Shell
+    access: "Access",
     account_name: "Account",
+    code_lead: "Give the code that your device shows, or a recovery code.",
     directory: "Directory",
     go_to: "Go to",
     go_to_hint: "A page, an account, an address …",
@@ -22,6 +24,7 @@ super::catalogue! {
     navigation: "Pages",
     no_such_page: "There is no such page",
     no_such_page_lead: "The address may be misspelt, or what was here is gone.",
+    other_account: "Another account",
     session_expired: "Your session is over. Please sign in again.",
     sign_in: "Sign in",
     sign_in_title: "Sign in to Posthorn",

@@ -7,6 +7,7 @@ pub mod form;
 pub mod icon;
 pub mod load;
 pub mod page;
+pub mod picture;
 pub mod table;
 pub mod tabs;
 pub mod toast;

@@ -31,6 +31,7 @@ pub fn control(
             }
             .into_any()
         }
+        Kind::Several(choices) => several(id, choices, input),
         Kind::Lines | Kind::Area | Kind::Code => {
             let class = if matches!(field.kind, Kind::Code) {
                 "code"
@@ -77,6 +78,7 @@ pub fn control(
                 Kind::NewPassword => ("password", "new-password", "text"),
                 Kind::Address => ("text", "off", "email"),
                 Kind::Username => ("text", "username", "email"),
+                Kind::OneTimeCode => ("text", "one-time-code", "text"),
                 Kind::Number => ("text", "off", "numeric"),
                 Kind::Date => ("datetime-local", "off", "text"),
                 _ => ("text", "off", "text"),
@@ -89,4 +91,33 @@ pub fn control(
             .into_any()
         }
     }
+}
+
+/// A box for each of the choices. What is ticked is kept as lines, in the order of the choices.
+fn several(id: String, choices: &[(String, String)], input: Input) -> AnyView {
+    let text = input.text;
+    let values: Vec<String> = choices.iter().map(|(value, _)| value.clone()).collect();
+    let boxes = choices.iter().map(|(value, label)| {
+        let (of_box, of_change, values) = (value.clone(), value.clone(), values.clone());
+        let has = |text: &str, value: &str| text.lines().any(|line| line == value);
+        let change = move |event| {
+            let is_ticked = event_target_checked(&event);
+            text.update(|text| {
+                let is_in = |value: &&String| match **value == of_change {
+                    true => is_ticked,
+                    false => has(text, value),
+                };
+                let ticked: Vec<&str> = values.iter().filter(is_in).map(String::as_str).collect();
+                *text = ticked.join("\n");
+            });
+        };
+        let id = format!("{id}-{value}");
+        view! {
+            <div class="check">
+                <input type="checkbox" id=id.clone() prop:checked=move || text.with(|text| has(text, &of_box)) on:change=change />
+                <label for=id>{label.clone()}</label>
+            </div>
+        }
+    });
+    view! { <div class="several" id=id.clone()>{boxes.collect_view()}</div> }.into_any()
 }

@@ -23,11 +23,15 @@ pub enum Kind {
     /// The one that is there.
     Password,
     NewPassword,
+    /// A code of the second factor.
+    OneTimeCode,
     Number,
     Octets,
     Check,
     /// (value, label)
     Choice(Vec<(String, String)>),
+    /// An array of those that are ticked: (value, label).
+    Several(Vec<(String, String)>),
     /// An array of strings, one a line.
     Lines,
     Area,
@@ -120,7 +124,7 @@ impl Input {
                 let value = octets as f64 / unit as f64;
                 value.to_string()
             }
-            (Kind::Lines, _) => json::texts(initial, "").join("\n"),
+            (Kind::Lines | Kind::Several(_), _) => json::texts(initial, "").join("\n"),
             (Kind::Date, Value::String(date)) => local_input(date),
             (_, Value::String(text)) => text.clone(),
             (_, Value::Number(number)) => number.to_string(),
@@ -139,7 +143,7 @@ impl Input {
         let trimmed = text.trim();
         Ok(match &field.kind {
             Kind::Check => Value::Bool(self.checked.get_untracked()),
-            Kind::Lines => {
+            Kind::Lines | Kind::Several(_) => {
                 let lines = trimmed
                     .lines()
                     .map(str::trim)
@@ -162,7 +166,9 @@ impl Input {
                 Value::from((number * self.unit.get_untracked() as f64).round() as u64)
             }
             Kind::Date => Value::from(utc_of_input(trimmed).ok_or(t().not_a_date)?),
-            Kind::Text | Kind::Address | Kind::Username | Kind::Choice(_) => Value::from(trimmed),
+            Kind::Text | Kind::Address | Kind::Username | Kind::OneTimeCode | Kind::Choice(_) => {
+                Value::from(trimmed)
+            }
         })
     }
 }

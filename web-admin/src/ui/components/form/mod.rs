@@ -190,6 +190,18 @@ fn field_view(field: &Field, input: Input, problem: RwSignal<Option<Problem>>) -
             Kind::Text | Kind::Address | Kind::Number | Kind::Octets | Kind::Date
         ))
     .then(|| view! { <span class="muted">" " {t().optional}</span> });
+    if matches!(field.kind, Kind::Several(_)) {
+        let control = control::control(field, input, wrong, described.clone());
+        return view! {
+            <fieldset class="field" aria-describedby=described>
+                <legend>{label}</legend>
+                {control}
+                {hint}
+                {error}
+            </fieldset>
+        }
+        .into_any();
+    }
     let control = control::control(field, input, wrong, described);
     view! {
         <div class="field">

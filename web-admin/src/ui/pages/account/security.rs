@@ -1,7 +1,8 @@
-//! What the account logs in with: its password, and those of programs.
+//! What the account signs in with: its password, what is asked beside it, and what its programs have.
 
 use leptos::prelude::*;
 
+use super::{passkeys, second_factor};
 use crate::{
     messages::t,
     ui::{components::page, pages::admin::credentials, session::Session},
@@ -11,6 +12,8 @@ pub fn page(session: &Session) -> AnyView {
     view! {
         {page::head(t().own.security, t().own.security_lead, ().into_any())}
         {credentials::part(&session.account, &session.name, true)}
+        {second_factor::part()}
+        {passkeys::part()}
     }
     .into_any()
 }

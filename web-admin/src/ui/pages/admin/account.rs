@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use serde_json::{Value, json};
 
-use super::{accounts::role_choices, credentials};
+use super::{accounts::role_choices, credentials, sessions};
 use crate::{
     format, json as read,
     messages::{fill, t},
@@ -82,6 +82,15 @@ pub fn page(session: &Session, id: &str) -> AnyView {
                     credentials::part(&id, read::text(&reply.body, "/name"), may_see)
                 })
             }),
+        ));
+    }
+    if session.may("session.see") {
+        let (id, may_end) = (id.to_owned(), session.may("session.end"));
+        let address = crate::query::with("/sessions", &[("account", &id)]);
+        parts.push((
+            "sessions",
+            t().access.sessions,
+            ViewFn::from(move || sessions::of_account(&id, address.clone(), may_end)),
         ));
     }
     if session.may_to("deleted.see", id) {

@@ -92,12 +92,21 @@ fn list(account: &str) -> AnyView {
                 .required()
                 .hint(t().directory.what_for_hint),
             Field::new("/kind", t().kind, kinds).value("app-password"),
+            Field::new(
+                "/scopes",
+                t().access.good_for,
+                Kind::Several(scope_choices()),
+            )
+            .hint(t().access.good_for_hint),
             Field::new("/expires", t().directory.expires, Kind::Date)
                 .hint(t().directory.expires_hint),
         ];
-        let sent = send(move |value| {
+        let sent = send(move |mut value| {
             let address = address.clone();
             async move {
+                if read::items(&value, "/scopes").is_empty() {
+                    read::put(&mut value, "/scopes", Value::Null);
+                }
                 let reply = api::post(&address, &value).await?;
                 making.set(None);
                 loaded.again();
@@ -133,6 +142,33 @@ fn list(account: &str) -> AnyView {
     )
 }
 
+/// What a credential can be limited to, as the API calls it, and what people call it.
+fn scope_choices() -> Vec<(String, String)> {
+    let access = &t().access;
+    let scopes = [
+        ("imap", access.scope_imap),
+        ("pop3", access.scope_pop3),
+        ("submission", access.scope_submission),
+        ("jmap", access.scope_jmap),
+        ("sieve", access.scope_sieve),
+        ("api", access.scope_api),
+    ];
+    let scopes = scopes.map(|(scope, label)| (scope.to_owned(), label.to_owned()));
+    scopes.to_vec()
+}
+
+fn good_for(row: &Value) -> String {
+    // What shows who somebody is beside a password, or is their password, isn't limited.
+    if row.pointer("/scopes").is_none_or(Value::is_null) {
+        return t().access.everything.to_owned();
+    }
+    let scopes = read::texts(row, "/scopes");
+    let named = scope_choices().into_iter();
+    let named = named.filter(|(scope, _)| scopes.contains(scope));
+    let labels: Vec<String> = named.map(|(_, label)| label).collect();
+    labels.join(", ")
+}
+
 fn rows(
     body: &Value,
     account: &str,
@@ -146,6 +182,9 @@ fn rows(
         let kind = match read::text(row, "/kind") {
             "password" => t().password,
             "app-password" => t().directory.app_password,
+            "grant" => t().access.grant,
+            "totp" => t().access.device,
+            "passkey" => t().access.passkey,
             _ => t().directory.token,
         };
         let description = read::text(row, "/description").to_owned();
@@ -172,6 +211,7 @@ fn rows(
             <tr>
                 <td data-label=t().kind>{badge(Tone::Plain, kind)}</td>
                 <td data-label=t().directory.what_for>{description}{current}</td>
+                <td data-label=t().access.good_for>{good_for(row)}</td>
                 <td data-label=t().directory.created class="nowrap">{page::date_at(row, "/created")}</td>
                 <td data-label=t().directory.expires class="nowrap">{expires}</td>
                 <td class="act"><button type="button" class="small danger" on:click=press>{t().directory.revoke}</button></td>
@@ -183,8 +223,8 @@ fn rows(
         <table class="cards-on-phone credentials">
             <caption class="visually-hidden">{t().credentials}</caption>
             <thead><tr>
-                <th scope="col">{t().kind}</th><th scope="col">{t().directory.what_for}</th><th scope="col">{t().directory.created}</th>
-                <th scope="col">{t().directory.expires}</th><th scope="col"><span class="visually-hidden">{t().actions}</span></th>
+                <th scope="col">{t().kind}</th><th scope="col">{t().directory.what_for}</th><th scope="col">{t().access.good_for}</th>
+                <th scope="col">{t().directory.created}</th><th scope="col">{t().directory.expires}</th><th scope="col"><span class="visually-hidden">{t().actions}</span></th>
             </tr></thead>
             <tbody>{rows}</tbody>
         </table>

@@ -38,8 +38,9 @@ struct Matter {
 type Find = fn(&Value) -> Vec<Matter>;
 
 /// What is looked at: the operation that it takes, the address, and what is found in the answer.
-const LOOKS: [(&str, &str, Find); 6] = [
+const LOOKS: [(&str, &str, Find); 7] = [
     ("server.see", "/metrics", of_server),
+    ("alert.see", "/alerts", of_alerts),
     ("domain.see", "/domains?limit=1", of_domains),
     ("certificate.see", "/certificates", of_certificates),
     ("queue.run", "/queue/destinations", of_queue),
@@ -146,6 +147,24 @@ fn of_server(body: &Value) -> Vec<Matter> {
         ));
     }
     matters
+}
+
+/// Alerts of what the other looks see for themselves.
+const TOLD_ELSEWHERE: [&str; 4] = [
+    "store-failing",
+    "certificate-ending",
+    "certificate-failing",
+    "backup-failed",
+];
+
+fn of_alerts(body: &Value) -> Vec<Matter> {
+    let alerts = read::items(body, "/items").iter();
+    let alerts = alerts.filter(|of| !TOLD_ELSEWHERE.contains(&read::text(of, "/kind")));
+    let matters = alerts.map(|of| {
+        let sentence = read::text(of, "/sentence");
+        matter(Tone::Bad, sentence, "/admin/alerts", t().telling.alerts)
+    });
+    matters.collect()
 }
 
 fn of_domains(body: &Value) -> Vec<Matter> {

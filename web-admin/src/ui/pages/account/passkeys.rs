@@ -1,0 +1,146 @@
+//! Passkeys, which the browser makes.
+//!
+//! Other half: WebAuthn Level 3; `adapters/oauth` lets people sign in with them.
+
+use js_sys::{Function, JSON, Object, Promise, Reflect};
+use leptos::prelude::*;
+use serde_json::{Value, json};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+use crate::{
+    json as read,
+    messages::{fill, t},
+    problem::Problem,
+    ui::{
+        api,
+        components::{
+            dialog::{Question, dialog, questions},
+            form::{Field, Kind, form, send},
+            page::{self, card},
+            table::{Column, List, table},
+            toast,
+        },
+        pages::common,
+    },
+};
+
+const API: &str = "/me/passkeys";
+
+pub fn part() -> AnyView {
+    let changed = RwSignal::new(0);
+    let question = RwSignal::new(None::<Question>);
+    let making = RwSignal::new(None::<()>);
+    let mut list = List::new(t().access.passkeys, API, "/number");
+    list.columns = vec![
+        Column::new(t().description, |row| name(row).into_any()),
+        Column::new(t().directory.created, |row| page::date_at(row, "/created")).class("nowrap"),
+        Column::new("", move |row| remove(row, changed, question)).class("act"),
+    ];
+    list.empty = t().access.no_passkeys;
+    list.changed = changed;
+    list.is_plain = true;
+    list.is_whole = true;
+    let form = move |()| {
+        let fields = vec![
+            Field::new("/description", t().directory.what_for, Kind::Text)
+                .required()
+                .hint(t().directory.what_for_hint),
+        ];
+        let sent = send(move |value| async move {
+            add(read::text(&value, "/description")).await?;
+            making.set(None);
+            toast::show(t().access.passkey_added);
+            changed.update(|count| *count += 1);
+            Ok(())
+        });
+        form(fields, t().access.add_passkey, sent)
+    };
+    let content = view! {
+        {table(list)}
+        <div class="actions below-facts">
+            <button type="button" on:click=move |_| making.set(Some(()))>{t().access.add_passkey}</button>
+        </div>
+        {dialog(making, |()| t().access.add_passkey.to_owned(), form)}
+        {questions(question)}
+    };
+    card(
+        t().access.passkeys,
+        t().access.passkeys_lead,
+        content.into_any(),
+    )
+}
+
+fn name(row: &Value) -> String {
+    match read::text(row, "/description") {
+        "" => t().access.passkey.to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn remove(row: &Value, changed: RwSignal<u32>, question: RwSignal<Option<Question>>) -> AnyView {
+    let number = read::number(row, "/number").unwrap_or_default();
+    let address = common::of(API, &number.to_string());
+    let text = fill(t().access.remove_passkey, &[("name", &name(row))]);
+    let press = move |_| {
+        let address = address.clone();
+        question.set(Some(Question::new(
+            t().remove,
+            text.clone(),
+            t().remove,
+            move || {
+                let address = address.clone();
+                async move {
+                    api::delete(&address).await?;
+                    toast::show(t().removed);
+                    changed.update(|count| *count += 1);
+                    Ok(())
+                }
+            },
+        )));
+    };
+    view! { <button type="button" class="small danger" on:click=press>{t().remove}</button> }
+        .into_any()
+}
+
+/// Has the browser make a passkey, and gives the server its public half.
+async fn add(description: &str) -> Result<(), Problem> {
+    let options = api::Call::new("POST", "/me/passkey-options").send().await?;
+    let made = make(&options.body).await.map_err(|error| {
+        let why = match Reflect::get(&error, &"message".into()) {
+            Ok(message) => message.as_string().unwrap_or_default(),
+            Err(_) => t().access.no_passkeys_here.to_owned(),
+        };
+        Problem::of(0, fill(t().access.passkey_failed, &[("why", &why)]))
+    })?;
+    let body = json!({
+        "description": description,
+        "clientData": read::text(&made, "/response/clientDataJSON"),
+        "attestationObject": read::text(&made, "/response/attestationObject"),
+    });
+    api::Call::new("POST", API).json(&body).send().await?;
+    Ok(())
+}
+
+/// RegistrationResponseJSON of what the browser makes with PublicKeyCredentialCreationOptionsJSON.
+async fn make(options: &Value) -> Result<Value, JsValue> {
+    let options = JSON::parse(&options.to_string())?;
+    let kind = Reflect::get(&window(), &"PublicKeyCredential".into())?;
+    let options = call(&kind, "parseCreationOptionsFromJSON", &options)?;
+    let wanted = Object::new();
+    Reflect::set(&wanted, &"publicKey".into(), &options)?;
+    let credentials = Reflect::get(&window().navigator(), &"credentials".into())?;
+    let made = call(&credentials, "create", &wanted)?;
+    let made = JsFuture::from(made.dyn_into::<Promise>()?).await?;
+    let made = call(&made, "toJSON", &JsValue::UNDEFINED)?;
+    let text = JSON::stringify(&made)?.as_string().unwrap_or_default();
+    Ok(serde_json::from_str(&text).unwrap_or_default())
+}
+
+fn call(of: &JsValue, name: &str, argument: &JsValue) -> Result<JsValue, JsValue> {
+    let function = Reflect::get(of, &name.into())?;
+    let function = function.dyn_into::<Function>();
+    // Older browsers have no such function: that is said as what it is.
+    let function = function.map_err(|_| js_sys::Error::new(t().access.no_passkeys_here))?;
+    function.call1(of, argument)
+}
