@@ -129,8 +129,14 @@ fn begin(level: LogLevel, gather: Gather) {
             tracing::Level::DEBUG | tracing::Level::INFO => LevelFilter::WARN,
             other => other.into(),
         });
+    // It warns of each name that isn't in a zone without DNSSEC, with all of the answer. Who has asked says what came of it.
+    let of_dnssec = match libraries {
+        LevelFilter::WARN => LevelFilter::ERROR,
+        other => other,
+    };
     let filter = Targets::new()
         .with_targets(OURS.iter().map(|target| (*target, level)))
+        .with_target("hickory_net::dnssec", of_dnssec)
         .with_default(libraries);
     let registry = tracing_subscriber::registry();
     let spans = gather.logs.as_ref().and_then(|logs| logs.spans.clone());
