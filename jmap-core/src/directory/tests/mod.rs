@@ -3,6 +3,7 @@ mod factors;
 mod golden;
 mod limits;
 mod login;
+mod outside;
 mod resolve;
 mod scopes;
 mod scram;

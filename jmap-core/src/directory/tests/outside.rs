@@ -1,0 +1,90 @@
+//! People of a directory beside the internal one, who have a second factor here.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Server;
+use crate::{
+    auth::{AuthError, Credentials, Protocol, Secret, totp},
+    directory::{
+        external::{Away, Chosen, ExternalDirectory, GoodToken, Person},
+        names::Address,
+    },
+};
+
+const NAME: &str = "ann@example.org";
+const PASSWORD: &str = "known elsewhere";
+
+/// It knows ann.
+#[derive(Debug)]
+struct Elsewhere;
+
+fn ann() -> Person {
+    Person {
+        address: NAME.to_owned(),
+        ..Person::default()
+    }
+}
+
+#[async_trait]
+impl ExternalDirectory for Elsewhere {
+    fn name(&self) -> &str {
+        "elsewhere"
+    }
+
+    async fn check_password(
+        &self,
+        _: &Address,
+        password: &Secret<String>,
+    ) -> Result<Option<Person>, Away> {
+        Ok((password.expose() == PASSWORD).then(ann))
+    }
+
+    async fn find(&self, _: &Address) -> Result<Option<Person>, Away> {
+        Ok(Some(ann()))
+    }
+
+    async fn check_token(&self, _: &Secret<String>) -> Result<Option<GoodToken>, Away> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn their_password_alone_is_not_enough_either() {
+    let server = Server::with_domain().await;
+    server.core.use_directories(vec![Chosen {
+        directory: Arc::new(Elsewhere),
+        domains: vec!["example.org".to_owned()],
+    }]);
+    let who = server.login(NAME, PASSWORD).await.unwrap();
+    server.core.enrol_totp(&who).await.unwrap();
+    let code = |steps: i64| {
+        let server = &server;
+        let account = who.account;
+        async move {
+            let records = server.core.credential_records(account).await.unwrap();
+            let totp = records.iter().find_map(|(_, record)| record.totp.clone());
+            let step = server.core.clock.now().seconds() / 30 + steps;
+            let secret = totp.unwrap().secret;
+            Secret::new(totp::hotp(secret.expose(), u64::try_from(step).unwrap()))
+        }
+    };
+    let shown = code(0).await;
+    server.core.confirm_totp(&who, &shown).await.unwrap();
+    let with = |code: Secret<String>| Credentials::Factors {
+        login: NAME.into(),
+        password: Secret::from(PASSWORD),
+        code,
+    };
+    // Twice: the second time it is remembered that the password is right.
+    for _ in 0..2 {
+        let alone = server.login(NAME, PASSWORD).await;
+        assert_eq!(alone.unwrap_err(), AuthError::SecondFactor);
+    }
+    // A code that was used, and one that wasn't.
+    let again = server.login_by(Protocol::OAuth, with(shown)).await;
+    assert_eq!(again.unwrap_err(), AuthError::Invalid);
+    let next = code(1).await;
+    server.login_by(Protocol::OAuth, with(next)).await.unwrap();
+}
