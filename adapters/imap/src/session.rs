@@ -142,11 +142,8 @@ pub struct Session {
 pub async fn run(server: Arc<Server>, connection: Connection) {
     let sessions = server.core.sessions();
     let place = sessions.place(SessionKind::Imap, connection.peer.ip());
-    tokio::select! {
-        biased;
-        () = converse(server, connection, place.clone()) => {}
-        () = place.overdue() => {}
-    }
+    let conversation = converse(server, connection, place.clone());
+    place.until_overdue(conversation).await;
 }
 
 async fn converse(server: Arc<Server>, connection: Connection, place: OpenSession) {

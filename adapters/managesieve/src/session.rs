@@ -86,11 +86,8 @@ pub struct Session {
 pub async fn run(server: Arc<Server>, connection: Connection) {
     let sessions = server.core.sessions();
     let place = sessions.place(SessionKind::ManageSieve, connection.peer.ip());
-    tokio::select! {
-        biased;
-        () = talk(server, connection, place.clone()) => {}
-        () = place.overdue() => {}
-    }
+    let conversation = talk(server, connection, place.clone());
+    place.until_overdue(conversation).await;
 }
 
 async fn talk(server: Arc<Server>, connection: Connection, place: OpenSession) {

@@ -90,17 +90,10 @@ pub struct Session<B: Backend> {
 /// Has the conversation. A session that has to end, and can't be told so in its time, is cut off.
 pub async fn run<B: Backend>(server: Arc<Server<B>>, connection: Connection) {
     let place = server.backend.place(connection.peer.ip());
-    let overdue = place.clone();
-    let overdue = async {
-        match &overdue {
-            Some(place) => place.overdue().await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        () = talk(server, connection, place) => {}
-        () = overdue => {}
+    let conversation = talk(server, connection, place.clone());
+    match place {
+        Some(place) => place.until_overdue(conversation).await,
+        None => conversation.await,
     }
 }
 

@@ -364,7 +364,7 @@ pub(super) fn stored_form(login: &str) -> String {
     }
 }
 
-pub(super) fn unavailable(error: store::Error) -> AuthError {
+pub(crate) fn unavailable(error: store::Error) -> AuthError {
     tracing::error!(%error, "a login could not be checked");
     AuthError::Unavailable
 }

@@ -7,7 +7,7 @@
 pub(crate) mod admission;
 pub mod cache;
 pub mod credentials;
-mod login;
+pub(crate) mod login;
 pub mod oauth;
 pub mod password;
 pub mod rate;

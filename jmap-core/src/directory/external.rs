@@ -25,7 +25,7 @@ use super::{
 use crate::{
     Caller, Core, Role,
     admin::Terms,
-    auth::{AuthError, Scopes, Secret, admission::has_second_factor},
+    auth::{AuthError, Scopes, Secret, admission::has_second_factor, login::unavailable},
     clock::UtcMillis,
     inproc::deliver::RecipientError,
 };
@@ -446,10 +446,5 @@ fn described(person: &Person) -> Option<String> {
 
 fn is_away(chosen: &Chosen, away: &Away) -> AuthError {
     tracing::error!(directory = chosen.directory.name(), error = %away, "a directory can't be asked");
-    AuthError::Unavailable
-}
-
-fn unavailable(error: store::Error) -> AuthError {
-    tracing::error!(%error, "a login could not be checked");
     AuthError::Unavailable
 }

@@ -256,6 +256,15 @@ impl OpenSession {
         }
     }
 
+    /// Has a conversation. One that has to end, and can't be told so in its time, is cut off.
+    pub async fn until_overdue(&self, conversation: impl Future<Output = ()>) {
+        tokio::select! {
+            biased;
+            () = conversation => {}
+            () = self.overdue() => {}
+        }
+    }
+
     /// Returns when a session that had to end has had its time to do so.
     pub async fn overdue(&self) {
         self.ended().await;
