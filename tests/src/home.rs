@@ -47,8 +47,8 @@ pub struct Home {
     pub blobs: OwnBlobs,
     /// Added to every table of the configuration, by table name ("" is the top).
     extra: Vec<(String, String)>,
-    /// The configuration names the server.
-    has_name: bool,
+    /// What it usually has, and has not here, by table name and key.
+    left_out: Vec<(String, String)>,
     /// Variables of the server's environment.
     pub environment: Vec<(String, OsString)>,
 }
@@ -86,7 +86,7 @@ impl Home {
             database: OwnDatabase::new(store),
             blobs: OwnBlobs::new(TestBlobs::of_all_tests()),
             extra: Vec::new(),
-            has_name: true,
+            left_out: Vec::new(),
             environment: Vec::new(),
         }
     }
@@ -119,9 +119,9 @@ impl Home {
         home
     }
 
-    /// The configuration doesn't say what the server is called.
-    pub fn without_name(mut self) -> Home {
-        self.has_name = false;
+    /// The configuration doesn't have a key that it usually has, so that it can be changed; `table` is "" for the top.
+    pub fn without(mut self, table: &str, key: &str) -> Home {
+        self.left_out.push((table.to_owned(), key.to_owned()));
         self
     }
 
@@ -205,13 +205,14 @@ impl Home {
         fs::write(self.config_file(), self.config()).expect("the configuration can't be written");
     }
 
-    /// The text of the configuration: loopback alone, and no limit on how often tests may connect.
+    /// The text of the configuration: loopback alone, no limit on how often tests may connect, and no word of how full
+    /// the disk of this machine is.
     pub fn config(&self) -> String {
         let open = "exempt = [\"127.0.0.0/8\"]";
         let many = "message-rate = \"1000000/1s\"\nmessages-per-connection = 1000000";
         let name = "hostname = \"mail.example.org\"".to_owned();
         let mut places: Vec<(&str, Vec<String>)> = vec![
-            ("", self.has_name.then_some(name).into_iter().collect()),
+            ("", vec![name]),
             (
                 "smtp",
                 vec![listen(self.smtp), open.to_owned(), many.to_owned()],
@@ -235,6 +236,7 @@ impl Home {
             ),
             ("http", vec![listen(self.http), open.to_owned()]),
             ("https", vec![listen(self.https), open.to_owned()]),
+            ("alerts", vec!["disk = 0".to_owned()]),
             ("limits", Vec::new()),
             ("store", self.database.config()),
         ];
@@ -251,8 +253,11 @@ impl Home {
                 .map(|(_, line)| line)
                 .collect();
             for line in lines.iter().flat_map(|lines| lines.lines()) {
+                let is_left_out = |(of, key): &(String, String)| of == table && key == key_of(line);
                 // A key of the test's own stands for the usual one.
-                if !own.iter().any(|other| key_of(other) == key_of(line)) {
+                if !own.iter().any(|other| key_of(other) == key_of(line))
+                    && !self.left_out.iter().any(is_left_out)
+                {
                     text.push_str(&format!("{line}\n"));
                 }
             }

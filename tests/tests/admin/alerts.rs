@@ -44,9 +44,11 @@ fn what_is_wrong_is_mailed_told_and_shown_until_it_is_over() {
     std::fs::write(&authority, &receiver.certificate_pem).expect("not written");
     let home = home
         .with_variable("SSL_CERT_FILE", authority)
+        .without("alerts", "disk")
         .set("webhooks", "private-services = true")
         .set("alerts", "every = \"1s\"")
         .set("alerts", "calm = \"1s\"");
+    home.cli(&["settings", "set", "alerts.disk", "0"], "");
     let server = Server::start_in(home);
     let mut root = Api::new(&server, "root");
     root.made(

@@ -7,7 +7,7 @@ use crate::page::Console;
 
 /// One with an administrator `root`, and nothing else.
 fn new_server() -> Console {
-    let home = Home::new().without_name();
+    let home = Home::new().without("", "hostname");
     home.cli(
         &["account", "add", "root", "--admin", "--password-stdin"],
         PASSWORD,
