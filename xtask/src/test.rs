@@ -62,7 +62,7 @@ pub fn test(args: &[String]) -> Result<(), String> {
     let tests = |packages: &[&str], store: &str, blobs: &str| {
         let mut tests = cargo::cargo()?;
         tests
-            .arg("test")
+            .args(["test", "--no-fail-fast"])
             .args(packages)
             .args(args)
             .env("POSTHORN_BIN", cache::target()?.join("debug/posthorn"))
