@@ -7,7 +7,7 @@ use jmap_types::{AccountId, MethodError, MethodErrorKind, method::Access};
 use crate::{
     auth::Scopes,
     caller::{Caller, Role},
-    directory::{AccountKind, AccountRecord, DirectoryError, names::AccountName},
+    directory::{AccountKind, AccountRecord, CredentialKind, DirectoryError, names::AccountName},
     mail::records::MailboxRecord,
 };
 
@@ -73,6 +73,16 @@ pub fn may_use(who: &Caller, method: &str) -> Result<(), MethodError> {
     match who.scopes().contains(needed) {
         true => Ok(()),
         false => Err(MethodErrorKind::Forbidden.into()),
+    }
+}
+
+/// Whether `who` may change how the account is logged in to: password, second factor, passkeys. To their own, what is good for some things
+/// alone may not, nor an app password: a program that has it could make itself the owner.
+pub fn may_change_login(who: &Caller, account: AccountId) -> Result<(), DirectoryError> {
+    let is_full = who.scopes() == Scopes::ALL && who.kind != Some(CredentialKind::AppPassword);
+    match who.account != account || is_full {
+        true => Ok(()),
+        false => Err(DirectoryError::Forbidden),
     }
 }
 

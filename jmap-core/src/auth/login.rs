@@ -145,7 +145,10 @@ impl Core {
             .await?;
         self.directory.rate.succeeded(origin, Some(&login));
         let admitted = self.admit(candidate, verified.credential, generation, origin);
-        Ok(admitted.await?.within(verified.scopes))
+        Ok(admitted
+            .await?
+            .within(verified.scopes)
+            .until(verified.expires))
     }
 
     async fn login_by_token(
@@ -192,7 +195,7 @@ impl Core {
             record,
         };
         let admitted = self.admit(candidate, token.credential, generation, origin);
-        Ok(admitted.await?.within(token.scopes))
+        Ok(admitted.await?.within(token.scopes).until(token.expires))
     }
 
     /// The secret was right.
@@ -264,7 +267,7 @@ impl Core {
             credential: *number,
             expires: record.expires,
             scopes: record.scopes.unwrap_or(Scopes::ALL),
-            has_second_factor: false,
+            has_second_factor: has_second_factor(credentials),
         })
     }
 

@@ -296,6 +296,8 @@ impl Core {
         {
             return Ok(caller);
         }
+        let row: Option<CredentialRecord> =
+            self.stored(&keys::credential(account, credential)).await?;
         let groups = self.groups_of(account).await?;
         let mut shares = Vec::new();
         for grantee in std::iter::once(account).chain(groups.iter().copied()) {
@@ -315,6 +317,7 @@ impl Core {
             role: record.role,
             domains: record.administers.clone().unwrap_or_default(),
             credential,
+            kind: row.map(|row| row.kind),
             groups,
             shares,
         })

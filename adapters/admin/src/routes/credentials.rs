@@ -92,7 +92,7 @@ object! {
         kind: KindOfNewCredential,
         /// What it is for.
         description: Option<String> = {"maxLength": 500},
-        /// Null: it is good until it is revoked.
+        /// Null: it is good until it is revoked. What an app password, or a credential with scopes, makes for its own account ends with it.
         expires: Option<String> = {"format": "date-time"},
         /// What it is good for: no more than the credential of whoever makes it; null: everything.
         scopes: Option<Vec<Scope>> = {"minItems": 1, "maxItems": 16},
@@ -125,7 +125,7 @@ pub fn routes() -> Vec<Route> {
             Method::PUT,
             "/accounts/{account}/password",
             (TAG, "setPassword"),
-            "Sets the password of an account; people may set their own",
+            "Sets the password of an account; people may set their own, but not by an app password or a credential with scopes",
             Operation::SetPassword,
             handler!(set_password),
         )
@@ -154,7 +154,7 @@ pub fn routes() -> Vec<Route> {
             Method::DELETE,
             "/accounts/{account}/credentials/{credential}",
             (TAG, "revokeCredential"),
-            "Makes a credential good for nothing from now on",
+            "Makes a credential good for nothing from now on; one's own password, second factor and passkeys not by an app password or a credential with scopes",
             Operation::RevokeCredential,
             handler!(revoke),
         ),
