@@ -22,7 +22,7 @@ use crate::{
     clock::UtcMillis,
     directory::{
         Verified,
-        external::{Admitted, EXTERNAL},
+        external::{Admitted, EXTERNAL, TOKEN_SCOPES},
         names,
         records::{AccountKind, AccountRecord, CredentialKind, CredentialRecord, PASSWORD},
     },
@@ -182,7 +182,12 @@ impl Core {
             if token::parse_bearer(text.expose()).is_none()
                 && let Some(found) = self.token_outside(text).await?
             {
-                return self.admit(found.into(), EXTERNAL, generation, origin).await;
+                self.within_bounds(None, TOKEN_SCOPES, origin)?;
+                if !self.takes_tokens_of_others(found.id).await? {
+                    return Err(AuthError::SecondFactor);
+                }
+                let admitted = self.admit(found.into(), EXTERNAL, generation, origin);
+                return Ok(admitted.await?.within(TOKEN_SCOPES));
             }
             self.directory.rate.failed(origin, None);
             self.note_failed_login(origin, None, text.expose());

@@ -2,7 +2,7 @@
 //!
 //! Holds: a directory that doesn't answer refuses nobody and loses no mail: logins and recipients are put off. Its people have accounts here
 //! like all others, made when they first log in or first get mail; what an account has of its own here (a password, app passwords, tokens)
-//! goes on to count. A directory says nothing about domains that aren't its own.
+//! goes on to count. A directory says nothing about domains that aren't its own. A token of others' opens mail, and nothing of administration.
 //! Other half: `adapters/directory` asks; `auth::login` and `resolve` come here when nobody is found inside.
 
 use std::{
@@ -32,6 +32,12 @@ use crate::{
 
 /// The number of the credential that a login has which an external directory has found right.
 pub const EXTERNAL: u64 = 0;
+/// What a token of others' opens: mail. The API and the pages ask for what is known here, and for the second factor of here.
+pub(crate) const TOKEN_SCOPES: Scopes = Scopes::IMAP
+    .union(Scopes::POP3)
+    .union(Scopes::SUBMISSION)
+    .union(Scopes::JMAP)
+    .union(Scopes::SIEVE);
 /// Directories that are asked.
 pub const DIRECTORIES_MAX: usize = 100;
 /// How long it is remembered that a directory knows nobody by an address, and how many such addresses.
@@ -208,6 +214,13 @@ impl Core {
     async fn has_password(&self, id: AccountId) -> Result<bool, AuthError> {
         let own = self.credential_records(id).await.map_err(unavailable)?;
         Ok(own.iter().any(|(number, _)| *number == PASSWORD))
+    }
+
+    /// Whether a token of others' is good for an account: one that logs in with a password and a code of here has more to show.
+    pub(crate) async fn takes_tokens_of_others(&self, id: AccountId) -> Result<bool, AuthError> {
+        let own = self.credential_records(id).await.map_err(unavailable)?;
+        let has_password = own.iter().any(|(number, _)| *number == PASSWORD);
+        Ok(!(has_password && has_second_factor(&own)))
     }
 
     /// Asks all directories whose token it is.
