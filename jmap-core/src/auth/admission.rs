@@ -7,7 +7,7 @@
 
 use super::{
     AuthError, Origin, Protocol, Scopes, Secret,
-    login::{Candidate, unavailable},
+    login::{Candidate, too_many, unavailable},
 };
 use crate::{
     Core,
@@ -80,7 +80,13 @@ impl Core {
         code: &Secret<String>,
         origin: &Origin,
     ) -> Result<(), AuthError> {
+        let rate = &self.directory.rate;
+        let begun = rate.begin_code(candidate.id);
+        begun.map_err(|retry_after| too_many(login, origin, retry_after))?;
         let is_right = self.use_code(candidate.id, code).await;
+        if !matches!(is_right, Ok(false)) {
+            rate.give_code_back(candidate.id);
+        }
         if is_right.map_err(unavailable)? {
             return Ok(());
         }
