@@ -1,6 +1,6 @@
 //! Limits on failed logins, over all protocols.
 //! Holds: nobody can lock an owner out of an account from elsewhere who hasn't its password. What is refused is a network (an IPv4 address,
-//! an IPv6 /64), or one account from one network; an account as such is only slowed down. Whoever logged in from a
+//! an IPv6 /64, and more of them together a /48), or one account from one network; an account as such is only slowed down. Whoever logged in from a
 //! network before is spared what others do: the limit of that network, and the slowing down.
 //! Codes of a second factor are few: wrong ones of an account count wherever they come from, and nothing but a right one gives any back.
 //! An attempt that was refused is not counted, so a client that goes on trying gets in as soon as it may.
@@ -43,6 +43,8 @@ pub struct LoginLimits {
     pub pair: Limit,
     /// One network, over all accounts: refused for a while.
     pub network: Limit,
+    /// One IPv6 /48, over all accounts: refused for a while.
+    pub site: Limit,
     /// One account, over all networks: slowed down.
     pub account: Limit,
     /// Codes for one account, over all networks: refused for a while.
@@ -66,6 +68,13 @@ impl Default for LoginLimits {
             network: Limit {
                 free: 50,
                 forgive_every: minutes(1),
+                first: Duration::from_secs(2),
+                longest: minutes(60),
+            },
+            // Who has a /48, which many providers give to anybody (RFC 6177), has 65,536 networks.
+            site: Limit {
+                free: 500,
+                forgive_every: Duration::from_secs(6),
                 first: Duration::from_secs(2),
                 longest: minutes(60),
             },
@@ -104,11 +113,12 @@ struct Tables {
     codes: Cache<AccountId, Counter>,
 }
 
-/// An IPv4 address, or the first half of an IPv6 address.
+/// An IPv4 address, the first half of an IPv6 address, or what comes before its number of the network there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Network {
     V4([u8; 4]),
     V6([u8; 8]),
+    Site([u8; 6]),
 }
 
 /// A hash of the login name, so that long names take no more memory than short ones.
@@ -170,8 +180,10 @@ impl LoginRate {
                 return Ok(Duration::ZERO);
             }
         }
-        if let Some(counter) = tables.networks.get(&network) {
-            counter.refuses(now)?;
+        for network in std::iter::once(network).chain(network.site()) {
+            if let Some(counter) = tables.networks.get(&network) {
+                counter.refuses(now)?;
+            }
         }
         let counter = account.and_then(|account| tables.accounts.get(&account));
         Ok(counter.map_or(Duration::ZERO, |counter| {
@@ -200,6 +212,9 @@ impl LoginRate {
         // and behind a proxy or web mail on the same machine is everybody.
         if !known && !origin.ip.to_canonical().is_loopback() {
             bump(&mut tables.networks, network, &self.limits.network, now);
+            if let Some(site) = network.site() {
+                bump(&mut tables.networks, site, &self.limits.site, now);
+            }
         }
     }
 
@@ -277,6 +292,14 @@ impl Network {
                 let [a, b, c, d, e, f, g, h, ..] = ip.octets();
                 Network::V6([a, b, c, d, e, f, g, h])
             }
+        }
+    }
+
+    /// The /48 that an IPv6 /64 is in.
+    fn site(self) -> Option<Network> {
+        match self {
+            Network::V6([a, b, c, d, e, f, ..]) => Some(Network::Site([a, b, c, d, e, f])),
+            Network::V4(_) | Network::Site(_) => None,
         }
     }
 }

@@ -101,6 +101,26 @@ fn a_network_over_many_accounts() {
 }
 
 #[test]
+fn many_networks_of_one_site() {
+    let gate = gate();
+    for network in 0..501 {
+        let ip = format!("2001:db8:1:{network:x}::1");
+        assert!(gate.check(&ip, "ann").is_ok(), "{network}");
+        gate.fail(&ip, &format!("user{network}"), 1);
+    }
+    let rows = [
+        ("2001:db8:1:ffff::1", true),
+        ("2001:db8:2::1", false),
+        ("192.0.2.1", false),
+    ];
+    for (ip, refused) in rows {
+        assert_eq!(gate.check(ip, "ann").is_err(), refused, "{ip}");
+    }
+    gate.clock.advance(60 * MINUTE);
+    assert_eq!(gate.check("2001:db8:1:ffff::1", "ann"), FREE);
+}
+
+#[test]
 fn bad_tokens_count_for_the_network() {
     let gate = gate();
     for _ in 0..51 {
@@ -225,6 +245,7 @@ fn extreme_limits_do_not_overflow() {
         let limits = LoginLimits {
             pair: limit,
             network: limit,
+            site: limit,
             account: limit,
             code: limit,
             known_for: longest,
