@@ -37,7 +37,8 @@ pub(crate) const TOKEN_SCOPES: Scopes = Scopes::IMAP
     .union(Scopes::POP3)
     .union(Scopes::SUBMISSION)
     .union(Scopes::JMAP)
-    .union(Scopes::SIEVE);
+    .union(Scopes::SIEVE)
+    .union(Scopes::VACATION);
 /// Directories that are asked.
 pub const DIRECTORIES_MAX: usize = 100;
 /// How long it is remembered that a directory knows nobody by an address, and how many such addresses.

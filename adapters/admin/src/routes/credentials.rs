@@ -32,13 +32,14 @@ choice! {
 }
 
 choice! {
-    /// What a credential is good for. `submission` and `sieve` count over JMAP too.
+    /// What a credential is good for. `submission` and `sieve` count over JMAP too; `vacation` is the vacation response there, which `submission` has in it.
     Scope {
         Imap = "imap",
         Pop3 = "pop3",
         Submission = "submission",
         Jmap = "jmap",
         Sieve = "sieve",
+        Vacation = "vacation",
         Api = "api",
     }
 }
@@ -57,6 +58,7 @@ impl Scope {
             Scope::Submission => Scopes::SUBMISSION,
             Scope::Jmap => Scopes::JMAP,
             Scope::Sieve => Scopes::SIEVE,
+            Scope::Vacation => Scopes::VACATION,
             Scope::Api => Scopes::API,
         }
     }

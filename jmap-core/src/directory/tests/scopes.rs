@@ -132,7 +132,7 @@ async fn nobody_gives_more_than_they_have() {
 }
 
 #[tokio::test]
-async fn within_jmap_sending_is_a_scope_of_its_own() {
+async fn within_jmap_some_things_are_scopes_of_their_own() {
     let server = Server::with_domain().await;
     let ann = server.person_with_password("ann@example.org").await;
     let terms = Terms::default();
@@ -147,14 +147,34 @@ async fn within_jmap_sending_is_a_scope_of_its_own() {
             "Email/get",
             "Email/set",
             "EmailSubmission/set",
+            "MDN/send",
+            "VacationResponse/get",
+            "VacationResponse/set",
+            "SieveScript/get",
+            "SieveScript/query",
+            "SieveScript/validate",
             "SieveScript/set",
         ]
         .map(|method| access::may_use(&who, method).is_ok())
     };
-    assert_eq!(may(Scopes::JMAP).await, [true, true, false, false]);
+    let reads = [
+        true, true, false, false, true, false, false, false, false, false,
+    ];
+    let with = |more: &[usize]| {
+        let mut may = reads;
+        for at in more {
+            may[*at] = true;
+        }
+        may
+    };
+    assert_eq!(may(Scopes::JMAP).await, reads);
     let sends = Scopes::JMAP.union(Scopes::SUBMISSION);
-    assert_eq!(may(sends).await, [true, true, true, false]);
-    assert_eq!(may(Scopes::ALL).await, [true; 4]);
+    assert_eq!(may(sends).await, with(&[2, 3, 5]));
+    let is_away = Scopes::JMAP.union(Scopes::VACATION);
+    assert_eq!(may(is_away).await, with(&[5]));
+    let sorts = Scopes::JMAP.union(Scopes::SIEVE);
+    assert_eq!(may(sorts).await, with(&[6, 7, 8, 9]));
+    assert_eq!(may(Scopes::ALL).await, [true; 10]);
 }
 
 /// Ann's own password, and a second factor of hers; the number of that.
