@@ -158,7 +158,8 @@ impl Core {
         if self.still_good(who).await?.is_none() {
             return refused(ErrorCode::AccessDenied, "the account can't be used");
         }
-        self.has_room_for(Pending::Code).await?;
+        let mut batch = Batch::new();
+        self.has_room_for_code(&mut batch, who.account).await?;
         let minted = token::mint_bearer(&*self.rng);
         let lifetime = Duration::from_secs(CODE_SECONDS as u64);
         let record = CodeRecord {
@@ -173,7 +174,6 @@ impl Core {
             expires: self.clock.now().saturating_add(lifetime).0,
             grant: None,
         };
-        let mut batch = Batch::new();
         let key = keys::oauth_pending(Pending::Code, &minted.id.0);
         batch.put(key, record.to_bytes());
         self.engine

@@ -53,6 +53,10 @@ pub const GRANTS_PER_ACCOUNT_MAX: usize = 40;
 pub const CLIENTS_MAX: usize = 10_000;
 /// Codes of people and devices that are under way.
 pub const PENDING_MAX: usize = 10_000;
+/// Codes of one account that wait to be used.
+pub const OPEN_CODES_PER_ACCOUNT_MAX: usize = 20;
+/// Codes of one account that were used and are known for a while: of more, the oldest are forgotten.
+pub const SPENT_CODES_PER_ACCOUNT_MAX: usize = 100;
 /// Redirection URIs of one client.
 pub const REDIRECT_URIS_MAX: usize = 10;
 /// Octets of a URI, a state or a nonce.
