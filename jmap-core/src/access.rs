@@ -7,7 +7,7 @@ use jmap_types::{AccountId, MethodError, MethodErrorKind, method::Access};
 use crate::{
     auth::Scopes,
     caller::{Caller, Role},
-    directory::{AccountKind, AccountRecord, DirectoryError, names::AccountName},
+    directory::{AccountKind, AccountRecord, CredentialKind, DirectoryError, names::AccountName},
     mail::records::MailboxRecord,
 };
 
@@ -65,14 +65,28 @@ pub fn standing(who: &Caller, account: AccountId) -> Result<Standing, MethodErro
 
 /// Whether the credential that was used is good for a method: an app password or a token may be for reading mail alone.
 pub fn may_use(who: &Caller, method: &str) -> Result<(), MethodError> {
-    let needed = match method {
-        "EmailSubmission/set" | "MDN/send" => Scopes::SUBMISSION,
-        "SieveScript/set" => Scopes::SIEVE,
-        _ => return Ok(()),
+    let has = |scope| who.scopes().contains(scope);
+    let may = match method {
+        "EmailSubmission/set" | "MDN/send" => has(Scopes::SUBMISSION),
+        // It sends mail, of one text.
+        "VacationResponse/set" => has(Scopes::VACATION) || has(Scopes::SUBMISSION),
+        // Scripts tell whom mail is from and where it goes on to: to read them is no part of reading mail.
+        method if method.starts_with("SieveScript/") => has(Scopes::SIEVE),
+        _ => true,
     };
-    match who.scopes().contains(needed) {
+    match may {
         true => Ok(()),
         false => Err(MethodErrorKind::Forbidden.into()),
+    }
+}
+
+/// Whether `who` may change how the account is logged in to: password, second factor, passkeys. To their own, what is good for some things
+/// alone may not, nor an app password: a program that has it could make itself the owner.
+pub fn may_change_login(who: &Caller, account: AccountId) -> Result<(), DirectoryError> {
+    let is_full = who.scopes() == Scopes::ALL && who.kind != Some(CredentialKind::AppPassword);
+    match who.account != account || is_full {
+        true => Ok(()),
+        false => Err(DirectoryError::Forbidden),
     }
 }
 

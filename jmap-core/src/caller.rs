@@ -4,7 +4,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use jmap_types::AccountId;
 
-use crate::auth::{Origin, Protocol, Scopes};
+use crate::{
+    auth::{Origin, Protocol, Scopes, token::TokenId},
+    directory::CredentialKind,
+};
 
 /// What somebody may do beyond their own accounts. `access` says what that is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
@@ -76,6 +79,10 @@ pub struct Caller {
     /// Of the account's record, as it was when the caller was found in it.
     generation: u64,
     scopes: Scopes,
+    /// When the credential that was used is over, in milliseconds since 1970.
+    expires: Option<i64>,
+    /// The token that was used, of the credential's.
+    token: Option<TokenId>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +95,8 @@ pub struct Identity {
     pub domains: Vec<String>,
     /// The credential that was used; push subscriptions belong to it (RFC 8620 §7.2).
     pub credential: u64,
+    /// Of that one. `None`: it is no row of the directory.
+    pub kind: Option<CredentialKind>,
     /// Groups that the account is a member of.
     pub groups: Vec<AccountId>,
     /// Accounts that share something with this one, or with one of its groups.
@@ -102,6 +111,8 @@ impl Caller {
             address: None,
             generation: 0,
             scopes: Scopes::ALL,
+            expires: None,
+            token: None,
         }
     }
 
@@ -122,6 +133,7 @@ impl Caller {
             role: Role::Administrator,
             domains: Vec::new(),
             credential: 0,
+            kind: None,
             groups: Vec::new(),
             shares: Vec::new(),
         })
@@ -146,6 +158,8 @@ impl Caller {
         self.way = other.way;
         self.address = other.address;
         self.scopes = other.scopes;
+        self.expires = other.expires;
+        self.token = other.token;
         self
     }
 
@@ -153,6 +167,27 @@ impl Caller {
     pub(crate) fn within(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
+    }
+
+    /// The same caller, by a credential that is over then.
+    pub(crate) fn until(mut self, expires: Option<i64>) -> Self {
+        self.expires = expires;
+        self
+    }
+
+    /// The same caller, by this token.
+    pub(crate) fn by_token(mut self, token: TokenId) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    pub(crate) fn token(&self) -> Option<TokenId> {
+        self.token
+    }
+
+    /// When the credential, or its token, that was used is over, in milliseconds since 1970. `None`: it has no end.
+    pub fn expires(&self) -> Option<i64> {
+        self.expires
     }
 
     /// What the credential that was used is good for.

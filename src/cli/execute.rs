@@ -611,7 +611,7 @@ async fn credential(target: &Target, who: &Caller, command: Command) -> Done {
 fn scopes_named(names: &[String]) -> Result<Scopes, CommandError> {
     let mut scopes = Scopes::NONE;
     for name in names {
-        let why = "there are these scopes: imap, pop3, submission, jmap, sieve, api";
+        let why = "there are these scopes: imap, pop3, submission, jmap, sieve, vacation, api";
         let scope = Scopes::named(name).ok_or(CommandError::Refused(why))?;
         scopes = scopes.union(scope);
     }

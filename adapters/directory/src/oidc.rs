@@ -1,7 +1,7 @@
 //! People of an OpenID provider: whoever shows a token of it is who it says (OpenID Connect Discovery 1.0, RFC 9068, RFC 7662).
 //!
 //! Holds: a token counts only if it is this provider's, for this audience, in its time, and signed by a key that the provider shows now, or
-//! if the provider says of it that it is active. An address that the provider hasn't verified is nobody's.
+//! if the provider says of it that it is active. An address is nobody's of which the provider says anything else than that it is verified.
 //! Other half: `jwt` has signatures, `http` asks.
 
 use std::{
@@ -207,8 +207,11 @@ impl Oidc {
             tracing::debug!(provider = config.name, "a token is for somebody else");
             return None;
         }
-        // OpenID Connect Core §5.1
-        if claims.get("email_verified") == Some(&Value::Bool(false)) {
+        if !may_be_verified(claims) {
+            tracing::debug!(
+                provider = config.name,
+                "an address that its provider hasn't verified"
+            );
             return None;
         }
         let address = claims.get(&config.address_claim).and_then(Value::as_str)?;
@@ -222,6 +225,17 @@ impl Oidc {
             },
             expires: expires.map(|at| UtcMillis((at + LEEWAY).saturating_mul(1000))),
         })
+    }
+}
+
+/// OpenID Connect Core §5.1: it is true; some providers write it as a text. Those that give addresses themselves mostly leave it out of
+/// their tokens, and are taken at their word.
+fn may_be_verified(claims: &Map<String, Value>) -> bool {
+    match claims.get("email_verified") {
+        None => true,
+        Some(Value::Bool(is)) => *is,
+        Some(Value::String(is)) => is == "true",
+        Some(_) => false,
     }
 }
 
@@ -266,6 +280,62 @@ impl ExternalDirectory for Oidc {
             true => self.signed(&parsed).await,
             // Nothing is fetched for what says itself that it is somebody else's.
             false => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jmap_core::clock::TestClock;
+    use rustls::{RootCertStore, crypto::aws_lc_rs::default_provider};
+    use serde_json::json;
+
+    use super::*;
+
+    fn provider() -> Oidc {
+        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let config = OidcConfig {
+            name: "id".to_owned(),
+            issuer: "https://id.example.org".to_owned(),
+            audience: "posthorn".to_owned(),
+            introspection: None,
+            address_claim: "email".to_owned(),
+            description_claim: None,
+            tls: Arc::new(tls),
+            timeout: Duration::from_secs(1),
+        };
+        Oidc::new(config, Arc::new(TestClock::new(UtcMillis(0))))
+    }
+
+    #[test]
+    fn an_address_that_is_not_verified_is_nobodys() {
+        let provider = provider();
+        for (claim, want) in [
+            (None, true),
+            (Some(json!(true)), true),
+            (Some(json!("true")), true),
+            (Some(json!(false)), false),
+            (Some(json!("false")), false),
+            (Some(json!("")), false),
+            (Some(json!(0)), false),
+            (Some(json!(1)), false),
+            (Some(json!(null)), false),
+            (Some(json!([true])), false),
+        ] {
+            let mut claims = Map::new();
+            claims.insert("iss".into(), json!("https://id.example.org"));
+            claims.insert("aud".into(), json!("posthorn"));
+            claims.insert("exp".into(), json!(1000));
+            claims.insert("email".into(), json!("ann@example.org"));
+            if let Some(claim) = &claim {
+                claims.insert("email_verified".into(), claim.clone());
+            }
+            let good = provider.good(&claims);
+            assert_eq!(good.is_some(), want, "{claim:?}");
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What is asked beyond the secret: that its time isn't over, that it is for this protocol, and a second factor.
 //!
 //! Holds: none of it is told to anybody who hasn't shown the secret; a password with a second factor beside it opens nothing
-//! by itself; what is for programs doesn't open the pages on which new credentials are made.
+//! by itself; what is for programs doesn't open the pages on which new credentials are made, nor the API of an account that has a
+//! second factor.
 //! Other half: `directory::factors` has the second factors; `auth::login` and `auth::scram` ask here.
 
 use super::{
     AuthError, Origin, Protocol, Scopes, Secret,
-    login::{Candidate, unavailable},
+    login::{Candidate, too_many, unavailable},
 };
 use crate::{
     Core,
@@ -50,8 +51,16 @@ impl Core {
     ) -> Result<(), AuthError> {
         self.within_bounds(verified.expires, verified.scopes, origin)?;
         let is_own = matches!(verified.credential, PASSWORD | EXTERNAL);
-        if origin.protocol == Protocol::OAuth && !is_own {
-            return Err(AuthError::OutOfScope);
+        if !is_own {
+            // An app password stands in for the second factor where a program can't ask for a code. Where one can come along, it doesn't.
+            let is_too_little = match origin.protocol {
+                Protocol::OAuth => true,
+                protocol => takes_codes(protocol) && verified.has_second_factor,
+            };
+            return match is_too_little {
+                true => Err(AuthError::OutOfScope),
+                false => Ok(()),
+            };
         }
         if !verified.has_second_factor {
             return Ok(());
@@ -71,7 +80,13 @@ impl Core {
         code: &Secret<String>,
         origin: &Origin,
     ) -> Result<(), AuthError> {
+        let rate = &self.directory.rate;
+        let begun = rate.begin_code(candidate.id);
+        begun.map_err(|retry_after| too_many(login, origin, retry_after))?;
         let is_right = self.use_code(candidate.id, code).await;
+        if !matches!(is_right, Ok(false)) {
+            rate.give_code_back(candidate.id);
+        }
         if is_right.map_err(unavailable)? {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use jmap_types::AccountId;
 use tracing::Instrument as _;
 
 use super::{
-    AuthError, Credentials, Origin, RetryAfter, Scopes, Secret, Verdict,
+    AuthError, Credentials, Origin, Protocol, RetryAfter, Scopes, Secret, Verdict,
     admission::has_second_factor,
     credentials::LOGIN_OCTETS_MAX,
     password::PasswordError,
@@ -22,7 +22,7 @@ use crate::{
     clock::UtcMillis,
     directory::{
         Verified,
-        external::{Admitted, EXTERNAL},
+        external::{Admitted, EXTERNAL, TOKEN_SCOPES},
         names,
         records::{AccountKind, AccountRecord, CredentialKind, CredentialRecord, PASSWORD},
     },
@@ -145,7 +145,10 @@ impl Core {
             .await?;
         self.directory.rate.succeeded(origin, Some(&login));
         let admitted = self.admit(candidate, verified.credential, generation, origin);
-        Ok(admitted.await?.within(verified.scopes))
+        Ok(admitted
+            .await?
+            .within(verified.scopes)
+            .until(verified.expires))
     }
 
     async fn login_by_token(
@@ -163,23 +166,30 @@ impl Core {
         let found = match token::parse_bearer(text.expose()) {
             Some(presented) => {
                 let known = self.token(presented.id).await.map_err(unavailable)?;
-                known.filter(|known| presented.verify(&known.hash, None, UtcMillis(0)).is_ok())
+                let known =
+                    known.filter(|known| presented.verify(&known.hash, None, UtcMillis(0)).is_ok());
+                known.map(|known| (presented.id, known))
             }
             None => None,
         };
         let candidate = match &found {
-            Some(token) => self
+            Some((_, token)) => self
                 .account_record(token.account)
                 .await
                 .map_err(unavailable)?,
             None => None,
         };
-        let (Some(token), Some(record)) = (found, candidate) else {
+        let (Some((id, token)), Some(record)) = (found, candidate) else {
             // What has our form is ours, and is shown to nobody else.
             if token::parse_bearer(text.expose()).is_none()
                 && let Some(found) = self.token_outside(text).await?
             {
-                return self.admit(found.into(), EXTERNAL, generation, origin).await;
+                self.within_bounds(None, TOKEN_SCOPES, origin)?;
+                if !self.takes_tokens_of_others(found.id).await? {
+                    return Err(AuthError::SecondFactor);
+                }
+                let admitted = self.admit(found.into(), EXTERNAL, generation, origin);
+                return Ok(admitted.await?.within(TOKEN_SCOPES));
             }
             self.directory.rate.failed(origin, None);
             self.note_failed_login(origin, None, text.expose());
@@ -192,7 +202,8 @@ impl Core {
             record,
         };
         let admitted = self.admit(candidate, token.credential, generation, origin);
-        Ok(admitted.await?.within(token.scopes))
+        let caller = admitted.await?.within(token.scopes);
+        Ok(caller.until(token.expires).by_token(id))
     }
 
     /// The secret was right.
@@ -208,6 +219,10 @@ impl Core {
             tracing::warn!(login = ?record.name, ip = %origin.ip, protocol = %origin.protocol, "login to a disabled account");
             return Err(AuthError::Disabled);
         }
+        let record = match origin.protocol {
+            Protocol::Admin if credential != EXTERNAL => self.with_role_of_now(id, record).await?,
+            _ => record,
+        };
         let caller = self.caller(id, &record, credential, generation).await;
         Ok(caller.map_err(unavailable)?.coming_from(origin))
     }
@@ -264,7 +279,7 @@ impl Core {
             credential: *number,
             expires: record.expires,
             scopes: record.scopes.unwrap_or(Scopes::ALL),
-            has_second_factor: false,
+            has_second_factor: has_second_factor(credentials),
         })
     }
 

@@ -26,6 +26,8 @@ impl Scopes {
     pub const SIEVE: Self = Self(1 << 4);
     /// The API for administrators and for the account's own page.
     pub const API: Self = Self(1 << 5);
+    /// The vacation response, within JMAP; who may send may set it too.
+    pub const VACATION: Self = Self(1 << 6);
     /// Whatever there is, and will be.
     pub const ALL: Self = Self(u32::MAX);
 
@@ -36,6 +38,7 @@ impl Scopes {
         ("submission", Self::SUBMISSION),
         ("jmap", Self::JMAP),
         ("sieve", Self::SIEVE),
+        ("vacation", Self::VACATION),
         ("api", Self::API),
     ];
 

@@ -111,8 +111,11 @@ impl Counts {
     /// Somebody has logged in from there.
     pub fn knows(&self, address: IpAddr, now: Instant) {
         if let Some(until) = now.checked_add(KNOWN_FOR) {
-            let client = Network::of_client(address);
-            self.tables.lock().known.insert(client, until);
+            let mut tables = self.tables.lock();
+            tables.known.insert(Network::of_client(address), until);
+            if let Some(site) = Network::site_of(address) {
+                tables.known.insert(site, until);
+            }
         }
     }
 

@@ -28,7 +28,7 @@ pub use self::{
     methods::{Ban, BanError, NewBan},
     network::{Network, NoNetwork},
     records::{BanRecord, BanRule},
-    settings::{BanSettings, KNOWN_FACTOR, Spared, Threshold},
+    settings::{BanSettings, KNOWN_FACTOR, SITE_FACTOR, Spared, Threshold},
 };
 use crate::{Core, auth::Origin};
 
@@ -131,16 +131,22 @@ impl Core {
         guess: Option<(&str, &str)>,
     ) {
         let settings = self.bans.settings.load_full();
-        let client = Network::of_client(address);
         let Some(threshold) = settings.threshold(rule) else {
             return;
         };
-        if settings.spares(&client).is_some() {
-            return;
-        }
+        let of_site = Threshold {
+            count: threshold.count.saturating_mul(SITE_FACTOR),
+            ..threshold
+        };
+        let client = (Network::of_client(address), threshold);
+        let site = Network::site_of(address).map(|site| (site, of_site));
         let now = self.clock.monotonic();
-        let counted = self.bans.counts.add(client, rule, threshold, guess, now);
-        if let Some(count) = counted {
+        for (client, threshold) in std::iter::once(client).chain(site) {
+            if settings.spares(&client).is_some() {
+                return;
+            }
+            let counted = self.bans.counts.add(client, rule, threshold, guess, now);
+            let Some(count) = counted else { continue };
             let minutes = threshold.within.as_secs().div_ceil(60);
             let what = rule.counted();
             let mut reason = format!("{count} {what} within {minutes} minutes");

@@ -10,6 +10,8 @@ use std::{
 
 /// A client has a whole /64 (RFC 6177), so that is what is banned.
 pub const CLIENT_BITS_V6: u8 = 64;
+/// Many providers give somebody a whole /48 (RFC 6177): where much comes from several networks of one, it is banned.
+pub const SITE_BITS_V6: u8 = 48;
 
 /// An address, and the number of its leading bits that count.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -47,6 +49,12 @@ impl Network {
             IpAddr::V4(_) => Self::new(address, 32),
             IpAddr::V6(_) => Self::new(address, CLIENT_BITS_V6),
         }
+    }
+
+    /// The /48 that a client of IPv6 is in.
+    pub fn site_of(address: IpAddr) -> Option<Self> {
+        let address = address.to_canonical();
+        address.is_ipv6().then(|| Self::new(address, SITE_BITS_V6))
     }
 
     pub fn bits(&self) -> u8 {

@@ -9,6 +9,8 @@ use super::{BanRule, Network, network::LOOPBACK};
 
 /// So many times as much is put up with from where somebody has logged in lately.
 pub const KNOWN_FACTOR: u32 = 10;
+/// How much more is put up with from an IPv6 /48 than from a client in it.
+pub const SITE_FACTOR: u32 = 10;
 
 /// So much, in so much time. 0: it never leads to a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -147,6 +147,42 @@ async fn a_client_of_ipv6_is_its_64() {
 }
 
 #[tokio::test]
+async fn enough_from_many_networks_of_one_48_is_a_ban_of_that() {
+    let server = server(3).await;
+    let core = &server.core;
+    let elsewhere = ip("2001:db8:1:ffff::1");
+    for network in 0..30 {
+        assert!(!core.is_banned(elsewhere), "{network}");
+        offend(core, &format!("2001:db8:1:{network:x}::1"), 1);
+    }
+    assert!(core.is_banned(elsewhere));
+    assert!(!core.is_banned(ip("2001:db8:2::1")));
+    let bans = core.bans(&operator()).await.unwrap();
+    assert_eq!(bans[0].network.to_string(), "2001:db8:1::/48");
+    // Wherever something in it is never banned, the whole isn't.
+    let allows = BanSettings {
+        allow: vec!["2001:db8:3::/64".parse().unwrap()],
+        ..settings(3)
+    };
+    core.set_bans(allows);
+    for network in 1..40 {
+        offend(core, &format!("2001:db8:3:{network:x}::1"), 1);
+    }
+    assert!(!core.is_banned(ip("2001:db8:3:ffff::1")));
+    // From where somebody has logged in, more is put up with.
+    let origin = Origin {
+        ip: ip("2001:db8:4::1"),
+        protocol: Protocol::Imap,
+        tls: true,
+    };
+    core.note_good_login(&origin);
+    for network in 1..40 {
+        offend(core, &format!("2001:db8:4:{network:x}::1"), 1);
+    }
+    assert!(!core.is_banned(ip("2001:db8:4:ffff::1")));
+}
+
+#[tokio::test]
 async fn some_are_never_banned() {
     let server = server(1).await;
     let core = &server.core;

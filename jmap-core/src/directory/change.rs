@@ -7,7 +7,9 @@ use jmap_types::{AccountId, DataType};
 use store::{Change, ChangeKind, Record as _, engine::Batch, keys, numbers};
 
 use super::{
-    ADDRESSES_PER_ACCOUNT_MAX, DirectoryError, check_description,
+    ADDRESSES_PER_ACCOUNT_MAX, DirectoryError,
+    allowance::domain_of,
+    check_description,
     names::{self, AccountName, Address},
     read::Account,
     records::{AccountKind, AccountRecord, AddressRecord, Forward},
@@ -34,6 +36,8 @@ pub struct AccountChange {
     pub description: Option<String>,
     pub disabled: Option<bool>,
     pub grant: Option<Grant>,
+    /// The grant is what a directory elsewhere says.
+    pub grant_from_outside: bool,
     /// Octets that the account may use. 0: no limit.
     pub quota_octets: Option<Option<u64>>,
     /// Recipients that it may send to. 0: no limit.
@@ -249,6 +253,10 @@ impl Core {
             return Err(DirectoryError::AlreadyExists(login));
         }
         if let AccountName::Address(address) = name {
+            let is_counted = matches!(record.kind, AccountKind::Person | AccountKind::Group);
+            if is_counted && domain_of(record) != Some(address.domain.as_str()) {
+                self.check_accounts_max(&address.domain).await?;
+            }
             let known = record.addresses.iter().position(|known| *known == login);
             match known {
                 Some(at) => drop(record.addresses.remove(at)),
@@ -397,6 +405,8 @@ impl Core {
             }
             record.role = grant.role;
             record.administers = (!domains.is_empty()).then_some(domains);
+            record.role_from_outside =
+                (grant.role != Role::User).then_some(change.grant_from_outside);
         }
         record.quota_octets = change.quota_octets.unwrap_or(record.quota_octets);
         record.recipients_per_hour = change

@@ -1,7 +1,7 @@
 //! What accounts log in with: one password, app passwords, tokens.
 //!
 //! Holds: each change counts the account's generation up, so that what was remembered of its credentials counts
-//! no more; the text of an app password or token is given once, to whoever asked for it.
+//! no more; the text of an app password or token is given once, to whoever asked for it; what is for programs doesn't become more by itself.
 //! Other half: `auth::login` compares.
 
 use jmap_types::AccountId;
@@ -61,6 +61,7 @@ impl Core {
         id: AccountId,
         secret: &Secret<String>,
     ) -> Result<(), DirectoryError> {
+        access::may_change_login(who, id)?;
         let record = self.account_for(who, Operation::SetPassword, id).await?;
         if record.kind != AccountKind::Person {
             return Err(DirectoryError::InvalidName {
@@ -201,6 +202,10 @@ impl Core {
                 });
             }
         };
+        let new = NewCredential {
+            expires: lasting(who, id, new.expires),
+            ..new
+        };
         let record = self.issue(new, &lookup, &hash)?;
         self.add_credential(who, id, record, secret, terms).await
     }
@@ -325,6 +330,12 @@ impl Core {
         let stored: Option<CredentialRecord> = self.stored(&key).await?;
         let stored =
             stored.ok_or_else(|| DirectoryError::NotFound(format!("credential {number}")))?;
+        match stored.kind {
+            CredentialKind::Password | CredentialKind::Totp | CredentialKind::Passkey => {
+                access::may_change_login(who, id)?;
+            }
+            CredentialKind::AppPassword | CredentialKind::Token | CredentialKind::Grant => {}
+        }
         record.generation += 1;
         let mut batch = Batch::new();
         batch.delete(key);
@@ -340,6 +351,15 @@ impl Core {
         self.commit_account(fence, id, record, batch)
             .await
             .map(drop)
+    }
+}
+
+/// Until when something new may be good. What may not change its account's own login makes nothing there that outlives it.
+fn lasting(who: &Caller, id: AccountId, wanted: Option<UtcMillis>) -> Option<UtcMillis> {
+    let most = who.expires().map(UtcMillis);
+    match access::may_change_login(who, id) {
+        Ok(()) => wanted,
+        Err(_) => wanted.into_iter().chain(most).min(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Holds: a directory that doesn't answer refuses nobody and loses no mail: logins and recipients are put off. Its people have accounts here
 //! like all others, made when they first log in or first get mail; what an account has of its own here (a password, app passwords, tokens)
-//! goes on to count. A directory says nothing about domains that aren't its own.
+//! goes on to count. A directory says nothing about domains that aren't its own. A token of others' opens mail, and nothing of administration.
 //! Other half: `adapters/directory` asks; `auth::login` and `resolve` come here when nobody is found inside.
 
 use std::{
@@ -32,6 +32,13 @@ use crate::{
 
 /// The number of the credential that a login has which an external directory has found right.
 pub const EXTERNAL: u64 = 0;
+/// What a token of others' opens: mail. The API and the pages ask for what is known here, and for the second factor of here.
+pub(crate) const TOKEN_SCOPES: Scopes = Scopes::IMAP
+    .union(Scopes::POP3)
+    .union(Scopes::SUBMISSION)
+    .union(Scopes::JMAP)
+    .union(Scopes::SIEVE)
+    .union(Scopes::VACATION);
 /// Directories that are asked.
 pub const DIRECTORIES_MAX: usize = 100;
 /// How long it is remembered that a directory knows nobody by an address, and how many such addresses.
@@ -40,6 +47,9 @@ const NOBODIES_MAX: usize = 10_000;
 /// How long a token of others' that was good is taken without asking again, if it doesn't expire before that.
 pub const TOKEN_FOR: Duration = Duration::from_secs(60);
 const TOKENS_MAX: usize = 10_000;
+/// How long a role is taken for what its directory says, without asking again.
+pub const ROLE_FOR: Duration = Duration::from_secs(300);
+const ROLES_MAX: usize = 10_000;
 /// Octets of a token that is looked at.
 pub const TOKEN_OCTETS_MAX: usize = 16 << 10;
 /// Further addresses of one person.
@@ -89,6 +99,11 @@ pub trait ExternalDirectory: Send + Sync + fmt::Debug + 'static {
     /// Whose address it is.
     async fn find(&self, address: &Address) -> Result<Option<Person>, Away>;
 
+    /// Whether it says what roles its people have.
+    fn tells_roles(&self) -> bool {
+        false
+    }
+
     /// Whose token it is. `None`: it is no good, or none of this directory's.
     async fn check_token(&self, token: &Secret<String>) -> Result<Option<GoodToken>, Away>;
 }
@@ -106,6 +121,8 @@ pub(crate) struct Externals {
     nobody: Cache<String, Instant>,
     /// By hash: whose it is, and until when that counts.
     tokens: Cache<[u8; 32], (AccountId, i64)>,
+    /// Whose role was asked about, and until when that counts.
+    roles: Cache<AccountId, Instant>,
 }
 
 impl Default for Externals {
@@ -114,6 +131,7 @@ impl Default for Externals {
             chosen: ArcSwap::default(),
             nobody: Cache::new(NOBODIES_MAX),
             tokens: Cache::new(TOKENS_MAX),
+            roles: Cache::new(ROLES_MAX),
         }
     }
 }
@@ -138,6 +156,7 @@ impl Core {
         let externals = &self.directory.externals;
         externals.nobody.clear();
         externals.tokens.clear();
+        externals.roles.clear();
         externals.chosen.store(Arc::new(chosen));
         self.directory.count_up();
     }
@@ -210,6 +229,13 @@ impl Core {
         Ok(own.iter().any(|(number, _)| *number == PASSWORD))
     }
 
+    /// Whether a token of others' is good for an account: one that logs in with a password and a code of here has more to show.
+    pub(crate) async fn takes_tokens_of_others(&self, id: AccountId) -> Result<bool, AuthError> {
+        let own = self.credential_records(id).await.map_err(unavailable)?;
+        let has_password = own.iter().any(|(number, _)| *number == PASSWORD);
+        Ok(!(has_password && has_second_factor(&own)))
+    }
+
     /// Asks all directories whose token it is.
     pub(crate) async fn token_outside(
         &self,
@@ -252,6 +278,59 @@ impl Core {
         }
         // Another one might have known it.
         away.map_or(Ok(None), Err)
+    }
+
+    /// The record of somebody who comes with what they have here. A role that the directory of their domain gave them is theirs as long as
+    /// that says so: it isn't asked for app passwords and tokens, and who has gone there would keep it.
+    pub(crate) async fn with_role_of_now(
+        &self,
+        id: AccountId,
+        record: Arc<AccountRecord>,
+    ) -> Result<Arc<AccountRecord>, AuthError> {
+        // Which domains somebody looks after is said here alone.
+        if matches!(record.role, Role::User | Role::DomainAdministrator) {
+            return Ok(record);
+        }
+        let Ok(AccountName::Address(address)) = names::account(&record.name) else {
+            return Ok(record);
+        };
+        let chosen = self.directory_of(&address.domain);
+        let Some(chosen) = chosen.filter(|of| of.directory.tells_roles()) else {
+            return Ok(record);
+        };
+        let is_theirs = match record.role_from_outside {
+            Some(is) => is,
+            // Of the time before it was kept: whoever has a password here is known here.
+            None => !self.has_password(id).await?,
+        };
+        let now = self.clock.monotonic();
+        let roles = &self.directory.externals.roles;
+        if !is_theirs || roles.get(&id).is_some_and(|until| now < until) {
+            return Ok(record);
+        }
+        let found = chosen.directory.find(&address).await;
+        let found = found.map_err(|away| is_away(&chosen, &away))?;
+        let role = found.map_or(Role::User, |person| person.role.unwrap_or(record.role));
+        if role != record.role {
+            tracing::warn!(
+                directory = chosen.directory.name(),
+                account = record.name,
+                role = role.name(),
+                "a role is not what its directory says any more"
+            );
+        }
+        let person = Person {
+            role: Some(role),
+            ..Person::default()
+        };
+        let changed = self.bring_up_to_date(&chosen, id, &record, &person).await;
+        changed.map_err(|error| {
+            tracing::error!(account = record.name, %error, "a role can't be changed to what its directory says");
+            AuthError::Unavailable
+        })?;
+        roles.insert(id, now + ROLE_FOR);
+        let record = self.account_record(id).await.map_err(unavailable)?;
+        record.ok_or(AuthError::Invalid)
     }
 
     /// Makes sure that whoever gets mail by this address has an account, if the directory of its domain knows them.
@@ -334,10 +413,16 @@ impl Core {
         let name = address.to_string();
         let id = match self.account_of_login(&name).await.map_err(unavailable)? {
             Some(id) => id,
-            // Whoever has the address here is somebody else.
             None if self.has_address(&name).await.map_err(unavailable)? => {
-                tracing::warn!(directory, %address, "somebody of a directory has an address that is another account's here");
-                return Ok(None);
+                match self.called_otherwise(&name, &person).await {
+                    Ok(Some(id)) => id,
+                    // Whoever has the address here is somebody else.
+                    Ok(None) => {
+                        tracing::warn!(directory, %address, "somebody of a directory has an address that is another account's here");
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(unavailable(error)),
+                }
             }
             None => match self.make_account(&name, &person).await {
                 Ok(id) => id,
@@ -362,6 +447,31 @@ impl Core {
         }
         let record = self.account_record(id).await.map_err(unavailable)?;
         Ok(record.map(|record| Admitted { id, record }))
+    }
+
+    /// The account that has an address, if it is called by another one of the same person. RFC 4511 §4.1.7: values have no order, so the
+    /// first one may be another one each time.
+    async fn called_otherwise(
+        &self,
+        address: &str,
+        person: &Person,
+    ) -> Result<Option<AccountId>, store::Error> {
+        let Some(known) = self.address_record(address).await? else {
+            return Ok(None);
+        };
+        let [target] = known.targets[..] else {
+            return Ok(None);
+        };
+        let id = AccountId::new(target);
+        let Some(record) = self.account_record(id).await? else {
+            return Ok(None);
+        };
+        let mut told = person.aliases.iter().take(ALIASES_MAX);
+        let is_told = told.any(|told| {
+            let told = names::address(told).map(|of| of.to_string());
+            told.is_ok_and(|told| told == record.name)
+        });
+        Ok(is_told.then_some(id))
     }
 
     async fn has_address(&self, address: &str) -> Result<bool, store::Error> {
@@ -402,12 +512,17 @@ impl Core {
             .quota_octets
             .filter(|of| Some(*of) != record.quota_octets);
         // Which domains somebody looks after is said here alone.
-        let role = person
-            .role
-            .filter(|role| *role != record.role && *role != Role::DomainAdministrator);
+        let is_noted = record.role_from_outside == Some(true);
+        let role = person.role.filter(|role| match role {
+            Role::DomainAdministrator => false,
+            // Who looks after domains here is a plain user there.
+            Role::User => !matches!(record.role, Role::User | Role::DomainAdministrator),
+            Role::Administrator | Role::HelpDesk => *role != record.role || !is_noted,
+        });
         let is_other = description.is_some() || quota.is_some() || role.is_some();
         change.description = description;
         change.quota_octets = quota.map(Some);
+        change.grant_from_outside = true;
         change.grant = role.map(|role| Grant {
             role,
             domains: Vec::new(),

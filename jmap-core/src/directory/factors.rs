@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Core,
-    access::Operation,
+    access::{self, Operation},
     admin::Deed,
     auth::{Secret, totp::Totp},
     caller::Caller,
@@ -81,6 +81,7 @@ impl Core {
         let id = who.account;
         let operation = Operation::IssueCredential;
         let mut record = self.account_for(who, operation, id).await?;
+        access::may_change_login(who, id)?;
         if record.kind != AccountKind::Person {
             return Err(DirectoryError::InvalidName {
                 why: "nobody logs in as a group, a list or an alias",
@@ -138,6 +139,7 @@ impl Core {
         let id = who.account;
         let operation = Operation::IssueCredential;
         let mut record = self.account_for(who, operation, id).await?;
+        access::may_change_login(who, id)?;
         let records = self.credential_records(id).await?;
         let found = records.into_iter().find_map(|(number, record)| {
             let totp = record.totp.clone()?;

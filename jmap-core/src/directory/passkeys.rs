@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Core,
-    access::Operation,
+    access::{self, Operation},
     admin::Deed,
     auth::webauthn::{Assertion, Attestation, Passkey, PasskeyError, RelyingParty},
     caller::Caller,
@@ -130,6 +130,7 @@ impl Core {
         attestation: &Attestation,
         of: RelyingParty<'_>,
     ) -> Result<u64, DirectoryError> {
+        access::may_change_login(who, who.account)?;
         check_description(description)?;
         let challenge = attestation.challenge(of)?;
         let challenge = self.challenge_of(&challenge, &making(who.account))?;

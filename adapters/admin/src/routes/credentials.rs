@@ -32,13 +32,14 @@ choice! {
 }
 
 choice! {
-    /// What a credential is good for. `submission` and `sieve` count over JMAP too.
+    /// What a credential is good for. `submission` and `sieve` count over JMAP too; `vacation` is the vacation response there, which `submission` has in it.
     Scope {
         Imap = "imap",
         Pop3 = "pop3",
         Submission = "submission",
         Jmap = "jmap",
         Sieve = "sieve",
+        Vacation = "vacation",
         Api = "api",
     }
 }
@@ -57,6 +58,7 @@ impl Scope {
             Scope::Submission => Scopes::SUBMISSION,
             Scope::Jmap => Scopes::JMAP,
             Scope::Sieve => Scopes::SIEVE,
+            Scope::Vacation => Scopes::VACATION,
             Scope::Api => Scopes::API,
         }
     }
@@ -92,7 +94,7 @@ object! {
         kind: KindOfNewCredential,
         /// What it is for.
         description: Option<String> = {"maxLength": 500},
-        /// Null: it is good until it is revoked.
+        /// Null: it is good until it is revoked. What an app password, or a credential with scopes, makes for its own account ends with it.
         expires: Option<String> = {"format": "date-time"},
         /// What it is good for: no more than the credential of whoever makes it; null: everything.
         scopes: Option<Vec<Scope>> = {"minItems": 1, "maxItems": 16},
@@ -125,7 +127,7 @@ pub fn routes() -> Vec<Route> {
             Method::PUT,
             "/accounts/{account}/password",
             (TAG, "setPassword"),
-            "Sets the password of an account; people may set their own",
+            "Sets the password of an account; people may set their own, but not by an app password or a credential with scopes",
             Operation::SetPassword,
             handler!(set_password),
         )
@@ -154,7 +156,7 @@ pub fn routes() -> Vec<Route> {
             Method::DELETE,
             "/accounts/{account}/credentials/{credential}",
             (TAG, "revokeCredential"),
-            "Makes a credential good for nothing from now on",
+            "Makes a credential good for nothing from now on; one's own password, second factor and passkeys not by an app password or a credential with scopes",
             Operation::RevokeCredential,
             handler!(revoke),
         ),

@@ -1,6 +1,6 @@
 //! How often strangers may begin something that is kept for a while.
 //!
-//! Holds: so many an hour from one network, and so many in all; memory is bounded.
+//! Holds: so many an hour from one network, so many from the /48 that an IPv6 network is in, and so many in all; memory is bounded.
 //! Other half: `clients` and `device` ask; failed logins have limits of their own in `auth::rate`.
 
 use std::{
@@ -31,8 +31,19 @@ impl Begun {
 const NETWORKS_MAX: usize = 16_384;
 const WINDOW: Duration = Duration::from_secs(3600);
 
+/// How much more may come from an IPv6 /48 than from a /64 in it.
+const SITE_FACTOR: u32 = 10;
+
 /// `None`: all of them.
-type Network = Option<[u8; 8]>;
+type Network = Option<([u8; 8], Width)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Width {
+    /// An IPv4 address, or an IPv6 /64.
+    Client,
+    /// An IPv6 /48.
+    Site,
+}
 
 #[derive(Debug)]
 pub(super) struct Limits(Mutex<Cache<(Begun, Network), (Instant, u32)>>);
@@ -48,7 +59,12 @@ impl Limits {
     pub(super) fn may(&self, what: Begun, ip: IpAddr, now: Instant) -> bool {
         let (of_network, of_all) = what.per_hour();
         let mut counts = self.0.lock();
-        for (network, max) in [(Some(network_of(ip)), of_network), (None, of_all)] {
+        let client = (Some((network_of(ip), Width::Client)), of_network);
+        let site = site_of(ip).map(|site| (Some((site, Width::Site)), of_network * SITE_FACTOR));
+        for (network, max) in [Some(client), site, Some((None, of_all))]
+            .into_iter()
+            .flatten()
+        {
             let known = counts.get(&(what, network)).copied();
             let fresh = known.filter(|(since, _)| now.duration_since(*since) < WINDOW);
             let (since, count) = fresh.unwrap_or((now, 0));
@@ -71,6 +87,16 @@ fn network_of(ip: IpAddr) -> [u8; 8] {
     network
 }
 
+/// The first 48 bits of an IPv6 address.
+fn site_of(ip: IpAddr) -> Option<[u8; 8]> {
+    let IpAddr::V6(ip) = ip.to_canonical() else {
+        return None;
+    };
+    let mut site = [0; 8];
+    site[..6].copy_from_slice(&ip.octets()[..6]);
+    Some(site)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +115,15 @@ mod tests {
         assert!(limits.may(Begun::Registration, other, now));
         assert!(limits.may(Begun::Device, one, now));
         assert!(limits.may(Begun::Registration, one, now + WINDOW));
+        let limits = Limits::default();
+        for count in 0..max * SITE_FACTOR {
+            let ip: IpAddr = format!("2001:db8:1:{count:x}::1").parse().unwrap();
+            assert!(limits.may(Begun::Registration, ip, now), "{count}");
+        }
+        for (ip, may) in [("2001:db8:1:ffff::1", false), ("2001:db8:2::1", true)] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert_eq!(limits.may(Begun::Registration, ip, now), may, "{ip}");
+        }
         let limits = Limits::default();
         for count in 0..all {
             let ip = IpAddr::V4((0x0a00_0000 + count).into());

@@ -120,6 +120,29 @@ impl OAuthScopes {
         if self.contains(Self::SIEVE) {
             opens = opens.union(Scopes::SIEVE);
         }
+        if self.contains(Self::VACATION) {
+            opens = opens.union(Scopes::VACATION);
+        }
         opens
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_they_open() {
+        let mail = Scopes::IMAP.union(Scopes::POP3).union(Scopes::JMAP);
+        for (text, want) in [
+            ("openid email profile offline_access", Scopes::NONE),
+            ("urn:ietf:params:jmap:core", Scopes::NONE),
+            ("urn:ietf:params:jmap:mail", mail),
+            ("urn:ietf:params:jmap:submission", Scopes::SUBMISSION),
+            ("urn:ietf:params:jmap:sieve", Scopes::SIEVE),
+            ("urn:ietf:params:jmap:vacationresponse", Scopes::VACATION),
+        ] {
+            assert_eq!(OAuthScopes::parse(text).opens(), want, "{text}");
+        }
     }
 }

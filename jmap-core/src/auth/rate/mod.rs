@@ -1,7 +1,8 @@
 //! Limits on failed logins, over all protocols.
-//! Holds: nobody can lock an owner out of an account from elsewhere. What is refused is a network (an IPv4 address,
-//! an IPv6 /64), or one account from one network; an account as such is only slowed down. Whoever logged in from a
+//! Holds: nobody can lock an owner out of an account from elsewhere who hasn't its password. What is refused is a network (an IPv4 address,
+//! an IPv6 /64, and more of them together a /48), or one account from one network; an account as such is only slowed down. Whoever logged in from a
 //! network before is spared what others do: the limit of that network, and the slowing down.
+//! Codes of a second factor are few: wrong ones of an account count wherever they come from, and nothing but a right one gives any back.
 //! An attempt that was refused is not counted, so a client that goes on trying gets in as soon as it may.
 //! Memory is bounded; what is forgotten first is what was not asked for lately.
 //! Other half: the core's `login` asks [`LoginRate::check`] before it compares anything, waits as long as it is
@@ -12,6 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jmap_types::AccountId;
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
 
@@ -41,8 +43,12 @@ pub struct LoginLimits {
     pub pair: Limit,
     /// One network, over all accounts: refused for a while.
     pub network: Limit,
+    /// One IPv6 /48, over all accounts: refused for a while.
+    pub site: Limit,
     /// One account, over all networks: slowed down.
     pub account: Limit,
+    /// Codes for one account, over all networks: refused for a while.
+    pub code: Limit,
     /// How long a successful login makes its network known to its account.
     pub known_for: Duration,
 }
@@ -65,11 +71,24 @@ impl Default for LoginLimits {
                 first: Duration::from_secs(2),
                 longest: minutes(60),
             },
+            // Who has a /48, which many providers give to anybody (RFC 6177), has 65,536 networks.
+            site: Limit {
+                free: 500,
+                forgive_every: Duration::from_secs(6),
+                first: Duration::from_secs(2),
+                longest: minutes(60),
+            },
             account: Limit {
                 free: 20,
                 forgive_every: minutes(1),
                 first: Duration::from_millis(100),
                 longest: Duration::from_secs(2),
+            },
+            code: Limit {
+                free: 10,
+                forgive_every: minutes(10),
+                first: minutes(1),
+                longest: minutes(15),
             },
             known_for: minutes(7 * 24 * 60),
         }
@@ -91,13 +110,15 @@ struct Tables {
     pairs: Cache<(Network, Account), Pair>,
     networks: Cache<Network, Counter>,
     accounts: Cache<Account, Counter>,
+    codes: Cache<AccountId, Counter>,
 }
 
-/// An IPv4 address, or the first half of an IPv6 address.
+/// An IPv4 address, the first half of an IPv6 address, or what comes before its number of the network there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Network {
     V4([u8; 4]),
     V6([u8; 8]),
+    Site([u8; 6]),
 }
 
 /// A hash of the login name, so that long names take no more memory than short ones.
@@ -137,6 +158,7 @@ impl LoginRate {
                 pairs: Cache::new(entries_max),
                 networks: Cache::new(entries_max),
                 accounts: Cache::new(entries_max),
+                codes: Cache::new(entries_max),
             }),
         }
     }
@@ -158,8 +180,10 @@ impl LoginRate {
                 return Ok(Duration::ZERO);
             }
         }
-        if let Some(counter) = tables.networks.get(&network) {
-            counter.refuses(now)?;
+        for network in std::iter::once(network).chain(network.site()) {
+            if let Some(counter) = tables.networks.get(&network) {
+                counter.refuses(now)?;
+            }
         }
         let counter = account.and_then(|account| tables.accounts.get(&account));
         Ok(counter.map_or(Duration::ZERO, |counter| {
@@ -188,6 +212,9 @@ impl LoginRate {
         // and behind a proxy or web mail on the same machine is everybody.
         if !known && !origin.ip.to_canonical().is_loopback() {
             bump(&mut tables.networks, network, &self.limits.network, now);
+            if let Some(site) = network.site() {
+                bump(&mut tables.networks, site, &self.limits.site, now);
+            }
         }
     }
 
@@ -202,6 +229,32 @@ impl LoginRate {
         pair.known_until = now.checked_add(self.limits.known_for);
         let network = Network::of(origin.ip);
         self.tables.lock().pairs.insert((network, account), pair);
+    }
+
+    /// Whether a code may be compared. It counts as a wrong one until it was a right one, so that those who come at the same time are no
+    /// more than may.
+    pub fn begin_code(&self, account: AccountId) -> Result<(), RetryAfter> {
+        let mut tables = self.tables.lock();
+        let now = self.clock.monotonic();
+        if let Some(counter) = tables.codes.get(&account) {
+            counter.refuses(now)?;
+        }
+        bump(&mut tables.codes, account, &self.limits.code, now);
+        Ok(())
+    }
+
+    /// The code that was begun with was right, or was not compared. Those before it count on.
+    pub fn give_code_back(&self, account: AccountId) {
+        let mut tables = self.tables.lock();
+        let now = self.clock.monotonic();
+        if let Some(counter) = tables.codes.get(&account).copied() {
+            let back = Counter {
+                failures: counter.failures.saturating_sub(1),
+                until: now,
+                ..counter
+            };
+            tables.codes.insert(account, back);
+        }
     }
 }
 
@@ -226,6 +279,7 @@ impl fmt::Debug for LoginRate {
             .field("pairs", &tables.pairs.len())
             .field("networks", &tables.networks.len())
             .field("accounts", &tables.accounts.len())
+            .field("codes", &tables.codes.len())
             .finish_non_exhaustive()
     }
 }
@@ -238,6 +292,14 @@ impl Network {
                 let [a, b, c, d, e, f, g, h, ..] = ip.octets();
                 Network::V6([a, b, c, d, e, f, g, h])
             }
+        }
+    }
+
+    /// The /48 that an IPv6 /64 is in.
+    fn site(self) -> Option<Network> {
+        match self {
+            Network::V6([a, b, c, d, e, f, ..]) => Some(Network::Site([a, b, c, d, e, f])),
+            Network::V4(_) | Network::Site(_) => None,
         }
     }
 }

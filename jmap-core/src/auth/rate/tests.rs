@@ -3,6 +3,7 @@ use crate::auth::credentials::Protocol;
 use crate::clock::{TestClock, UtcMillis};
 use crate::rng::{Rng, SeededRng};
 
+const ANN: AccountId = AccountId::new(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -100,6 +101,26 @@ fn a_network_over_many_accounts() {
 }
 
 #[test]
+fn many_networks_of_one_site() {
+    let gate = gate();
+    for network in 0..501 {
+        let ip = format!("2001:db8:1:{network:x}::1");
+        assert!(gate.check(&ip, "ann").is_ok(), "{network}");
+        gate.fail(&ip, &format!("user{network}"), 1);
+    }
+    let rows = [
+        ("2001:db8:1:ffff::1", true),
+        ("2001:db8:2::1", false),
+        ("192.0.2.1", false),
+    ];
+    for (ip, refused) in rows {
+        assert_eq!(gate.check(ip, "ann").is_err(), refused, "{ip}");
+    }
+    gate.clock.advance(60 * MINUTE);
+    assert_eq!(gate.check("2001:db8:1:ffff::1", "ann"), FREE);
+}
+
+#[test]
 fn bad_tokens_count_for_the_network() {
     let gate = gate();
     for _ in 0..51 {
@@ -194,12 +215,14 @@ fn memory_is_bounded() {
             tls: false,
         };
         rate.failed(&origin, Some(&format!("user{}", rng.next_u64())));
+        let _ = rate.begin_code(AccountId::new(rng.next_u64()));
     }
     let tables = rate.tables.lock();
     let lens = [
         tables.pairs.len(),
         tables.networks.len(),
         tables.accounts.len(),
+        tables.codes.len(),
     ];
     assert!(lens.iter().all(|len| *len <= 1_000), "{lens:?}");
 }
@@ -222,7 +245,9 @@ fn extreme_limits_do_not_overflow() {
         let limits = LoginLimits {
             pair: limit,
             network: limit,
+            site: limit,
             account: limit,
+            code: limit,
             known_for: longest,
         };
         let clock = Arc::new(TestClock::new(UtcMillis(0)));
@@ -232,6 +257,9 @@ fn extreme_limits_do_not_overflow() {
             rate.failed(&origin, Some("ann"));
             let _ = rate.check(&origin, Some("ann"));
             rate.succeeded(&origin, Some("bob"));
+            let _ = rate.begin_code(ANN);
+            rate.give_code_back(ANN);
+            let _ = rate.begin_code(ANN);
             clock.advance(SECOND);
         }
     }
@@ -252,4 +280,33 @@ fn logins_that_succeed_at_once_do_not_refuse_each_other() {
             });
         }
     });
+}
+
+#[test]
+fn wrong_codes_count_wherever_they_come_from() {
+    let Gate { rate, clock } = gate();
+    for _ in 0..10 {
+        assert_eq!(rate.begin_code(ANN), Ok(()));
+    }
+    // A right one now and then gives itself back, and no other.
+    assert_eq!(rate.begin_code(ANN), Ok(()));
+    rate.give_code_back(ANN);
+    for minutes in [1, 2, 4, 8, 8] {
+        assert_eq!(rate.begin_code(ANN), Ok(()));
+        let wait = MINUTE * minutes;
+        assert_eq!(rate.begin_code(ANN), Err(RetryAfter(wait)));
+        assert_eq!(rate.begin_code(AccountId::new(2)), Ok(()));
+        // The password has nothing to say about that.
+        rate.succeeded(&from("192.0.2.1"), Some("ann"));
+        assert!(rate.begin_code(ANN).is_err());
+        clock.advance(wait);
+        assert_eq!(rate.begin_code(ANN), Ok(()), "{minutes}");
+        rate.give_code_back(ANN);
+    }
+    // One is forgiven every ten minutes.
+    clock.advance(MINUTE * 10 * 16);
+    for _ in 0..11 {
+        assert_eq!(rate.begin_code(ANN), Ok(()));
+    }
+    assert!(rate.begin_code(ANN).is_err());
 }

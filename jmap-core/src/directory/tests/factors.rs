@@ -1,11 +1,13 @@
 //! Second factors: enrolled, used once, over nodes, refused where there is no way to show one.
 
+use std::time::Duration;
+
 use store::{Record as _, engine::MemoryEngine, keys};
 
 use super::{PASSWORD, Server};
 use crate::{
     Caller,
-    auth::{AuthError, Credentials, Protocol, Secret, totp},
+    auth::{AuthError, Credentials, Origin, Protocol, Secret, totp},
     directory::{CredentialKind, DirectoryError, records::CredentialRecord},
 };
 
@@ -157,6 +159,44 @@ async fn guessing_codes_is_limited_as_guessing_passwords_is() {
         }
     }
     assert!(refused >= 10, "{refused}");
+}
+
+#[tokio::test]
+async fn guessing_codes_from_many_networks_is_no_more_than_from_one() {
+    let server = Server::with_domain().await;
+    let (who, _) = enrolled(&server).await;
+    let app = server
+        .core
+        .add_app_password(&server.admin, who.account, "phone", None);
+    let app = app.await.unwrap().secret;
+    let from = async |network: u8, code: Secret<String>| {
+        let credentials = Credentials::Factors {
+            login: NAME.into(),
+            password: Secret::from(PASSWORD),
+            code,
+        };
+        let origin = Origin {
+            ip: [198, 51, 100, network].into(),
+            protocol: Protocol::Admin,
+            tls: true,
+        };
+        server.core.login(credentials, origin).await.err()
+    };
+    for network in 0..11 {
+        let wrong = from(network, "000000".into()).await;
+        assert_eq!(wrong, Some(AuthError::Invalid), "{network}");
+        // What the phone does in between changes nothing.
+        assert!(server.login(NAME, app.expose()).await.is_ok());
+    }
+    let shown = code(&server, &who, 1).await;
+    let retry_after = match from(12, shown).await {
+        Some(AuthError::TooManyAttempts { retry_after }) => retry_after,
+        other => panic!("{other:?}"),
+    };
+    assert!(retry_after <= Duration::from_secs(900));
+    server.clock.advance(retry_after);
+    let shown = code(&server, &who, 0).await;
+    assert_eq!(from(12, shown).await, None);
 }
 
 #[tokio::test]

@@ -68,6 +68,7 @@ fn version_1() {
         recipients_per_hour: None,
         recipients_per_day: None,
         administers: None,
+        role_from_outside: None,
     };
     check(
         account,
@@ -167,6 +168,7 @@ fn version_3() {
         recipients_per_hour: Some(1),
         recipients_per_day: Some(2),
         administers: None,
+        role_from_outside: None,
     };
     check(
         list,
@@ -195,6 +197,7 @@ fn version_4() {
         recipients_per_hour: None,
         recipients_per_day: None,
         administers: Some(vec!["b.example".into(), "c.example".into()]),
+        role_from_outside: None,
     };
     check(
         account.clone(),
@@ -208,8 +211,18 @@ fn version_4() {
         ..account
     };
     check(
-        help_desk,
+        help_desk.clone(),
         expect!["8b6b6440622e6578616d706c650060f6f4030101816b6440622e6578616d706c6501f4"],
+    );
+    let known_elsewhere = AccountRecord {
+        role_from_outside: Some(true),
+        ..help_desk
+    };
+    check(
+        known_elsewhere,
+        expect![
+            "916b6440622e6578616d706c650060f6f4030101816b6440622e6578616d706c6501f4f6f6f6f6f6f5"
+        ],
     );
 }
 
@@ -337,9 +350,10 @@ fn version_5() {
         nonce: Some("n".into()),
         expires: 4,
         grant: Some(5),
+        passkey: None,
     };
     check(
-        code,
+        code.clone(),
         expect![
             "8a824801010101010101015820020202020202020202020202020202020202020202020202020202020202020261637468747470733a2f2f6170702e6578616d706c652f182002036178616e0405"
         ],
@@ -353,12 +367,38 @@ fn version_5() {
         decision: Some(Decision::Allowed {
             account: 5,
             authenticated: 6,
+            passkey: None,
         }),
     };
     check(
         device.clone(),
         expect![
             "86824801010101010101015820020202020202020202020202020202020202020202020202020202020202020261631820684242424242424242048201820506"
+        ],
+    );
+    // Of somebody who has signed in with a passkey.
+    let code = CodeRecord {
+        passkey: Some(6),
+        ..code
+    };
+    check(
+        code,
+        expect![
+            "8b824801010101010101015820020202020202020202020202020202020202020202020202020202020202020261637468747470733a2f2f6170702e6578616d706c652f182002036178616e040506"
+        ],
+    );
+    let by_passkey = DeviceRecord {
+        decision: Some(Decision::Allowed {
+            account: 5,
+            authenticated: 6,
+            passkey: Some(7),
+        }),
+        ..device.clone()
+    };
+    check(
+        by_passkey,
+        expect![
+            "8682480101010101010101582002020202020202020202020202020202020202020202020202020202020202026163182068424242424242424204820183050607"
         ],
     );
     let denied = DeviceRecord {

@@ -2,9 +2,9 @@
 
 use super::{PASSWORD, Server};
 use crate::{
-    access,
+    Caller, access,
     admin::Terms,
-    auth::{AuthError, Credentials, Protocol, Scopes, Secret},
+    auth::{AuthError, Credentials, Protocol, Scopes, Secret, totp},
     clock::UtcMillis,
     directory::{CredentialKind, DirectoryError, NewCredential},
 };
@@ -132,7 +132,7 @@ async fn nobody_gives_more_than_they_have() {
 }
 
 #[tokio::test]
-async fn within_jmap_sending_is_a_scope_of_its_own() {
+async fn within_jmap_some_things_are_scopes_of_their_own() {
     let server = Server::with_domain().await;
     let ann = server.person_with_password("ann@example.org").await;
     let terms = Terms::default();
@@ -147,12 +147,154 @@ async fn within_jmap_sending_is_a_scope_of_its_own() {
             "Email/get",
             "Email/set",
             "EmailSubmission/set",
+            "MDN/send",
+            "VacationResponse/get",
+            "VacationResponse/set",
+            "SieveScript/get",
+            "SieveScript/query",
+            "SieveScript/validate",
             "SieveScript/set",
         ]
         .map(|method| access::may_use(&who, method).is_ok())
     };
-    assert_eq!(may(Scopes::JMAP).await, [true, true, false, false]);
+    let reads = [
+        true, true, false, false, true, false, false, false, false, false,
+    ];
+    let with = |more: &[usize]| {
+        let mut may = reads;
+        for at in more {
+            may[*at] = true;
+        }
+        may
+    };
+    assert_eq!(may(Scopes::JMAP).await, reads);
     let sends = Scopes::JMAP.union(Scopes::SUBMISSION);
-    assert_eq!(may(sends).await, [true, true, true, false]);
-    assert_eq!(may(Scopes::ALL).await, [true; 4]);
+    assert_eq!(may(sends).await, with(&[2, 3, 5]));
+    let is_away = Scopes::JMAP.union(Scopes::VACATION);
+    assert_eq!(may(is_away).await, with(&[5]));
+    let sorts = Scopes::JMAP.union(Scopes::SIEVE);
+    assert_eq!(may(sorts).await, with(&[6, 7, 8, 9]));
+    assert_eq!(may(Scopes::ALL).await, [true; 10]);
+}
+
+/// Ann's own password, and a second factor of hers; the number of that.
+async fn with_second_factor(server: &Server) -> (Caller, u64) {
+    server.person_with_password("ann@example.org").await;
+    let who = server.login("ann@example.org", PASSWORD).await.unwrap();
+    server.core.enrol_totp(&who).await.unwrap();
+    let records = server.core.credential_records(who.account).await.unwrap();
+    let totp = records.iter().find_map(|(_, record)| record.totp.clone());
+    let step = u64::try_from(server.core.clock.now().seconds() / 30).unwrap();
+    let code = Secret::new(totp::hotp(totp.unwrap().secret.expose(), step));
+    server.core.confirm_totp(&who, &code).await.unwrap();
+    let state = server.core.totp(&who).await.unwrap();
+    (who, state.credential.unwrap())
+}
+
+/// Whoever logs in with a credential that is made for this.
+async fn with(server: &Server, protocol: Protocol, made: NewCredential<'_>) -> Caller {
+    let ann = server.core.account_named("ann@example.org").await.unwrap();
+    let issued = server
+        .core
+        .issue_credential(&server.admin, ann.id, made, &Terms::default())
+        .await;
+    let shown = credentials(made.kind, &issued.unwrap().secret);
+    server.login_by(protocol, shown).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_for_programs_does_not_take_its_account_over() {
+    let server = Server::with_domain().await;
+    let (_, factor) = with_second_factor(&server).await;
+    let core = &server.core;
+    let all_but_one = Scopes(u32::MAX - 1);
+    let kinds = [
+        (CredentialKind::Token, Scopes::API, false),
+        (CredentialKind::Token, all_but_one, false),
+        (CredentialKind::AppPassword, Scopes::ALL, false),
+        // That of the console.
+        (CredentialKind::Token, Scopes::ALL, true),
+    ];
+    for (kind, scopes, want) in kinds {
+        // Also by a protocol that the API has nothing to do with: the credential counts.
+        let protocol = match kind {
+            CredentialKind::AppPassword => Protocol::Imap,
+            _ => Protocol::Admin,
+        };
+        let who = &with(&server, protocol, new(kind, scopes, None)).await;
+        let is_forbidden = |result: Result<(), DirectoryError>, what: &str| {
+            let is = matches!(result, Err(DirectoryError::Forbidden));
+            assert_eq!(is, !want, "{kind:?} {scopes}: {what}: {result:?}");
+        };
+        let password = Secret::from("another horse");
+        let set = core.set_password(who, who.account, &password).await;
+        is_forbidden(set, "password");
+        let codes = core.renew_recovery_codes(who).await.map(drop);
+        is_forbidden(codes, "recovery codes");
+        is_forbidden(core.enrol_totp(who).await.map(drop), "another device");
+        let revoke = async |number| core.revoke_credential(who, who.account, number).await;
+        if !want {
+            is_forbidden(core.remove_totp(who).await, "second factor");
+            is_forbidden(revoke(factor).await, "second factor");
+            is_forbidden(revoke(1).await, "the password itself");
+        }
+        // Programs are let in and turned away as before.
+        let made = new(CredentialKind::Token, Scopes::API, None);
+        let issued = core
+            .issue_credential(who, who.account, made, &Terms::default())
+            .await;
+        match scopes.contains(Scopes::API) {
+            true => revoke(issued.unwrap().credential.number).await.unwrap(),
+            false => assert!(issued.is_err()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_a_code_is_asked_for_an_app_password_is_not_enough() {
+    let server = Server::with_domain().await;
+    let (who, factor) = with_second_factor(&server).await;
+    let made = new(CredentialKind::AppPassword, Scopes::ALL, None);
+    let issued = server
+        .core
+        .issue_credential(&server.admin, who.account, made, &Terms::default());
+    let secret = issued.await.unwrap().secret;
+    let by = async |protocol| {
+        let shown = credentials(CredentialKind::AppPassword, &secret);
+        server.login_by(protocol, shown).await.map(drop)
+    };
+    // Twice: the second time it is remembered.
+    for _ in 0..2 {
+        assert_eq!(by(Protocol::Admin).await, Err(AuthError::OutOfScope));
+        assert_eq!(by(Protocol::Imap).await, Ok(()));
+    }
+    let removed = server
+        .core
+        .revoke_credential(&server.admin, who.account, factor);
+    removed.await.unwrap();
+    assert_eq!(by(Protocol::Admin).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_a_program_makes_does_not_outlive_it() {
+    let server = Server::with_domain().await;
+    server.person_with_password("ann@example.org").await;
+    let ends = server.core.clock.now().0 + 60_000;
+    for (kind, scopes, is_bound) in [
+        (CredentialKind::Token, Scopes::API, true),
+        (CredentialKind::AppPassword, Scopes::ALL, true),
+        // The console makes what lasts: that is what it is for.
+        (CredentialKind::Token, Scopes::ALL, false),
+    ] {
+        let who = with(&server, Protocol::Admin, new(kind, scopes, Some(ends))).await;
+        for wanted in [None, Some(ends - 1), Some(ends + 1)] {
+            let made = new(CredentialKind::Token, Scopes::API, wanted);
+            let issued = server
+                .core
+                .issue_credential(&who, who.account, made, &Terms::default());
+            let got = issued.await.unwrap().credential.expires.map(|of| of.0);
+            let bound = wanted.map_or(ends, |wanted| wanted.min(ends));
+            assert_eq!(got, if is_bound { Some(bound) } else { wanted });
+        }
+    }
 }

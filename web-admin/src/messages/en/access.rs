@@ -77,6 +77,7 @@ super::catalogue! {
     scope_pop3: "Mail by POP3",
     scope_sieve: "Mail rules (Sieve)",
     scope_submission: "Sending mail",
+    scope_vacation: "Vacation response",
     second_factor: "Code at sign-in",
     second_factor_lead: "A device of yours makes a code that is asked for beside the password. Mail programs then need app passwords.",
     session_api: "Requests by HTTP",

@@ -15,6 +15,7 @@ use crate::{
     admin::Terms,
     auth::{AuthError, Credentials, Origin, Protocol, Scopes, Secret},
     directory::tests::{PASSWORD, Server},
+    sessions::{Ending, SessionKind},
 };
 
 const ISSUER: &str = "https://mail.example.org";
@@ -239,6 +240,38 @@ async fn what_is_wrong_with_a_request() {
 }
 
 #[tokio::test]
+async fn a_link_leads_to_no_client_that_has_registered_itself() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let new = NewClient {
+        name: "Anybody's".into(),
+        redirect_uris: vec![BACK.into()],
+        ..NewClient::default()
+    };
+    let client = core.register_client(new, origin().ip).await.unwrap().client;
+    let good = AuthorizationRequest {
+        client_id: Some(client.id),
+        ..bench.request()
+    };
+    assert!(core.check_authorization(&good).await.is_ok());
+    let text = |text: &str| Some(text.to_owned());
+    let changes: [&dyn Fn(&mut AuthorizationRequest); 6] = [
+        &|of| of.response_type = text("token"),
+        &|of| of.response_mode = text("fragment"),
+        &|of| of.request = text("x"),
+        &|of| of.code_challenge = None,
+        &|of| of.scope = None,
+        &|of| of.prompt = text("none"),
+    ];
+    for (at, change) in changes.iter().enumerate() {
+        let mut request = good.clone();
+        change(&mut request);
+        let got = core.check_authorization(&request).await;
+        assert!(matches!(got, Err(AuthorizationError::Shown(_))), "{at}");
+    }
+}
+
+#[tokio::test]
 async fn a_code_is_good_once_and_for_its_client() {
     let bench = Bench::new().await;
     let core = &bench.server.core;
@@ -442,4 +475,33 @@ async fn what_the_owner_does_counts_at_once() {
             .is_err()
     );
     assert!(core.current(&who).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_session_lasts_no_longer_than_its_token() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let first = bench.tokens().await;
+    let open = async |token: &Secret<String>| {
+        let who = bench.login(token, Protocol::Imap).await.unwrap();
+        let place = core.sessions().place(SessionKind::Imap, who.address());
+        core.open_session(&place, &who).await;
+        place
+    };
+    let of_first = open(&first.access_token).await;
+    bench.server.pass(60);
+    let second = bench.refresh(&first.refresh_token.unwrap()).await.unwrap();
+    let of_second = open(&second.access_token).await;
+    // The grant lives on, and so does what the other token has opened.
+    bench.server.pass(ACCESS_SECONDS.unsigned_abs() - 60);
+    core.sessions().end_expired(core.clock.now().0);
+    assert_eq!(of_first.ending(), Some(Ending::LoginOver));
+    assert_eq!(of_second.ending(), None);
+    let third = bench.refresh(&second.refresh_token.unwrap()).await.unwrap();
+    let of_third = open(&third.access_token).await;
+    let text = second.access_token.expose();
+    core.revoke_token(&bench.client, text).await.unwrap();
+    core.end_lost_sessions().await.unwrap();
+    assert_eq!(of_second.ending(), Some(Ending::LoginOver));
+    assert_eq!(of_third.ending(), None);
 }

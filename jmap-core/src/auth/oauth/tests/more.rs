@@ -1,6 +1,12 @@
 //! Devices, tickets, clients, and what goes by itself.
 
-use super::*;
+use store::{
+    Record as _,
+    engine::{Batch, Page},
+    keys::{self, Pending},
+};
+
+use super::{records::CodeRecord, *};
 
 #[tokio::test]
 async fn a_device_is_let_in() {
@@ -144,4 +150,164 @@ async fn clients_prove_who_they_are() {
         code_of(core.authenticate_client(&proof).await),
         "invalid_client"
     );
+}
+
+/// What is kept of codes.
+async fn codes(bench: &Bench) -> Vec<CodeRecord> {
+    let page = Page::first(keys::oauth_pending_of(Pending::Code), PENDING_MAX * 2);
+    let rows = bench.server.core.engine.scan(page).await.unwrap();
+    let codes = rows
+        .iter()
+        .map(|(key, bytes)| CodeRecord::from_bytes(key, bytes));
+    codes.collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn one_account_has_so_many_codes() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let of = core.check_authorization(&bench.request()).await.unwrap();
+    for _ in 0..OPEN_CODES_PER_ACCOUNT_MAX {
+        bench.code().await;
+    }
+    let got = core.authorize(&of, &bench.who).await;
+    assert_eq!(code_of(got), "temporarily_unavailable");
+    // The others sign in.
+    let bob = SignedIn {
+        account: bench.server.person("bob@example.org").await,
+        ..bench.who.clone()
+    };
+    assert_eq!(code_of(core.authorize(&of, &bob).await), "ok");
+    // Those that are over make room, and go.
+    bench.server.pass(CODE_SECONDS.unsigned_abs());
+    bench.code().await;
+    let kept = codes(&bench).await;
+    let own = kept
+        .iter()
+        .filter(|code| code.account != bob.account.number());
+    assert_eq!(own.count(), 1);
+    // Those that were used take none, and are bounded too.
+    for _ in 0..SPENT_CODES_PER_ACCOUNT_MAX + 5 {
+        bench.tokens().await;
+    }
+    bench.code().await;
+    let spent = codes(&bench).await;
+    let spent = spent.iter().filter(|code| code.grant.is_some()).count();
+    assert_eq!(spent, SPENT_CODES_PER_ACCOUNT_MAX);
+    // They are known for another hour, the others for a minute.
+    bench.server.pass(CODE_SECONDS.unsigned_abs());
+    core.purge_oauth().await.unwrap();
+    assert_eq!(codes(&bench).await.len(), SPENT_CODES_PER_ACCOUNT_MAX);
+    bench.server.pass(ACCESS_SECONDS.unsigned_abs());
+    core.purge_oauth().await.unwrap();
+    assert_eq!(codes(&bench).await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_used_or_is_over_keeps_nobody_out() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let of = core.check_authorization(&bench.request()).await.unwrap();
+    bench.code().await;
+    let open = codes(&bench).await.remove(0);
+    let fill = async |change: &dyn Fn(&mut CodeRecord)| {
+        let mut batch = Batch::new();
+        for number in 0..PENDING_MAX as u64 {
+            let mut code = CodeRecord {
+                account: 1_000_000 + number,
+                ..open.clone()
+            };
+            change(&mut code);
+            let key = keys::oauth_pending(Pending::Code, &number.to_be_bytes());
+            batch.put(key, code.to_bytes());
+        }
+        core.engine.commit(batch).await.unwrap();
+    };
+    fill(&|code| code.grant = Some(2)).await;
+    assert_eq!(code_of(core.authorize(&of, &bench.who).await), "ok");
+    fill(&|code| code.expires = 0).await;
+    assert_eq!(code_of(core.authorize(&of, &bench.who).await), "ok");
+    fill(&|_| {}).await;
+    let got = core.authorize(&of, &bench.who).await;
+    assert_eq!(code_of(got), "temporarily_unavailable");
+}
+
+#[tokio::test]
+async fn strangers_take_no_room_of_administrators() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let record = bench.client.record.clone();
+    let fill = async |count: usize, is_dynamic| {
+        let mut batch = Batch::new();
+        for number in 0..count {
+            let key = keys::oauth_client(&format!("{is_dynamic}{number}"));
+            let record = ClientRecord {
+                is_dynamic,
+                ..record.clone()
+            };
+            batch.put(key, record.to_bytes());
+        }
+        core.engine.commit(batch).await.unwrap();
+    };
+    let new = || NewClient {
+        name: "One more".into(),
+        ..NewClient::default()
+    };
+    let registered = async || code_of(core.register_client(new(), origin().ip).await);
+    let made = async || {
+        let terms = Terms::default();
+        code_of(core.add_client(&bench.server.admin, new(), &terms).await)
+    };
+    fill(DYNAMIC_CLIENTS_MAX - 1, true).await;
+    assert_eq!(registered().await, "ok");
+    assert_eq!(registered().await, "temporarily_unavailable");
+    assert_eq!(made().await, "ok");
+    // With the one that there was from the beginning.
+    fill(CLIENTS_MAX - 2, false).await;
+    assert_eq!(made().await, "temporarily_unavailable");
+    bench.server.pass(8 * 86_400);
+    assert_eq!(core.purge_oauth().await.unwrap(), DYNAMIC_CLIENTS_MAX);
+    assert_eq!(registered().await, "ok");
+    assert_eq!(made().await, "temporarily_unavailable");
+}
+
+#[tokio::test]
+async fn a_registration_has_so_many_octets() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let uris = |octets: usize| -> Vec<String> {
+        let uri = |_| format!("https://app.example/{}", "x".repeat(octets));
+        (0..2).map(uri).collect()
+    };
+    for (octets, want) in [(1950, "ok"), (2020, "invalid_client_metadata")] {
+        let new = NewClient {
+            name: "A program".into(),
+            redirect_uris: uris(octets),
+            ..NewClient::default()
+        };
+        let got = core.register_client(new.clone(), origin().ip).await;
+        assert_eq!(code_of(got), want, "{octets}");
+        let terms = Terms::default();
+        let made = core.add_client(&bench.server.admin, new, &terms).await;
+        assert!(made.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_was_removed_does_not_come_back() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let code = bench.code().await;
+    let tokens = bench.tokens().await;
+    // It is a use that is to be noted.
+    bench.server.pass(30);
+    core.remove_client(&bench.server.admin, &bench.client.id)
+        .await
+        .unwrap();
+    // Those who had looked at it before that.
+    assert_eq!(code_of(bench.redeem(&code).await), "invalid_grant");
+    let refresh = tokens.refresh_token.unwrap();
+    assert_eq!(code_of(bench.refresh(&refresh).await), "invalid_grant");
+    let left = core.clients(&bench.server.admin).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -121,6 +121,7 @@ fn both() -> Caller {
         name: "u1@example.com".to_owned(),
         role: crate::Role::User,
         credential: 1,
+        kind: None,
         groups: vec![AccountId::new(OTHER)],
         shares: Vec::new(),
     })

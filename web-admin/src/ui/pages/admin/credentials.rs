@@ -151,6 +151,7 @@ fn scope_choices() -> Vec<(String, String)> {
         ("submission", access.scope_submission),
         ("jmap", access.scope_jmap),
         ("sieve", access.scope_sieve),
+        ("vacation", access.scope_vacation),
         ("api", access.scope_api),
     ];
     let scopes = scopes.map(|(scope, label)| (scope.to_owned(), label.to_owned()));
