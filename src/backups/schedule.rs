@@ -182,3 +182,4 @@ pub fn target(config: &config::Backup) -> Result<Option<Target>, BackupError> {
         key: passphrase.map_or(Key::None, Key::Passphrase),
     }))
 }
+        begins_anew: false,

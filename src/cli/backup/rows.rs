@@ -14,7 +14,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BackupCommand {
-    Run(RepositoryAccess),
+    Run {
+        access: RepositoryAccess,
+        begins_anew: bool,
+    },
     Status,
     BringBack(Box<BringBackCommand>),
 }
@@ -73,6 +76,7 @@ impl RepositoryAccess {
                 (None, Some(identity)) => Key::Identity(text(identity)),
                 (None, None) => Key::None,
             },
+            begins_anew: false,
         })
     }
 }

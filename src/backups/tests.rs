@@ -1,0 +1,127 @@
+//! Backups of a server in memory, of damaged blobs and out of damaged packs, and places that aren't what they were.
+
+use std::{fs, path::Path, sync::Arc};
+
+use backup::{Encryption, Key, place::S3Settings};
+use bytes::Bytes;
+use jmap_core::{
+    Caller, Core, Parts,
+    clock::SystemClock,
+    rng::SeededRng,
+};
+use jmap_types::{AccountId, DataType};
+use store::{
+    engine::{Batch, Engine, MemoryEngine},
+    format, keys,
+    search::{SearchIndex, SearchOptions},
+};
+
+use super::{BackupError, Target, Tools, run};
+
+struct Server {
+    engine: Arc<dyn Engine>,
+    core: Core,
+    tools: Tools,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    async fn over(engine: Arc<dyn Engine>) -> Server {
+        format::open(&engine).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let index = folder.path().join("search");
+        fs::create_dir(&index).unwrap();
+        let search = SearchIndex::open(&index, &SearchOptions::default()).unwrap();
+        let tools = Tools {
+            clock: Arc::new(SystemClock),
+            rng: Arc::new(SeededRng::new(1)),
+        };
+        let parts = Parts {
+            engine: engine.clone(),
+            clock: tools.clock.clone(),
+            rng: tools.rng.clone(),
+            limits: jmap_core::Limits::default(),
+            hostname: "mx.example.org".into(),
+            search: Arc::new(search),
+            push: Default::default(),
+        };
+        Server {
+            engine,
+            core: Core::open(parts).await.unwrap(),
+            tools,
+            folder,
+        }
+    }
+
+    /// Keeps blobs with these numbers, each under a reference.
+    async fn keep(&self, blobs: std::ops::Range<u64>) {
+        let mut batch = Batch::new();
+        for number in blobs {
+            let octets = octets(number);
+            let name = store::blob::hash(&octets);
+            batch.put(keys::blob(&name), octets);
+            let account = AccountId::new(1);
+            let reference = keys::blob_ref(&name, account, DataType::Email, number);
+            batch.put(reference, Bytes::new());
+        }
+        self.engine.commit(batch).await.unwrap();
+    }
+
+    fn place(&self) -> std::path::PathBuf {
+        self.folder.path().join("backup")
+    }
+
+    async fn back_up(&self, begins_anew: bool) -> Result<run::Done, BackupError> {
+        let target = Target {
+            begins_anew,
+            ..target(&self.place())
+        };
+        let who = Caller::server();
+        run::run(&self.core, &who, &target, &self.tools, &|_| {}).await
+    }
+}
+
+fn octets(number: u64) -> Vec<u8> {
+    format!("the mail number {number}").into_bytes()
+}
+
+fn target(place: &Path) -> Target {
+    Target {
+        place: place.to_str().unwrap().parse().unwrap(),
+        s3: S3Settings::default(),
+        encryption: Encryption::None,
+        key: Key::None,
+        begins_anew: false,
+    }
+}
+
+/// A disk that isn't mounted looks like an empty folder.
+#[tokio::test]
+async fn a_place_that_is_not_what_it_was_gets_no_new_backup() {
+    let server = Server::over(MemoryEngine::new()).await;
+    server.keep(0..3).await;
+    server.back_up(false).await.unwrap();
+    let (place, away) = (server.place(), server.folder.path().join("away"));
+    fs::rename(&place, &away).unwrap();
+    let refused = |done: Result<run::Done, BackupError>| done.unwrap_err().to_string();
+    assert!(refused(server.back_up(false).await).contains("is the disk mounted?"));
+    assert!(!place.exists());
+    fs::create_dir(&place).unwrap();
+    assert!(refused(server.back_up(false).await).contains("is the disk mounted?"));
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+    // The repository of somebody else.
+    fs::remove_dir(&place).unwrap();
+    let other = target(&place);
+    let other = other.make(&*server.tools.clock, &*server.tools.rng);
+    other.await.unwrap();
+    assert!(refused(server.back_up(false).await).contains("another backup"));
+    // Who says so goes on with that one; and the first is still one of this server.
+    server.back_up(true).await.unwrap();
+    server.back_up(false).await.unwrap();
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    server.back_up(false).await.unwrap();
+    fs::remove_dir_all(&place).unwrap();
+    server.back_up(true).await.unwrap();
+    server.back_up(false).await.unwrap();
+}
