@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jmap_core::{
     Caller, Core, Parts,
     clock::SystemClock,
+    inproc::backup::WholeOptions,
     rng::SeededRng,
 };
 use jmap_types::{AccountId, DataType};
@@ -16,7 +17,7 @@ use store::{
     search::{SearchIndex, SearchOptions},
 };
 
-use super::{BackupError, Target, Tools, run};
+use super::{BackupError, Target, Tools, restore, run};
 
 struct Server {
     engine: Arc<dyn Engine>,
@@ -93,6 +94,60 @@ fn target(place: &Path) -> Target {
         key: Key::None,
         begins_anew: false,
     }
+}
+
+/// A damaged pack of blobs costs those that are in it: the others are restored, and the server can be started.
+#[tokio::test]
+async fn a_restore_brings_all_that_a_damaged_pack_has_not() {
+    let server = Server::over(MemoryEngine::new()).await;
+    server.keep(0..30).await;
+    server.back_up(false).await.unwrap();
+    server.keep(30..37).await;
+    let done = server.back_up(false).await.unwrap();
+    let mut costs = Vec::new();
+    for pack in packs(&server.place().join("packs")) {
+        let whole = fs::read(&pack).unwrap();
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        fs::write(&pack, damaged).unwrap();
+        let repository = target(&server.place()).open().await.unwrap();
+        let snapshot = repository.snapshot(&done.snapshot).await.unwrap();
+        let engine: Arc<dyn Engine> = MemoryEngine::new();
+        let begun = || Ok(());
+        let options = WholeOptions::default();
+        let restored = restore::whole(&snapshot, engine.clone(), options, 1, begun, &|_| {}).await;
+        fs::write(&pack, whole).unwrap();
+        // Without its rows, a server isn't one.
+        let Ok(restored) = restored else {
+            continue;
+        };
+        let mut found = 0;
+        for number in 0..37 {
+            let key = keys::blob(&store::blob::hash(&octets(number)));
+            found += u64::from(engine.contains(&key).await.unwrap());
+        }
+        assert_eq!(
+            (restored.blobs, restored.damaged_blobs),
+            (found, 37 - found)
+        );
+        format::open(&engine).await.unwrap();
+        costs.push(restored.damaged_blobs);
+    }
+    costs.retain(|cost| *cost > 0);
+    costs.sort_unstable();
+    assert_eq!(costs, [7, 30]);
+}
+
+fn packs(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut packs = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => packs.extend(self::packs(&path)),
+            false => packs.push(path),
+        }
+    }
+    packs
 }
 
 /// A disk that isn't mounted looks like an empty folder.

@@ -251,12 +251,9 @@ async fn what_was_backed_up_is_read_again() {
         entries.iter().map(|e| e.id).collect::<Vec<_>>(),
         [first, second]
     );
-    assert_eq!(repository.find(None).await.unwrap().id, second);
-    assert_eq!(repository.find_at(1).await.unwrap().id, first);
-    assert_eq!(
-        repository.find(Some(&first.short())).await.unwrap().id,
-        first
-    );
+    assert_eq!(repository.find(None).await.unwrap(), second);
+    assert_eq!(repository.find_at(1).await.unwrap(), first);
+    assert_eq!(repository.find(Some(&first.short())).await.unwrap(), first);
     assert!(matches!(
         repository.find_at(0).await,
         Err(Error::NoSnapshot(_))
@@ -274,7 +271,7 @@ async fn the_last_of_two_of_one_second_is_the_last() {
         let (id, _) = back_up(&repository, &Server::with_mails(0..mails), 1)
             .await
             .unwrap();
-        assert_eq!(repository.find(None).await.unwrap().id, id);
+        assert_eq!(repository.find(None).await.unwrap(), id);
     }
 }
 
@@ -419,7 +416,7 @@ async fn who_has_no_identity_adds_and_prunes_but_cannot_read() {
         .await
         .unwrap()
         .unwrap();
-    let last = open.find(None).await.unwrap().id;
+    let last = open.find(None).await.unwrap();
     let snapshot = open.snapshot(&last).await.unwrap();
     assert_eq!(restore(&snapshot).await.unwrap(), server);
     assert_sound(&check(&open).await);

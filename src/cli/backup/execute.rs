@@ -87,8 +87,8 @@ async fn bring_back(
     progress: Progress<'_>,
 ) -> Result<BroughtBackRow, BackupError> {
     let repository = command.access.target()?.open().await?;
-    let entry = command.snapshot.find(&repository).await?;
-    let snapshot = repository.snapshot(&entry.id).await?;
+    let id = command.snapshot.find(&repository).await?;
+    let snapshot = repository.snapshot(&id).await?;
     let messages = match (command.message_id, command.email) {
         (Some(id), _) => Messages::MessageId(id),
         (None, Some(id)) => Messages::Email(id),
