@@ -11,7 +11,7 @@ use jmap_core::{
     Caller, Core,
     inproc::backup::{OutcomeRecord, References, Source},
 };
-use store::format::FORMAT;
+use store::{engine::EngineError, format::FORMAT};
 
 use super::{BackupError, Target, Tools, lock};
 
@@ -231,7 +231,16 @@ async fn blobs(
         if count % PROGRESS_EVERY == 0 {
             progress(&format!("blobs: {count} of {}", missing.len()));
         }
-        let Some(octets) = octets? else {
+        let octets = match octets {
+            // Its octets can't be had any more: it is as good as missing.
+            Err(error @ store::Error::Engine(EngineError::Corrupt(_))) => {
+                tracing::error!(%blob, %error, "a blob is damaged in the store, and not in the backup");
+                substitutes.push(Substitute { blob, object: None });
+                continue;
+            }
+            octets => octets?,
+        };
+        let Some(octets) = octets else {
             tracing::error!(%blob, "a blob is missing in the store, and in the backup");
             substitutes.push(Substitute { blob, object: None });
             continue;

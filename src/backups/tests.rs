@@ -2,16 +2,20 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use backup::{Encryption, Key, place::S3Settings};
+use backup::{Encryption, Key, Name, place::S3Settings};
 use bytes::Bytes;
 use jmap_core::{
     Caller, Core, Parts,
     clock::SystemClock,
     inproc::backup::WholeOptions,
-    rng::SeededRng,
+    rng::{Rng as _, SeededRng, SystemRng},
 };
 use jmap_types::{AccountId, DataType};
 use store::{
+    blob::{
+        BlobEngine, BlobSettings,
+        keyring::{Keyring, MasterKey},
+    },
     engine::{Batch, Engine, MemoryEngine},
     format, keys,
     search::{SearchIndex, SearchOptions},
@@ -148,6 +152,48 @@ fn packs(folder: &Path) -> Vec<std::path::PathBuf> {
         }
     }
     packs
+}
+
+#[derive(Debug)]
+struct TestSource;
+
+impl store::blob::Source for TestSource {
+    fn now_ms(&self) -> u64 {
+        1_800_000_000_000
+    }
+
+    fn fill(&self, out: &mut [u8]) {
+        SystemRng.fill(out);
+    }
+}
+
+/// An encrypted blob that can't be opened any more is named, and the others are backed up.
+#[tokio::test]
+async fn a_damaged_blob_costs_no_backup() {
+    let inner: Arc<dyn Engine> = MemoryEngine::new();
+    let mut keyring = Keyring::none();
+    keyring.add("key", MasterKey::new([7; 32])).unwrap();
+    let settings = BlobSettings {
+        outside: None,
+        writes_outside: false,
+        threshold: 0,
+        cache: None,
+        keyring,
+        source: Arc::new(TestSource),
+    };
+    let sealed = BlobEngine::open(inner.clone(), settings).await.unwrap();
+    let server = Server::over(sealed).await;
+    server.keep(0..20).await;
+    let name = store::blob::hash(&octets(3));
+    let row = inner.get(&keys::blob(&name)).await.unwrap().unwrap();
+    let mut damaged = row.to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    let mut batch = Batch::new();
+    batch.put(keys::blob(&name), damaged);
+    inner.commit(batch).await.unwrap();
+    let done = server.back_up(false).await.unwrap();
+    let lost: Vec<Name> = done.record.substitutes.iter().map(|of| of.blob).collect();
+    assert_eq!((lost, done.new_blobs), (vec![Name(name)], 19));
 }
 
 /// A disk that isn't mounted looks like an empty folder.
