@@ -248,7 +248,8 @@ impl Repository {
                 packs: refs.packs,
             });
         }
-        entries.sort_by_key(|entry| (entry.time, entry.number, entry.id));
+        // By number: the clock of a server may have been ahead once.
+        entries.sort_by_key(|entry| (entry.number, entry.time, entry.id));
         Ok((entries, damaged))
     }
 

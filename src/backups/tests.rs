@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jmap_core::{
     Caller, Core, Parts,
     clock::SystemClock,
-    inproc::backup::WholeOptions,
+    inproc::backup::{OutcomeRecord, WholeOptions},
     rng::{Rng as _, SeededRng, SystemRng},
 };
 use jmap_types::{AccountId, DataType};
@@ -21,7 +21,7 @@ use store::{
     search::{SearchIndex, SearchOptions},
 };
 
-use super::{BackupError, Target, Tools, restore, run};
+use super::{BackupError, Target, Tools, restore, run, schedule};
 
 struct Server {
     engine: Arc<dyn Engine>,
@@ -225,4 +225,30 @@ async fn a_place_that_is_not_what_it_was_gets_no_new_backup() {
     fs::remove_dir_all(&place).unwrap();
     server.back_up(true).await.unwrap();
     server.back_up(false).await.unwrap();
+}
+
+/// A success of a time that is still to come keeps no backup from being made.
+#[tokio::test]
+async fn a_backup_of_a_clock_that_was_ahead_counts_as_none() {
+    let server = Server::over(MemoryEngine::new()).await;
+    let (who, now) = (Caller::server(), 1_800_000_000);
+    for (id, at) in [(1, now + 400_000_000), (2, now - 5)] {
+        let last = schedule::last_success(&server.core, &who, "/b", now).await;
+        assert_eq!(last.unwrap(), None);
+        let outcome = OutcomeRecord {
+            at,
+            ..OutcomeRecord::default()
+        };
+        let note = |record: &mut jmap_core::inproc::backup::RepositoryRecord| {
+            record.place = "/b".to_owned();
+            record.success = Some(outcome.clone());
+        };
+        server
+            .core
+            .note_backup(&who, &[id; 16], note)
+            .await
+            .unwrap();
+    }
+    let last = schedule::last_success(&server.core, &who, "/b", now).await;
+    assert_eq!(last.unwrap(), Some(now - 5));
 }

@@ -12,6 +12,8 @@ use jmap_core::{inproc::certificates::CertificateRecord, rng::Rng};
 pub const RETRY_FIRST_MIN: Duration = Duration::from_secs(1);
 /// Certificates are renewed when so much of their time is over.
 const RENEWED_AFTER: (i64, i64) = (2, 3);
+/// What part of its time is left at least, whatever the server says.
+const LEFT_AT_LEAST: i64 = 10;
 
 /// How long to wait after orders that came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,21 +38,38 @@ impl Retry {
     }
 }
 
-/// When to order a certificate for these names, in seconds since 1970. What is past is now.
-pub fn due(record: Option<&CertificateRecord>, wanted: &[String]) -> i64 {
+/// When to order a certificate for these names, in seconds since 1970, as `now`. What is past is now.
+pub fn due(record: Option<&CertificateRecord>, wanted: &[String], now: i64, retry: &Retry) -> i64 {
     let Some(record) = record else {
         return 0;
     };
     let due = match covers(record, wanted) {
-        true => record.renew_at.unwrap_or_else(|| renewal(record)),
+        true => {
+            let chosen = record.renew_at.unwrap_or_else(|| renewal(record));
+            chosen.min(latest(record))
+        }
         false => 0,
     };
-    due.max(record.next_try.unwrap_or(0))
+    // No wait is longer: the clock was ahead when that was noted.
+    let longest = (retry.longest.as_secs() / 4)
+        .saturating_mul(5)
+        .saturating_add(5);
+    let next_try = record.next_try.unwrap_or(0);
+    match next_try > now.saturating_add_unsigned(longest) {
+        true => due,
+        false => due.max(next_try),
+    }
 }
 
 /// Whether there is a certificate with all the names.
 pub fn covers(record: &CertificateRecord, wanted: &[String]) -> bool {
     !record.chain.is_empty() && wanted.iter().all(|name| record.names.contains(name))
+}
+
+/// Whoever says when to renew: while the certificate is still good, with time for more than one try.
+fn latest(record: &CertificateRecord) -> i64 {
+    let lifetime = record.not_after.saturating_sub(record.not_before).max(0);
+    record.not_after.saturating_sub(lifetime / LEFT_AT_LEAST)
 }
 
 /// When two thirds of a certificate's time are over.
@@ -137,7 +156,8 @@ mod tests {
 
     fn check_due(record: Option<CertificateRecord>, wanted: &[&str], want: i64) {
         let wanted: Vec<String> = wanted.iter().map(|&name| name.into()).collect();
-        assert_eq!(due(record.as_ref(), &wanted), want, "{record:?}");
+        let due = due(record.as_ref(), &wanted, 1000, &RETRY);
+        assert_eq!(due, want, "{record:?}");
     }
 
     #[test]
@@ -159,12 +179,18 @@ mod tests {
         check_due(with(|of| of.next_try = Some(1100)), &["a"], 1600);
         // A failure is waited after in any case.
         check_due(with(|of| of.next_try = Some(1100)), &["c"], 1100);
-        check_due(with(|of| of.not_after = 999), &["a"], 1000);
+        // Not after its end, whatever the server has said.
+        check_due(with(|of| of.renew_at = Some(5000)), &["a"], 1810);
+        // The clock was ahead.
+        check_due(with(|of| of.next_try = Some(1000 + 4500)), &["a"], 5500);
+        check_due(with(|of| of.next_try = Some(1000 + 4506)), &["a"], 1600);
+        check_due(with(|of| of.next_try = Some(1000 + 4506)), &["c"], 0);
         check_due(
             with(|of| of.not_after = i64::MAX),
             &["a"],
             1000 + (i64::MAX - 1000) / 3 * 2,
         );
+        check_due(with(|of| of.not_after = 999), &["a"], 999);
     }
 
     #[test]

@@ -101,7 +101,8 @@ impl Worker {
     }
 
     fn is_due(&self, record: Option<&CertificateRecord>, wanted: &Wanted) -> bool {
-        schedule::due(record, &wanted.names) <= self.now()
+        let now = self.now();
+        schedule::due(record, &wanted.names, now, &self.settings.retry) <= now
     }
 
     fn now(&self) -> i64 {

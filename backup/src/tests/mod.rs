@@ -275,6 +275,27 @@ async fn the_last_of_two_of_one_second_is_the_last() {
     }
 }
 
+/// What a clock that was ahead has said doesn't count: the last one is the last, and stays.
+#[tokio::test]
+async fn the_last_is_the_last_whatever_the_clock_has_said() {
+    let (_, repository) = plain().await;
+    let mut last = None;
+    for time in [1, 2_200_000_000, 2] {
+        let server = Server::with_mails(0..5);
+        last = Some(back_up(&repository, &server, time).await.unwrap().0);
+    }
+    let last = last.unwrap();
+    assert_eq!(repository.find(None).await.unwrap(), last);
+    assert_eq!(repository.find_at(2).await.unwrap(), last);
+    let lock = lock(&repository).await.unwrap();
+    let keep = Keep {
+        last: 1,
+        ..Keep::default()
+    };
+    let pruned = prune(&repository, &lock, keep, &quiet).await.unwrap();
+    assert_eq!((pruned.kept, pruned.removed.len()), (vec![last], 2));
+}
+
 #[tokio::test]
 async fn rows_are_found_by_key() {
     let (_, repository) = plain().await;
