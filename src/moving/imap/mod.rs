@@ -252,7 +252,11 @@ impl Pass<'_> {
     ) -> Result<Vec<Fetched>, Stop> {
         let octets_max = intake.message_octets_max();
         let uids: Vec<u32> = rows.iter().map(|row| row.uid).collect();
-        let mut messages = client.fetch(&uids, octets_max + BATCH_OCTETS).await?;
+        let mut messages = match client.fetch(&uids, octets_max + BATCH_OCTETS).await {
+            // What is wrong with one of them is no reason to leave the others out.
+            Err(ImapError::Refused { .. }) => Vec::new(),
+            fetched => fetched?,
+        };
         let mut whole = Vec::with_capacity(rows.len());
         for row in rows {
             let at = messages
@@ -262,7 +266,14 @@ impl Pass<'_> {
                 whole.push(messages.swap_remove(at));
                 continue;
             }
-            let alone = client.fetch(&[row.uid], octets_max).await?;
+            let alone = match client.fetch(&[row.uid], octets_max).await {
+                Err(error @ ImapError::Refused { .. }) => {
+                    let place = format!("{place}, UID {}", row.uid);
+                    self.tell(intake, &place, &error.to_string());
+                    continue;
+                }
+                fetched => fetched?,
+            };
             let is_it = |message: &Fetched| message.octets.is_none() || has_octets(message, row);
             match alone.into_iter().next().filter(is_it) {
                 Some(message) => whole.push(message),
@@ -500,5 +511,26 @@ mod tests {
         for (problem, told) in tally.problems.iter().zip(told) {
             assert!(problem.contains(told), "{problem}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_refused_costs_no_other() {
+        let no = |command| (command, "TAG NO [SERVERBUG] it hurts\r\n".to_owned());
+        let answers = vec![
+            no("UID FETCH 1,2,3,4"),
+            answer("UID FETCH 1", &body(1)),
+            no("UID FETCH 2"),
+            answer("UID FETCH 3", &body(3)),
+            answer("UID FETCH 4", &body(4)),
+        ];
+        let tally = imported(4, answers).await;
+        assert_eq!(tally.new, 3, "{:?}", tally.problems);
+        let [problem] = &tally.problems[..] else {
+            panic!("{:?}", tally.problems);
+        };
+        assert!(
+            problem.contains("UID 2") && problem.contains("it hurts"),
+            "{problem}"
+        );
     }
 }
