@@ -161,7 +161,7 @@ pub enum ExportVerb {
         #[arg(long)]
         account: String,
     },
-    /// As mbox files, one a mailbox; files that are there stay as they are
+    /// As mbox files, one a mailbox; given again, what is missing is added to them
     Mbox {
         folder: PathBuf,
         #[arg(long)]

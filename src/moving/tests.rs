@@ -3,9 +3,11 @@
 use std::{
     fs,
     os::unix::{ffi::OsStrExt as _, fs::symlink},
+    path::Path,
     sync::Arc,
 };
 
+use bytes::Bytes;
 use jmap_core::auth::Secret;
 use serde_json::json;
 use tokio::{
@@ -14,8 +16,9 @@ use tokio::{
 };
 
 use super::{
-    Destination, Intake, Tally, csv::read_accounts, dates, flags::Flags,
-    imap::client::tls_config, jmap, maildir, maildir::wire_form, names,
+    Destination, Intake, Tally, csv::read_accounts, dates, export, flags::Flags,
+    imap::client::tls_config, intake::Message, jmap, maildir, maildir::wire_form, names,
+    protocol::Meeting,
 };
 use crate::cli::tests::{ask, target};
 
@@ -156,6 +159,62 @@ async fn what_a_jmap_server_lists_and_does_not_give_is_told() {
     let tally = intake.finish(end).await;
     assert_eq!(tally.new, 1);
     assert_told(&tally, &["email 2", "email 3"]);
+}
+
+/// Puts a message with this subject into the inbox.
+async fn put(destination: &Destination, subject: &str) {
+    let mut intake = intake(destination).await;
+    let inbox = ["INBOX".to_owned()];
+    let mailbox = intake.mailbox(&inbox, Some("inbox"), true).await.unwrap();
+    let text = format!("Subject: {subject}\r\n\r\nOne.\r\n\r\nFrom here on.\r\n");
+    let message = Message {
+        collection: [1; 16],
+        item: subject.as_bytes().to_vec(),
+        octets: Bytes::from(text),
+        mailboxes: vec![mailbox],
+        flags: Flags::default(),
+        received_at: Some(1),
+        place: subject.to_owned(),
+        meeting: Meeting::Separate,
+    };
+    intake.put(message).await.unwrap();
+    assert_eq!(intake.finish(Ok(())).await.new, 1);
+}
+
+async fn export_mbox(destination: &Destination, root: &Path) -> (u64, u64) {
+    let progress: super::Progress = Arc::new(|_: &str| {});
+    let tally = export::mbox::export(destination, ALICE, root, &progress).await;
+    let tally = tally.unwrap();
+    assert_told(&tally, &[]);
+    (tally.new, tally.known)
+}
+
+#[tokio::test]
+async fn a_second_export_adds_to_an_mbox_what_it_has_not_got() {
+    let root = tempfile::tempdir().unwrap();
+    let (_folder, destination) = alice().await;
+    put(&destination, "first").await;
+    // A field of the message's own is none of the export's.
+    put(&destination, "second\r\nX-Posthorn-Hash: 00").await;
+    assert_eq!(export_mbox(&destination, root.path()).await, (2, 0));
+    assert_eq!(export_mbox(&destination, root.path()).await, (0, 2));
+    put(&destination, "third").await;
+    assert_eq!(export_mbox(&destination, root.path()).await, (1, 2));
+    assert_eq!(export_mbox(&destination, root.path()).await, (0, 3));
+    let file = fs::read_to_string(root.path().join("INBOX.mbox")).unwrap();
+    for subject in ["first", "second", "third"] {
+        let line = format!("Subject: {subject}\n");
+        assert_eq!(file.matches(&line).count(), 1, "{file}");
+    }
+    // A file that another program has written has no empty line at its end.
+    fs::write(
+        root.path().join("INBOX.mbox"),
+        "From a@b Thu Jan  1 00:00:10 1970\nA: b",
+    )
+    .unwrap();
+    assert_eq!(export_mbox(&destination, root.path()).await, (3, 0));
+    let file = fs::read_to_string(root.path().join("INBOX.mbox")).unwrap();
+    assert!(file.contains("\nA: b\n\nFrom "), "{file}");
 }
 
 #[test]
