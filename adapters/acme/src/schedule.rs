@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use jmap_core::{inproc::certificates::CertificateRecord, rng::Rng};
+use jmap_core::{
+    inproc::certificates::{CertificateOrigin, CertificateRecord},
+    rng::Rng,
+};
 
 /// The shortest wait after a failure.
 pub const RETRY_FIRST_MIN: Duration = Duration::from_secs(1);
@@ -14,6 +17,9 @@ pub const RETRY_FIRST_MIN: Duration = Duration::from_secs(1);
 const RENEWED_AFTER: (i64, i64) = (2, 3);
 /// What part of its time is left at least, whatever the server says.
 const LEFT_AT_LEAST: i64 = 10;
+
+/// A certificate that isn't wanted is forgotten so long after the next try for it was due, in seconds: whoever wants it makes that try at once.
+const FORGOTTEN_AFTER: i64 = 86_400;
 
 /// How long to wait after orders that came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +85,30 @@ fn renewal(record: &CertificateRecord) -> i64 {
     record
         .not_before
         .saturating_add(lifetime / whole * part + lifetime % whole * part / whole)
+}
+
+/// What is to be done with a certificate that this node isn't to order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwanted {
+    /// Another node may want it, or its time isn't over.
+    Stays,
+    /// Nobody tries to renew it any more; what went wrong with that concerns nobody.
+    IsNotTried,
+    /// There is no certificate, or its time is over, and nobody tries to have one.
+    Goes,
+}
+
+/// What becomes of a certificate that isn't wanted. `now`: seconds since 1970.
+pub fn unwanted(record: &CertificateRecord, now: i64) -> Unwanted {
+    let is_past = |time: i64| time.saturating_add(FORGOTTEN_AFTER) < now;
+    if record.origin != CertificateOrigin::Acme || !is_past(record.next_try.unwrap_or(0)) {
+        return Unwanted::Stays;
+    }
+    match record.chain.is_empty() || is_past(record.not_after) {
+        true => Unwanted::Goes,
+        false if record.failures > 0 => Unwanted::IsNotTried,
+        false => Unwanted::Stays,
+    }
 }
 
 /// A moment of the window that the server suggests (RFC 9773 §4.2), in seconds since 1970. One that was chosen before
@@ -191,6 +221,34 @@ mod tests {
             1000 + (i64::MAX - 1000) / 3 * 2,
         );
         check_due(with(|of| of.not_after = 999), &["a"], 999);
+    }
+
+    #[test]
+    fn what_is_not_wanted_goes_when_nobody_tries_it() {
+        let row = |change: fn(&mut CertificateRecord), now, want| {
+            let mut of = record(&["a"]);
+            change(&mut of);
+            assert_eq!(unwanted(&of, now), want, "{of:?}");
+        };
+        let day = FORGOTTEN_AFTER;
+        row(|of| of.chain.clear(), 2000 + day, Unwanted::Goes);
+        row(|_| (), 1900 + day, Unwanted::Stays);
+        row(|_| (), 1901 + day, Unwanted::Goes);
+        // Another node tries.
+        let tried = |of: &mut CertificateRecord| {
+            of.chain.clear();
+            of.next_try = Some(2000);
+        };
+        row(tried, 2000 + day, Unwanted::Stays);
+        row(tried, 2001 + day, Unwanted::Goes);
+        let failed = |of: &mut CertificateRecord| {
+            (of.failures, of.next_try) = (3, Some(1500));
+            of.not_after = 9 * FORGOTTEN_AFTER;
+        };
+        row(failed, 1500 + day, Unwanted::Stays);
+        row(failed, 1501 + day, Unwanted::IsNotTried);
+        let imported = |of: &mut CertificateRecord| of.origin = CertificateOrigin::Imported;
+        row(imported, 9 * day, Unwanted::Stays);
     }
 
     #[test]
