@@ -53,6 +53,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether something of the backup is lost; the rest of it can still be read.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Gone { .. })
+    }
+
     pub(crate) fn damaged(path: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.into(),

@@ -1,6 +1,7 @@
 //! The index: which object is in which pack.
 //!
-//! Holds: an object that is in the index is in a pack that was there when the index was read.
+//! Holds: an object that is in the index is in a pack that was there when the index was read. A file of it that is damaged costs no
+//! more than itself: what it said is in the heads of the packs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,6 +26,8 @@ pub struct Index {
     pub(crate) files: Vec<String>,
     /// Packs that the index has and the repository hasn't.
     pub missing: Vec<Name>,
+    /// Paths of the files that can't be read.
+    pub(crate) damaged: Vec<String>,
 }
 
 impl Index {
@@ -41,10 +44,17 @@ impl Index {
             let Some(file) = storage.get(&path).await? else {
                 continue;
             };
-            check_name(&path, &file)?;
-            for pack in IndexRecord::from_frame(&path, &file)?.packs {
+            let packs = match read_file(&path, &file) {
+                Ok(packs) => packs,
+                Err(error) => {
+                    tracing::error!(%error, "an index file of the backup is left out");
+                    index.damaged.push(path);
+                    continue;
+                }
+            };
+            for pack in packs {
                 match there.contains(&pack.pack) {
-                    true => index.insert(&path, &pack)?,
+                    true => index.insert(&pack),
                     false => index.missing.push(pack.pack),
                 }
             }
@@ -53,17 +63,41 @@ impl Index {
         Ok(index)
     }
 
-    fn insert(&mut self, path: &str, of: &IndexPack) -> Result<(), Error> {
-        let number = self.add_pack(Some(of.pack));
-        let names = of.objects.chunks_exact(32);
-        if !names.remainder().is_empty() {
-            return Err(Error::damaged(path, "a name is cut off"));
+    /// Reads of what the index should have and hasn't got: packs that are there, one after the other. A damaged one stays out. Returns
+    /// their rows. Does nothing for who can't open packs.
+    pub(crate) async fn fill(
+        &mut self,
+        repository: &Repository,
+        packs: impl IntoIterator<Item = Name>,
+    ) -> Result<Vec<IndexPack>, Error> {
+        if !repository.is_open() {
+            return Ok(Vec::new());
         }
-        for name in names {
+        let known: HashSet<Name> = self.packs.iter().flatten().copied().collect();
+        let unknown = packs.into_iter().filter(|pack| !known.contains(pack));
+        let mut rows = Vec::new();
+        for name in unknown {
+            match repository.pack(&name).await {
+                Ok(pack) => {
+                    let row = self.row(name, pack.names.into_iter());
+                    self.insert(&row);
+                    rows.push(row);
+                }
+                Err(error) if error.is_loss() => {
+                    tracing::error!(%error, "a pack of the backup is left out");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rows)
+    }
+
+    fn insert(&mut self, of: &IndexPack) {
+        let number = self.add_pack(Some(of.pack));
+        for name in of.objects.chunks_exact(32) {
             let name = name.try_into().unwrap_or_default();
             self.objects.entry(name).or_insert(number);
         }
-        Ok(())
     }
 
     fn add_pack(&mut self, name: Option<Name>) -> u32 {
@@ -120,6 +154,17 @@ impl Index {
     }
 }
 
+/// The rows of an index file.
+pub(crate) fn read_file(path: &str, file: &[u8]) -> Result<Vec<IndexPack>, Error> {
+    check_name(path, file)?;
+    let packs = IndexRecord::from_frame(path, file)?.packs;
+    let is_whole = |pack: &IndexPack| pack.objects.len().is_multiple_of(32);
+    match packs.iter().all(is_whole) {
+        true => Ok(packs),
+        false => Err(Error::damaged(path, "a name is cut off")),
+    }
+}
+
 /// A file that is named by its hash has it.
 pub(crate) fn check_name(path: &str, file: &[u8]) -> Result<(), Error> {
     let name = path.rsplit('/').next().unwrap_or_default();
@@ -137,37 +182,89 @@ pub(crate) async fn write(repository: &Repository, packs: Vec<IndexPack>) -> Res
     Ok(path)
 }
 
-/// Puts the rows of index files together in as few files as they fit in, then removes the former ones.
+/// Rows on their way into as few index files as they fit in.
+#[derive(Default)]
+struct Joined {
+    rows: Vec<IndexPack>,
+    octets: usize,
+    /// Paths of the files.
+    written: HashSet<String>,
+}
+
+impl Joined {
+    async fn add(&mut self, repository: &Repository, row: IndexPack) -> Result<(), Error> {
+        self.octets += row.objects.len();
+        self.rows.push(row);
+        match self.octets > FILE_OCTETS {
+            true => self.end(repository).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn end(&mut self, repository: &Repository) -> Result<(), Error> {
+        self.octets = 0;
+        let rows = std::mem::take(&mut self.rows);
+        if !rows.is_empty() {
+            self.written.insert(write(repository, rows).await?);
+        }
+        Ok(())
+    }
+}
+
+/// Puts the rows of index files together in as few files as they fit in, then removes the former ones. A damaged one stays where it is.
 pub(crate) async fn join(
     repository: &Repository,
     files: &[String],
     keep: impl Fn(&Name) -> bool,
 ) -> Result<(), Error> {
-    let (mut rows, mut octets) = (Vec::new(), 0);
-    let mut written = HashSet::new();
+    let mut joined = Joined::default();
     let mut seen = HashSet::new();
+    let mut former = Vec::new();
     for path in files {
         let Some(file) = repository.storage.get(path).await? else {
             continue;
         };
-        check_name(path, &file)?;
-        for row in IndexRecord::from_frame(path, &file)?.packs {
-            if !keep(&row.pack) || !seen.insert(row.pack) {
+        let packs = match read_file(path, &file) {
+            Ok(packs) => packs,
+            Err(error) => {
+                tracing::error!(%error, "an index file of the backup is left as it is");
                 continue;
             }
-            octets += row.objects.len();
-            rows.push(row);
-            if octets > FILE_OCTETS {
-                written.insert(write(repository, std::mem::take(&mut rows)).await?);
-                octets = 0;
+        };
+        former.push(path);
+        for row in packs {
+            if keep(&row.pack) && seen.insert(row.pack) {
+                joined.add(repository, row).await?;
             }
         }
     }
-    if !rows.is_empty() {
-        written.insert(write(repository, rows).await?);
+    joined.end(repository).await?;
+    for path in former {
+        if !joined.written.contains(path) {
+            repository.storage.delete(path).await?;
+        }
     }
-    for path in files.iter().filter(|path| !written.contains(*path)) {
-        repository.storage.delete(path).await?;
+    Ok(())
+}
+
+/// Makes anew what the damaged files of the index had, out of all packs that it doesn't know. Who can't open packs leaves it as it is,
+/// and stores again what was in them.
+pub(crate) async fn mend(repository: &Repository, index: &mut Index) -> Result<(), Error> {
+    if index.damaged.is_empty() || !repository.is_open() {
+        return Ok(());
     }
+    let packs = repository.packs().await?.into_iter();
+    let rows = index.fill(repository, packs.map(|(name, _)| name)).await?;
+    let mut joined = Joined::default();
+    for row in rows {
+        joined.add(repository, row).await?;
+    }
+    joined.end(repository).await?;
+    for path in std::mem::take(&mut index.damaged) {
+        if !joined.written.contains(&path) {
+            repository.storage.delete(&path).await?;
+        }
+    }
+    index.files.extend(joined.written);
     Ok(())
 }

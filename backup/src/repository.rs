@@ -214,15 +214,31 @@ impl Repository {
         Ok(files.into_iter().filter_map(pack).collect())
     }
 
-    /// All snapshots, oldest first.
+    /// All snapshots, oldest first. One of which it can't be read when it was taken is an error.
     pub async fn snapshots(&self) -> Result<Vec<Entry>, Error> {
+        let (entries, damaged) = self.entries().await?;
+        match damaged.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(entries),
+        }
+    }
+
+    /// All snapshots of which it can be read when they were taken, oldest first; and the others.
+    pub async fn entries(&self) -> Result<(Vec<Entry>, Vec<(Name, Error)>), Error> {
         let sizes: std::collections::HashMap<Name, u64> = self.packs().await?.into_iter().collect();
-        let mut entries = Vec::new();
+        let (mut entries, mut damaged) = (Vec::new(), Vec::new());
         for (path, _) in self.storage.list(SNAPSHOTS).await? {
             let Some(id) = path.rsplit('/').next().and_then(Name::parse) else {
                 continue;
             };
-            let refs = self.refs(&id).await?;
+            let refs = match self.refs(&id).await {
+                Ok(refs) => refs,
+                Err(error) if error.is_loss() => {
+                    damaged.push((id, error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let octets = refs.packs.iter().filter_map(|pack| sizes.get(pack));
             entries.push(Entry {
                 id,
@@ -232,8 +248,9 @@ impl Repository {
                 packs: refs.packs,
             });
         }
-        entries.sort_by_key(|entry| (entry.time, entry.number, entry.id));
-        Ok(entries)
+        // By number: the clock of a server may have been ahead once.
+        entries.sort_by_key(|entry| (entry.number, entry.time, entry.id));
+        Ok((entries, damaged))
     }
 
     pub(crate) async fn refs(&self, id: &Name) -> Result<RefsRecord, Error> {
@@ -242,15 +259,16 @@ impl Repository {
     }
 
     /// The snapshot whose id begins with `text`; with none, the last one.
-    pub async fn find(&self, text: Option<&str>) -> Result<Entry, Error> {
-        let entries = self.snapshots().await?;
+    pub async fn find(&self, text: Option<&str>) -> Result<Name, Error> {
         let Some(text) = text else {
-            let last = entries.into_iter().next_back();
+            let last = self.snapshots().await?.into_iter().next_back();
+            let last = last.map(|entry| entry.id);
             return last.ok_or_else(|| Error::NoSnapshot("there is none at all".to_owned()));
         };
-        let mut found = entries
-            .into_iter()
-            .filter(|entry| entry.id.to_string().starts_with(text));
+        let (entries, damaged) = self.entries().await?;
+        let ids = entries.into_iter().map(|entry| entry.id);
+        let ids = ids.chain(damaged.into_iter().map(|(id, _)| id));
+        let mut found = ids.filter(|id| id.to_string().starts_with(text));
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
             (Some(_), Some(_)) => Err(Error::NoSnapshot(format!(
@@ -261,9 +279,10 @@ impl Repository {
     }
 
     /// The last snapshot that was taken at that time or before, in seconds since 1970.
-    pub async fn find_at(&self, time: i64) -> Result<Entry, Error> {
+    pub async fn find_at(&self, time: i64) -> Result<Name, Error> {
         let entries = self.snapshots().await?;
         let last = entries.into_iter().rfind(|entry| entry.time <= time);
+        let last = last.map(|entry| entry.id);
         last.ok_or_else(|| Error::NoSnapshot("none is as old".to_owned()))
     }
 
@@ -279,7 +298,16 @@ impl Repository {
     /// Opens a snapshot.
     pub async fn snapshot(&self, id: &Name) -> Result<Snapshot, Error> {
         let record = self.record(id).await?;
-        let index = self.index().await?;
+        let mut index = self.index().await?;
+        let packs = match self.refs(id).await {
+            Ok(refs) => refs.packs,
+            Err(error) if error.is_loss() => {
+                let packs = self.packs().await?.into_iter();
+                packs.map(|(name, _)| name).collect()
+            }
+            Err(error) => return Err(error),
+        };
+        index.fill(self, packs).await?;
         Ok(Snapshot::new(self.clone(), Arc::new(index), *id, record))
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Holds: what it gives is what its name says; packs that were read lately are kept, up to [`CACHE_OCTETS_MAX`].
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
@@ -40,6 +43,8 @@ struct Cache {
     /// The one used last is the last.
     packs: VecDeque<(Name, Arc<Pack>)>,
     octets: usize,
+    /// Why packs can't be read: each of their objects would have them read again.
+    damaged: HashMap<Name, (String, String)>,
 }
 
 impl Cache {
@@ -93,10 +98,17 @@ impl Snapshot {
         };
         let pack = self.index.pack_of(name).ok_or_else(gone)?;
         let mut cache = self.cache.lock().await;
+        if let Some((path, why)) = cache.damaged.get(&pack) {
+            return Err(Error::damaged(path, why));
+        }
         let pack = match cache.get(&pack) {
             Some(pack) => pack,
             None => {
-                let read = Arc::new(self.repository.pack(&pack).await?);
+                let read = self.repository.pack(&pack).await;
+                if let Err(Error::Damaged { path, why }) = &read {
+                    cache.damaged.insert(pack, (path.clone(), why.clone()));
+                }
+                let read = Arc::new(read?);
                 cache.put(pack, read.clone());
                 read
             }

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::{
     Error, Index, Name, Progress, Repository, Snapshot,
     index::{self, check_name},
-    records::{Framed as _, IndexRecord},
     repository::{REFS, SNAPSHOTS, pack_path},
 };
 
@@ -106,13 +105,12 @@ impl Verifier<'_> {
             let Some(file) = storage.get(&path).await? else {
                 continue;
             };
-            let read = check_name(&path, &file);
-            let read = read.and_then(|()| IndexRecord::from_frame(&path, &file));
-            let Some(record) = self.report.noted(read)? else {
+            let read = index::read_file(&path, &file);
+            let Some(packs) = self.report.noted(read)? else {
                 is_whole = false;
                 continue;
             };
-            for row in record.packs {
+            for row in packs {
                 self.listed.insert(row.pack, row.objects);
             }
         }

@@ -79,7 +79,8 @@ struct Put {
 
 impl Writer {
     pub async fn new(repository: &Repository) -> Result<Self, Error> {
-        let index = repository.index().await?;
+        let mut index = repository.index().await?;
+        index::mend(repository, &mut index).await?;
         if !index.missing.is_empty() {
             tracing::warn!(
                 packs = index.missing.len(),
@@ -221,7 +222,7 @@ impl Writer {
         let mut packs: Vec<Name> = packs.collect();
         packs.sort_unstable();
         lock.check().await?;
-        let known = self.repository.snapshots().await?;
+        let (known, _) = self.repository.entries().await?;
         let last = known.iter().map(|entry| entry.number).max();
         let refs = RefsRecord {
             time: record.time,

@@ -5,7 +5,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -101,6 +101,8 @@ pub struct Inner {
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
+    /// The account at which purging deleted emails goes on.
+    pub(crate) purged_upto: AtomicU64,
     /// In one more `Arc`, as what is swapped has to have a size.
     pub(crate) outbound: ArcSwapOption<Arc<dyn Outbound>>,
     pub(crate) signing: OnceLock<Signing>,
@@ -243,6 +245,7 @@ impl Core {
             alerts: Alerts::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
+            purged_upto: AtomicU64::new(0),
             outbound: ArcSwapOption::empty(),
             signing: OnceLock::new(),
         }));

@@ -8,6 +8,8 @@ pub mod archive;
 pub mod restore;
 pub mod run;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -44,6 +46,14 @@ pub enum BackupError {
         "the database ended the snapshot before all rows were read: {0}; what was stored stays, begin again"
     )]
     SnapshotEnded(store::Error),
+    #[error(
+        "{0} has no backup, and this server has made some there: is the disk mounted? To begin anew, give `posthorn backup {0} --new` once"
+    )]
+    NotMounted(String),
+    #[error(
+        "{0} has another backup than the one that this server has made there: is the right disk mounted? To go on with this one, give `posthorn backup {0} --new` once"
+    )]
+    OtherBackup(String),
     #[error("{0}")]
     Refused(String),
 }
@@ -55,27 +65,28 @@ pub struct Target {
     pub s3: S3Settings,
     pub encryption: Encryption,
     pub key: Key,
+    /// Another repository may take the place of the one that this server made there.
+    pub begins_anew: bool,
 }
 
 impl Target {
     /// A repository that is there.
     pub async fn open(&self) -> Result<Repository, BackupError> {
-        let storage = self.place.storage(&self.s3, false)?;
-        let repository = Repository::open(storage, &self.key).await?;
-        Ok(repository.ok_or_else(|| backup::Error::Missing(self.place.to_string()))?)
+        let found = self.find().await?;
+        Ok(found.ok_or_else(|| backup::Error::Missing(self.place.to_string()))?)
     }
 
-    /// A repository that is there, or a new one.
-    pub async fn open_or_make(
-        &self,
-        clock: &dyn Clock,
-        rng: &dyn Rng,
-    ) -> Result<Repository, BackupError> {
-        let storage = self.place.storage(&self.s3, true)?;
-        if let Some(repository) = Repository::open(storage.clone(), &self.key).await? {
-            repository.check_encryption(&self.encryption)?;
-            return Ok(repository);
+    /// The repository, if there is one; nothing is made.
+    pub async fn find(&self) -> Result<Option<Repository>, BackupError> {
+        match self.place.storage(&self.s3, false) {
+            Err(backup::Error::Missing(_)) => Ok(None),
+            storage => Ok(Repository::open(storage?, &self.key).await?),
         }
+    }
+
+    /// Makes a repository where there is none.
+    pub async fn make(&self, clock: &dyn Clock, rng: &dyn Rng) -> Result<Repository, BackupError> {
+        let storage = self.place.storage(&self.s3, true)?;
         let mut id = [0; 16];
         rng.fill(&mut id);
         let mut naming = Zeroizing::new([0; 32]);

@@ -1,8 +1,9 @@
 //! Restores a whole server into a store that has nothing.
 //!
-//! Holds: a restore that was interrupted is gone on with by the same command; until it is over, no server works on the store.
+//! Holds: a restore that was interrupted is gone on with by the same command; until it is over, no server works on the store. Blobs that
+//! can't be read in the backup are named, and cost no more than themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use backup::{Name, Progress, Snapshot};
@@ -20,6 +21,8 @@ pub struct Restored {
     pub blobs: u64,
     /// Blobs that the server that was backed up had lost.
     pub lost_blobs: u64,
+    /// Blobs that can't be read in the backup.
+    pub damaged_blobs: u64,
 }
 
 /// Puts a snapshot into `engine`, and compares what is there then with the backup. `now`: seconds since 1970; `begun` is called when
@@ -48,8 +51,8 @@ pub async fn whole(
     }
     restorer.flush().await?;
     let blobs = blobs_of(snapshot).await?;
-    put_blobs(snapshot, &mut restorer, &blobs, progress).await?;
-    verify(snapshot, restorer, &blobs, progress).await
+    let damaged = put_blobs(snapshot, &mut restorer, &blobs, progress).await?;
+    verify(snapshot, restorer, &blobs, &damaged, progress).await
 }
 
 /// After every key.
@@ -91,31 +94,41 @@ async fn blobs_of(snapshot: &Snapshot) -> Result<Blobs, BackupError> {
     Ok(blobs)
 }
 
+/// Returns the blobs that can't be read in the backup.
 async fn put_blobs(
     snapshot: &Snapshot,
     restorer: &mut Restorer,
     blobs: &Blobs,
     progress: Progress<'_>,
-) -> Result<(), BackupError> {
+) -> Result<HashSet<Name>, BackupError> {
+    let mut damaged = HashSet::new();
     let mut count: u64 = 0;
     for (blob, object) in blobs.by_pack.values().flatten() {
         count += 1;
         if count.is_multiple_of(PROGRESS_EVERY) {
             progress(&format!("blobs: {count} of {}", blobs.count));
         }
-        if !restorer.has_blob(&blob.0).await? {
-            restorer
-                .put_blob(&blob.0, snapshot.object(object).await?)
-                .await?;
+        if restorer.has_blob(&blob.0).await? {
+            continue;
+        }
+        match snapshot.object(object).await {
+            Ok(octets) => restorer.put_blob(&blob.0, octets).await?,
+            Err(error) if error.is_loss() => {
+                tracing::error!(%blob, %error, "a blob can't be read in the backup");
+                damaged.insert(*blob);
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(restorer.flush().await?)
+    restorer.flush().await?;
+    Ok(damaged)
 }
 
 async fn verify(
     snapshot: &Snapshot,
     mut restorer: Restorer,
     blobs: &Blobs,
+    damaged: &HashSet<Name>,
     progress: Progress<'_>,
 ) -> Result<Restored, BackupError> {
     let mut rows = 0;
@@ -125,7 +138,8 @@ async fn verify(
         progress(&format!("comparing rows: {rows}"));
     }
     let mut count: u64 = 0;
-    for (blob, object) in blobs.by_pack.values().flatten() {
+    let put = blobs.by_pack.values().flatten();
+    for (blob, object) in put.filter(|(blob, _)| !damaged.contains(blob)) {
         count += 1;
         if count.is_multiple_of(PROGRESS_EVERY) {
             progress(&format!("comparing blobs: {count} of {}", blobs.count));
@@ -137,5 +151,6 @@ async fn verify(
         rows,
         blobs: count,
         lost_blobs: blobs.lost,
+        damaged_blobs: damaged.len() as u64,
     })
 }

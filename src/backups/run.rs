@@ -11,7 +11,7 @@ use jmap_core::{
     Caller, Core,
     inproc::backup::{OutcomeRecord, References, Source},
 };
-use store::format::FORMAT;
+use store::{engine::EngineError, format::FORMAT};
 
 use super::{BackupError, Target, Tools, lock};
 
@@ -43,7 +43,7 @@ pub async fn run(
     progress: Progress<'_>,
 ) -> Result<Done, BackupError> {
     let began = tools.clock.monotonic();
-    let repository = target.open_or_make(&*tools.clock, &*tools.rng).await?;
+    let repository = find_or_make(core, who, target, tools).await?;
     let repository = with_naming_key(core, who, repository).await?;
     let made = make(core, who, &repository, tools, progress).await;
     let outcome = OutcomeRecord {
@@ -75,6 +75,32 @@ pub async fn run(
     let done = made?;
     noted?;
     Ok(done)
+}
+
+/// The repository of the place, or a new one. Where this server has made backups before, nothing else takes their place by itself: a
+/// disk that isn't mounted looks like an empty folder.
+async fn find_or_make(
+    core: &Core,
+    who: &Caller,
+    target: &Target,
+    tools: &Tools,
+) -> Result<Repository, BackupError> {
+    let place = target.place.to_string();
+    let known = core.backup_repositories(who).await?.into_iter();
+    let mut of_place = known.filter(|record| record.place == place);
+    let is_known = of_place.any(|record| record.success.is_some()) && !target.begins_anew;
+    match target.find().await? {
+        Some(repository) => {
+            repository.check_encryption(&target.encryption)?;
+            let record = core.backup_repository(who, &repository.id()).await?;
+            match is_known && record.is_none() {
+                true => Err(BackupError::OtherBackup(place)),
+                false => Ok(repository),
+            }
+        }
+        None if is_known => Err(BackupError::NotMounted(place)),
+        None => target.make(&*tools.clock, &*tools.rng).await,
+    }
 }
 
 /// Who can't read an encrypted repository still has to know what is in it: the server keeps the key for that.
@@ -205,7 +231,16 @@ async fn blobs(
         if count % PROGRESS_EVERY == 0 {
             progress(&format!("blobs: {count} of {}", missing.len()));
         }
-        let Some(octets) = octets? else {
+        let octets = match octets {
+            // Its octets can't be had any more: it is as good as missing.
+            Err(error @ store::Error::Engine(EngineError::Corrupt(_))) => {
+                tracing::error!(%blob, %error, "a blob is damaged in the store, and not in the backup");
+                substitutes.push(Substitute { blob, object: None });
+                continue;
+            }
+            octets => octets?,
+        };
+        let Some(octets) = octets else {
             tracing::error!(%blob, "a blob is missing in the store, and in the backup");
             substitutes.push(Substitute { blob, object: None });
             continue;

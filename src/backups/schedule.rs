@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use backup::{Encryption, Keep, Key, Repository, place::S3Settings, prune};
-use jmap_core::{Caller, Core, clock::Clock};
+use jmap_core::{Caller, Core};
 use zeroize::Zeroizing;
 
 use super::{BackupError, Target, Tools, lock, run};
@@ -78,11 +78,12 @@ async fn once(
     let Some(target) = target(config)? else {
         return Ok(());
     };
-    let last = last_success(core, who, &target.place.to_string()).await?;
+    let now = tools.clock.now().seconds();
+    let last = last_success(core, who, &target.place.to_string(), now).await?;
     counters
         .last_success
         .store(last.unwrap_or(0), Ordering::Relaxed);
-    if !is_due(last, config.every, &*tools.clock) || !core.leads_backup().await? {
+    if !is_due(last, config.every, now) || !core.leads_backup().await? {
         return Ok(());
     }
     let quiet = |_: &str| {};
@@ -103,16 +104,23 @@ async fn once(
     Ok(())
 }
 
-fn is_due(last: Option<i64>, every: Span, clock: &dyn Clock) -> bool {
+fn is_due(last: Option<i64>, every: Span, now: i64) -> bool {
     let every = i64::try_from(every.0.as_secs()).unwrap_or(i64::MAX);
-    last.is_none_or(|last| clock.now().seconds() >= last.saturating_add(every))
+    last.is_none_or(|last| now >= last.saturating_add(every))
 }
 
-async fn last_success(core: &Core, who: &Caller, place: &str) -> Result<Option<i64>, BackupError> {
+/// When the last backup worked. One of a time that is still to come counts as none: the clock was ahead then.
+pub(super) async fn last_success(
+    core: &Core,
+    who: &Caller,
+    place: &str,
+    now: i64,
+) -> Result<Option<i64>, BackupError> {
     let known = core.backup_repositories(who).await?.into_iter();
     let of_place = known.filter(|record| record.place == place);
     let successes = of_place.filter_map(|record| record.success);
-    Ok(successes.map(|success| success.at).max())
+    let times = successes.map(|success| success.at);
+    Ok(times.filter(|at| *at <= now).max())
 }
 
 async fn clear_away(
@@ -180,5 +188,6 @@ pub fn target(config: &config::Backup) -> Result<Option<Target>, BackupError> {
             None => Encryption::Recipients(config.encrypt_to.clone()),
         },
         key: passphrase.map_or(Key::None, Key::Passphrase),
+        begins_anew: false,
     }))
 }

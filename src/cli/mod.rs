@@ -23,7 +23,7 @@ mod serve;
 mod session;
 pub mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod trace;
 pub mod undelete;

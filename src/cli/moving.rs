@@ -39,6 +39,7 @@ const PARALLEL_MAX: u16 = 64;
 pub enum ImportVerb {
     /// From a Maildir: Maildir++, or folders as the file system has them
     Maildir {
+        /// At another path it is another source: all of its mail comes once more
         folder: PathBuf,
         /// The account that it goes to
         #[arg(long)]
@@ -48,6 +49,7 @@ pub enum ImportVerb {
     },
     /// From an mbox file, or a folder of files *.mbox
     Mbox {
+        /// At another path it is another source: all of its mail comes once more
         file: PathBuf,
         #[arg(long)]
         account: String,
@@ -109,6 +111,7 @@ pub struct Whom {
 
 #[derive(Debug, Args)]
 pub struct ImapArgs {
+    /// Another name of it, or another port, is another source: all of its mail comes once more
     #[arg(long)]
     host: String,
     #[arg(long)]
@@ -138,7 +141,7 @@ pub struct ImapArgs {
 
 #[derive(Debug, Args)]
 pub struct JmapArgs {
-    /// Of the server, or of its session
+    /// Of the server, or of its session; another host or port is another source: all of its mail comes once more
     #[arg(long)]
     url: String,
     #[command(flatten)]
@@ -161,7 +164,7 @@ pub enum ExportVerb {
         #[arg(long)]
         account: String,
     },
-    /// As mbox files, one a mailbox; files that are there stay as they are
+    /// As mbox files, one a mailbox; given again, what is missing is added to them
     Mbox {
         folder: PathBuf,
         #[arg(long)]

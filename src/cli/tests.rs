@@ -401,7 +401,7 @@ fn secrets_are_not_shown() {
 }
 
 /// A core in memory; the folder is that of its search index.
-async fn target() -> (tempfile::TempDir, Target) {
+pub(crate) async fn target() -> (tempfile::TempDir, Target) {
     let folder = tempfile::tempdir().unwrap();
     let search = SearchIndex::open(folder.path(), &SearchOptions::default()).unwrap();
     let parts = Parts {
@@ -431,7 +431,7 @@ async fn target() -> (tempfile::TempDir, Target) {
 }
 
 /// Through the socket and directly: what a line comes to, as text.
-async fn ask(target: &Target, line: &str) -> String {
+pub(crate) async fn ask(target: &Target, line: &str) -> String {
     let (client, server) = tokio::io::duplex(1 << 20);
     let serving = control::session(server, target);
     let command = parse(line).unwrap();

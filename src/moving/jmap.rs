@@ -4,7 +4,7 @@
 //! While the account changes, its emails are gone through again until a pass has found nothing new.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -87,8 +87,12 @@ pub async fn import(source: &Source, intake: &mut Intake) -> Result<(), MoveErro
     let mailboxes = remote.mailboxes(intake).await?;
     for _ in 0..PASSES_MAX {
         let before = remote.state().await?;
-        remote.emails(&collection, &mailboxes, intake).await?;
+        let missing = remote.emails(&collection, &mailboxes, intake).await?;
         if remote.state().await? == before {
+            // Nobody has removed them meanwhile.
+            for place in missing {
+                intake.problem(&place, "the server lists it, and doesn't give it");
+            }
             return Ok(());
         }
     }
@@ -343,15 +347,16 @@ impl Remote {
         Ok(mailboxes)
     }
 
-    /// One pass over all emails, the oldest first: what comes meanwhile comes behind.
+    /// One pass over all emails, the oldest first: what comes meanwhile comes behind. Returns the places of those that are listed and can't be had.
     async fn emails(
         &self,
         collection: &[u8; 16],
         mailboxes: &BTreeMap<String, u64>,
         intake: &mut Intake,
-    ) -> Result<(), MoveError> {
+    ) -> Result<Vec<String>, MoveError> {
         let known = intake.known(collection).await?;
         let mut changed = Vec::new();
+        let mut missing = Vec::new();
         let mut anchor: Option<String> = None;
         loop {
             let mut query = json!({
@@ -379,12 +384,14 @@ impl Remote {
                 return Err(wrong("the server's list of emails goes round in circles"));
             }
             anchor = Some(last.to_owned());
-            for row in answers
-                .get(1)
-                .and_then(|answer| answer["list"].as_array())
-                .into_iter()
-                .flatten()
-            {
+            let list = answers.get(1).and_then(|answer| answer["list"].as_array());
+            let list = list.map_or(&[][..], Vec::as_slice);
+            let given: HashSet<&str> = list.iter().filter_map(|row| row["id"].as_str()).collect();
+            let ids = ids.into_iter().flatten().filter_map(Value::as_str);
+            let is_known = |id: &str| known.contains_key(&hex(&short_hash(id.as_bytes())));
+            let not_given = ids.filter(|id| !given.contains(id) && !is_known(id));
+            missing.extend(not_given.map(|id| self.place(id)));
+            for row in list {
                 let item = short_hash(row["id"].as_str().unwrap_or_default().as_bytes()).to_vec();
                 let flags = flags_of(row);
                 if let Some(known) = known.get(&hex(&item)) {
@@ -398,16 +405,25 @@ impl Remote {
                     }
                     continue;
                 }
-                self.email(row, item, flags, (collection, mailboxes), intake)
+                let is_there = self
+                    .email(row, item, flags, (collection, mailboxes), intake)
                     .await?;
+                if !is_there {
+                    missing.push(self.place(row["id"].as_str().unwrap_or("?")));
+                }
             }
         }
         if intake.updates_flags && !changed.is_empty() {
             intake.flags(collection, changed).await?;
         }
-        Ok(())
+        Ok(missing)
     }
 
+    fn place(&self, id: &str) -> String {
+        format!("{}: email {id}", self.account)
+    }
+
+    /// Returns whether its octets are there.
     async fn email(
         &self,
         row: &Value,
@@ -415,19 +431,15 @@ impl Remote {
         flags: Flags,
         (collection, mailboxes): (&[u8; 16], &BTreeMap<String, u64>),
         intake: &mut Intake,
-    ) -> Result<(), MoveError> {
-        let place = format!(
-            "{}: email {}",
-            self.account,
-            row["id"].as_str().unwrap_or("?")
-        );
+    ) -> Result<bool, MoveError> {
+        let place = self.place(row["id"].as_str().unwrap_or("?"));
         let ids = row["mailboxIds"].as_object().into_iter().flatten();
         let ours: Vec<u64> = ids
             .filter_map(|(id, _)| mailboxes.get(id).copied())
             .collect();
         if ours.is_empty() {
             intake.problem(&place, "none of its mailboxes could be made here, or it is in one that came meanwhile: run it again");
-            return Ok(());
+            return Ok(true);
         }
         let max = intake.message_octets_max();
         if row["size"].as_u64().is_some_and(|size| size > max) {
@@ -435,11 +447,11 @@ impl Remote {
                 &place,
                 &format!("it has more octets than the server takes ({max})"),
             );
-            return Ok(());
+            return Ok(true);
         }
         let Some(blob) = row["blobId"].as_str() else {
             intake.problem(&place, "the server names no blob");
-            return Ok(());
+            return Ok(true);
         };
         let escaped = |text: &str| {
             percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
@@ -455,13 +467,12 @@ impl Remote {
         let (status, _, octets) = self
             .get(&url, usize::try_from(max).unwrap_or(usize::MAX))
             .await?;
-        // It was removed meanwhile.
         if status == StatusCode::NOT_FOUND {
-            return Ok(());
+            return Ok(false);
         }
         if !status.is_success() {
             intake.problem(&place, &format!("its download is answered with {status}"));
-            return Ok(());
+            return Ok(true);
         }
         let message = Message {
             collection: *collection,
@@ -474,7 +485,8 @@ impl Remote {
             // There, it is one email in all its mailboxes already.
             meeting: super::protocol::Meeting::Separate,
         };
-        intake.put(message).await
+        intake.put(message).await?;
+        Ok(true)
     }
 }
 

@@ -48,8 +48,12 @@ pub async fn import(root: &Path, intake: &mut Intake) -> Result<(), MoveError> {
         .map_err(|error| MoveError::file(root, error))?;
     let listing = Listing::read(&root)?;
     let mut folders = Vec::new();
-    find(&root, &[], 0, &mut folders)?;
+    let mut left_out = Vec::new();
+    find(&root, &[], 0, &mut folders, &mut left_out)?;
     folders.sort();
+    for (path, why) in left_out {
+        intake.problem(&path.display().to_string(), why);
+    }
     if folders.is_empty() {
         return Err(MoveError::Source(format!(
             "{} is no Maildir: neither it nor a folder in it has `cur` or `new`",
@@ -106,7 +110,12 @@ async fn import_folder(
     let letters = letters(&folder.path)?;
     let more = more_keywords(&folder.path)?;
     let mut changed = Vec::new();
-    for sub in ["new", "cur"] {
+    // Messages that were listed and were no longer there, by the name up to the flags: a mail program moves and renames them.
+    let mut gone: BTreeSet<String> = BTreeSet::new();
+    for (sub, is_again) in [("new", false), ("cur", false), ("cur", true)] {
+        if is_again && gone.is_empty() {
+            break;
+        }
         let path = folder.path.join(sub);
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
@@ -122,6 +131,7 @@ async fn import_folder(
             match entry.file_name().into_string() {
                 Ok(name) if name.starts_with('.') => {}
                 Ok(name) => names.push(name),
+                Err(_) if is_again => {}
                 Err(name) => {
                     let place = path.join(name).display().to_string();
                     intake.problem(&place, "its name isn't UTF-8");
@@ -132,6 +142,9 @@ async fn import_folder(
         for name in names {
             let file = path.join(&name);
             let (base, flags) = flags_of(&name, &letters, &more);
+            if is_again && !gone.contains(&base) {
+                continue;
+            }
             let item = short_hash(base.as_bytes()).to_vec();
             if let Some(known) = known.get(&hex(&item)) {
                 intake.tally.known += 1;
@@ -148,11 +161,16 @@ async fn import_folder(
             let (octets, received_at) = match read(&file, intake.message_octets_max()) {
                 Ok(Some(read)) => read,
                 Ok(None) => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    gone.insert(base);
+                    continue;
+                }
                 Err(error) => {
                     intake.problem(&place, &error.to_string());
                     continue;
                 }
             };
+            gone.remove(&base);
             let message = Message {
                 collection,
                 item,
@@ -165,6 +183,11 @@ async fn import_folder(
             };
             intake.put(message).await?;
         }
+    }
+    for base in gone {
+        let place = folder.path.join(base).display().to_string();
+        let why = "it was there, and isn't any more; unless it was removed, run it again";
+        intake.problem(&place, why);
     }
     if intake.updates_flags && !changed.is_empty() {
         intake.flags(&collection, changed).await?;
@@ -194,14 +217,9 @@ fn flags_of(
     (base.to_owned(), flags.sorted())
 }
 
-/// A message and its date. `None`: it is gone, or is no file.
+/// A message and its date. `None`: it is no file.
 fn read(path: &Path, octets_max: u64) -> io::Result<Option<(Vec<u8>, Option<i64>)>> {
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        // A mail program moved it meanwhile; the next run finds it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Ok(None);
     }
@@ -247,12 +265,13 @@ fn memchr(octet: u8, octets: &[u8]) -> Option<usize> {
     octets.iter().position(|&each| each == octet)
 }
 
-/// All folders below `path`.
+/// All folders below `path`. `left_out`: those whose names aren't any, and why.
 fn find(
     path: &Path,
     levels: &[String],
     depth: usize,
     into: &mut Vec<Folder>,
+    left_out: &mut Vec<(PathBuf, &'static str)>,
 ) -> Result<(), MoveError> {
     if depth > DEPTH_MAX || into.len() >= FOLDERS_MAX {
         return Err(MoveError::Source(format!(
@@ -272,10 +291,14 @@ fn find(
         entries.insert(entry.file_name());
     }
     for entry in entries {
+        let below = path.join(&entry);
         let Some(name) = entry.to_str() else {
+            if below.is_dir() {
+                let why = "the name of the folder isn't UTF-8; its mail is left out";
+                left_out.push((below, why));
+            }
             continue;
         };
-        let below = path.join(name);
         if matches!(name, "cur" | "new" | "tmp") || !below.is_dir() {
             continue;
         }
@@ -284,7 +307,12 @@ fn find(
             // Maildir++ has all its levels in one name.
             Some(name) => {
                 let is_name = !name.is_empty() && name.split('.').all(|part| !part.is_empty());
-                if !is_name || !is_maildir(&below) {
+                if !is_maildir(&below) {
+                    continue;
+                }
+                if !is_name {
+                    let why = "the name of the folder has an empty level; its mail is left out";
+                    left_out.push((below, why));
                     continue;
                 }
                 levels.extend(name.split('.').map(decoded));
@@ -293,7 +321,7 @@ fn find(
             None if depth == 0 && name.eq_ignore_ascii_case("inbox") && !is_maildir(path) => {}
             None => levels.push(decoded(name)),
         }
-        find(&below, &levels, depth + 1, into)?;
+        find(&below, &levels, depth + 1, into, left_out)?;
     }
     Ok(())
 }

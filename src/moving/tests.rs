@@ -1,6 +1,221 @@
-//! Names, dates and lists of accounts, as rows.
+//! Names, dates and lists of accounts, as rows; and what comes of sources that aren't whole.
 
-use super::{csv::read_accounts, dates, flags::Flags, maildir::wire_form, names};
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    path::Path,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use jmap_core::auth::Secret;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use super::{
+    Destination, Intake, Tally, csv::read_accounts, dates, export, flags::Flags,
+    imap::client::tls_config, intake::Message, jmap, maildir, maildir::wire_form, names,
+    protocol::Meeting,
+};
+use crate::cli::tests::{ask, target};
+
+const ALICE: &str = "alice@example.org";
+
+/// An account that nothing is in; the folder is that of the server's index.
+async fn alice() -> (tempfile::TempDir, Destination) {
+    let (folder, target) = target().await;
+    ask(&target, "domain add example.org").await;
+    ask(&target, &format!("account add {ALICE} --no-password")).await;
+    (folder, Destination::Folder(Box::new(target)))
+}
+
+async fn intake(destination: &Destination) -> Intake {
+    let progress = Arc::new(|_: &str| {});
+    Intake::open(destination, ALICE, progress).await.unwrap()
+}
+
+fn assert_told(tally: &Tally, told: &[&str]) {
+    assert_eq!(tally.problems.len(), told.len(), "{:?}", tally.problems);
+    for told in told {
+        let is_told = tally.problems.iter().any(|problem| problem.contains(told));
+        assert!(is_told, "{told}: {:?}", tally.problems);
+    }
+}
+
+#[tokio::test]
+async fn what_a_maildir_does_not_give_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let make = |name: &[u8]| {
+        let cur = root
+            .path()
+            .join(std::ffi::OsStr::from_bytes(name))
+            .join("cur");
+        fs::create_dir_all(&cur).unwrap();
+        fs::write(cur.join("1:2,S"), "A: b\n\n").unwrap();
+        cur
+    };
+    let cur = make(b"");
+    make(b".\xff");
+    make(b".a..b");
+    make(b".fine");
+    // As a file is seen that was renamed between the list and the look.
+    symlink(root.path().join("gone"), cur.join("2:2,")).unwrap();
+    let (_folder, destination) = alice().await;
+    let mut intake = intake(&destination).await;
+    let end = maildir::import(root.path(), &mut intake).await;
+    let tally = intake.finish(end).await;
+    assert_eq!(tally.new + tally.joined, 2);
+    assert_told(
+        &tally,
+        &["/2: it was there", "isn't UTF-8", "an empty level"],
+    );
+}
+
+/// A JMAP server with the emails 1 to 3, of which the second has no blob and the third is listed alone.
+async fn jmap_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let session = json!({
+        "apiUrl": "/api",
+        "downloadUrl": "/blob/{accountId}/{blobId}/{name}?type={type}",
+        "primaryAccounts": {"urn:ietf:params:jmap:mail": "a"},
+        "accounts": {"a": {}},
+    });
+    let email = |id: &str| {
+        json!({
+            "id": id, "blobId": id, "size": 8, "mailboxIds": {"m": true}, "keywords": {},
+            "receivedAt": "2020-01-01T00:00:00Z",
+        })
+    };
+    let answer = move |request: &str| {
+        let line = request.lines().next().unwrap_or_default();
+        if line.contains("/.well-known/jmap") {
+            return ("200 OK", session.to_string());
+        }
+        if line.contains("/blob/") {
+            return match line.contains("/1/") {
+                true => ("200 OK", "A: b\r\n\r\n".to_owned()),
+                false => ("404 Not Found", String::new()),
+            };
+        }
+        let responses = if request.contains("Mailbox/get") {
+            let mailbox = json!({"id": "m", "name": "Inbox", "role": "inbox", "parentId": null});
+            json!([["Mailbox/get", {"list": [mailbox]}, "0"]])
+        } else if request.contains("anchor") {
+            json!([["Email/query", {"ids": []}, "0"], ["Email/get", {"list": []}, "1"]])
+        } else if request.contains("Email/query") {
+            json!([
+                ["Email/query", {"ids": ["1", "2", "3"]}, "0"],
+                ["Email/get", {"list": [email("1"), email("2")], "notFound": ["3"]}, "1"],
+            ])
+        } else {
+            json!([["Email/get", {"state": "s", "list": []}, "0"]])
+        };
+        ("200 OK", json!({"methodResponses": responses}).to_string())
+    };
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            let mut part = [0; 4096];
+            // The requests are small, and their bodies are JSON.
+            loop {
+                let read = stream.read(&mut part).await.unwrap_or(0);
+                request.extend_from_slice(&part[..read]);
+                let text = String::from_utf8_lossy(&request);
+                let is_whole = match text.starts_with("POST") {
+                    true => text.ends_with("]}") || text.ends_with("]]}"),
+                    false => text.ends_with("\r\n\r\n"),
+                };
+                if read == 0 || is_whole {
+                    break;
+                }
+            }
+            let (status, body) = answer(&String::from_utf8_lossy(&request));
+            let length = body.len();
+            let text = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            let _ = stream.write_all(text.as_bytes()).await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn what_a_jmap_server_lists_and_does_not_give_is_told() {
+    let port = jmap_server().await;
+    let (_folder, destination) = alice().await;
+    let mut intake = intake(&destination).await;
+    let source = jmap::Source {
+        url: format!("http://127.0.0.1:{port}/"),
+        login: jmap::Login::Token(Secret::new("token".to_owned())),
+        account: None,
+        tls: tls_config(None).unwrap(),
+    };
+    let end = jmap::import(&source, &mut intake).await;
+    let tally = intake.finish(end).await;
+    assert_eq!(tally.new, 1);
+    assert_told(&tally, &["email 2", "email 3"]);
+}
+
+/// Puts a message with this subject into the inbox.
+async fn put(destination: &Destination, subject: &str) {
+    let mut intake = intake(destination).await;
+    let inbox = ["INBOX".to_owned()];
+    let mailbox = intake.mailbox(&inbox, Some("inbox"), true).await.unwrap();
+    let text = format!("Subject: {subject}\r\n\r\nOne.\r\n\r\nFrom here on.\r\n");
+    let message = Message {
+        collection: [1; 16],
+        item: subject.as_bytes().to_vec(),
+        octets: Bytes::from(text),
+        mailboxes: vec![mailbox],
+        flags: Flags::default(),
+        received_at: Some(1),
+        place: subject.to_owned(),
+        meeting: Meeting::Separate,
+    };
+    intake.put(message).await.unwrap();
+    assert_eq!(intake.finish(Ok(())).await.new, 1);
+}
+
+async fn export_mbox(destination: &Destination, root: &Path) -> (u64, u64) {
+    let progress: super::Progress = Arc::new(|_: &str| {});
+    let tally = export::mbox::export(destination, ALICE, root, &progress).await;
+    let tally = tally.unwrap();
+    assert_told(&tally, &[]);
+    (tally.new, tally.known)
+}
+
+#[tokio::test]
+async fn a_second_export_adds_to_an_mbox_what_it_has_not_got() {
+    let root = tempfile::tempdir().unwrap();
+    let (_folder, destination) = alice().await;
+    put(&destination, "first").await;
+    // A field of the message's own is none of the export's.
+    put(&destination, "second\r\nX-Posthorn-Hash: 00").await;
+    assert_eq!(export_mbox(&destination, root.path()).await, (2, 0));
+    assert_eq!(export_mbox(&destination, root.path()).await, (0, 2));
+    put(&destination, "third").await;
+    assert_eq!(export_mbox(&destination, root.path()).await, (1, 2));
+    assert_eq!(export_mbox(&destination, root.path()).await, (0, 3));
+    let file = fs::read_to_string(root.path().join("INBOX.mbox")).unwrap();
+    for subject in ["first", "second", "third"] {
+        let line = format!("Subject: {subject}\n");
+        assert_eq!(file.matches(&line).count(), 1, "{file}");
+    }
+    // A file that another program has written has no empty line at its end.
+    fs::write(
+        root.path().join("INBOX.mbox"),
+        "From a@b Thu Jan  1 00:00:10 1970\nA: b",
+    )
+    .unwrap();
+    assert_eq!(export_mbox(&destination, root.path()).await, (3, 0));
+    let file = fs::read_to_string(root.path().join("INBOX.mbox")).unwrap();
+    assert!(file.contains("\nA: b\n\nFrom "), "{file}");
+}
 
 #[test]
 fn names_in_modified_utf7() {

@@ -84,7 +84,10 @@ pub async fn run(mut settings: watch::Receiver<Option<acme::Settings>>, tools: a
         let ordering = async {
             match now {
                 Some(now) => acme::run(now, tools.clone()).await,
-                None => std::future::pending().await,
+                None => loop {
+                    acme::forget_unwanted(&tools, &[]).await;
+                    tokio::time::sleep(acme::FORGET_EVERY).await;
+                },
             }
         };
         tokio::select! {

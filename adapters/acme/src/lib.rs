@@ -23,7 +23,7 @@ pub use self::{
     order::ORDER_TIME_MAX,
     schedule::{RETRY_FIRST_MIN, Retry},
     update::{UpdateAlgorithm, UpdateError, UpdateSettings, Updater},
-    worker::{ORDERS_AT_ONCE_MAX, run},
+    worker::{FORGET_EVERY, ORDERS_AT_ONCE_MAX, forget_unwanted, run},
 };
 
 /// What is ordered, and from whom.

@@ -26,11 +26,13 @@ use crate::{
     Settings, Tools, Wanted,
     client::AcmeHttp,
     order::{Issued, OrderError, Ordering},
-    schedule,
+    schedule::{self, Unwanted},
 };
 
 /// How often it is looked what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// How often it is looked for what nobody wants any more.
+pub const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// Orders at the same time.
 pub const ORDERS_AT_ONCE_MAX: usize = 4;
 /// How often the server is asked when it wants a certificate renewed (RFC 9773 §4.3), at most and at least, whatever it says.
@@ -45,7 +47,12 @@ pub async fn run(settings: Settings, tools: Tools) {
         account: Mutex::default(),
         asked: Mutex::default(),
     };
+    let mut forgets_at = worker.tools.clock.monotonic();
     loop {
+        if worker.tools.clock.monotonic() >= forgets_at {
+            forget_unwanted(&worker.tools, &worker.settings.certificates).await;
+            forgets_at = worker.tools.clock.monotonic() + FORGET_EVERY;
+        }
         futures_util::stream::iter(&worker.settings.certificates)
             .for_each_concurrent(ORDERS_AT_ONCE_MAX, |wanted| worker.look_after(wanted))
             .await;
@@ -54,6 +61,56 @@ pub async fn run(settings: Settings, tools: Tools) {
             () = worker.tools.wake.notified() => {}
         }
     }
+}
+
+/// Forgets what was ordered for names that nobody wants any more, and what went wrong with it: a name that was mistyped would be complained of
+/// for ever.
+pub async fn forget_unwanted(tools: &Tools, wanted: &[Wanted]) {
+    let found = match tools.core.certificates(&Caller::server()).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(%error, "certificates that nobody wants could not be looked for");
+            return;
+        }
+    };
+    let is_wanted = |name: &String| wanted.iter().any(|of| of.names.first() == Some(name));
+    for (name, _) in found.into_iter().filter(|(name, _)| !is_wanted(name)) {
+        if let Err(error) = forget(tools, &name).await {
+            tracing::error!(certificate = %name, %error, "a certificate that nobody wants could not be forgotten");
+        }
+    }
+}
+
+async fn forget(tools: &Tools, name: &str) -> Result<(), CertificateError> {
+    let (core, who) = (&tools.core, &Caller::server());
+    if fate(tools, name).await? == Unwanted::Stays {
+        return Ok(());
+    }
+    let Some(lease) = core.lease_certificate(name).await? else {
+        return Ok(());
+    };
+    // Another node may have had it meanwhile.
+    let done = match fate(tools, name).await? {
+        Unwanted::Stays => Ok(()),
+        Unwanted::IsNotTried => {
+            let untried = |record: &mut CertificateRecord| {
+                (record.failures, record.next_try, record.problem) = (0, None, None);
+            };
+            core.change_certificate(&lease, untried).await
+        }
+        Unwanted::Goes => {
+            tracing::info!(certificate = %name, "a certificate that nobody wants is forgotten");
+            core.remove_certificate(who, name).await
+        }
+    };
+    core.release_certificate(lease).await?;
+    done
+}
+
+async fn fate(tools: &Tools, name: &str) -> Result<Unwanted, CertificateError> {
+    let record = tools.core.certificate(&Caller::server(), name).await?;
+    let now = tools.clock.now().seconds();
+    Ok(record.map_or(Unwanted::Stays, |of| schedule::unwanted(&of, now)))
 }
 
 struct Worker {
@@ -101,7 +158,8 @@ impl Worker {
     }
 
     fn is_due(&self, record: Option<&CertificateRecord>, wanted: &Wanted) -> bool {
-        schedule::due(record, &wanted.names) <= self.now()
+        let now = self.now();
+        schedule::due(record, &wanted.names, now, &self.settings.retry) <= now
     }
 
     fn now(&self) -> i64 {

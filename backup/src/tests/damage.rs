@@ -71,6 +71,115 @@ async fn is_found_where_all_is_encrypted() {
     each_kind_of_damage(&memory, &key).await;
 }
 
+fn with_damaged(files: &BTreeMap<String, Bytes>, path: &str) -> Arc<Memory> {
+    let mut damaged = files[path].to_vec();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0x10;
+    let mut files = files.clone();
+    files.insert(path.to_owned(), damaged.into());
+    Memory::with(files, usize::MAX)
+}
+
+/// Each file of the index or of refs damaged: all is there to be read by its id, and the next backup works, also for who can't read
+/// what is there. With a key it makes the index whole; without, what that file had is stored again.
+async fn the_index_is_worth_no_mail(encryption: Encryption, key: &Key) {
+    let memory = Memory::new();
+    let repository = Repository::create(memory.clone(), new(encryption)).await;
+    let repository = repository.unwrap();
+    let naming = repository.naming_key();
+    let repository = open(memory.clone(), key).await;
+    let servers = [Server::with_mails(0..40), Server::with_mails(0..50)];
+    let mut ids = Vec::new();
+    for (time, server) in (1..).zip(&servers) {
+        ids.push(back_up(&repository, server, time).await.unwrap().0);
+    }
+    let files = memory.files();
+    for path in memory.paths("index/").iter().chain(&memory.paths("refs/")) {
+        let memory = with_damaged(&files, path);
+        let repository = open(memory.clone(), key).await;
+        assert_restored(&repository, &ids, &servers).await;
+        let closed = match &naming {
+            Some(naming) => open(memory.clone(), &Key::None)
+                .await
+                .with_naming_key(**naming),
+            None => repository.clone(),
+        };
+        let last = Server::with_mails(0..60);
+        let (id, _) = back_up(&closed, &last, 3).await.unwrap();
+        let repository = open(memory.clone(), key).await;
+        assert_restored(
+            &repository,
+            &[ids[0], ids[1], id],
+            &[&servers[..], &[last]].concat(),
+        )
+        .await;
+        back_up(&repository, &servers[0], 4).await.unwrap();
+        if path.starts_with("index/") {
+            assert_sound(&check(&repository).await);
+        }
+    }
+}
+
+async fn open(memory: Arc<Memory>, key: &Key) -> Repository {
+    Repository::open(memory, key).await.unwrap().unwrap()
+}
+
+async fn assert_restored(repository: &Repository, ids: &[Name], servers: &[Server]) {
+    for (id, server) in ids.iter().zip(servers) {
+        let id = repository.find(Some(&id.to_string())).await.unwrap();
+        let snapshot = repository.snapshot(&id).await.unwrap();
+        assert_eq!(restore(&snapshot).await.unwrap(), *server);
+    }
+}
+
+#[tokio::test]
+async fn of_the_index_costs_no_mail() {
+    the_index_is_worth_no_mail(Encryption::None, &Key::None).await;
+}
+
+#[tokio::test]
+async fn of_the_index_costs_no_mail_where_all_is_encrypted() {
+    let encryption = Encryption::Recipients(vec![RECIPIENT.to_owned()]);
+    let key = Key::Identity(Zeroizing::new(IDENTITY.to_owned()));
+    the_index_is_worth_no_mail(encryption, &key).await;
+}
+
+/// A pack of blobs that is damaged costs those that are in it, and is read once for all of them.
+#[tokio::test]
+async fn of_a_pack_costs_what_is_in_it() {
+    let (memory, repository) = plain().await;
+    for (time, mails) in [(1, 40), (2, 50)] {
+        let server = Server::with_mails(0..mails);
+        back_up(&repository, &server, time).await.unwrap();
+    }
+    let (files, server) = (memory.files(), Server::with_mails(0..60));
+    let mut costs = Vec::new();
+    for path in memory.paths("packs/") {
+        let memory = with_damaged(&files, &path);
+        let repository = open(memory.clone(), &Key::None).await;
+        let (id, _) = back_up(&repository, &server, 3).await.unwrap();
+        let snapshot = repository.snapshot(&id).await.unwrap();
+        let (mut found, mut lost) = (0, 0);
+        for (name, octets) in &server.blobs {
+            match snapshot.blob(name).await {
+                Ok(Some(read)) => found += u64::from(read == octets),
+                Err(error) if error.is_loss() => lost += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(found + lost, 60);
+        costs.push(lost);
+        // Who takes the damaged file away has what was in it stored again.
+        memory.delete(&path).await.unwrap();
+        let (id, _) = back_up(&repository, &server, 4).await.unwrap();
+        let snapshot = repository.snapshot(&id).await.unwrap();
+        assert_eq!(restore(&snapshot).await.unwrap(), server);
+    }
+    costs.sort_unstable();
+    // Two packs have leaves, and two blobs.
+    assert_eq!(costs, [0, 0, 10, 40]);
+}
+
 /// Files that are right in themselves, and don't fit together.
 #[tokio::test]
 async fn a_pack_in_the_place_of_another_is_found() {

@@ -75,7 +75,7 @@ async fn a_prune_that_is_killed_at_any_write_leaves_a_whole_repository() {
         let repository = Repository::open(left, &Key::None).await.unwrap().unwrap();
         let report = check(&repository).await;
         assert_sound(&report);
-        let last = repository.find(None).await.unwrap().id;
+        let last = repository.find(None).await.unwrap();
         let snapshot = repository.snapshot(&last).await.unwrap();
         assert_eq!(restore(&snapshot).await.unwrap(), server);
         if is_done {

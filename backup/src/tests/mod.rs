@@ -251,12 +251,9 @@ async fn what_was_backed_up_is_read_again() {
         entries.iter().map(|e| e.id).collect::<Vec<_>>(),
         [first, second]
     );
-    assert_eq!(repository.find(None).await.unwrap().id, second);
-    assert_eq!(repository.find_at(1).await.unwrap().id, first);
-    assert_eq!(
-        repository.find(Some(&first.short())).await.unwrap().id,
-        first
-    );
+    assert_eq!(repository.find(None).await.unwrap(), second);
+    assert_eq!(repository.find_at(1).await.unwrap(), first);
+    assert_eq!(repository.find(Some(&first.short())).await.unwrap(), first);
     assert!(matches!(
         repository.find_at(0).await,
         Err(Error::NoSnapshot(_))
@@ -274,8 +271,29 @@ async fn the_last_of_two_of_one_second_is_the_last() {
         let (id, _) = back_up(&repository, &Server::with_mails(0..mails), 1)
             .await
             .unwrap();
-        assert_eq!(repository.find(None).await.unwrap().id, id);
+        assert_eq!(repository.find(None).await.unwrap(), id);
     }
+}
+
+/// What a clock that was ahead has said doesn't count: the last one is the last, and stays.
+#[tokio::test]
+async fn the_last_is_the_last_whatever_the_clock_has_said() {
+    let (_, repository) = plain().await;
+    let mut last = None;
+    for time in [1, 2_200_000_000, 2] {
+        let server = Server::with_mails(0..5);
+        last = Some(back_up(&repository, &server, time).await.unwrap().0);
+    }
+    let last = last.unwrap();
+    assert_eq!(repository.find(None).await.unwrap(), last);
+    assert_eq!(repository.find_at(2).await.unwrap(), last);
+    let lock = lock(&repository).await.unwrap();
+    let keep = Keep {
+        last: 1,
+        ..Keep::default()
+    };
+    let pruned = prune(&repository, &lock, keep, &quiet).await.unwrap();
+    assert_eq!((pruned.kept, pruned.removed.len()), (vec![last], 2));
 }
 
 #[tokio::test]
@@ -419,7 +437,7 @@ async fn who_has_no_identity_adds_and_prunes_but_cannot_read() {
         .await
         .unwrap()
         .unwrap();
-    let last = open.find(None).await.unwrap().id;
+    let last = open.find(None).await.unwrap();
     let snapshot = open.snapshot(&last).await.unwrap();
     assert_eq!(restore(&snapshot).await.unwrap(), server);
     assert_sound(&check(&open).await);

@@ -8,7 +8,7 @@ pub mod check;
 pub mod quarantine;
 pub mod rest;
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::future::BoxFuture;
 use jmap_types::AccountId;
@@ -24,7 +24,7 @@ use crate::{Core, cluster::UPKEEP, mail::search, metrics::Gauges};
 const EVERY: Duration = Duration::from_secs(60);
 const JITTER_MS: u64 = 20_000;
 /// Rounds of one kind of work in a row, before the others have their turn.
-const ROUNDS_MAX: usize = 50;
+pub(crate) const ROUNDS_MAX: usize = 50;
 /// MTA-STS policies that have expired are looked for about once in so many rounds: an hour.
 const STS_ROUNDS: u64 = 60;
 /// How often a store that can't be written is tried.
@@ -147,11 +147,16 @@ impl Core {
         self.noted("forget codes and clients of OAuth", over);
         let purged = self.purge_webhooks().await;
         self.noted("purge webhooks", purged);
-        let mut account = Some(0);
         for _ in 0..ROUNDS_MAX {
-            let Some(from) = account else { break };
+            let from = self.purged_upto.load(Ordering::Relaxed);
             let next = self.purge_deleted(from).await;
-            account = self.noted("purge deleted emails", next).flatten();
+            let Some(next) = self.noted("purge deleted emails", next) else {
+                break;
+            };
+            self.purged_upto.store(next.unwrap_or(0), Ordering::Relaxed);
+            if next.is_none() {
+                break;
+            }
         }
         let open = self.resume_deliveries().await;
         self.noted("resume deliveries", open);

@@ -30,6 +30,9 @@ pub struct BackupArgs {
     /// Encrypts a new repository to this recipient of age (age1...); may be given more than once
     #[arg(long, value_name = "RECIPIENT", conflicts_with = "passphrase_file")]
     encrypt_to: Vec<String>,
+    /// Begins a new backup, or goes on with another one, where this server has made backups before
+    #[arg(long)]
+    new: bool,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -195,7 +198,10 @@ impl BackupArgs {
             None => {
                 let place = self.place.unwrap_or_default();
                 let access = self.key.access(&place, self.encrypt_to)?;
-                Plan::Server(BackupCommand::Run(access))
+                Plan::Server(BackupCommand::Run {
+                    access,
+                    begins_anew: self.new,
+                })
             }
             Some(BackupVerb::Status) => Plan::Server(BackupCommand::Status),
             Some(BackupVerb::List { place, key }) => {

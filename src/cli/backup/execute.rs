@@ -11,7 +11,7 @@ use super::rows::{
     RepositoryRow,
 };
 use crate::{
-    backups::{BackupError, Tools, archive::Archive, run},
+    backups::{self, BackupError, Tools, archive::Archive, run},
     cli::execute::Target,
     wire,
 };
@@ -23,12 +23,19 @@ pub async fn execute(
 ) -> Result<BackupAnswer, BackupError> {
     let (core, who) = (&target.core, &target.operator());
     Ok(match command {
-        BackupCommand::Run(access) => {
+        BackupCommand::Run {
+            access,
+            begins_anew,
+        } => {
+            let repository = backups::Target {
+                begins_anew,
+                ..access.target()?
+            };
             let tools = Tools {
                 clock: target.clock.clone(),
                 rng: wire::rng(),
             };
-            let done = run::run(core, who, &access.target()?, &tools, progress).await?;
+            let done = run::run(core, who, &repository, &tools, progress).await?;
             BackupAnswer::Made(made(&done))
         }
         BackupCommand::Status => {
@@ -80,8 +87,8 @@ async fn bring_back(
     progress: Progress<'_>,
 ) -> Result<BroughtBackRow, BackupError> {
     let repository = command.access.target()?.open().await?;
-    let entry = command.snapshot.find(&repository).await?;
-    let snapshot = repository.snapshot(&entry.id).await?;
+    let id = command.snapshot.find(&repository).await?;
+    let snapshot = repository.snapshot(&id).await?;
     let messages = match (command.message_id, command.email) {
         (Some(id), _) => Messages::MessageId(id),
         (None, Some(id)) => Messages::Email(id),

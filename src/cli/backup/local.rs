@@ -79,11 +79,22 @@ pub async fn execute(
 async fn list(access: &RepositoryAccess) -> Result<Vec<SnapshotRow>, BackupError> {
     let repository = access.target()?.open().await?;
     let mut rows = Vec::new();
-    for entry in repository.snapshots().await? {
+    let (entries, damaged) = repository.entries().await?;
+    for (id, error) in damaged {
+        tracing::error!(%error, snapshot = id.short(), "a snapshot isn't listed");
+    }
+    for entry in entries {
         let content = match repository.is_open() {
             false => None,
             true => {
-                let record = repository.record(&entry.id).await?;
+                let record = match repository.record(&entry.id).await {
+                    Ok(record) => record,
+                    Err(error) if error.is_loss() => {
+                        tracing::error!(%error, "a snapshot isn't listed");
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 Some(ContentRow {
                     rows: record.rows(),
                     hostname: record.hostname,
@@ -134,8 +145,8 @@ async fn restore(
     progress: Progress<'_>,
 ) -> Result<RestoredRow, AnyError> {
     let repository = access.target()?.open().await?;
-    let entry = which.find(&repository).await?;
-    let snapshot = repository.snapshot(&entry.id).await?;
+    let id = which.find(&repository).await?;
+    let snapshot = repository.snapshot(&id).await?;
     let folder = Folder::make(&config.data)?;
     if control::connect(&folder.control_socket()).await?.is_some() {
         let why =
@@ -148,10 +159,11 @@ async fn restore(
     let restored =
         backups::restore::whole(&snapshot, engine, options, now, forget, progress).await?;
     Ok(RestoredRow {
-        snapshot: entry.id.short(),
+        snapshot: id.short(),
         restored_rows: restored.rows,
         restored_blobs: restored.blobs,
         lost_blobs: restored.lost_blobs,
+        damaged_blobs: restored.damaged_blobs,
         is_queue_held: options.hold_queue,
     })
 }

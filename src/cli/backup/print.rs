@@ -30,10 +30,10 @@ pub fn is_wrong(answer: &BackupAnswer) -> bool {
     match answer {
         BackupAnswer::Verified(row) => !row.problems.is_empty(),
         BackupAnswer::Made(row) => row.lost_blobs > 0,
+        BackupAnswer::Restored(row) => row.damaged_blobs > 0,
         BackupAnswer::Status(_)
         | BackupAnswer::Snapshots(_)
         | BackupAnswer::Pruned(_)
-        | BackupAnswer::Restored(_)
         | BackupAnswer::BroughtBack(_) => false,
     }
 }
@@ -152,6 +152,13 @@ fn restored(row: &RestoredRow) -> String {
             text,
             "\n{} blobs were missing when it was made",
             row.lost_blobs
+        );
+    }
+    if row.damaged_blobs > 0 {
+        let _ = write!(
+            text,
+            "\n{} blobs can't be read in the backup, and are missing: `posthorn check` says of which mails",
+            row.damaged_blobs
         );
     }
     if row.is_queue_held {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backup::{Encryption, Entry, Key, Repository, place::S3Settings};
+use backup::{Encryption, Key, Name, Repository, place::S3Settings};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -14,7 +14,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BackupCommand {
-    Run(RepositoryAccess),
+    Run {
+        access: RepositoryAccess,
+        begins_anew: bool,
+    },
     Status,
     BringBack(Box<BringBackCommand>),
 }
@@ -73,12 +76,13 @@ impl RepositoryAccess {
                 (None, Some(identity)) => Key::Identity(text(identity)),
                 (None, None) => Key::None,
             },
+            begins_anew: false,
         })
     }
 }
 
 impl WhichSnapshot {
-    pub async fn find(&self, repository: &Repository) -> Result<Entry, BackupError> {
+    pub async fn find(&self, repository: &Repository) -> Result<Name, BackupError> {
         Ok(match self {
             Self::Last => repository.find(None).await?,
             Self::Id(id) => repository.find(Some(id)).await?,
@@ -187,7 +191,10 @@ pub struct RestoredRow {
     pub snapshot: String,
     pub restored_rows: u64,
     pub restored_blobs: u64,
+    /// Blobs that the server that was backed up had lost.
     pub lost_blobs: u64,
+    /// Blobs that can't be read in the backup.
+    pub damaged_blobs: u64,
     pub is_queue_held: bool,
 }
 

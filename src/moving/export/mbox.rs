@@ -1,15 +1,17 @@
 //! Writes an account as mbox files (mboxrd), one a mailbox.
 //!
 //! Holds: a file that has its name is whole. One that is being written has its state beside it, from which the next run goes on; what is behind
-//! the state is cut off. Before a message are its flags, and a field with its hash by which it can be had again as it was.
+//! the state is cut off. Before a message are its flags, and a field with its hash by which it can be had again as it was; by that the next
+//! run also knows what a file has, and adds the rest.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
-    io::{self, BufWriter, Seek as _, Write as _},
+    io::{self, BufRead as _, BufReader, BufWriter, Seek as _, Write as _},
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Exported, Tree, make_folder, sync_folder, write_json, write_settings};
@@ -34,7 +36,7 @@ struct State {
     uid: u32,
 }
 
-/// Writes the mailboxes of an account that have no file yet.
+/// Writes the mailboxes of an account that have no file yet, and into the files of others what isn't in them.
 pub async fn export(
     destination: &Destination,
     account: &str,
@@ -51,7 +53,7 @@ pub async fn export(
         let path = root.join(file);
         let emails = places.remove(id).unwrap_or_default();
         if path.exists() {
-            tally.known += emails.len() as u64;
+            append(&mut session, &path, &emails, &mut tally).await?;
             continue;
         }
         make_folder(path.parent().unwrap_or(root))?;
@@ -125,29 +127,119 @@ async fn write_file(
     let mut file = open_part(&part, state.length).map_err(failed)?;
     let mut since_state = 0;
     for (&uid, (email, is_deleted)) in emails.range(state.uid.saturating_add(1)..) {
-        let Some(octets) = session.octets(&email.row.hash).await? else {
-            let why = "its octets are missing or damaged; `posthorn check` tells more";
-            tally.problem(&format!("email {}", email.id), why);
+        let Some(octets) = octets_of(session, email, tally).await? else {
             continue;
         };
         write_message(&mut file, email, *is_deleted, &octets).map_err(failed)?;
-        tally.new += 1;
-        tally.octets += octets.len() as u64;
         since_state += 1;
         if since_state >= MESSAGES_PER_STATE {
             note_state(&mut file, &note, uid)?;
             since_state = 0;
         }
     }
-    let finished = (|| {
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        fs::rename(&part, path)
-    })();
-    finished.map_err(failed)?;
-    match fs::remove_file(&note) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(MoveError::file(&note, error)),
-        _ => sync_folder(path.parent().unwrap_or(Path::new("."))),
+    finish(file, &part, path).map_err(failed)?;
+    remove(&note)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Writes a file anew beside itself, with what isn't in it: what has come since, and what was damaged then.
+async fn append(
+    session: &mut Session,
+    path: &Path,
+    emails: &BTreeMap<u32, (Exported, bool)>,
+    tally: &mut Tally,
+) -> Result<(), MoveError> {
+    let found = hashes_in(path).map_err(|error| MoveError::file(path, error));
+    let (mut hashes, ends_empty) = found?;
+    let mut missing = Vec::new();
+    for (email, is_deleted) in emails.values() {
+        match hashes.get_mut(&email.row.hash).filter(|count| **count > 0) {
+            Some(count) => {
+                *count -= 1;
+                tally.known += 1;
+            }
+            None => missing.push((email, *is_deleted)),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let part = path.with_extension("mbox.part");
+    let failed = |error: io::Error| MoveError::file(&part, error);
+    // Of another file than this one.
+    remove(&path.with_extension("mbox.state"))?;
+    let length = fs::copy(path, &part).map_err(failed)?;
+    let mut file = open_part(&part, length).map_err(failed)?;
+    if !ends_empty {
+        // A mail program has written it; a message begins after an empty line.
+        file.write_all(b"\n\n").map_err(failed)?;
+    }
+    for (email, is_deleted) in missing {
+        if let Some(octets) = octets_of(session, email, tally).await? {
+            write_message(&mut file, email, is_deleted, &octets).map_err(failed)?;
+        }
+    }
+    finish(file, &part, path).map_err(failed)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// How often a file has messages of each hash, and whether it ends with an empty line.
+fn hashes_in(path: &Path) -> io::Result<(HashMap<String, u64>, bool)> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut hashes = HashMap::new();
+    let (mut line, mut is_in_head, mut is_after_empty) = (Vec::new(), false, true);
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            return Ok((hashes, is_after_empty));
+        }
+        let text = line.trim_ascii_end();
+        let hash = text.strip_prefix(HASH_FIELD.as_bytes());
+        let hash = hash.and_then(|rest| rest.strip_prefix(b": "));
+        match hash.filter(|_| is_in_head) {
+            Some(hash) => {
+                let hash = String::from_utf8_lossy(hash).into_owned();
+                *hashes.entry(hash).or_default() += 1;
+                // What follows is the message's own.
+                is_in_head = false;
+            }
+            None if is_after_empty && text.starts_with(b"From ") => is_in_head = true,
+            None => is_in_head &= !text.is_empty(),
+        }
+        is_after_empty = text.is_empty();
+    }
+}
+
+/// The octets of a message that is written; `None`: they can't be had.
+async fn octets_of(
+    session: &mut Session,
+    email: &Exported,
+    tally: &mut Tally,
+) -> Result<Option<Bytes>, MoveError> {
+    let octets = session.octets(&email.row.hash).await?;
+    match &octets {
+        Some(octets) => {
+            tally.new += 1;
+            tally.octets += octets.len() as u64;
+        }
+        None => {
+            let why = "its octets are missing or damaged; `posthorn check` tells more";
+            tally.problem(&format!("email {}", email.id), why);
+        }
+    }
+    Ok(octets)
+}
+
+fn finish(mut file: BufWriter<File>, part: &Path, path: &Path) -> io::Result<()> {
+    file.flush()?;
+    file.get_ref().sync_all()?;
+    fs::rename(part, path)
+}
+
+fn remove(note: &Path) -> Result<(), MoveError> {
+    match fs::remove_file(note) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(MoveError::file(note, error)),
+        _ => Ok(()),
     }
 }
 

@@ -644,4 +644,4 @@ fn pairs(fields: &[Value]) -> impl Iterator<Item = (String, Value)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -146,12 +146,21 @@ impl Pass<'_> {
         intake: &mut Intake,
     ) -> Result<(), Stop> {
         let source = self.source;
-        let opened = client.examine(&plan.folder.name).await?;
+        let mut opened = client.examine(&plan.folder.name).await?;
         let mailbox = intake
             .mailbox(&plan.levels, plan.role, plan.folder.is_subscribed)
             .await?;
         if opened.exists == 0 {
             return Ok(());
+        }
+        let mut rows = client.rows().await?;
+        if opened.exists > rows.len() as u64 {
+            // Some of them may have been removed meanwhile.
+            opened = client.examine(&plan.folder.name).await?;
+            rows = match opened.exists {
+                0 => Vec::new(),
+                _ => client.rows().await?,
+            };
         }
         let collection = collection(&[
             b"imap",
@@ -163,10 +172,18 @@ impl Pass<'_> {
         ]);
         let known = intake.known(&collection).await?;
         let place = format!("{}: {}", source.user, plan.levels.join("/"));
+        if opened.exists > rows.len() as u64 {
+            let why = format!(
+                "the server says that it has {} messages, and lists {}",
+                opened.exists,
+                rows.len()
+            );
+            self.tell(intake, &place, &why);
+        }
         let octets_max = intake.message_octets_max();
         let mut wanted: Vec<Row> = Vec::new();
         let mut changed = Vec::new();
-        for row in client.rows().await? {
+        for row in rows {
             let Some(known) = known.get(&hex(&row.uid.to_be_bytes())) else {
                 if row.size > octets_max {
                     let why = format!(
@@ -198,7 +215,7 @@ impl Pass<'_> {
             let count = batch(rest);
             let (now, later) = rest.split_at(count);
             rest = later;
-            for fetched in self.fetch(client, now, octets_max).await? {
+            for fetched in self.fetch(client, now, &place, intake).await? {
                 let place = format!("{place}, UID {}", fetched.uid);
                 let Some(octets) = fetched.octets else {
                     let why = format!("it has more octets than the server takes ({octets_max})");
@@ -224,26 +241,50 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// The messages of a batch. What one of them has too much isn't taken from the others.
+    /// The messages of a batch. What one of them has too much isn't taken from the others, and what didn't come with the others is asked for
+    /// once more, alone.
     async fn fetch(
-        &self,
+        &mut self,
         client: &mut Client,
         rows: &[Row],
-        octets_max: u64,
+        place: &str,
+        intake: &mut Intake,
     ) -> Result<Vec<Fetched>, Stop> {
+        let octets_max = intake.message_octets_max();
         let uids: Vec<u32> = rows.iter().map(|row| row.uid).collect();
-        let mut messages = client.fetch(&uids, octets_max + BATCH_OCTETS).await?;
-        if messages.len() == 1 {
-            return Ok(messages);
+        let mut messages = match client.fetch(&uids, octets_max + BATCH_OCTETS).await {
+            // What is wrong with one of them is no reason to leave the others out.
+            Err(ImapError::Refused { .. }) => Vec::new(),
+            fetched => fetched?,
+        };
+        let mut whole = Vec::with_capacity(rows.len());
+        for row in rows {
+            let at = messages
+                .iter()
+                .position(|message| message.uid == row.uid && has_octets(message, row));
+            if let Some(at) = at {
+                whole.push(messages.swap_remove(at));
+                continue;
+            }
+            let alone = match client.fetch(&[row.uid], octets_max).await {
+                Err(error @ ImapError::Refused { .. }) => {
+                    let place = format!("{place}, UID {}", row.uid);
+                    self.tell(intake, &place, &error.to_string());
+                    continue;
+                }
+                fetched => fetched?,
+            };
+            let is_it = |message: &Fetched| message.octets.is_none() || has_octets(message, row);
+            match alone.into_iter().next().filter(is_it) {
+                Some(message) => whole.push(message),
+                None => {
+                    let place = format!("{place}, UID {}", row.uid);
+                    let why = "the server lists it, and doesn't give it; unless it was removed meanwhile, run it again";
+                    self.tell(intake, &place, why);
+                }
+            }
         }
-        for message in messages
-            .iter_mut()
-            .filter(|message| message.octets.is_none())
-        {
-            let alone = client.fetch(&[message.uid], octets_max).await?;
-            message.octets = alone.into_iter().next().and_then(|alone| alone.octets);
-        }
-        Ok(messages)
+        Ok(whole)
     }
 
     fn tell(&mut self, intake: &mut Intake, place: &str, why: &str) {
@@ -253,6 +294,12 @@ impl Pass<'_> {
             intake.problem(place, why);
         }
     }
+}
+
+/// Whether a message came with its octets: an empty one is no answer to who has read that it isn't.
+fn has_octets(message: &Fetched, row: &Row) -> bool {
+    let octets = message.octets.as_ref();
+    octets.is_some_and(|octets| !octets.is_empty() || row.size == 0)
 }
 
 /// How many of the rows are fetched together.
@@ -346,7 +393,14 @@ fn levels_of(folder: &Folder, prefix: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        client::tests::{answer, server},
+        *,
+    };
+    use crate::{
+        cli::tests::{ask, target},
+        moving::{Destination, Tally},
+    };
 
     fn folder(name: &str, delimiter: &str, attributes: &[&str]) -> Folder {
         Folder {
@@ -404,5 +458,79 @@ mod tests {
             "Lists/a_b - false",
         ];
         assert_eq!(shown(plans), wanted);
+    }
+
+    /// What comes of an inbox with the messages 1 to 4, of which the server says that there are so many, and that answers the fetches so.
+    async fn imported(exists: u32, answers: Vec<(&'static str, String)>) -> Tally {
+        let (_folder, target) = target().await;
+        ask(&target, "domain add example.org").await;
+        ask(&target, "account add alice@example.org --no-password").await;
+        let mut all = vec![
+            answer("LIST", "* LIST () \"/\" INBOX\r\n"),
+            answer("LSUB", "* LSUB () \"/\" INBOX\r\n"),
+            answer(
+                "EXAMINE",
+                &format!("* {exists} EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n"),
+            ),
+        ];
+        let rows =
+            (1..=4).map(|uid| format!("* {uid} FETCH (UID {uid} FLAGS () RFC822.SIZE 9)\r\n"));
+        all.push(answer("UID FETCH 1:*", &rows.collect::<String>()));
+        all.extend(answers);
+        let source = Source {
+            server: server(all.leak()).await,
+            user: "alice".to_owned(),
+            password: Secret::new("secret words".to_owned()),
+            excluded: Vec::new(),
+        };
+        let destination = Destination::Folder(Box::new(target));
+        let progress = std::sync::Arc::new(|_: &str| {});
+        let intake = Intake::open(&destination, "alice@example.org", progress).await;
+        let mut intake = intake.unwrap();
+        let end = import(&source, &mut intake).await;
+        intake.finish(end).await
+    }
+
+    fn body(uid: u32) -> String {
+        format!("* {uid} FETCH (UID {uid} BODY[] {{8}}\r\nA: {uid}\r\n\r\n)\r\n")
+    }
+
+    #[tokio::test]
+    async fn what_is_listed_and_does_not_come_is_told() {
+        let batch = [body(1), "* 3 FETCH (UID 3 BODY[] NIL)\r\n".to_owned()].concat();
+        let answers = vec![
+            answer("UID FETCH 1,2,3,4", &batch),
+            answer("UID FETCH 2", ""),
+            answer("UID FETCH 3", "* 3 FETCH (UID 3 BODY[] NIL)\r\n"),
+            answer("UID FETCH 4", &body(4)),
+        ];
+        let tally = imported(5, answers).await;
+        assert_eq!(tally.new, 2, "{:?}", tally.problems);
+        let told = ["5 messages, and lists 4", "UID 2", "UID 3"];
+        assert_eq!(tally.problems.len(), told.len(), "{:?}", tally.problems);
+        for (problem, told) in tally.problems.iter().zip(told) {
+            assert!(problem.contains(told), "{problem}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_refused_costs_no_other() {
+        let no = |command| (command, "TAG NO [SERVERBUG] it hurts\r\n".to_owned());
+        let answers = vec![
+            no("UID FETCH 1,2,3,4"),
+            answer("UID FETCH 1", &body(1)),
+            no("UID FETCH 2"),
+            answer("UID FETCH 3", &body(3)),
+            answer("UID FETCH 4", &body(4)),
+        ];
+        let tally = imported(4, answers).await;
+        assert_eq!(tally.new, 3, "{:?}", tally.problems);
+        let [problem] = &tally.problems[..] else {
+            panic!("{:?}", tally.problems);
+        };
+        assert!(
+            problem.contains("UID 2") && problem.contains("it hurts"),
+            "{problem}"
+        );
     }
 }

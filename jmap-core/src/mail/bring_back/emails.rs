@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jmap_types::DataType;
 use store::{
     Record as _,
-    engine::Page,
+    engine::{EngineError, Page},
     keys::{self, BlobHash},
 };
 
@@ -134,7 +134,15 @@ impl Work<'_> {
             self.put_back(id, &record, &places).await?;
             return Ok(None);
         }
-        let Some(octets) = self.archive.get(&keys::blob(&record.blob)).await? else {
+        let octets = match self.archive.get(&keys::blob(&record.blob)).await {
+            Ok(octets) => octets,
+            Err(error @ EngineError::Corrupt(_)) => {
+                tracing::error!(%error, "a mail can't be brought back");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(octets) = octets else {
             self.done.lost += 1;
             return Ok(None);
         };

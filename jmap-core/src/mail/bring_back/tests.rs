@@ -1,12 +1,16 @@
 use std::sync::Arc;
 
-use jmap_types::{AccountId, Id, mail::Email};
-use store::engine::Snapshot;
+use bytes::Bytes;
+use jmap_types::{AccountId, DataType, Id, mail::Email};
+use store::engine::{EngineError, Key, Page, Snapshot};
 
 use super::*;
 use crate::{
     directory::tests::{PASSWORD, Server},
-    mail::write::{self, INBOX, Message, Placement},
+    mail::{
+        records::EmailRecord,
+        write::{self, INBOX, Message, Placement},
+    },
     work::check::CheckOptions,
 };
 
@@ -168,6 +172,46 @@ async fn what_is_gone_comes_back_and_what_is_there_is_not_doubled() {
         .await
         .unwrap();
     assert_eq!((again.emails, again.there, again.mailboxes), (0, 10, 0));
+}
+
+/// A backup of which one row can't be read.
+struct WithDamage(Arc<dyn Snapshot>, Vec<u8>);
+
+#[async_trait::async_trait]
+impl Snapshot for WithDamage {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        match key == self.1 {
+            true => Err(EngineError::Corrupt("damaged".into())),
+            false => self.0.get(key).await,
+        }
+    }
+
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        self.0.multi_get(keys).await
+    }
+
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.0.scan(page).await
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_is_damaged_in_the_backup_costs_no_other() {
+    let case = case().await;
+    let server = &case.server;
+    let archive = archive(server).await;
+    let key = keys::object(case.alice, DataType::Email, case.emails[4]);
+    let bytes = archive.get(&key).await.unwrap().unwrap();
+    let record = EmailRecord::from_bytes(&key, &bytes).unwrap();
+    for &id in &case.emails {
+        remove(server, case.alice, id).await;
+    }
+    let damaged = WithDamage(archive, keys::blob(&record.blob).to_vec());
+    let archive: Arc<dyn Snapshot> = Arc::new(damaged);
+    let done = bring(server, &archive, what("alice@example.org"))
+        .await
+        .unwrap();
+    assert_eq!((done.emails, done.lost), (9, 1));
 }
 
 #[tokio::test]

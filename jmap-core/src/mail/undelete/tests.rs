@@ -1,6 +1,9 @@
 //! Deleted emails over an engine in memory: kept, found, brought back once, and purged.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jmap_types::{AccountId, DataType};
@@ -15,7 +18,7 @@ use crate::{
         email::tests::{Bench, GUEST, OWNER, caller},
         write::{self, INBOX},
     },
-    work::check::CheckOptions,
+    work::{ROUNDS_MAX, check::CheckOptions},
 };
 
 const ARCHIVE: u64 = 4;
@@ -238,4 +241,33 @@ async fn it_goes_when_its_time_is_over_or_there_is_too_much() {
     clock.advance(Duration::from_secs(2 * 3600));
     while bench.core.collect_blobs().await.unwrap() {}
     assert_sound(&bench).await;
+}
+
+/// Purging goes on where it was, so that every account has its turn.
+#[tokio::test]
+async fn it_goes_also_from_the_last_of_many_accounts() {
+    let bench = bench(u64::MAX).await;
+    let now = u64::try_from(bench.core.clock.now().0).unwrap();
+    let last = (ROUNDS_MAX * ACCOUNTS_PER_ROUND) as u64 + 1;
+    let deleted = DeletedRecord {
+        blob: [1; 32],
+        received_at: 0,
+        size: 1,
+        mailboxes: vec![INBOX],
+        keywords: Vec::new(),
+    };
+    let mut batch = Batch::new();
+    for account in 1..=last {
+        let time = if account == last { 1 } else { now };
+        let key = keys::undelete(AccountId::new(account), time, 1);
+        batch.put(key, deleted.to_bytes());
+    }
+    bench.core.engine.commit(batch).await.unwrap();
+    let key = keys::undelete(AccountId::new(last), 1, 1);
+    bench.core.work_once(usize::MAX).await;
+    assert!(bench.core.engine.contains(&key).await.unwrap());
+    bench.core.work_once(usize::MAX).await;
+    assert!(!bench.core.engine.contains(&key).await.unwrap());
+    // And begins again with the first.
+    assert_eq!(bench.core.purged_upto.load(Ordering::Relaxed), 0);
 }

@@ -8,7 +8,7 @@ use tokio::{
 use super::*;
 
 /// A server that answers each line that begins so with that; `TAG` is the tag.
-async fn server(answers: &'static [(&'static str, String)]) -> Server {
+pub async fn server(answers: &'static [(&'static str, String)]) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -44,7 +44,7 @@ async fn client(answers: Vec<(&'static str, String)>) -> Client {
     Client::open(&server, "alice", &password).await.unwrap()
 }
 
-fn answer(command: &'static str, lines: &str) -> (&'static str, String) {
+pub fn answer(command: &'static str, lines: &str) -> (&'static str, String) {
     (command, format!("{lines}TAG OK done\r\n"))
 }
 
