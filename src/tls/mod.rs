@@ -9,7 +9,7 @@ mod files;
 mod self_signed;
 mod stored;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 

@@ -32,14 +32,18 @@ async fn open(folder: &Path, pairs: Vec<CertificatePair>) -> Arc<Certificates> {
 }
 
 /// A core over a store that is gone with it.
-async fn core(folder: &Path) -> Core {
+pub async fn core(folder: &Path) -> Core {
+    core_over(MemoryEngine::new(), folder).await
+}
+
+pub async fn core_over(engine: Arc<MemoryEngine>, folder: &Path) -> Core {
     let options = SearchOptions {
         shards: 1,
         ..SearchOptions::default()
     };
     let search = SearchIndex::open(&folder.join("search"), &options).unwrap();
     let parts = Parts {
-        engine: MemoryEngine::new(),
+        engine,
         search: Arc::new(search),
         push: Default::default(),
         clock: Arc::new(SystemClock),

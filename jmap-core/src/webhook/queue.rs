@@ -172,7 +172,9 @@ impl Core {
     }
 
     /// Writes events down as they come, until it is dropped.
-    pub(super) async fn write_events(&self) {
+    pub(crate) async fn write_events(&self) {
+        // What was gathered before tells nobody that it is there.
+        self.webhooks.wake.notify_one();
         loop {
             self.webhooks.wake.notified().await;
             tokio::time::sleep(GATHERING).await;
