@@ -99,6 +99,8 @@ pub(crate) struct Webhooks {
     /// How many events wait, by webhook, as of the last look.
     waiting: Mutex<HashMap<u64, usize>>,
     unwritten: Mutex<Vec<(u64, i64, Event)>>,
+    /// Who writes them takes out what it has written: one at a time.
+    writing: tokio::sync::Mutex<()>,
     last_event: AtomicU64,
     paces: Mutex<HashMap<EventKind, queue::Pace>>,
     /// When each account was last told of to have no room, in hours since 1970.

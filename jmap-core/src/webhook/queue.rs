@@ -125,13 +125,14 @@ impl Core {
         }
     }
 
-    /// Writes down what was gathered. When it returns, all that was told before the call is on disk, or lost.
+    /// Writes down what was gathered. When it returns, all that was told before the call is on disk; after an error it waits.
     pub async fn flush_events(&self) -> Result<(), store::Error> {
+        let _turn = self.webhooks.writing.lock().await;
         loop {
+            // They stay in memory until they are on disk, also if this is broken off: under the same number, they are the same rows.
             let some: Vec<(u64, i64, Event)> = {
-                let mut unwritten = self.webhooks.unwritten.lock();
-                let count = unwritten.len().min(WRITTEN_AT_ONCE);
-                unwritten.drain(..count).collect()
+                let unwritten = self.webhooks.unwritten.lock();
+                unwritten.iter().take(WRITTEN_AT_ONCE).cloned().collect()
             };
             if some.is_empty() {
                 return Ok(());
@@ -141,20 +142,14 @@ impl Core {
             for (number, at, event) in &some {
                 self.put_event(&mut batch, *number, *at, event);
             }
-            if batch.is_empty() {
-                continue;
+            let is_empty = batch.is_empty();
+            if !is_empty {
+                self.engine.commit(batch).await?;
             }
-            if let Err(error) = self.engine.commit(batch).await {
-                let mut unwritten = self.webhooks.unwritten.lock();
-                let room = UNWRITTEN_MAX.saturating_sub(unwritten.len());
-                let lost = some.len().saturating_sub(room) as u64;
-                self.metrics.webhook_events_lost.add(lost);
-                let newer = std::mem::take(&mut *unwritten);
-                unwritten.extend(some.into_iter().take(room));
-                unwritten.extend(newer);
-                return Err(error.into());
+            self.webhooks.unwritten.lock().drain(..some.len());
+            if !is_empty {
+                self.webhooks.written.notify_one();
             }
-            self.webhooks.written.notify_one();
         }
     }
 

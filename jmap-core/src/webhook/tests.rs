@@ -5,7 +5,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
 use parking_lot::Mutex;
-use store::{Record, engine::Page, keys};
+use store::{
+    Record,
+    engine::{FaultPlan, FaultyEngine, Page},
+    keys,
+};
 
 use super::{
     Event, EventKind, NewWebhook, PER_MINUTE_MAX, WAITING_MAX, WEBHOOKS_MAX, WebhookChange,
@@ -159,7 +163,10 @@ struct Told {
 
 impl Told {
     async fn new() -> Told {
-        let server = Server::with_domain().await;
+        Told::of(Server::with_domain().await).await
+    }
+
+    async fn of(server: Server) -> Told {
         let receiver = Arc::new(Receiver::default());
         server
             .core
@@ -449,4 +456,36 @@ async fn what_is_left_of_one_that_is_gone_goes() {
     assert_eq!(told.waiting().await, 0);
     let page = Page::first(keys::webhook_done_of(told.webhook), 10);
     assert!(core.engine.scan(page).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn events_outlive_a_store_that_fails_and_a_writer_that_is_broken_off() {
+    let engine = FaultyEngine::new(FaultPlan::default());
+    let told = Told::of(Server::over(engine.clone(), 1).await).await;
+    let core = told.core();
+    core.tell_event(event("a"));
+    let plans = [
+        FaultPlan {
+            reads_fail: 1000,
+            ..FaultPlan::default()
+        },
+        FaultPlan {
+            commits_fail: 1000,
+            ..FaultPlan::default()
+        },
+    ];
+    for plan in plans {
+        engine.set_plan(plan);
+        assert!(core.flush_events().await.is_err());
+        core.tell_event(event("b"));
+    }
+    engine.set_plan(FaultPlan::default());
+    {
+        // It waits for its commit when the server is stopped.
+        let mut writing = Box::pin(core.flush_events());
+        assert!(futures_util::poll!(&mut writing).is_pending());
+    }
+    told.round().await;
+    assert_eq!(told.receiver.ids().len(), 3);
+    assert_eq!(core.metrics.webhook_events_lost.get(), 0);
 }
