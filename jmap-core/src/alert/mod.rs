@@ -103,6 +103,7 @@ impl Core {
             let condition = find::node_gone(&name);
             self.raise("", &condition, self.clock.now().0, settings)
                 .await?;
+            cluster.forget_taken_away(&name);
         }
         Ok(())
     }

@@ -1,18 +1,21 @@
 //! What is mailed, when, and to whom.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use expect_test::expect;
 use jmap_types::AccountId;
 use store::Record as _;
 
 use super::{AlertKind, AlertRecord, AlertSettings, Condition, Thresholds};
 use crate::{
-    Role,
+    Limits, Role,
     admin::Terms,
     auth::Secret,
     directory::{
         NewAccount,
+        external::{Away, Chosen, ExternalDirectory, GoodToken, Person},
+        names::Address,
         tests::{PASSWORD, Server},
     },
     webhook::{EventKind, NewWebhook},
@@ -188,6 +191,66 @@ async fn addresses_of_the_settings_are_told_and_webhooks() {
     alerted.settings.remind_ms = i64::MAX;
     assert_eq!(core.alerts(admin).await.unwrap().len(), 1);
     assert_eq!(alerted.mails(ann.id).await, 2);
+}
+
+/// A directory that can't be asked.
+#[derive(Debug)]
+struct IsAway;
+
+#[async_trait]
+impl ExternalDirectory for IsAway {
+    fn name(&self) -> &str {
+        "away"
+    }
+
+    async fn check_password(
+        &self,
+        _: &Address,
+        _: &Secret<String>,
+    ) -> Result<Option<Person>, Away> {
+        Err(Away("it is away".into()))
+    }
+
+    async fn find(&self, _: &Address) -> Result<Option<Person>, Away> {
+        Err(Away("it is away".into()))
+    }
+
+    async fn check_token(&self, _: &Secret<String>) -> Result<Option<GoodToken>, Away> {
+        Err(Away("it is away".into()))
+    }
+}
+
+#[tokio::test]
+async fn who_is_unknown_for_now_is_told_later() {
+    let mut alerted = Alerted::new().await;
+    alerted.settings.to = vec!["eve@example.org".into()];
+    let core = &alerted.server.core;
+    core.use_directories(vec![Chosen {
+        directory: Arc::new(IsAway),
+        domains: vec!["example.org".to_owned()],
+    }]);
+    alerted.look(&[full()]).await;
+    core.use_directories(Vec::new());
+    let eve = alerted.server.person("eve@example.org").await;
+    alerted.look(&[full()]).await;
+    assert_eq!(alerted.mails(eve).await, 1);
+}
+
+#[tokio::test]
+async fn who_has_it_does_not_get_it_again_because_others_have_not() {
+    let mut alerted = Alerted::new().await;
+    alerted.settings.to = vec!["ann@example.org".into(), "boss@elsewhere.example".into()];
+    let core = &alerted.server.core;
+    // Nothing can be queued.
+    core.set_limits(Limits {
+        max_submissions: 0,
+        ..Limits::default()
+    });
+    let ann = core.account_named("ann@example.org").await.unwrap();
+    for _ in 0..3 {
+        alerted.look(&[full()]).await;
+    }
+    assert_eq!(alerted.mails(ann.id).await, 1);
 }
 
 #[tokio::test]
