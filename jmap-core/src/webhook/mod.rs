@@ -96,8 +96,8 @@ pub(crate) struct Webhooks {
     way: ArcSwapOption<Way>,
     /// As they were in the store a moment ago.
     known: ArcSwap<BTreeMap<u64, WebhookRecord>>,
-    /// How many events wait, by webhook, as of the last look.
-    waiting: Mutex<HashMap<u64, usize>>,
+    /// How many events wait, by webhook.
+    waiting: Mutex<HashMap<u64, queue::Waiting>>,
     unwritten: Mutex<Vec<(u64, i64, Event)>>,
     /// Who writes them takes out what it has written: one at a time.
     writing: tokio::sync::Mutex<()>,

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use parking_lot::Mutex;
 use store::{
     Record,
-    engine::{FaultPlan, FaultyEngine, Page},
+    engine::{Batch, FaultPlan, FaultyEngine, Page},
     keys,
 };
 
@@ -487,5 +487,27 @@ async fn events_outlive_a_store_that_fails_and_a_writer_that_is_broken_off() {
     }
     told.round().await;
     assert_eq!(told.receiver.ids().len(), 3);
+    assert_eq!(core.metrics.webhook_events_lost.get(), 0);
+}
+
+/// What is put with a commit is counted up, and another node tells it.
+#[tokio::test]
+async fn what_others_have_told_makes_room() {
+    let told = Told::new().await;
+    let core = told.core();
+    for _ in 0..WAITING_MAX + 100 {
+        let mut batch = Batch::new();
+        core.tell_event_with(&mut batch, event("a"));
+        core.engine.commit(batch).await.unwrap();
+        // Another node's work, and what this one does when something was put.
+        let mut told_there = Batch::new();
+        let page = Page::first(keys::webhook_due_of(told.webhook), 10).keys_only();
+        for (key, _) in core.engine.scan(page).await.unwrap() {
+            told_there.delete(key.to_vec());
+        }
+        core.engine.commit(told_there).await.unwrap();
+        told.server.clock.advance(Duration::from_millis(20));
+        core.flush_events().await.unwrap();
+    }
     assert_eq!(core.metrics.webhook_events_lost.get(), 0);
 }
