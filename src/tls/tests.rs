@@ -37,7 +37,7 @@ fn write_until(folder: &Path, file: &str, names: &[&str], year: i32) -> Certific
     pair
 }
 
-async fn open(folder: &Path, pairs: Vec<CertificatePair>) -> Arc<Certificates> {
+pub async fn open(folder: &Path, pairs: Vec<CertificatePair>) -> Arc<Certificates> {
     open_over(&core(folder).await, folder, pairs).await
 }
 
