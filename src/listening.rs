@@ -217,10 +217,7 @@ impl Listening {
             self.shared.verification.store(verification);
         }
         if old.login != new.login {
-            match directories::chosen(new) {
-                Ok(chosen) => self.core.use_directories(chosen),
-                Err(error) => tracing::error!(%error, "directories are asked as before"),
-            }
+            self.core.use_directories(directories::chosen_or_away(new));
         }
         if old.limits.max_memory_receiving != new.limits.max_memory_receiving {
             self.shared.budget.resize(new.limits.max_memory_receiving.0);
@@ -253,10 +250,7 @@ impl Listening {
             )
         };
         if of_client(old) != of_client(new) {
-            match delivery::client(new, &self.core) {
-                Ok(client) => self.core.send_with(Arc::new(client)),
-                Err(error) => tracing::error!(%error, "mail goes on to be sent as before"),
-            }
+            self.core.send_with(delivery::outbound(new, &self.core));
         }
         let of_reports = |config: &Config| {
             (

@@ -280,8 +280,11 @@ impl Server {
             doors.push(door);
         }
         let control = control::bind(&folder.control_socket())?;
-        core.use_directories(directories::chosen(&config).map_err(StartError::Directory)?);
-        core.send_with(Arc::new(delivery::client(&config, &core)?));
+        // What the file says wrong is told now; what a setting needs may come later.
+        directories::chosen(live.base()).map_err(StartError::Directory)?;
+        delivery::client(live.base(), &core)?;
+        core.use_directories(directories::chosen_or_away(&config));
+        core.send_with(delivery::outbound(&config, &core));
         let shown = Shown {
             tls,
             certificates: certificates.clone(),
