@@ -6,11 +6,17 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use async_trait::async_trait;
-use jmap_core::{Core, inproc::sts::StsPolicyRecord};
+use jmap_core::{
+    Core,
+    inproc::{
+        outbound::{Attempt, Fate, Job, JobRecipient, Outbound, Outcome},
+        sts::StsPolicyRecord,
+    },
+};
 use net::Secret;
 use smtp::client::{
     self, Client, Family, KeptPolicy, Login, Parts, PolicyKeeper, Protocol, Roots, RootsError,
@@ -59,6 +65,62 @@ pub fn client(config: &Config, core: &Core) -> Result<Client, DeliveryError> {
         signer: Some(Arc::new(DomainSigner::new(core.clone(), wire::clock()))),
         policies: Some(Arc::new(Policies(core.clone()))),
     })?)
+}
+
+/// What the queue sends with: the client, or one that is made as soon as it can be. Meanwhile mail waits: without a route it would go another way.
+pub fn outbound(config: &Config, core: &Core) -> Arc<dyn Outbound> {
+    match client(config, core) {
+        Ok(client) => Arc::new(client),
+        Err(error) => {
+            tracing::error!(%error, "mail for other servers waits until this is mended");
+            Arc::new(Waiting {
+                config: config.clone(),
+                core: core.clone(),
+                made: OnceLock::new(),
+            })
+        }
+    }
+}
+
+/// A client whose files could not be read. Each message has them looked at again.
+#[derive(Debug)]
+struct Waiting {
+    config: Config,
+    core: Core,
+    made: OnceLock<Client>,
+}
+
+impl Waiting {
+    fn client(&self) -> Result<&Client, DeliveryError> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let made = client(&self.config, &self.core)?;
+        Ok(self.made.get_or_init(|| made))
+    }
+}
+
+#[async_trait]
+impl Outbound for Waiting {
+    async fn send(&self, job: &Job) -> Attempt {
+        match self.client() {
+            Ok(client) => client.send(job).await,
+            Err(error) => {
+                tracing::warn!(%error, "mail for other servers waits");
+                let waits = |recipient: &JobRecipient| Outcome {
+                    at: recipient.at,
+                    fate: Fate::Later,
+                    // RFC 3463 §3.4: the operator has to do something.
+                    reply: "451 4.3.5 This server can't send as it is configured".to_owned(),
+                    remote: None,
+                };
+                Attempt {
+                    outcomes: job.recipients.iter().map(waits).collect(),
+                    hosts: Vec::new(),
+                }
+            }
+        }
+    }
 }
 
 /// Where the mail of some domains goes, with the passwords for that.

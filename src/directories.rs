@@ -2,14 +2,15 @@
 //!
 //! Other half: the crate `directory`, which asks them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use directory::{Attributes, Introspection, Ldap, LdapConfig, Oidc, OidcConfig, Template};
 use jmap_core::{
     auth::Secret,
     directory::{
-        external::{Chosen, ExternalDirectory},
-        names,
+        external::{Away, Chosen, ExternalDirectory, GoodToken, Person},
+        names::{self, Address},
     },
 };
 
@@ -24,15 +25,74 @@ pub fn chosen(config: &Config) -> Result<Vec<Chosen>, String> {
     let of = |of: &Directory| {
         let directory =
             of_kind(of).map_err(|why| format!("login.directory \"{}\": {why}", of.name))?;
-        let domains = of.domains.iter();
-        Ok(Chosen {
-            directory,
-            domains: domains
-                .filter_map(|name| names::domain(name).ok())
-                .collect(),
-        })
+        Ok(at_its_domains(of, directory))
     };
     config.login.directory.iter().map(of).collect()
+}
+
+/// The same. One whose files can't be read is away until they can: without it, its people would be unknown here.
+pub fn chosen_or_away(config: &Config) -> Vec<Chosen> {
+    let of = |of: &Directory| {
+        let directory = of_kind(of).unwrap_or_else(|why| {
+            tracing::error!(directory = of.name, %why, "a directory can't be asked until this is mended");
+            Arc::new(Waiting {
+                of: of.clone(),
+                made: OnceLock::new(),
+            })
+        });
+        at_its_domains(of, directory)
+    };
+    config.login.directory.iter().map(of).collect()
+}
+
+fn at_its_domains(of: &Directory, directory: Arc<dyn ExternalDirectory>) -> Chosen {
+    let domains = of.domains.iter();
+    Chosen {
+        directory,
+        domains: domains
+            .filter_map(|name| names::domain(name).ok())
+            .collect(),
+    }
+}
+
+/// A directory whose files could not be read. Whoever asks it has them looked at again.
+#[derive(Debug)]
+struct Waiting {
+    of: Directory,
+    made: OnceLock<Arc<dyn ExternalDirectory>>,
+}
+
+impl Waiting {
+    fn directory(&self) -> Result<&Arc<dyn ExternalDirectory>, Away> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let made = of_kind(&self.of).map_err(Away)?;
+        Ok(self.made.get_or_init(|| made))
+    }
+}
+
+#[async_trait]
+impl ExternalDirectory for Waiting {
+    fn name(&self) -> &str {
+        &self.of.name
+    }
+
+    async fn check_password(
+        &self,
+        login: &Address,
+        password: &Secret<String>,
+    ) -> Result<Option<Person>, Away> {
+        self.directory()?.check_password(login, password).await
+    }
+
+    async fn find(&self, address: &Address) -> Result<Option<Person>, Away> {
+        self.directory()?.find(address).await
+    }
+
+    async fn check_token(&self, token: &Secret<String>) -> Result<Option<GoodToken>, Away> {
+        self.directory()?.check_token(token).await
+    }
 }
 
 fn of_kind(of: &Directory) -> Result<Arc<dyn ExternalDirectory>, String> {

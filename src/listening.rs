@@ -31,6 +31,9 @@ use crate::{
     wire::{clock, rng, verifier},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Who may connect to the listeners of a service.
 pub struct Door {
     service: Service,
@@ -168,18 +171,32 @@ impl Listening {
         shutdown: Shutdown,
     ) -> JoinHandle<()> {
         let core = self.core.clone();
+        let door = self.doors.iter().find(|door| door.service == service);
+        let name = door.map_or("listener", |door| door.name);
+        let (listener, stop) = (move || listener.clone(), shutdown);
         if let Some(config) = of(&self.mail, service) {
-            tokio::spawn(smtp::serve(listener, shutdown, core, config))
+            accept(&self.core, name, stop, move |stop| {
+                smtp::serve(listener(), stop, core.clone(), config.clone())
+            })
         } else if let Some(config) = of(&self.imap, service) {
-            tokio::spawn(imap::serve(listener, shutdown, core, config))
+            accept(&self.core, name, stop, move |stop| {
+                imap::serve(listener(), stop, core.clone(), config.clone())
+            })
         } else if let Some(config) = of(&self.pop3, service) {
-            tokio::spawn(pop3::serve(listener, shutdown, core, config))
+            accept(&self.core, name, stop, move |stop| {
+                pop3::serve(listener(), stop, core.clone(), config.clone())
+            })
         } else if service == Service::ManageSieve {
             let config = self.managesieve.clone();
-            tokio::spawn(managesieve::serve(listener, shutdown, core, config))
+            accept(&self.core, name, stop, move |stop| {
+                managesieve::serve(listener(), stop, core.clone(), config.clone())
+            })
         } else {
             let jmap = self.jmap.clone();
-            tokio::spawn(async move { jmap.serve(listener, shutdown).await })
+            accept(&self.core, name, stop, move |stop| {
+                let (jmap, listener) = (jmap.clone(), listener());
+                async move { jmap.serve(listener, stop).await }
+            })
         }
     }
 
@@ -200,10 +217,7 @@ impl Listening {
             self.shared.verification.store(verification);
         }
         if old.login != new.login {
-            match directories::chosen(new) {
-                Ok(chosen) => self.core.use_directories(chosen),
-                Err(error) => tracing::error!(%error, "directories are asked as before"),
-            }
+            self.core.use_directories(directories::chosen_or_away(new));
         }
         if old.limits.max_memory_receiving != new.limits.max_memory_receiving {
             self.shared.budget.resize(new.limits.max_memory_receiving.0);
@@ -236,10 +250,7 @@ impl Listening {
             )
         };
         if of_client(old) != of_client(new) {
-            match delivery::client(new, &self.core) {
-                Ok(client) => self.core.send_with(Arc::new(client)),
-                Err(error) => tracing::error!(%error, "mail goes on to be sent as before"),
-            }
+            self.core.send_with(delivery::outbound(new, &self.core));
         }
         let of_reports = |config: &Config| {
             (
@@ -252,6 +263,26 @@ impl Listening {
             reports::start(&self.core, new);
         }
     }
+}
+
+/// Accepts connections until a stop is asked for. What is open goes on if that panics, and the socket stays: who connects waits until it begins again.
+pub fn accept<F>(
+    core: &Core,
+    name: &'static str,
+    shutdown: Shutdown,
+    begin: impl Fn(Shutdown) -> F + Send + 'static,
+) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (core, stop) = (core.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = core.supervisor.keep(name, move || begin(stop.clone())) => {}
+            // It may be about to begin again.
+            () = shutdown.requested() => {}
+        }
+    })
 }
 
 fn told<C>(config: impl Fn(Service) -> Option<C>) -> Told<C> {

@@ -47,6 +47,11 @@ struct Refused {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfPart {
+    part: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfCertificate {
     certificate: String,
 }
@@ -75,6 +80,7 @@ impl Sources {
         registry.register("build", "This version", version);
         self.connection_metrics(&mut registry);
         self.core_metrics(&mut registry);
+        self.part_metrics(&mut registry);
         self.search_metrics(&mut registry);
         self.backup_metrics(&mut registry);
         self.certificate_metrics(&mut registry);
@@ -119,6 +125,24 @@ impl Sources {
             "connections_refused",
             "Connections that were sent away",
             refused,
+        );
+    }
+
+    fn part_metrics(&self, registry: &mut Registry) {
+        let supervisor = &self.core.supervisor;
+        registry.register(
+            "parts_failing",
+            "Parts of the server that are down, or fail again and again, after a panic",
+            ConstGauge::new(as_gauge(supervisor.failing().len() as u64)),
+        );
+        let panics: Family<OfPart, Counter> = Family::default();
+        for (part, count) in supervisor.panics() {
+            panics.get_or_create(&OfPart { part }).inc_by(count);
+        }
+        registry.register(
+            "part_panics",
+            "Panics of a part of the server, which was begun again",
+            panics,
         );
     }
 

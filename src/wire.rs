@@ -2,7 +2,7 @@
 //!
 //! Holds: the store is opened first and closed last; when a stop is asked for nothing new is accepted, what is under
 //! way is finished within [`DRAIN_TIME`], and a second signal ends it at once. What was acknowledged is on disk in
-//! every case.
+//! every case. Whatever works until then is kept by `jmap_core`'s supervisor: a panic in one part ends no other.
 //! Other half: `config` says how, `folder` where; `settings` says what has changed since.
 
 use std::{
@@ -25,7 +25,11 @@ use net::{
     tls::{TlsError, TlsServer},
 };
 use store::search::{SearchIndex, SearchOptions};
-use tokio::{signal::unix::SignalKind, sync::watch, task::JoinHandle};
+use tokio::{
+    signal::unix::SignalKind,
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
 
 use crate::{
     alerts, allocators,
@@ -37,7 +41,7 @@ use crate::{
     delivery::{self, DeliveryError},
     directories, engine,
     folder::{Folder, FolderError},
-    listening::{Door, Listening, Shown, plans},
+    listening::{Door, Listening, Shown, accept, plans},
     log,
     metrics::Sources,
     notices, otlp,
@@ -276,8 +280,11 @@ impl Server {
             doors.push(door);
         }
         let control = control::bind(&folder.control_socket())?;
-        core.use_directories(directories::chosen(&config).map_err(StartError::Directory)?);
-        core.send_with(Arc::new(delivery::client(&config, &core)?));
+        // What the file says wrong is told now; what a setting needs may come later.
+        directories::chosen(live.base()).map_err(StartError::Directory)?;
+        delivery::client(live.base(), &core)?;
+        core.use_directories(directories::chosen_or_away(&config));
+        core.send_with(delivery::outbound(&config, &core));
         let shown = Shown {
             tls,
             certificates: certificates.clone(),
@@ -298,7 +305,7 @@ impl Server {
     pub async fn run(self) -> Result<(), StartError> {
         let signals = Signals::new().map_err(StartError::Signals)?;
         let hangup = tokio::signal::unix::signal(SignalKind::hangup());
-        let hangup = hangup.map_err(StartError::Signals)?;
+        let hangup = Arc::new(Mutex::new(hangup.map_err(StartError::Signals)?));
         let shutdown = Shutdown::new();
         let config = self.live.now();
         let listening = Arc::new(self.listening);
@@ -307,32 +314,42 @@ impl Server {
         reports::start(&self.core, &config);
         let told = listening.clone();
         self.live.on_change(move |old, new| told.change(old, new));
-        let mut workers = vec![
-            tokio::spawn(self.core.clone().run_work(Box::new(allocators::give_back))),
-            tokio::spawn(measure(sources.clone())),
-            tokio::spawn(listening.site().clone().keep_history(self.core.clone())),
-            tokio::spawn(certificates.clone().watch()),
-            tokio::spawn(reopen_log(hangup)),
-            tokio::spawn(otlp::run(
-                config.otlp.clone(),
-                sources.clone(),
-                log::logs().and_then(|logs| logs.spans.clone()),
-            )),
-            tokio::spawn(alerts::run(
-                self.core.clone(),
-                self.live.current(),
-                certificates.clone(),
-            )),
-            tokio::spawn(run_schedule(
-                self.core.clone(),
-                self.live.current(),
-                Tools {
-                    clock: clock(),
-                    rng: rng(),
-                },
-                sources.backups.clone(),
-            )),
-        ];
+        let mut workers = vec![tokio::spawn(
+            self.core.clone().run_work(Box::new(allocators::give_back)),
+        )];
+        let mut keep = |part| workers.push(part);
+        let of = sources.clone();
+        keep(kept(&self.core, "disk-use", move || measure(of.clone())));
+        let (site, core) = (listening.site().clone(), self.core.clone());
+        keep(kept(&self.core, "history", move || {
+            site.clone().keep_history(core.clone())
+        }));
+        let shown = certificates.clone();
+        keep(kept(&self.core, "certificates", move || {
+            shown.clone().watch()
+        }));
+        keep(kept(&self.core, "log", move || reopen_log(hangup.clone())));
+        let (otlp, of) = (config.otlp.clone(), sources.clone());
+        keep(kept(&self.core, "otlp", move || {
+            let spans = log::logs().and_then(|logs| logs.spans.clone());
+            otlp::run(otlp.clone(), of.clone(), spans)
+        }));
+        let (core, current, shown) = (self.core.clone(), self.live.current(), certificates.clone());
+        keep(kept(&self.core, "alerts", move || {
+            alerts::run(core.clone(), current.clone(), shown.clone())
+        }));
+        let (core, current, counters) = (
+            self.core.clone(),
+            self.live.current(),
+            sources.backups.clone(),
+        );
+        keep(kept(&self.core, "backups", move || {
+            let tools = Tools {
+                clock: clock(),
+                rng: rng(),
+            };
+            run_schedule(core.clone(), current.clone(), tools, counters.clone())
+        }));
         let mut accepting: Vec<JoinHandle<()>> = Vec::new();
         for (service, listener) in self.sockets {
             let address = listener.local_address().map(|address| address.to_string());
@@ -347,8 +364,11 @@ impl Server {
             wake: certificates.ordered.clone(),
             changed: certificates.changed.clone(),
         };
-        workers.push(tokio::spawn(tls::acme::run(listening.orders(), tools)));
-        let target = Target {
+        let orders = listening.orders();
+        workers.push(kept(&self.core, "acme", move || {
+            tls::acme::run(orders.clone(), tools.clone())
+        }));
+        let target = Arc::new(Target {
             core: self.core.clone(),
             clock: clock(),
             publisher: Publisher::new(self.live.current()),
@@ -356,12 +376,14 @@ impl Server {
             certificates: Some(certificates),
             connections: Some(Arc::new(move || sources.connections())),
             keys: Some(Arc::new(move || blobs::keys_now(&config))),
-        };
-        accepting.push(tokio::spawn(control::serve(
-            self.control,
-            target,
+        });
+        let control = self.control;
+        accepting.push(accept(
+            &self.core,
+            "control",
             shutdown.clone(),
-        )));
+            move |stop| control::serve(control.clone(), target.clone(), stop),
+        ));
         drop((listening, self.live));
         let core = self.core;
         let sending = async { core.stop_queue(DRAIN_TIME).await };
@@ -427,6 +449,19 @@ fn bind_of(place: &Listen) -> Bind {
     }
 }
 
+/// A part of the server that works until it is stopped, whatever becomes of it.
+fn kept<F>(
+    core: &Core,
+    name: &'static str,
+    begin: impl FnMut() -> F + Send + 'static,
+) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let core = core.clone();
+    tokio::spawn(async move { core.supervisor.keep(name, begin).await })
+}
+
 /// Keeps the size of the database for `/metrics`.
 async fn measure(sources: Sources) {
     loop {
@@ -439,7 +474,8 @@ async fn measure(sources: Sources) {
 }
 
 /// At SIGHUP the file of the log is opened anew: somebody has moved it away.
-async fn reopen_log(mut hangup: tokio::signal::unix::Signal) {
+async fn reopen_log(hangup: Arc<Mutex<tokio::signal::unix::Signal>>) {
+    let mut hangup = hangup.lock().await;
     while hangup.recv().await.is_some() {
         // It waits for a disk.
         if tokio::task::spawn_blocking(log::reopen).await.is_ok() {

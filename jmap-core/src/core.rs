@@ -50,6 +50,7 @@ use crate::{
     settings::Settings,
     trace::Trace,
     webhook::Webhooks,
+    work::supervisor::Supervisor,
 };
 
 /// The core of a running server. Cheap to clone.
@@ -85,6 +86,8 @@ pub struct Inner {
     pub(crate) structures: Structures,
     pub(crate) push: Arc<Push>,
     pub metrics: Metrics,
+    /// Keeps what works in the background.
+    pub supervisor: Supervisor,
     pub(crate) queue: Queue,
     pub(crate) sending: SendingRate,
     pub(crate) sieve: sieve::Interpreter,
@@ -217,6 +220,7 @@ impl Core {
         };
         let core = Self(Arc::new(Inner {
             sessions: Sessions::new(parts.clock.clone(), parts.rng.clone()),
+            supervisor: Supervisor::new(parts.clock.clone()),
             engine: parts.engine,
             clock: parts.clock,
             rng: parts.rng,

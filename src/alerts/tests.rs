@@ -1,6 +1,65 @@
 //! What is full, and what is asked of lists.
 
-use super::{blocklist, disk};
+use jmap_core::{Caller, alert::AlertKind, clock::Clock as _, inproc::backup::OutcomeRecord};
+
+use super::{Looking, blocklist, blocklist::Blocklists, disk};
+use crate::{config::Config, tls, wire::clock};
+
+/// One place had another repository before: which one is found first says nothing.
+#[tokio::test]
+async fn of_several_repositories_at_a_place_the_last_backup_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "hostname = \"mail.example.org\"\n[backup]\nto = \"/backups\"\n";
+    let config = Config::parse(text, folder.path()).unwrap();
+    let place = config.backup.to.as_ref().unwrap().to_string();
+    let now = clock().now().seconds();
+    let at = |ago: i64| {
+        Some(OutcomeRecord {
+            at: now - ago,
+            sentence: "x".into(),
+            ..OutcomeRecord::default()
+        })
+    };
+    let year = 365 * 86_400;
+    // Success and failure of two repositories, so long ago.
+    let rows = [
+        ([Some(year), None], [Some(60), None], None),
+        ([Some(year), Some(year / 2)], [Some(60), None], None),
+        (
+            [Some(60), None],
+            [Some(year), Some(30)],
+            Some(AlertKind::BackupFailed),
+        ),
+        (
+            [Some(year), None],
+            [Some(year / 2), None],
+            Some(AlertKind::BackupMissing),
+        ),
+    ];
+    for (one, other, want) in rows {
+        for ids in [[1, 2], [2, 1]] {
+            let folder = tempfile::tempdir().unwrap();
+            let core = tls::tests::core(folder.path()).await;
+            for (id, [success, failure]) in ids.into_iter().zip([one, other]) {
+                let id = [id; store::keys::REPOSITORY_OCTETS];
+                let noted = core.note_backup(&Caller::server(), &id, |record| {
+                    record.place = place.clone();
+                    record.success = success.and_then(at);
+                    record.failure = failure.and_then(at);
+                });
+                noted.await.unwrap();
+            }
+            let looking = Looking {
+                certificates: tls::tests::open(folder.path(), Vec::new()).await,
+                core,
+                blocklists: Blocklists::default(),
+            };
+            let found = looking.backups(&config).await.unwrap();
+            let kinds: Vec<AlertKind> = found.iter().map(|of| of.kind).collect();
+            assert_eq!(kinds, Vec::from_iter(want), "{one:?} {other:?}");
+        }
+    }
+}
 
 #[test]
 fn disks() {

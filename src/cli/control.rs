@@ -51,8 +51,7 @@ pub fn bind(path: &Path) -> Result<Listener, net::listener::BindError> {
 }
 
 /// Does what comes in until a stop is asked for.
-pub async fn serve(listener: Listener, target: Target, shutdown: Shutdown) {
-    let target = Arc::new(target);
+pub async fn serve(listener: Listener, target: Arc<Target>, shutdown: Shutdown) {
     let handler = move |connection: net::Connection| {
         let target = target.clone();
         async move {

@@ -641,10 +641,14 @@ fn credential_row(credential: directory::Credential) -> CredentialRow {
 
 /// What `/healthz` says.
 fn health(target: &Target) -> Done {
-    match target.core.is_writable() {
-        true => done("all is well"),
-        false => Err(CommandError::Refused(
-            "the server runs, and can't write to its database",
+    if !target.core.is_writable() {
+        let why = "the server runs, and can't write to its database";
+        return Err(CommandError::Refused(why));
+    }
+    match target.core.supervisor.failing()[..] {
+        [] => done("all is well"),
+        _ => Err(CommandError::Refused(
+            "the server runs, and parts of it fail: the log tells which",
         )),
     }
 }

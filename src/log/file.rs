@@ -1,7 +1,7 @@
 //! A file that a log goes to, and those that it was before: `NAME`, `NAME.1` (younger) to `NAME.N`.
 //!
-//! Holds: a line is in one file, whole; the file ends at a size or an age, and only so many before it are kept; who moves it away says so by
-//! SIGHUP, and nothing is lost meanwhile.
+//! Holds: a line is in one file, whole; the file ends at a size or an age, and only so many before it are kept; no older file goes before there is a new
+//! one; who moves it away says so by SIGHUP, and nothing is lost meanwhile.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -27,10 +27,14 @@ pub struct Rules {
     pub keep: usize,
 }
 
+/// Opens a file to add to, and makes it if it isn't there.
+pub type Opener = fn(&Path) -> io::Result<File>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct RotatingFile {
     rules: Rules,
+    opener: Opener,
     open: Mutex<Open>,
 }
 
@@ -46,6 +50,12 @@ impl RotatingFile {
     /// # Errors
     /// A sentence for the operator.
     pub fn open(rules: Rules) -> Result<RotatingFile, String> {
+        RotatingFile::open_by(opened, rules)
+    }
+
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn open_by(opener: Opener, rules: Rules) -> Result<RotatingFile, String> {
         let failed = |error: io::Error| {
             format!(
                 "the log can't be written to {}: {error}",
@@ -55,9 +65,10 @@ impl RotatingFile {
         if let Some(folder) = rules.path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        let open = Open::at(&rules.path).map_err(failed)?;
+        let open = opener(&rules.path).and_then(Open::of).map_err(failed)?;
         Ok(RotatingFile {
             rules,
+            opener,
             open: Mutex::new(open),
         })
     }
@@ -67,8 +78,8 @@ impl RotatingFile {
         let mut open = self.open.lock();
         if self.is_over(&open, line, time_us) {
             // Where it can't be moved, it grows on.
-            if self.rotate().is_ok() {
-                *open = Open::at(&self.rules.path)?;
+            if let Ok(next) = self.rotate() {
+                *open = next;
             }
         }
         if open.octets == 0 {
@@ -85,21 +96,33 @@ impl RotatingFile {
         open.octets > 0 && (open.octets + line.len() as u64 > self.rules.octets_max || is_old)
     }
 
-    /// Gives all files the names of the ones before them.
-    fn rotate(&self) -> io::Result<()> {
-        let path = |number| numbered(&self.rules.path, number);
-        if self.rules.keep == 0 {
-            return fs::remove_file(&self.rules.path);
+    /// Gives all files the names of the ones before them, and returns a new one.
+    fn rotate(&self) -> io::Result<Open> {
+        let (current, keep) = (&self.rules.path, self.rules.keep);
+        let path = |number| numbered(current, number);
+        // First of all: without it, each line would move all files once more.
+        let new = with_end(current, "new");
+        let open = Open::of((self.opener)(&new)?)?;
+        if keep == 0 {
+            fs::rename(&new, current)?;
+            return Ok(open);
         }
-        for number in (1..self.rules.keep).rev() {
+        // No further than up to where nothing is: it may have been broken off before.
+        let free = (1..keep).find(|&number| !path(number).exists());
+        for number in (1..free.unwrap_or(keep)).rev() {
             moved(&path(number), &path(number + 1))?;
         }
-        moved(&self.rules.path, &path(1))
+        moved(current, &path(1))?;
+        if let Err(error) = fs::rename(&new, current) {
+            moved(&path(1), current)?;
+            return Err(error);
+        }
+        Ok(open)
     }
 
     /// Goes on in the file that has the name now.
     pub fn reopen(&self) {
-        match Open::at(&self.rules.path) {
+        match (self.opener)(&self.rules.path).and_then(Open::of) {
             Ok(open) => *self.open.lock() = open,
             Err(error) => tracing::error!(%error, "the log goes on where it was"),
         }
@@ -114,14 +137,14 @@ impl RotatingFile {
     }
 }
 
+fn opened(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.create(true).append(true).mode(FILE_MODE);
+    options.open(path)
+}
+
 impl Open {
-    fn at(path: &Path) -> io::Result<Open> {
-        let mut options = OpenOptions::new();
-        let file = options
-            .create(true)
-            .append(true)
-            .mode(FILE_MODE)
-            .open(path)?;
+    fn of(file: File) -> io::Result<Open> {
         let of = file.metadata()?;
         // Not every file system knows when a file was made.
         let begun = of.created().or_else(|_| of.modified());
@@ -139,8 +162,12 @@ fn micros(time: SystemTime) -> u64 {
 }
 
 fn numbered(path: &Path, number: usize) -> PathBuf {
+    with_end(path, &number.to_string())
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
+    name.push(format!(".{end}"));
     name.into()
 }
 

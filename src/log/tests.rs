@@ -1,6 +1,12 @@
 //! Records as lines and back, files that rotate, what is found, who follows.
 
-use std::{fs, os::unix::net::UnixDatagram, time::Duration};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::net::UnixDatagram,
+    path::Path,
+    time::Duration,
+};
 
 use serde_json::{Map, json};
 
@@ -221,6 +227,52 @@ fn a_file_that_was_moved_away_is_opened_anew_and_an_old_one_ends() {
             .unwrap_err()
             .starts_with("the log can't be written to /proc/no/log: ")
     );
+}
+
+/// Opens no new file while there is one of the name "full" beside it.
+fn open_unless_full(path: &Path) -> io::Result<File> {
+    match path.exists() || !path.with_file_name("full").exists() {
+        true => File::options().create(true).append(true).open(path),
+        false => Err(io::Error::other("there are too many files")),
+    }
+}
+
+#[test]
+fn old_files_stay_while_no_new_one_can_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = Rules {
+        path: folder.path().join("log"),
+        octets_max: 2,
+        age_max: Duration::ZERO,
+        keep: 2,
+    };
+    let file = RotatingFile::open_by(open_unless_full, rules).unwrap();
+    let mut time_us = 0;
+    let mut write = |lines: &[&str]| {
+        for line in lines {
+            time_us += 1;
+            file.write(line, time_us).unwrap();
+        }
+    };
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    write(&["a\n", "b\n", "c\n"]);
+    fs::write(folder.path().join("full"), "").unwrap();
+    write(&["d\n", "e\n", "f\n"]);
+    assert_eq!(
+        [read("log.2"), read("log.1"), read("log")],
+        ["a\n", "b\n", "c\nd\ne\nf\n"]
+    );
+    fs::remove_file(folder.path().join("full")).unwrap();
+    write(&["g\n"]);
+    assert_eq!(
+        [read("log.2"), read("log.1"), read("log")],
+        ["b\n", "c\nd\ne\nf\n", "g\n"]
+    );
+
+    // Where there is room, none has to go.
+    fs::remove_file(folder.path().join("log.1")).unwrap();
+    write(&["h\n"]);
+    assert_eq!([read("log.2"), read("log.1")], ["b\n", "g\n"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
@@ -20,6 +20,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 pub use self::spans::{GatherSpans, Spans};
@@ -37,6 +38,22 @@ struct Exporter {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     config: config::Otlp,
     resource: Value,
+    news: News,
+}
+
+/// What the collector didn't take when it was last sent, by path.
+#[derive(Debug, Default)]
+struct News(Mutex<BTreeSet<&'static str>>);
+
+impl News {
+    /// Whether it is another outcome than the last one.
+    fn is_new(&self, path: &'static str, is_taken: bool) -> bool {
+        let mut failing = self.0.lock();
+        match is_taken {
+            true => failing.remove(path),
+            false => failing.insert(path),
+        }
+    }
 }
 
 /// Sends metrics and spans until it is dropped; nothing where no collector is configured.
@@ -70,6 +87,7 @@ impl Exporter {
             client: Client::builder(TokioExecutor::new()).build(https),
             config,
             resource: resource(hostname),
+            news: News::default(),
         })
     }
 
@@ -103,22 +121,31 @@ impl Exporter {
     }
 
     /// Whether the collector has taken it. It is told once in the log when that changes.
-    async fn post(&self, path: &str, body: &Value) -> bool {
-        match tokio::time::timeout(TIMEOUT, self.try_post(path, body)).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::info!(
+    async fn post(&self, path: &'static str, body: &Value) -> bool {
+        let posted = tokio::time::timeout(TIMEOUT, self.try_post(path, body)).await;
+        let result = posted.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+        let is_new = self.news.is_new(path, result.is_ok());
+        match &result {
+            Ok(()) if is_new => {
+                tracing::info!(path, "the collector of OpenTelemetry takes something again");
+            }
+            Err(error) if is_new => {
+                tracing::warn!(
                     path,
                     error,
                     "the collector of OpenTelemetry didn't take something"
                 );
-                false
             }
-            Err(_) => {
-                tracing::info!(path, "the collector of OpenTelemetry does not answer");
-                false
+            Ok(()) => {}
+            Err(error) => {
+                tracing::debug!(
+                    path,
+                    error,
+                    "the collector of OpenTelemetry still takes nothing"
+                );
             }
         }
+        result.is_ok()
     }
 
     async fn try_post(&self, path: &str, body: &Value) -> Result<(), String> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use tracing_subscriber::prelude::*;
 
 use super::{
-    metrics,
+    News, metrics,
     spans::{self, GatherSpans, Spans, WAITING_MAX},
 };
 
@@ -96,4 +96,22 @@ fn what_waits_is_bounded() {
         count += some.len();
     }
     assert_eq!(count, WAITING_MAX);
+}
+
+#[test]
+fn that_a_collector_is_away_is_told_once() {
+    let news = News::default();
+    let told = [
+        ("/v1/traces", true, false),
+        ("/v1/traces", false, true),
+        ("/v1/traces", false, false),
+        ("/v1/metrics", true, false),
+        ("/v1/traces", false, false),
+        ("/v1/traces", true, true),
+        ("/v1/traces", true, false),
+        ("/v1/traces", false, true),
+    ];
+    for (path, is_taken, want) in told {
+        assert_eq!(news.is_new(path, is_taken), want, "{path} {is_taken}");
+    }
 }

@@ -27,6 +27,15 @@ use crate::{
     delivery, directories, engine, publish, tls, wire,
 };
 
+/// What is waited for if its files can't be used: directories answer that they are away, mail for other servers stays in the queue, backups fail.
+const WAITING: [&str; 5] = [
+    "login.directory",
+    "delivery.route",
+    "delivery.ca-file",
+    "backup.passphrase-file",
+    "backup.s3-secret-access-key-file",
+];
+
 /// Is told of the configuration before and after a change.
 type OnChange = Box<dyn Fn(&Config, &Config) + Send + Sync>;
 
@@ -77,6 +86,11 @@ impl Live {
     /// The configuration for those who look at it anew each time.
     pub fn current(&self) -> Arc<ArcSwap<Config>> {
         self.current.clone()
+    }
+
+    /// What the file and the command line say: their own mistakes are told at a start.
+    pub fn base(&self) -> &Config {
+        &self.base
     }
 
     /// The configuration of this moment.
@@ -169,7 +183,15 @@ impl Meaning for Live {
                 why: "MySQL and MariaDB were opened for smaller values, by what the configuration file says; put the larger limit in there".to_owned(),
             });
         }
-        check_files(&merged, stored)
+        Ok(())
+    }
+
+    fn check_files(&self, stored: &Texts, named: &Texts) -> Result<(), Fault> {
+        check_files(&self.merged(stored)?, named)
+    }
+
+    fn waits(&self, key: &str) -> bool {
+        WAITING.contains(&key)
     }
 
     fn apply(&self, core: &Core, stored: &Texts) {

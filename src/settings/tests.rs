@@ -1,11 +1,26 @@
 //! The catalogue and the configuration, in both directions; values, files, what the file pins.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use expect_test::{expect, expect_file};
-use jmap_core::settings::Place;
+use jmap_core::{
+    Caller,
+    inproc::{
+        deliver::RecipientError,
+        outbound::{Fate, Job, JobRecipient, Outbound as _},
+    },
+    mail::submission::records::EnvelopeAddress,
+    settings::{Place, Wish},
+};
+use jmap_types::AccountId;
+use store::engine::MemoryEngine;
 
 use super::{catalogue::catalogue, *};
+use crate::tls::tests::core_over;
 
 /// A configuration as it would be read from a file of this text.
 fn live(text: &str) -> Arc<Live> {
@@ -177,7 +192,12 @@ fn what_is_wrong_together_is_told_by_key() {
     let file = folder.path().join("not-a-certificate");
     fs::write(&file, "nothing").unwrap();
     let path = format!("\"{}\"", file.display());
-    let fault = |rows: &[(&str, &str)]| live.check(&texts(rows)).unwrap_err();
+    let fault = |rows: &[(&str, &str)]| {
+        let stored = texts(rows);
+        let checked = live.check(&stored);
+        let checked = checked.and_then(|()| live.check_files(&stored, &stored));
+        checked.unwrap_err()
+    };
     let rows = [
         (
             fault(&[("tls.certificate", "\"/c\"")]),
@@ -214,6 +234,85 @@ fn what_is_wrong_together_is_told_by_key() {
         assert_eq!(fault.key, key, "{}", fault.why);
         assert!(fault.why.starts_with(why), "{}", fault.why);
     }
+}
+
+/// A server begins over a database that has a route and a directory whose passwords can't be read.
+#[tokio::test]
+async fn without_its_files_a_route_waits_and_so_does_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    let file = password.display();
+    fs::write(&password, "secret\n").unwrap();
+    let engine = MemoryEngine::new();
+    let begin = async |name: &str| {
+        let own = folder.path().join(name);
+        fs::create_dir(&own).unwrap();
+        let core = core_over(engine.clone(), &own).await;
+        let live = live("");
+        live.begin(&core).await.unwrap();
+        (core, live)
+    };
+    let (core, _) = begin("first").await;
+    let who = Caller::server();
+    core.add_domain(&who, "example.org").await.unwrap();
+    // Nobody listens at port 1.
+    let set = texts(&[
+        (
+            "delivery.route",
+            &format!(
+                "[{{ domains = [\"*\"], host = \"127.0.0.1\", port = 1, user = \"u\", password-file = \"{file}\" }}]"
+            ),
+        ),
+        (
+            "login.directory",
+            &format!(
+                "[{{ name = \"d\", kind = \"ldap\", domains = [\"example.org\"], url = \"ldap://127.0.0.1:1\", start-tls = true, base = \"dc=example\", filter = \"(mail={{address}})\", bind-dn = \"cn=p\", bind-password-file = \"{file}\" }}]"
+            ),
+        ),
+    ]);
+    let wish = Wish::Change {
+        set,
+        unset: BTreeSet::new(),
+    };
+    core.change_settings(&who, &wish).await.unwrap();
+
+    fs::remove_file(&password).unwrap();
+    let (core, live) = begin("second").await;
+    let now = live.now();
+    assert_eq!(now.delivery.route.len(), 1);
+    core.use_directories(directories::chosen_or_away(&now));
+    let found = core.resolve_recipient("ann@example.org").await;
+    assert!(matches!(found, Err(RecipientError::Temporary)), "{found:?}");
+    let job = Job {
+        account: AccountId::new(1),
+        submission: 1,
+        domain: "example.net".into(),
+        mail_from: EnvelopeAddress::plain("ann@example.org"),
+        recipients: vec![JobRecipient {
+            at: 0,
+            address: EnvelopeAddress::plain("bob@example.net"),
+        }],
+        message: Default::default(),
+    };
+    let outbound = delivery::outbound(&now, &core);
+    let attempt = outbound.send(&job).await;
+    assert_eq!(attempt.hosts, []);
+    assert_eq!(attempt.outcomes.len(), 1);
+    assert_eq!(attempt.outcomes[0].fate, Fate::Later);
+    assert!(attempt.outcomes[0].reply.starts_with("451 4.3.5 "));
+    // Other settings can be changed meanwhile.
+    let wish = Wish::Change {
+        set: texts(&[("comment", "\"hello\"")]),
+        unset: BTreeSet::new(),
+    };
+    core.change_settings(&who, &wish).await.unwrap();
+    assert_eq!(live.now().delivery.route.len(), 1);
+
+    // The file is there again: nobody has to do anything.
+    fs::write(&password, "secret\n").unwrap();
+    let attempt = outbound.send(&job).await;
+    assert!(!attempt.outcomes[0].reply.starts_with("451 4.3.5 "));
+    assert_eq!(attempt.outcomes[0].fate, Fate::Later);
 }
 
 #[test]

@@ -9,9 +9,17 @@ mod files;
 mod self_signed;
 mod stored;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use jmap_core::{
     Core,
@@ -106,6 +114,8 @@ pub struct Certificates {
     stored: Mutex<Stored>,
     /// Read only when there is nothing else.
     self_signed: Mutex<Option<Watched>>,
+    /// When the next of those that are shown ends, in seconds since 1970: another one may come first then.
+    next_end: AtomicI64,
     /// Wakes [`Certificates::watch`].
     pub changed: Arc<Notify>,
     /// Wakes whoever orders certificates.
@@ -130,6 +140,7 @@ impl Certificates {
             files: Mutex::new(files.collect::<Result<_, _>>()?),
             stored: Mutex::new(Stored::read(core).await?),
             self_signed: Mutex::default(),
+            next_end: AtomicI64::new(i64::MAX),
             changed: Arc::default(),
             ordered: Arc::default(),
         };
@@ -198,7 +209,7 @@ impl Certificates {
         }
     }
 
-    /// Takes in what has changed, or reads files `anyway`.
+    /// Takes in what has changed, or has ended, or reads files `anyway`.
     pub async fn look(self: &Arc<Self>, anyway: bool) -> Result<(), CertificateError> {
         let this = self.clone();
         // Files may be on a disk that doesn't answer.
@@ -218,7 +229,8 @@ impl Certificates {
             *self.stored.lock() = Stored::read(&self.core).await?;
             is_new = true;
         }
-        match is_new {
+        let has_ended = self.clock.now().seconds() > self.next_end.load(Ordering::Relaxed);
+        match is_new || has_ended {
             true => self.show(),
             false => Ok(()),
         }
@@ -247,6 +259,10 @@ impl Certificates {
             *self_signed = None;
         }
         let now = self.clock.now().seconds();
+        let ends = identities.iter().filter_map(Identity::validity);
+        let next = ends.map(|(_, end)| end).filter(|end| *end >= now).min();
+        self.next_end
+            .store(next.unwrap_or(i64::MAX), Ordering::Relaxed);
         self.resolver.replace(ordered(identities, &hostname, now));
         Ok(())
     }

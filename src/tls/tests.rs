@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path};
 
-use jmap_core::{Caller, Parts, clock::SystemClock, rng::SeededRng};
+use jmap_core::{
+    Caller, Parts,
+    clock::{SystemClock, TestClock, UtcMillis},
+    rng::SeededRng,
+};
 use rcgen::{CertificateParams, KeyPair};
 
 use store::{
@@ -15,9 +19,15 @@ use crate::config::{CertificatePair, tls::CertificateFiles};
 
 /// Writes a pair for these names.
 fn write(folder: &Path, file: &str, names: &[&str]) -> CertificatePair {
+    write_until(folder, file, names, 4096)
+}
+
+/// The same; the certificate ends with a year.
+fn write_until(folder: &Path, file: &str, names: &[&str], year: i32) -> CertificatePair {
     let key = KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
-    let certificate = CertificateParams::new(names).unwrap();
+    let mut certificate = CertificateParams::new(names).unwrap();
+    certificate.not_after = rcgen::date_time_ymd(year, 1, 1);
     let pair = CertificatePair {
         chain: folder.join(format!("{file}.crt")),
         key: folder.join(format!("{file}.key")),
@@ -27,19 +37,23 @@ fn write(folder: &Path, file: &str, names: &[&str]) -> CertificatePair {
     pair
 }
 
-async fn open(folder: &Path, pairs: Vec<CertificatePair>) -> Arc<Certificates> {
+pub async fn open(folder: &Path, pairs: Vec<CertificatePair>) -> Arc<Certificates> {
     open_over(&core(folder).await, folder, pairs).await
 }
 
 /// A core over a store that is gone with it.
-async fn core(folder: &Path) -> Core {
+pub async fn core(folder: &Path) -> Core {
+    core_over(MemoryEngine::new(), folder).await
+}
+
+pub async fn core_over(engine: Arc<MemoryEngine>, folder: &Path) -> Core {
     let options = SearchOptions {
         shards: 1,
         ..SearchOptions::default()
     };
     let search = SearchIndex::open(&folder.join("search"), &options).unwrap();
     let parts = Parts {
-        engine: MemoryEngine::new(),
+        engine,
         search: Arc::new(search),
         push: Default::default(),
         clock: Arc::new(SystemClock),
@@ -51,13 +65,22 @@ async fn core(folder: &Path) -> Core {
 }
 
 async fn open_over(core: &Core, folder: &Path, pairs: Vec<CertificatePair>) -> Arc<Certificates> {
+    open_at(Arc::new(SystemClock), core, folder, pairs).await
+}
+
+async fn open_at(
+    clock: Arc<dyn Clock>,
+    core: &Core,
+    folder: &Path,
+    pairs: Vec<CertificatePair>,
+) -> Arc<Certificates> {
     let mut config = Config::default();
     config.hostname.0 = "mail.example.org".to_owned();
     if !pairs.is_empty() {
         config.tls.certificate = Some(CertificateFiles::Many(pairs));
     }
     let folder = Folder::make(folder).unwrap();
-    let opened = Certificates::open(&config, &folder, core, Arc::new(SystemClock));
+    let opened = Certificates::open(&config, &folder, core, clock);
     opened.await.unwrap()
 }
 
@@ -103,6 +126,24 @@ fn what_has_ended_comes_last() {
     let ordered = ordered(vec![old, new.clone()], "mail.example.org", now);
     assert_eq!(ordered[0].chain(), new.chain());
     drop(folder);
+}
+
+#[tokio::test]
+async fn one_that_ends_while_the_server_runs_is_no_longer_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = ["mail.example.org"];
+    let short = write_until(folder.path(), "short", &name, 2030);
+    let long = write_until(folder.path(), "long", &name, 2040);
+    let core = core(folder.path()).await;
+    // 2029-12-31T23:59:00Z.
+    let clock = Arc::new(TestClock::new(UtcMillis(1_893_455_940_000)));
+    let of = open_at(clock.clone(), &core, folder.path(), vec![short, long]).await;
+    let end = || of.resolver().find(None).unwrap().validity().unwrap().1;
+    of.look(false).await.unwrap();
+    assert_eq!(end(), 1_893_456_000);
+    clock.advance(Duration::from_secs(61));
+    of.look(false).await.unwrap();
+    assert_eq!(end(), 2_208_988_800);
 }
 
 #[tokio::test]

@@ -238,6 +238,11 @@ fn health(shared: &Shared, exchange: &Exchange) -> Response<Body> {
         let detail = "The database can't be written at the moment; reading goes on.";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     }
+    let failing = shared.core.supervisor.failing();
+    if !failing.is_empty() {
+        let detail = format!("Parts of the server fail: {}.", failing.join(", "));
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    }
     plain_text("ok\n")
 }
 

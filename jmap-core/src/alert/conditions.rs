@@ -59,6 +59,18 @@ kinds! {
     11 WebhookDisabled = "webhook-disabled",
 }
 
+impl AlertKind {
+    /// While it lasts, the store can't say so.
+    pub(super) fn is_kept_in_memory(self) -> bool {
+        self == AlertKind::StoreFailing
+    }
+
+    /// While it lasts, nobody can be mailed.
+    pub(super) fn stops_mail(self) -> bool {
+        matches!(self, AlertKind::StoreFailing | AlertKind::BlobsFailing)
+    }
+}
+
 impl fmt::Display for AlertKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

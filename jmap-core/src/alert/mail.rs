@@ -16,6 +16,14 @@ use crate::{
 /// Administrators who get a mail.
 const RECIPIENTS_MAX: usize = 50;
 
+/// Who is told.
+struct To {
+    here: Vec<Recipient>,
+    elsewhere: Vec<String>,
+    /// Of some, it can't be found out at the moment who they are.
+    is_unknown: bool,
+}
+
 impl Core {
     /// Sends a mail about an alert as it is. Whether it is where it is to go, at least for one.
     pub(super) async fn mail(&self, of: &Stored, settings: &AlertSettings) -> bool {
@@ -33,10 +41,14 @@ impl Core {
         of: &Stored,
         settings: &AlertSettings,
     ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        let (here, elsewhere) = self.alert_recipients(settings).await?;
+        let To {
+            here,
+            elsewhere,
+            is_unknown,
+        } = self.alert_recipients(settings).await?;
         if here.is_empty() && elsewhere.is_empty() {
-            // Nobody is there to be told: that stays so for a while.
-            return Ok(true);
+            // Nobody is there to be told: that stays so for a while, unless it could not be found out.
+            return Ok(!is_unknown);
         }
         let addresses = here.iter().map(|of| of.address.clone());
         let to: Vec<String> = addresses.chain(elsewhere.iter().cloned()).collect();
@@ -60,19 +72,25 @@ impl Core {
         }
         if !elsewhere.is_empty() {
             let fence = Assertion::Equals(keys::alert(of.number), of.bytes.clone());
-            self.send_and_delete("", Some((elsewhere, letter)), fence, &[])
-                .await?;
-            is_there = true;
+            let sent = self.send_and_delete("", Some((elsewhere, letter)), fence, &[]);
+            match sent.await {
+                Ok(()) => is_there = true,
+                // Those here aren't told over and over.
+                Err(error) if is_there => {
+                    tracing::error!(kind = %of.record.kind, %error, "an alert could not be mailed to addresses elsewhere");
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(is_there)
     }
 
-    /// Who is told: accounts here, and addresses elsewhere.
+    /// Accounts here, and addresses elsewhere.
     async fn alert_recipients(
         &self,
         settings: &AlertSettings,
-    ) -> Result<(Vec<Recipient>, Vec<String>), crate::directory::DirectoryError> {
-        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+    ) -> Result<To, crate::directory::DirectoryError> {
+        let (mut here, mut elsewhere, mut is_unknown) = (Vec::new(), Vec::new(), false);
         if settings.to.is_empty() {
             for account in self.accounts(&Caller::server()).await? {
                 let record = &account.record;
@@ -93,11 +111,16 @@ impl Core {
                 Ok(recipient) => here.push(recipient),
                 Err(RecipientError::NotLocal) => elsewhere.push(address.clone()),
                 Err(error) => {
+                    is_unknown |= error == RecipientError::Temporary;
                     tracing::warn!(address, %error, "alerts are not mailed to an address")
                 }
             }
         }
-        Ok((here, elsewhere))
+        Ok(To {
+            here,
+            elsewhere,
+            is_unknown,
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Alerts: what needs an administrator is mailed when it begins, once a day while it goes on, and when it is over.
 //!
 //! Holds: what was mailed is noted after the mail is there, so none is lost, and one may come twice after a crash; mail for accounts here goes into
-//! them without the queue, which may be what is stuck; what comes and goes within a few minutes is one alert.
+//! them without the queue, which may be what is stuck; what comes and goes within a few minutes is one alert. That the store can't be written is kept in memory
+//! as long as it lasts, and mailed afterwards.
 //! Other half: the binary finds out what is wrong, and calls [`Core::note_conditions`].
 
 mod conditions;
@@ -12,7 +13,7 @@ mod records;
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -64,12 +65,24 @@ pub struct Alert {
 pub(crate) struct Alerts {
     /// Since when each was not seen, in milliseconds since 1970.
     absent: Mutex<HashMap<u64, i64>>,
+    /// Those that are in the store.
     count: AtomicU64,
+    /// Those that the store can't have yet, by number.
+    unwritten: Mutex<BTreeMap<u64, AlertRecord>>,
 }
 
 impl Alerts {
     pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed) + self.unwritten.lock().len() as u64
+    }
+
+    /// Remembers those that the store can't have.
+    fn remember(&self, node: &str, found: &[Condition], now: i64) {
+        for condition in found.iter().filter(|of| of.kind.is_kept_in_memory()) {
+            let number = number_of(condition.kind, node, &condition.subject);
+            let begin = || new_record(node, condition, now);
+            self.unwritten.lock().entry(number).or_insert_with(begin);
+        }
     }
 }
 
@@ -103,6 +116,7 @@ impl Core {
             let condition = find::node_gone(&name);
             self.raise("", &condition, self.clock.now().0, settings)
                 .await?;
+            cluster.forget_taken_away(&name);
         }
         Ok(())
     }
@@ -117,7 +131,13 @@ impl Core {
         settings: &AlertSettings,
     ) -> Result<(), store::Error> {
         let now = self.clock.now().0;
+        self.alerts.remember(node, found, now);
         let mut stored = self.stored_alerts().await?;
+        {
+            // One that comes back before it was over is still there.
+            let mut unwritten = self.alerts.unwritten.lock();
+            unwritten.retain(|number, _| !stored.iter().any(|of| of.number == *number));
+        }
         self.alerts.count.store(
             stored.iter().filter(|of| of.record.over.is_none()).count() as u64,
             Ordering::Relaxed,
@@ -129,7 +149,8 @@ impl Core {
             let number = number_of(condition.kind, node, &condition.subject);
             stored.iter().any(|of| of.number == number)
         };
-        let new: Vec<&Condition> = found.iter().filter(|of| !is_known(of)).collect();
+        let is_new = |of: &&Condition| !of.kind.is_kept_in_memory() && !is_known(of);
+        let new: Vec<&Condition> = found.iter().filter(is_new).collect();
         for of in &stored {
             let is_it = |condition: &&Condition| {
                 number_of(condition.kind, node, &condition.subject) == of.number
@@ -139,6 +160,7 @@ impl Core {
                 None => self.is_absent(of, now, settings).await?,
             }
         }
+        self.write_remembered(node, looked, found).await?;
         for (at, condition) in new.into_iter().enumerate() {
             match at < room {
                 true => self.raise(node, condition, now, settings).await?,
@@ -146,6 +168,32 @@ impl Core {
                     tracing::warn!(kind = %condition.kind, sentence = condition.sentence, "there are too many alerts")
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Puts into the store what was in memory and isn't so any more: it is over when it has stayed so for a while, and mailed then.
+    async fn write_remembered(
+        &self,
+        node: &str,
+        looked: &[AlertKind],
+        found: &[Condition],
+    ) -> Result<(), store::Error> {
+        let is_over = |(number, of): &(&u64, &AlertRecord)| {
+            let is_it = |condition: &Condition| {
+                number_of(condition.kind, node, &condition.subject) == **number
+            };
+            of.node == node && looked.contains(&of.kind) && !found.iter().any(is_it)
+        };
+        let over: Vec<(u64, AlertRecord)> = {
+            let unwritten = self.alerts.unwritten.lock();
+            let over = unwritten.iter().filter(is_over);
+            over.map(|(number, record)| (*number, record.clone()))
+                .collect()
+        };
+        for (number, record) in over {
+            self.write_new(number, record).await?;
+            self.alerts.unwritten.lock().remove(&number);
         }
         Ok(())
     }
@@ -177,16 +225,19 @@ impl Core {
         settings: &AlertSettings,
     ) -> Result<(), store::Error> {
         let number = number_of(condition.kind, node, &condition.subject);
-        let record = AlertRecord {
-            kind: condition.kind,
-            node: node.to_owned(),
-            subject: condition.subject.clone(),
-            sentence: condition.sentence.clone(),
-            since: now,
-            mailed: None,
-            over: None,
-        };
-        tracing::warn!(kind = %record.kind, node, subject = record.subject, sentence = record.sentence, "an alert begins");
+        let record = new_record(node, condition, now);
+        match self.write_new(number, record).await? {
+            Some(stored) => self.mail_if_due(&stored, now, settings).await,
+            None => Ok(()),
+        }
+    }
+
+    /// `None`: another node has found it, too.
+    async fn write_new(
+        &self,
+        number: u64,
+        record: AlertRecord,
+    ) -> Result<Option<Stored>, store::Error> {
         let (key, bytes) = (keys::alert(number), record.to_bytes());
         let mut batch = Batch::new();
         batch.assert(Assertion::Absent(key.clone()));
@@ -194,16 +245,14 @@ impl Core {
         self.tell_event_with(&mut batch, event(EventKind::AlertRaised, number, &record));
         match self.engine.commit(batch).await.map_err(store::Error::from) {
             Ok(()) => {}
-            // Another node has found it, too.
-            Err(store::Error::Conflict) => return Ok(()),
+            Err(store::Error::Conflict) => return Ok(None),
             Err(error) => return Err(error),
         }
-        let stored = Stored {
+        Ok(Some(Stored {
             number,
             record,
             bytes,
-        };
-        self.mail_if_due(&stored, now, settings).await
+        }))
     }
 
     async fn goes_on(
@@ -264,9 +313,10 @@ impl Core {
         self.end_alert(of, settings).await
     }
 
-    /// Mails that it is over, if anybody was told that it has begun, and forgets it.
+    /// Mails that it is over, if anybody was told that it has begun, or could not be; and forgets it.
     async fn end_alert(&self, of: &Stored, settings: &AlertSettings) -> Result<(), store::Error> {
-        if settings.is_mailed && of.record.mailed.is_some() && !self.mail(of, settings).await {
+        let is_told = of.record.mailed.is_some() || of.record.kind.stops_mail();
+        if settings.is_mailed && is_told && !self.mail(of, settings).await {
             return Ok(());
         }
         let mut batch = Batch::new();
@@ -330,16 +380,23 @@ impl Core {
     /// What is wrong, the newest first.
     pub async fn alerts(&self, who: &Caller) -> Result<Vec<Alert>, DirectoryError> {
         access::may_run(who, Operation::SeeAlerts)?;
-        let mut alerts: Vec<Alert> = self
-            .stored_alerts()
-            .await?
+        let unwritten = self.alerts.unwritten.lock().clone();
+        let stored = match self.stored_alerts().await {
+            // A store that fails can't be read either, it may be.
+            Err(error) if unwritten.is_empty() => return Err(error.into()),
+            stored => stored.unwrap_or_default(),
+        };
+        let is_in_store = |number: &u64| stored.iter().any(|of| of.number == *number);
+        let mut alerts: Vec<Alert> = unwritten
             .into_iter()
-            .filter(|of| of.record.over.is_none())
-            .map(|of| Alert {
-                number: of.number,
-                record: of.record,
-            })
+            .filter(|(number, _)| !is_in_store(number))
+            .map(|(number, record)| Alert { number, record })
             .collect();
+        let open = stored.into_iter().filter(|of| of.record.over.is_none());
+        alerts.extend(open.map(|of| Alert {
+            number: of.number,
+            record: of.record,
+        }));
         alerts.sort_by_key(|of| (-of.record.since, of.number));
         Ok(alerts)
     }
@@ -348,12 +405,15 @@ impl Core {
     pub async fn dismiss_alert(&self, who: &Caller, number: u64) -> Result<(), DirectoryError> {
         access::may_run(who, Operation::DismissAlert)?;
         let key = keys::alert(number);
-        let Some(bytes) = self.engine.get(&key).await? else {
-            return Err(DirectoryError::NotFound(number.to_string()));
+        let unwritten = self.alerts.unwritten.lock().get(&number).cloned();
+        let record = match (self.engine.get(&key).await?, unwritten) {
+            (Some(bytes), _) => AlertRecord::from_bytes(&key, &bytes).ok(),
+            (None, Some(record)) => Some(record),
+            (None, None) => return Err(DirectoryError::NotFound(number.to_string())),
         };
-        let name = match AlertRecord::from_bytes(&key, &bytes) {
-            Ok(record) => format!("{} {}", record.kind, record.subject),
-            Err(_) => number.to_string(),
+        let name = match record {
+            Some(record) => format!("{} {}", record.kind, record.subject),
+            None => number.to_string(),
         };
         let mut batch = Batch::new();
         batch.delete(key);
@@ -363,7 +423,22 @@ impl Core {
             .commit(batch)
             .await
             .map_err(store::Error::from)?;
+        self.alerts.unwritten.lock().remove(&number);
         Ok(())
+    }
+}
+
+/// What begins now.
+fn new_record(node: &str, condition: &Condition, now: i64) -> AlertRecord {
+    tracing::warn!(kind = %condition.kind, node, subject = condition.subject, sentence = condition.sentence, "an alert begins");
+    AlertRecord {
+        kind: condition.kind,
+        node: node.to_owned(),
+        subject: condition.subject.clone(),
+        sentence: condition.sentence.clone(),
+        since: now,
+        mailed: None,
+        over: None,
     }
 }
 

@@ -1,18 +1,24 @@
 //! What is mailed, when, and to whom.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use expect_test::expect;
 use jmap_types::AccountId;
-use store::Record as _;
+use store::{
+    Record as _,
+    engine::{FaultPlan, FaultyEngine},
+};
 
-use super::{AlertKind, AlertRecord, AlertSettings, Condition, Thresholds};
+use super::{AlertKind, AlertRecord, AlertSettings, Condition, OF_NODE, Thresholds};
 use crate::{
-    Role,
+    Limits, Role,
     admin::Terms,
     auth::Secret,
     directory::{
         NewAccount,
+        external::{Away, Chosen, ExternalDirectory, GoodToken, Person},
+        names::Address,
         tests::{PASSWORD, Server},
     },
     webhook::{EventKind, NewWebhook},
@@ -45,7 +51,10 @@ struct Alerted {
 
 impl Alerted {
     async fn new() -> Alerted {
-        let server = Server::with_domain().await;
+        Alerted::of(Server::with_domain().await).await
+    }
+
+    async fn of(server: Server) -> Alerted {
         let new = NewAccount {
             role: Role::Administrator,
             ..NewAccount::person("boss@example.org", Some(Secret::from(PASSWORD)))
@@ -70,10 +79,12 @@ impl Alerted {
     }
 
     async fn look(&self, found: &[Condition]) {
-        let noted = self
-            .server
-            .core
-            .note_conditions("", LOOKED, found, &self.settings);
+        self.look_for(LOOKED, found).await;
+    }
+
+    async fn look_for(&self, looked: &[AlertKind], found: &[Condition]) {
+        let core = &self.server.core;
+        let noted = core.note_conditions("", looked, found, &self.settings);
         noted.await.unwrap();
     }
 
@@ -188,6 +199,124 @@ async fn addresses_of_the_settings_are_told_and_webhooks() {
     alerted.settings.remind_ms = i64::MAX;
     assert_eq!(core.alerts(admin).await.unwrap().len(), 1);
     assert_eq!(alerted.mails(ann.id).await, 2);
+}
+
+/// A directory that can't be asked.
+#[derive(Debug)]
+struct IsAway;
+
+#[async_trait]
+impl ExternalDirectory for IsAway {
+    fn name(&self) -> &str {
+        "away"
+    }
+
+    async fn check_password(
+        &self,
+        _: &Address,
+        _: &Secret<String>,
+    ) -> Result<Option<Person>, Away> {
+        Err(Away("it is away".into()))
+    }
+
+    async fn find(&self, _: &Address) -> Result<Option<Person>, Away> {
+        Err(Away("it is away".into()))
+    }
+
+    async fn check_token(&self, _: &Secret<String>) -> Result<Option<GoodToken>, Away> {
+        Err(Away("it is away".into()))
+    }
+}
+
+#[tokio::test]
+async fn who_is_unknown_for_now_is_told_later() {
+    let mut alerted = Alerted::new().await;
+    alerted.settings.to = vec!["eve@example.org".into()];
+    let core = &alerted.server.core;
+    core.use_directories(vec![Chosen {
+        directory: Arc::new(IsAway),
+        domains: vec!["example.org".to_owned()],
+    }]);
+    alerted.look(&[full()]).await;
+    core.use_directories(Vec::new());
+    let eve = alerted.server.person("eve@example.org").await;
+    alerted.look(&[full()]).await;
+    assert_eq!(alerted.mails(eve).await, 1);
+}
+
+#[tokio::test]
+async fn who_has_it_does_not_get_it_again_because_others_have_not() {
+    let mut alerted = Alerted::new().await;
+    alerted.settings.to = vec!["ann@example.org".into(), "boss@elsewhere.example".into()];
+    let core = &alerted.server.core;
+    // Nothing can be queued.
+    core.set_limits(Limits {
+        max_submissions: 0,
+        ..Limits::default()
+    });
+    let ann = core.account_named("ann@example.org").await.unwrap();
+    for _ in 0..3 {
+        alerted.look(&[full()]).await;
+    }
+    assert_eq!(alerted.mails(ann.id).await, 1);
+}
+
+#[tokio::test]
+async fn that_the_store_fails_is_shown_while_it_does_and_mailed_afterwards() {
+    let engine = FaultyEngine::new(FaultPlan::default());
+    let server = Server::over(engine.clone(), 1).await;
+    let domain = server.core.add_domain(&server.admin, "example.org");
+    domain.await.unwrap();
+    let alerted = Alerted::of(server).await;
+    let (core, admin) = (&alerted.server.core, &alerted.server.admin);
+    let failing = [Condition::new(AlertKind::StoreFailing, "", "It fails.")];
+    let shown = async || {
+        let alerts = core.alerts(admin).await.unwrap();
+        let kinds = alerts.iter().map(|of| of.record.kind);
+        assert_eq!(core.gauges().alerts, alerts.len() as u64);
+        kinds.collect::<Vec<_>>()
+    };
+    engine.set_plan(FaultPlan {
+        commits_fail: 1000,
+        ..FaultPlan::default()
+    });
+    for _ in 0..3 {
+        alerted.look_for(OF_NODE, &failing).await;
+        alerted.server.clock.advance(Duration::from_secs(60));
+        assert_eq!(shown().await, [AlertKind::StoreFailing]);
+    }
+    engine.set_plan(FaultPlan::default());
+    let since = core.alerts(admin).await.unwrap()[0].record.since;
+    alerted.look_for(OF_NODE, &[]).await;
+    let known = core.alerts(admin).await.unwrap();
+    assert_eq!((known.len(), known[0].record.since), (1, since));
+    for _ in 0..2 {
+        alerted.look_for(OF_NODE, &[]).await;
+        alerted.server.clock.advance(Duration::from_secs(301));
+    }
+    assert_eq!(alerted.mails(alerted.boss).await, 1);
+    alerted.look_for(OF_NODE, &[]).await;
+    assert_eq!(shown().await, []);
+    assert_eq!(alerted.mails(alerted.boss).await, 1);
+}
+
+#[tokio::test]
+async fn what_nobody_could_be_mailed_of_while_it_lasted_is_mailed_when_it_is_over() {
+    let mut alerted = Alerted::new().await;
+    alerted.settings.to = vec!["eve@example.org".into()];
+    let core = &alerted.server.core;
+    core.use_directories(vec![Chosen {
+        directory: Arc::new(IsAway),
+        domains: vec!["example.org".to_owned()],
+    }]);
+    let failing = [Condition::new(AlertKind::BlobsFailing, "", "They fail.")];
+    alerted.look_for(OF_NODE, &failing).await;
+    core.use_directories(Vec::new());
+    let eve = alerted.server.person("eve@example.org").await;
+    alerted.look_for(OF_NODE, &[]).await;
+    alerted.server.clock.advance(Duration::from_secs(301));
+    alerted.look_for(OF_NODE, &[]).await;
+    assert_eq!(alerted.mails(eve).await, 1);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ struct Others {
     builders: Vec<(u64, (u64, u64))>,
     /// Some have gone since somebody asked.
     has_lost: bool,
-    /// What those are called that this node has taken away, until somebody asks.
+    /// What those are called that this node has taken away, until that is noted.
     taken_away: Vec<String>,
 }
 
@@ -310,9 +310,15 @@ impl Cluster {
         std::mem::take(&mut self.registry.others.lock().has_lost)
     }
 
-    /// What those are called that this node has taken for dead since this was last asked.
+    /// What those are called that this node has taken for dead, and that [`Self::forget_taken_away`] hasn't been told of.
     pub(crate) fn taken_away(&self) -> Vec<String> {
-        std::mem::take(&mut self.registry.others.lock().taken_away)
+        self.registry.others.lock().taken_away.clone()
+    }
+
+    /// That one is gone is noted.
+    pub(crate) fn forget_taken_away(&self, name: &str) {
+        let mut others = self.registry.others.lock();
+        others.taken_away.retain(|of| of != name);
     }
 
     async fn node_rows(&self) -> Result<Vec<(u64, Bytes)>, store::Error> {

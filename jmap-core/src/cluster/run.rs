@@ -27,15 +27,16 @@ impl Core {
         let Some(cluster) = &self.cluster else {
             return std::future::pending().await;
         };
-        let beating = self.run_beats(cluster);
-        let polling = self.run_polls(cluster);
+        // Each by itself: others take this node for dead if it doesn't beat for a while.
+        let beating = self.part("cluster-beats", || self.run_beats(cluster));
+        let polling = self.part("cluster-looks", || self.run_polls(cluster));
         match &cluster.settings.notices {
             None => {
                 futures_util::future::join(beating, polling).await;
             }
             Some(notices) => {
-                let sending = cluster.run_sending(notices);
-                let taking = self.run_taking(cluster, notices);
+                let sending = self.part("cluster-tells", || cluster.run_sending(notices));
+                let taking = self.part("cluster-hears", || self.run_taking(cluster, notices));
                 futures_util::future::join4(beating, polling, sending, taking).await;
             }
         }
@@ -47,7 +48,8 @@ impl Core {
             return work.await;
         };
         let beating = async {
-            self.run_beats(cluster).await;
+            let beating = self.part("cluster-beats", || self.run_beats(cluster));
+            beating.await;
             std::future::pending::<Infallible>().await
         };
         match select(pin!(work), pin!(beating)).await {

@@ -170,6 +170,30 @@ impl Index {
         *self = Self::default();
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Nothing is under way any more, and nobody knows what came of it: it is told of again.
+    pub fn begin_again(&mut self, now: Instant) {
+        self.hosts.clear();
+        let under_way = |entry: &Entry| matches!(entry.turn, Turn::Busy | Turn::WaitsForHost);
+        let mut again = Vec::new();
+        for (key, entry) in self.entries.iter_mut().filter(|(_, of)| under_way(of)) {
+            entry.turn = Turn::Idle;
+            entry.verify |= !entry.facts.verified;
+            if entry.facts.verified && !entry.facts.wanted.is_empty() {
+                for account in &entry.facts.visible {
+                    add(&mut entry.pending, *account, entry.facts.wanted);
+                }
+            }
+            again.push(*key);
+        }
+        for key in again {
+            self.schedule(key, now);
+        }
+    }
+
     /// The accounts that somebody hears of.
     pub fn accounts(&self) -> Vec<AccountId> {
         self.listeners.keys().copied().collect()

@@ -756,7 +756,10 @@ async fn after_a_restart_the_states_of_now_are_told() {
 async fn the_worker_pushes_by_itself() {
     let server = Server::new().await;
     let alice = server.account("alice").await;
-    let worker = tokio::spawn(run(server.core.clone()));
+    let worker = {
+        let core = server.core.clone();
+        tokio::spawn(async move { run(&core).await })
+    };
     server.subscribe(&alice, json!({})).await;
     let arrived = async {
         while server.service.requests.lock().is_empty() {
@@ -810,8 +813,14 @@ async fn one_node_pushes_for_all() {
     for node in &nodes {
         node.core.beat_once().await.unwrap();
     }
-    let pushing = tokio::spawn(run(leader.core.clone()));
-    let idle = tokio::spawn(run(other.core.clone()));
+    let pushing = {
+        let core = leader.core.clone();
+        tokio::spawn(async move { run(&core).await })
+    };
+    let idle = {
+        let core = other.core.clone();
+        tokio::spawn(async move { run(&core).await })
+    };
     while !leader
         .core
         .push

@@ -56,10 +56,12 @@ const TTL_SECONDS: u32 = 86_400;
 const VERIFICATION_TTL_SECONDS: u32 = 3600;
 
 /// Pushes until the future is dropped.
-pub async fn run(core: Core) {
+pub async fn run(core: &Core) {
     if !core.can_push() {
         return;
     }
+    // Nothing, unless this has panicked.
+    core.push.index.lock().begin_again(core.clock.monotonic());
     loop {
         core.wait_for_pushing().await;
         core.push_while_ours().await;
@@ -82,8 +84,11 @@ impl Core {
     }
 
     async fn push_while_ours(&self) {
+        // What was known before this panicked may have changed since.
+        let is_new = self.push.index.lock().is_empty();
+        let now = (self.clock.monotonic(), self.directory.generation());
         let mut housekeeping = Housekeeping {
-            last: Some((self.clock.monotonic(), self.directory.generation())),
+            last: is_new.then_some(now),
         };
         if let Err(error) = self.load_subscriptions().await {
             tracing::error!(%error, "not all push subscriptions could be read");
@@ -392,12 +397,14 @@ impl Core {
 
     /// Does one job, whatever comes of it.
     pub(super) async fn push_one(self, transport: Arc<dyn PushTransport>, mut job: Job) {
-        let outcome = match self.attempt(&*transport, &job).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
+        let attempt = self.attempt(&*transport, &job);
+        let outcome = match self.supervisor.once("push", attempt).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(error)) => {
                 tracing::error!(%error, "a push failed in the store");
                 Outcome::Failed { retry_after: None }
             }
+            None => Outcome::Failed { retry_after: None },
         };
         let now = self.clock.monotonic();
         let pending = std::mem::take(&mut job.pending);

@@ -117,16 +117,17 @@ impl Core {
 
     /// Works until it is dropped.
     pub(crate) async fn run_sessions(&self) {
-        let mut looked = self.generation();
+        // Begun again, nobody knows how far it came.
+        let mut looked = None;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             self.sessions.end_expired(self.clock.now().0);
             let generation = self.generation();
-            if generation == looked {
+            if looked == Some(generation) {
                 continue;
             }
             match self.end_lost_sessions().await {
-                Ok(()) => looked = generation,
+                Ok(()) => looked = Some(generation),
                 Err(error) => {
                     tracing::error!(%error, "the logins of open sessions can't be looked at");
                 }

@@ -2,7 +2,7 @@
 //!
 //! Holds: what is set is sound together with everything else that is set, whoever changes something at the same time: a change asserts
 //! that the settings are those that it was checked with. A stored setting that isn't sound, such as one of a newer version, counts for
-//! nothing and keeps nobody from starting.
+//! nothing and keeps nobody from starting. One whose files can't be used at the moment stays in effect, or what it is for waits.
 //! Other half: the binary knows what keys and texts mean ([`Meaning`]), and puts them into effect; `cluster` tells other nodes.
 
 pub mod records;
@@ -99,6 +99,13 @@ pub trait Meaning: Send + Sync + fmt::Debug + 'static {
     /// Whether these settings are sound together, and with the configuration file.
     fn check(&self, stored: &Texts) -> Result<(), Fault>;
 
+    /// Whether the files that those of `named` name can be used now; `stored` has passed the check.
+    fn check_files(&self, stored: &Texts, named: &Texts) -> Result<(), Fault>;
+
+    /// Whether a setting counts from the start even if its files can't be used: whoever works by it waits for them. Without it, mail would take another
+    /// way, or people be unknown.
+    fn waits(&self, key: &str) -> bool;
+
     /// Puts them into effect, in place of what was. They have passed the check.
     fn apply(&self, core: &Core, stored: &Texts);
 }
@@ -114,7 +121,7 @@ pub struct Setting {
     pub source: Source,
     /// What the store has, whether it counts or not.
     pub stored: Option<SettingRecord>,
-    /// Why it doesn't count.
+    /// Why it doesn't count; or, if the source is the store, why what it is for waits.
     pub fault: Option<String>,
 }
 
@@ -184,8 +191,31 @@ pub(crate) struct Settings {
     meaning: OnceLock<Arc<dyn Meaning>>,
     /// One change, or one putting into effect, at a time.
     turn: tokio::sync::Mutex<()>,
-    /// The counter with which they were last put into effect, and what was wrong with them.
-    seen: Mutex<Option<(u64, Vec<Fault>)>>,
+    seen: Mutex<Option<Seen>>,
+}
+
+/// Settings as they were last put into effect.
+#[derive(Debug)]
+struct Seen {
+    counter: u64,
+    sound: Sound,
+}
+
+/// What of the stored settings counts, and what doesn't.
+#[derive(Clone, Debug, Default)]
+struct Sound {
+    texts: Texts,
+    faults: Vec<Fault>,
+    /// Of those that count: why their files can't be used.
+    away: Vec<Fault>,
+}
+
+impl Sound {
+    fn why(&self, key: &str) -> Option<String> {
+        let mut faults = self.faults.iter().chain(&self.away);
+        let fault = faults.find(|fault| fault.key == key);
+        fault.map(|fault| fault.why.clone())
+    }
 }
 
 /// What the store has, at one moment.
@@ -232,16 +262,19 @@ impl Core {
             return Ok(());
         };
         let stored = self.stored_settings().await?;
-        let (sound, faults) = sound(&**meaning, &stored);
-        meaning.apply(self, &sound);
-        let count = stored.count();
-        let before = self.settings.seen.lock().replace((count, faults.clone()));
-        let is_new = |fault: &&Fault| {
-            let told = before.as_ref().map(|(_, faults)| faults);
-            !told.is_some_and(|told| told.contains(fault))
+        let sound = self.sound_settings(&**meaning, &stored);
+        meaning.apply(self, &sound.texts);
+        let seen = Seen {
+            counter: stored.count(),
+            sound: sound.clone(),
         };
-        for fault in faults.iter().filter(is_new) {
+        let before = self.settings.seen.lock().replace(seen);
+        let before = before.map(|seen| seen.sound).unwrap_or_default();
+        for fault in sound.faults.iter().filter(|of| !before.faults.contains(of)) {
             tracing::warn!(key = %fault.key, why = %fault.why, "a stored setting counts for nothing");
+        }
+        for fault in sound.away.iter().filter(|of| !before.away.contains(of)) {
+            tracing::error!(key = %fault.key, why = %fault.why, "what a stored setting needs can't be used now: it stays as it was, or waits");
         }
         Ok(())
     }
@@ -253,23 +286,39 @@ impl Core {
         }
         let counter = self.engine.get(&keys::meta(COUNTER)).await?;
         let count = count_of(counter.as_ref());
-        let seen = self.settings.seen.lock().as_ref().map(|(seen, _)| *seen);
+        let seen = self.settings.seen.lock().as_ref().map(|seen| seen.counter);
         match seen == Some(count) {
             true => Ok(()),
             false => self.load_settings().await,
         }
     }
 
-    /// What the store has and doesn't count, though it can be read.
-    pub(crate) async fn faulty_settings(&self) -> Result<Vec<Fault>, store::Error> {
+    /// What the store has and doesn't count, though it can be read; and what counts and has to wait. With a sentence each.
+    pub(crate) async fn faulty_settings(&self) -> Result<Vec<(String, String)>, store::Error> {
         let Some(meaning) = self.settings.meaning.get() else {
             return Ok(Vec::new());
         };
         let stored = self.stored_settings().await?;
-        let (_, mut faults) = sound(&**meaning, &stored);
-        let is_readable = |fault: &Fault| matches!(stored.rows.get(&fault.key), Some(Some(_)));
-        faults.retain(is_readable);
-        Ok(faults)
+        let sound = self.sound_settings(&**meaning, &stored);
+        let is_readable = |fault: &&Fault| matches!(stored.rows.get(&fault.key), Some(Some(_)));
+        let faults = sound.faults.iter().filter(is_readable).map(|of| {
+            let sentence = format!("{} counts for nothing: {}", of.key, of.why);
+            (of.key.clone(), sentence)
+        });
+        let away = sound.away.iter().map(|of| {
+            let sentence = format!("what {} needs can't be used now: {}", of.key, of.why);
+            (of.key.clone(), sentence)
+        });
+        Ok(faults.chain(away).collect())
+    }
+
+    /// What counts, by what is in effect.
+    fn sound_settings(&self, meaning: &dyn Meaning, stored: &Stored) -> Sound {
+        let in_effect = match &*self.settings.seen.lock() {
+            Some(seen) => seen.sound.texts.clone(),
+            None => Texts::new(),
+        };
+        sound(meaning, stored, &in_effect)
     }
 
     /// Everything that can be configured, as it is now; then what the store has and this version doesn't know.
@@ -277,22 +326,18 @@ impl Core {
         may(who, Operation::SeeSettings)?;
         let meaning = self.meaning()?;
         let mut stored = self.stored_settings().await?;
-        let (sound, faults) = sound(&**meaning, &stored);
-        let why = |key: &str| {
-            let fault = faults.iter().find(|fault| fault.key == key);
-            fault.map(|fault| fault.why.clone())
-        };
+        let sound = self.sound_settings(&**meaning, &stored);
         let mut settings = Vec::new();
         for known in meaning.catalogue() {
             let key = known.key.clone();
             let record = stored.rows.remove(&key).flatten();
-            let (value, source) = match (meaning.pins().get(&key), sound.get(&key)) {
+            let (value, source) = match (meaning.pins().get(&key), sound.texts.get(&key)) {
                 (Some(pin), _) => (Some(pin.text.clone()), Source::File(pin.place.clone())),
                 (None, Some(text)) => (Some(text.clone()), Source::Store),
                 (None, None) => (known.default.clone(), Source::Default),
             };
             settings.push(Setting {
-                fault: why(&key),
+                fault: sound.why(&key),
                 known: Some(known.clone()),
                 key,
                 value,
@@ -302,7 +347,7 @@ impl Core {
         }
         settings.extend(stored.rows.into_iter().map(|(key, record)| Setting {
             known: None,
-            fault: why(&key),
+            fault: sound.why(&key),
             key,
             value: None,
             source: Source::Default,
@@ -320,7 +365,8 @@ impl Core {
         may(who, Operation::ChangeSettings)?;
         let meaning = self.meaning()?;
         let stored = self.stored_settings().await?;
-        differences(&**meaning, &stored, wish)
+        let sound = self.sound_settings(&**meaning, &stored);
+        differences(&**meaning, &stored, sound, wish)
     }
 
     /// Fulfils a wish in one commit, and puts it into effect before it returns.
@@ -334,7 +380,8 @@ impl Core {
         let _turn = self.settings.turn.lock().await;
         for _ in 0..TRIES {
             let stored = self.stored_settings().await?;
-            let differences = differences(&**meaning, &stored, wish)?;
+            let sound = self.sound_settings(&**meaning, &stored);
+            let differences = differences(&**meaning, &stored, sound, wish)?;
             if differences.is_empty() {
                 return Ok(differences);
             }
@@ -420,8 +467,8 @@ fn may(who: &Caller, operation: Operation) -> Result<(), SettingsError> {
     access::may_run(who, operation).map_err(|_| SettingsError::Forbidden)
 }
 
-/// What of the stored settings counts, and what doesn't.
-fn sound(meaning: &dyn Meaning, stored: &Stored) -> (Texts, Vec<Fault>) {
+/// What of the stored settings counts, and what doesn't. Files that can't be used change nothing of what is in effect.
+fn sound(meaning: &dyn Meaning, stored: &Stored, in_effect: &Texts) -> Sound {
     let fault = |key: &str, why: &str| Fault {
         key: key.to_owned(),
         why: why.to_owned(),
@@ -445,36 +492,65 @@ fn sound(meaning: &dyn Meaning, stored: &Stored) -> (Texts, Vec<Fault>) {
         };
         faults.push(fault(key, &why));
     }
-    while let Err(found) = meaning.check(&sound) {
-        if sound.remove(&found.key).is_some() {
-            faults.push(found);
-            continue;
-        }
-        // It is said of a key that isn't stored: one that belongs to it is at fault, or all are.
-        let table = |key: &str| key.split_once('.').map(|(table, _)| table.to_owned());
-        let mut guilty: Vec<String> = sound
-            .keys()
-            .filter(|key| table(key) == table(&found.key))
-            .cloned()
+    let mut away: Vec<Fault> = Vec::new();
+    loop {
+        let is_away = |key: &String| away.iter().any(|fault| fault.key == *key);
+        let named = sound.iter().filter(|(key, _)| !is_away(key));
+        let named: Texts = named
+            .map(|(key, text)| (key.clone(), text.clone()))
             .collect();
-        if guilty.is_empty() {
-            guilty = sound.keys().cloned().collect();
-        }
+        let (found, is_of_files) = match meaning.check(&sound) {
+            Err(found) => (found, false),
+            Ok(()) => match meaning.check_files(&sound, &named) {
+                Err(found) => (found, true),
+                Ok(()) => break,
+            },
+        };
+        let guilty = guilty(if is_of_files { &named } else { &sound }, found);
         if guilty.is_empty() {
             break;
         }
-        for key in guilty {
-            sound.remove(&key);
-            faults.push(fault(&key, &format!("{}: {}", found.key, found.why)));
+        for fault in guilty {
+            let is_in_effect = in_effect.get(&fault.key) == sound.get(&fault.key);
+            if is_of_files && (is_in_effect || meaning.waits(&fault.key)) {
+                away.push(fault);
+                continue;
+            }
+            sound.remove(&fault.key);
+            away.retain(|of| of.key != fault.key);
+            faults.push(fault);
         }
     }
-    (sound, faults)
+    Sound {
+        texts: sound,
+        faults,
+        away,
+    }
+}
+
+/// The keys that are at fault. If it is said of one that isn't stored, those are that belong to it, or all.
+fn guilty(stored: &Texts, found: Fault) -> Vec<Fault> {
+    if stored.contains_key(&found.key) {
+        return vec![found];
+    }
+    let table = |key: &str| key.split_once('.').map(|(table, _)| table.to_owned());
+    let is_near = |key: &&String| table(key) == table(&found.key);
+    let mut keys: Vec<&String> = stored.keys().filter(is_near).collect();
+    if keys.is_empty() {
+        keys = stored.keys().collect();
+    }
+    let faults = keys.into_iter().map(|key| Fault {
+        key: key.clone(),
+        why: format!("{}: {}", found.key, found.why),
+    });
+    faults.collect()
 }
 
 /// The rows that a wish changes. What comes of them is sound.
 fn differences(
     meaning: &dyn Meaning,
     stored: &Stored,
+    sound: Sound,
     wish: &Wish,
 ) -> Result<Vec<Difference>, SettingsError> {
     let (set, unset) = match wish {
@@ -516,8 +592,8 @@ fn differences(
             None => return Err(SettingsError::Unknown(key.clone())),
         }
     }
-    // What doesn't count already is no reason to refuse something else.
-    let (mut after, _) = sound(meaning, stored);
+    // What doesn't count already, or waits, is no reason to refuse something else.
+    let (mut after, away) = (sound.texts, sound.away);
     let mut count = stored.rows.len();
     for difference in &differences {
         let is_new = !stored.rows.contains_key(&difference.key);
@@ -537,6 +613,13 @@ fn differences(
         return Err(SettingsError::TooMuch(why));
     }
     meaning.check(&after).map_err(SettingsError::Invalid)?;
+    let mut named = after.clone();
+    named.retain(|key, _| {
+        let is_away = away.iter().any(|fault| fault.key == *key);
+        !is_away || differences.iter().any(|of| of.key == *key)
+    });
+    let files = meaning.check_files(&after, &named);
+    files.map_err(SettingsError::Invalid)?;
     differences.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(differences)
 }

@@ -15,9 +15,11 @@ use crate::{
     work::check::{CheckOptions, Code},
 };
 
-/// Numbers up to 100, of which `a.low` is at most `a.high`.
+/// Numbers up to 100, of which `a.low` is at most `a.high`. What `b` is for waits for its file.
 #[derive(Debug)]
 struct Numbers {
+    /// Keys whose files can't be used.
+    away: Mutex<BTreeSet<String>>,
     known: Vec<Known>,
     pins: BTreeMap<String, Pin>,
     applied: Mutex<Vec<Texts>>,
@@ -40,6 +42,7 @@ impl Numbers {
             (key.to_owned(), Pin { text, place })
         };
         Arc::new(Self {
+            away: Mutex::default(),
             known: [
                 known("a.low", Place::Store),
                 known("a.high", Place::Store),
@@ -52,6 +55,10 @@ impl Numbers {
             pins: pinned.iter().map(pin).collect(),
             applied: Mutex::default(),
         })
+    }
+
+    fn lose_files(&self, keys: &[&str]) {
+        *self.away.lock() = keys.iter().map(|&key| key.to_owned()).collect();
     }
 
     fn last(&self) -> Texts {
@@ -89,6 +96,21 @@ impl Meaning for Numbers {
                 why: "it is at most a.high".into(),
             }),
         }
+    }
+
+    fn check_files(&self, _: &Texts, named: &Texts) -> Result<(), Fault> {
+        let away = self.away.lock();
+        match named.keys().find(|key| away.contains(*key)) {
+            None => Ok(()),
+            Some(key) => Err(Fault {
+                key: key.clone(),
+                why: "its file is gone".into(),
+            }),
+        }
+    }
+
+    fn waits(&self, key: &str) -> bool {
+        key == "b"
     }
 
     fn apply(&self, _: &Core, stored: &Texts) {
@@ -287,6 +309,46 @@ async fn the_store_becomes_equal_to_what_is_wanted() {
     assert_eq!(server.change(&equal(false)).await.unwrap().len(), 1);
     assert_eq!(server.change(&equal(false)).await, Ok(vec![]));
     assert_eq!(numbers.last(), texts(&[("a.low", "3"), ("many.0002", "4")]));
+}
+
+#[tokio::test]
+async fn what_is_in_effect_stays_without_its_file() {
+    let numbers = Numbers::new(&[]);
+    let engine: Arc<dyn Engine> = MemoryEngine::new();
+    let server = over(&engine, &numbers).await;
+    let all = [("a.low", "1"), ("b", "2"), ("many.0001", "3")];
+    server.change(&set(&all)).await.unwrap();
+    numbers.lose_files(&["a.low", "b"]);
+    // Something else is changed.
+    server.change(&set(&[("many.0001", "4")])).await.unwrap();
+    let now = texts(&[("a.low", "1"), ("b", "2"), ("many.0001", "4")]);
+    assert_eq!(numbers.last(), now);
+    let low = server.setting("a.low").await;
+    assert_eq!(low.source, Source::Store);
+    assert_eq!(low.fault.as_deref(), Some("its file is gone"));
+    // What names a file has to have it when it is set.
+    let refused = server.change(&set(&[("b", "5")])).await.unwrap_err();
+    assert_eq!(refused, "b: its file is gone");
+
+    // A start does without, unless what it is for waits.
+    let again = Numbers::new(&[]);
+    again.lose_files(&["a.low", "b"]);
+    let other = over(&engine, &again).await;
+    assert_eq!(again.last(), texts(&[("b", "2"), ("many.0001", "4")]));
+    let (low, b) = (other.setting("a.low").await, other.setting("b").await);
+    assert_eq!((low.source, b.source), (Source::Default, Source::Store));
+    let faulty = other.core.faulty_settings().await.unwrap();
+    let faulty: Vec<&str> = faulty.iter().map(|(_, why)| why.as_str()).collect();
+    expect![[r#"
+        [
+            "a.low counts for nothing: its file is gone",
+            "what b needs can't be used now: its file is gone",
+        ]
+    "#]]
+    .assert_debug_eq(&faulty);
+    again.lose_files(&[]);
+    other.core.load_settings().await.unwrap();
+    assert_eq!(again.last(), now);
 }
 
 #[tokio::test]

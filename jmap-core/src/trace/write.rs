@@ -140,6 +140,8 @@ impl Core {
 
     /// Writes what is gathered for as long as the future is polled.
     pub(crate) async fn run_trace(&self) {
+        // What was gathered before tells nobody that it is there.
+        self.trace.first.notify_one();
         loop {
             self.trace.first.notified().await;
             tokio::select! {

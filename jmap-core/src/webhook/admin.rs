@@ -85,7 +85,7 @@ impl Core {
         let all = known.iter().map(|(number, record)| Webhook {
             number: *number,
             record: record.clone(),
-            waiting: waiting.get(number).copied().unwrap_or(0),
+            waiting: waiting.get(number).map_or(0, |of| of.count),
         });
         Ok(all.collect())
     }

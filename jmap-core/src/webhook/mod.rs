@@ -96,9 +96,11 @@ pub(crate) struct Webhooks {
     way: ArcSwapOption<Way>,
     /// As they were in the store a moment ago.
     known: ArcSwap<BTreeMap<u64, WebhookRecord>>,
-    /// How many events wait, by webhook, as of the last look.
-    waiting: Mutex<HashMap<u64, usize>>,
+    /// How many events wait, by webhook.
+    waiting: Mutex<HashMap<u64, queue::Waiting>>,
     unwritten: Mutex<Vec<(u64, i64, Event)>>,
+    /// Who writes them takes out what it has written: one at a time.
+    writing: tokio::sync::Mutex<()>,
     last_event: AtomicU64,
     paces: Mutex<HashMap<EventKind, queue::Pace>>,
     /// When each account was last told of to have no room, in hours since 1970.

@@ -3,7 +3,10 @@
 //! Holds: what is told while nobody wants to hear of it costs nothing; what comes too often is counted, and the count told with the next one.
 //! Other half: `worker` takes them out again.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use store::{
     Record as _,
@@ -20,6 +23,28 @@ const GATHERING: Duration = Duration::from_millis(100);
 const WRITTEN_AT_ONCE: usize = 500;
 /// Bits of an event's number below the milliseconds since 1970.
 const ID_BITS: u32 = 20;
+
+/// A webhook that so many wait for has them counted anew, as often as this at most.
+const RECOUNTED_AT: usize = WAITING_MAX / 2;
+const RECOUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// How many events wait for a webhook.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waiting {
+    /// As of the last look, and those that were put since: what was told meanwhile, or not committed, is counted as well.
+    pub count: usize,
+    counted: Option<Instant>,
+}
+
+impl Waiting {
+    fn is_due(&self, now: Instant) -> bool {
+        let since = |counted| now.saturating_duration_since(counted);
+        match self.counted {
+            None => true,
+            Some(counted) => self.count >= RECOUNTED_AT && since(counted) >= RECOUNT_EVERY,
+        }
+    }
+}
 
 /// How many events of a kind there were in a minute.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,65 +139,80 @@ impl Core {
         let bytes = record.to_bytes();
         let mut waiting = self.webhooks.waiting.lock();
         for webhook in self.webhooks.told_of(event.kind) {
-            let count = waiting.entry(webhook).or_default();
-            if *count >= WAITING_MAX {
+            let of = waiting.entry(webhook).or_default();
+            if of.count >= WAITING_MAX {
                 self.metrics.webhook_events_lost.add(1);
                 continue;
             }
-            *count += 1;
+            of.count += 1;
             let time = u64::try_from(at).unwrap_or(0);
             batch.put(keys::webhook_due(webhook, time, number), bytes.clone());
         }
     }
 
-    /// Writes down what was gathered. When it returns, all that was told before the call is on disk, or lost.
+    /// Writes down what was gathered. When it returns, all that was told before the call is on disk; after an error it waits.
     pub async fn flush_events(&self) -> Result<(), store::Error> {
+        let _turn = self.webhooks.writing.lock().await;
         loop {
+            // They stay in memory until they are on disk, also if this is broken off: under the same number, they are the same rows.
             let some: Vec<(u64, i64, Event)> = {
-                let mut unwritten = self.webhooks.unwritten.lock();
-                let count = unwritten.len().min(WRITTEN_AT_ONCE);
-                unwritten.drain(..count).collect()
+                let unwritten = self.webhooks.unwritten.lock();
+                unwritten.iter().take(WRITTEN_AT_ONCE).cloned().collect()
             };
+            // Also of those that came with a commit, which aren't in here.
+            self.recount_waiting().await?;
             if some.is_empty() {
                 return Ok(());
             }
-            self.count_waiting().await?;
             let mut batch = Batch::new();
             for (number, at, event) in &some {
                 self.put_event(&mut batch, *number, *at, event);
             }
-            if batch.is_empty() {
-                continue;
+            let is_empty = batch.is_empty();
+            if !is_empty {
+                self.engine.commit(batch).await?;
             }
-            if let Err(error) = self.engine.commit(batch).await {
-                let mut unwritten = self.webhooks.unwritten.lock();
-                let room = UNWRITTEN_MAX.saturating_sub(unwritten.len());
-                let lost = some.len().saturating_sub(room) as u64;
-                self.metrics.webhook_events_lost.add(lost);
-                let newer = std::mem::take(&mut *unwritten);
-                unwritten.extend(some.into_iter().take(room));
-                unwritten.extend(newer);
-                return Err(error.into());
+            self.webhooks.unwritten.lock().drain(..some.len());
+            if !is_empty {
+                self.webhooks.written.notify_one();
             }
-            self.webhooks.written.notify_one();
         }
     }
 
     /// How many events wait for each webhook.
     pub(super) async fn count_waiting(&self) -> Result<(), store::Error> {
+        self.count_where(|_| true).await
+    }
+
+    /// The same, where it isn't known, or seems to be many.
+    async fn recount_waiting(&self) -> Result<(), store::Error> {
+        let now = self.clock.monotonic();
+        self.count_where(|of| of.is_due(now)).await
+    }
+
+    async fn count_where(&self, is_due: impl Fn(&Waiting) -> bool) -> Result<(), store::Error> {
         let known = self.webhooks.known.load_full();
         for webhook in known.keys() {
+            let before = self.webhooks.waiting.lock().get(webhook).copied();
+            if !is_due(&before.unwrap_or_default()) {
+                continue;
+            }
             let page = Page::first(keys::webhook_due_of(*webhook), WAITING_MAX).keys_only();
-            let count = self.engine.scan(page).await?.len();
-            self.webhooks.waiting.lock().insert(*webhook, count);
+            let of = Waiting {
+                count: self.engine.scan(page).await?.len(),
+                counted: Some(self.clock.monotonic()),
+            };
+            self.webhooks.waiting.lock().insert(*webhook, of);
         }
-        let is_known = |webhook: &u64, _: &mut usize| known.contains_key(webhook);
+        let is_known = |webhook: &u64, _: &mut Waiting| known.contains_key(webhook);
         self.webhooks.waiting.lock().retain(is_known);
         Ok(())
     }
 
     /// Writes events down as they come, until it is dropped.
-    pub(super) async fn write_events(&self) {
+    pub(crate) async fn write_events(&self) {
+        // What was gathered before tells nobody that it is there.
+        self.webhooks.wake.notify_one();
         loop {
             self.webhooks.wake.notified().await;
             tokio::time::sleep(GATHERING).await;

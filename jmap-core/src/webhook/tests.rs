@@ -5,7 +5,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use expect_test::{Expect, expect};
 use parking_lot::Mutex;
-use store::{Record, engine::Page, keys};
+use store::{
+    Record,
+    engine::{Batch, FaultPlan, FaultyEngine, Page},
+    keys,
+};
 
 use super::{
     Event, EventKind, NewWebhook, PER_MINUTE_MAX, WAITING_MAX, WEBHOOKS_MAX, WebhookChange,
@@ -159,7 +163,10 @@ struct Told {
 
 impl Told {
     async fn new() -> Told {
-        let server = Server::with_domain().await;
+        Told::of(Server::with_domain().await).await
+    }
+
+    async fn of(server: Server) -> Told {
         let receiver = Arc::new(Receiver::default());
         server
             .core
@@ -449,4 +456,58 @@ async fn what_is_left_of_one_that_is_gone_goes() {
     assert_eq!(told.waiting().await, 0);
     let page = Page::first(keys::webhook_done_of(told.webhook), 10);
     assert!(core.engine.scan(page).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn events_outlive_a_store_that_fails_and_a_writer_that_is_broken_off() {
+    let engine = FaultyEngine::new(FaultPlan::default());
+    let told = Told::of(Server::over(engine.clone(), 1).await).await;
+    let core = told.core();
+    core.tell_event(event("a"));
+    let plans = [
+        FaultPlan {
+            reads_fail: 1000,
+            ..FaultPlan::default()
+        },
+        FaultPlan {
+            commits_fail: 1000,
+            ..FaultPlan::default()
+        },
+    ];
+    for plan in plans {
+        engine.set_plan(plan);
+        assert!(core.flush_events().await.is_err());
+        core.tell_event(event("b"));
+    }
+    engine.set_plan(FaultPlan::default());
+    {
+        // It waits for its commit when the server is stopped.
+        let mut writing = Box::pin(core.flush_events());
+        assert!(futures_util::poll!(&mut writing).is_pending());
+    }
+    told.round().await;
+    assert_eq!(told.receiver.ids().len(), 3);
+    assert_eq!(core.metrics.webhook_events_lost.get(), 0);
+}
+
+/// What is put with a commit is counted up, and another node tells it.
+#[tokio::test]
+async fn what_others_have_told_makes_room() {
+    let told = Told::new().await;
+    let core = told.core();
+    for _ in 0..WAITING_MAX + 100 {
+        let mut batch = Batch::new();
+        core.tell_event_with(&mut batch, event("a"));
+        core.engine.commit(batch).await.unwrap();
+        // Another node's work, and what this one does when something was put.
+        let mut told_there = Batch::new();
+        let page = Page::first(keys::webhook_due_of(told.webhook), 10).keys_only();
+        for (key, _) in core.engine.scan(page).await.unwrap() {
+            told_there.delete(key.to_vec());
+        }
+        core.engine.commit(told_there).await.unwrap();
+        told.server.clock.advance(Duration::from_millis(20));
+        core.flush_events().await.unwrap();
+    }
+    assert_eq!(core.metrics.webhook_events_lost.get(), 0);
 }

@@ -57,28 +57,25 @@ struct Job {
 impl Core {
     /// Tells webhooks until the future is dropped.
     pub(crate) async fn run_webhooks(&self) {
-        let telling = async {
-            let mut jobs: JoinSet<Vec<u8>> = JoinSet::new();
-            let mut under_way: HashSet<Vec<u8>> = HashSet::new();
-            loop {
-                match self.tell_some(&mut jobs, &mut under_way).await {
-                    Ok(()) => {}
-                    Err(error) => tracing::error!(%error, "webhooks could not be told"),
-                }
-                // Where nobody is to be told, and no other node can add somebody, nothing has to be looked for.
-                let has_work = self.cluster.is_some() || !self.webhooks.known.load().is_empty();
-                tokio::select! {
-                    () = self.webhooks.written.notified() => {}
-                    Some(done) = jobs.join_next() => match done {
-                        Ok(key) => drop(under_way.remove(&key)),
-                        // Nobody knows which one: what is still there is tried again.
-                        Err(_) => under_way.clear(),
-                    },
-                    () = tokio::time::sleep(LOOK_EVERY), if has_work => {}
-                }
+        let mut jobs: JoinSet<Vec<u8>> = JoinSet::new();
+        let mut under_way: HashSet<Vec<u8>> = HashSet::new();
+        loop {
+            match self.tell_some(&mut jobs, &mut under_way).await {
+                Ok(()) => {}
+                Err(error) => tracing::error!(%error, "webhooks could not be told"),
             }
-        };
-        tokio::join!(self.write_events(), telling);
+            // Where nobody is to be told, and no other node can add somebody, nothing has to be looked for.
+            let has_work = self.cluster.is_some() || !self.webhooks.known.load().is_empty();
+            tokio::select! {
+                () = self.webhooks.written.notified() => {}
+                Some(done) = jobs.join_next() => match done {
+                    Ok(key) => drop(under_way.remove(&key)),
+                    // Nobody knows which one: what is still there is tried again.
+                    Err(_) => under_way.clear(),
+                },
+                () = tokio::time::sleep(LOOK_EVERY), if has_work => {}
+            }
+        }
     }
 
     /// Begins with what is due, if it is this node's work.
@@ -137,12 +134,18 @@ impl Core {
     }
 
     async fn tell_one(self, job: Job) -> Vec<u8> {
-        let outcome = self.request_webhook(&job.record, job.event, &job.due).await;
-        if let Err(error) = self.note_told(&job, outcome).await {
-            tracing::error!(webhook = job.webhook, %error, "what came of telling a webhook could not be noted, and it is told again");
-            // It isn't told over and over while the disk is full.
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        let telling = async {
+            let outcome = self.request_webhook(&job.record, job.event, &job.due).await;
+            self.note_told(&job, outcome).await
+        };
+        let why = match self.supervisor.once("webhooks", telling).await {
+            Some(Ok(())) => return job.key,
+            Some(Err(error)) => error.to_string(),
+            None => "it panicked".to_owned(),
+        };
+        tracing::error!(webhook = job.webhook, error = %why, "what came of telling a webhook could not be noted, and it is told again");
+        // It isn't told over and over while the disk is full.
+        tokio::time::sleep(LOOK_EVERY).await;
         job.key
     }
 

@@ -1,16 +1,17 @@
 //! Background work: what is done without anybody asking.
 //!
-//! Holds: each round is bounded; an error is logged and tried again, and never ends the server; stopping in the middle
-//! of a round loses nothing.
+//! Holds: each round is bounded; an error is logged and tried again, and never ends the server; nor does a panic, and it ends no other work; stopping in
+//! the middle of a round loses nothing.
 //! Other half: the binary runs [`Core::run_work`] as long as it serves.
 
 pub mod check;
 pub mod quarantine;
 pub mod rest;
+pub mod supervisor;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use jmap_types::AccountId;
 use store::{
     engine::{Batch, Page},
@@ -33,31 +34,49 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 impl Core {
     /// Does the background work until the future is dropped. `at_rest` is called when nobody wants anything and memory was given back to the allocator.
     pub fn run_work(self, at_rest: AtRest) -> BoxFuture<'static, ()> {
-        let searching: BoxFuture<'static, ()> = Box::pin(search::run(self.search.clone()));
-        let core = self.clone();
-        let queue: BoxFuture<'static, ()> = Box::pin(async move { core.run_queue().await });
-        let pushing: BoxFuture<'static, ()> = Box::pin(crate::push::run(self.clone()));
-        let core = self.clone();
-        let probing: BoxFuture<'static, ()> = Box::pin(async move { core.run_probe().await });
-        let resting: BoxFuture<'static, ()> = Box::pin(rest::run(self.clone(), at_rest));
-        let core = self.clone();
-        let reporting: BoxFuture<'static, ()> = Box::pin(async move { core.run_reports().await });
-        let core = self.clone();
-        let tracing: BoxFuture<'static, ()> = Box::pin(async move { core.run_trace().await });
-        let core = self.clone();
-        let clustering: BoxFuture<'static, ()> = Box::pin(async move { core.run_cluster().await });
-        let core = self.clone();
-        let looking: BoxFuture<'static, ()> = Box::pin(async move { core.run_sessions().await });
-        let core = self.clone();
-        let objects: BoxFuture<'static, ()> = Box::pin(async move { core.run_objects().await });
-        let core = self.clone();
-        let telling: BoxFuture<'static, ()> = Box::pin(async move { core.run_webhooks().await });
-        let rounds: BoxFuture<'static, ()> = Box::pin(self.run_rounds());
         Box::pin(async move {
-            let upkeep = futures_util::future::join5(probing, resting, rounds, reporting, tracing);
-            let upkeep = futures_util::future::join4(upkeep, objects, looking, telling);
-            futures_util::future::join5(searching, queue, pushing, upkeep, clustering).await;
+            let core = &self;
+            let mail = [
+                core.part("search", || search::run_indexing(&core.search)),
+                core.part("search-shards", || core.search.run_shared()),
+                core.part("queue", || core.run_queue_anew()),
+            ];
+            let cluster = core.run_cluster();
+            let telling = [
+                core.part("push", || crate::push::run(core)),
+                core.part("webhook-events", || core.write_events()),
+                core.part("webhooks", || core.run_webhooks()),
+                core.part("traces", || core.run_trace()),
+                core.part("reports", || core.run_reports()),
+            ];
+            let upkeep = [
+                core.part("store-probe", || core.run_probe()),
+                core.part("rest", || rest::run(core, &at_rest)),
+                core.part("upkeep", || core.run_rounds()),
+                core.part("objects", || core.run_objects()),
+                core.part("sessions", || core.run_sessions()),
+            ];
+            let parts = join_all(mail.into_iter().chain(telling).chain(upkeep));
+            futures_util::future::join(parts, cluster).await;
         })
+    }
+
+    /// A part that is kept, in a box of its own.
+    pub(crate) fn part<'c, F>(
+        &'c self,
+        name: &'static str,
+        begin: impl FnMut() -> F + Send + 'c,
+    ) -> BoxFuture<'c, ()>
+    where
+        F: Future<Output = ()> + Send + 'c,
+    {
+        Box::pin(self.supervisor.keep(name, begin))
+    }
+
+    /// What the queue was told before it panicked has to be found anew.
+    async fn run_queue_anew(&self) {
+        self.queue.look_for_orphans();
+        self.run_queue().await;
     }
 
     /// Finds out that the store can be written again, also where a failing health check keeps everybody away who
@@ -81,7 +100,7 @@ impl Core {
         }
     }
 
-    async fn run_rounds(self) {
+    async fn run_rounds(&self) {
         loop {
             let view_octets_max = self.limits().max_view_octets;
             self.work_once(usize::try_from(view_octets_max).unwrap_or(usize::MAX))
@@ -102,55 +121,73 @@ impl Core {
 
     /// One turn of all the work that has a clock.
     pub async fn work_once(&self, view_octets_max: usize) {
-        let leads = self.leads(UPKEEP).await;
-        if self.noted("find out whose work it is", leads) == Some(true) {
+        if self
+            .noted("find out whose work it is", self.leads(UPKEEP))
+            .await
+            == Some(true)
+        {
             self.keep_up().await;
         }
-        let keys = self.keep_dkim_keys().await;
-        self.noted("look after DKIM keys", keys);
-        let settings = self.look_at_settings().await;
-        self.noted("look at the settings", settings);
+        self.noted("look after DKIM keys", self.keep_dkim_keys())
+            .await;
+        self.noted("look at the settings", self.look_at_settings())
+            .await;
         self.accounts.shrink(view_octets_max);
     }
 
     /// What one node does for all.
     async fn keep_up(&self) {
         for _ in 0..ROUNDS_MAX {
-            let more = self.expire_uploads().await;
-            if !self.noted("expire uploads", more).unwrap_or(false) {
+            if !self
+                .noted("expire uploads", self.expire_uploads())
+                .await
+                .unwrap_or(false)
+            {
                 break;
             }
         }
         for _ in 0..ROUNDS_MAX {
-            let more = self.collect_blobs().await;
-            if !self.noted("collect blobs", more).unwrap_or(false) {
+            if !self
+                .noted("collect blobs", self.collect_blobs())
+                .await
+                .unwrap_or(false)
+            {
                 break;
             }
         }
         for _ in 0..ROUNDS_MAX {
-            let more = self.purge_traces().await;
-            if !self.noted("purge traces", more).unwrap_or(false) {
+            if !self
+                .noted("purge traces", self.purge_traces())
+                .await
+                .unwrap_or(false)
+            {
                 break;
             }
         }
         for _ in 0..ROUNDS_MAX {
-            let more = self.purge_audit().await;
-            if !self.noted("purge the audit", more).unwrap_or(false) {
+            if !self
+                .noted("purge the audit", self.purge_audit())
+                .await
+                .unwrap_or(false)
+            {
                 break;
             }
         }
-        let forgotten = self.purge_bans().await;
-        self.noted("forget bans", forgotten);
-        let forgotten = self.purge_idempotency().await;
-        self.noted("forget requests that were made once", forgotten);
-        let over = self.purge_oauth().await;
-        self.noted("forget codes and clients of OAuth", over);
-        let purged = self.purge_webhooks().await;
-        self.noted("purge webhooks", purged);
+        self.noted("forget bans", self.purge_bans()).await;
+        self.noted(
+            "forget requests that were made once",
+            self.purge_idempotency(),
+        )
+        .await;
+        self.noted("forget codes and clients of OAuth", self.purge_oauth())
+            .await;
+        self.noted("purge webhooks", self.purge_webhooks()).await;
         for _ in 0..ROUNDS_MAX {
             let from = self.purged_upto.load(Ordering::Relaxed);
-            let next = self.purge_deleted(from).await;
-            let Some(next) = self.noted("purge deleted emails", next) else {
+            let purging = self.purge_deleted(from);
+            let Some(next) = self.noted("purge deleted emails", purging).await else {
+                // One account that can't be purged doesn't keep those behind it for ever.
+                self.purged_upto.store(from + 1, Ordering::Relaxed);
                 break;
             };
             self.purged_upto.store(next.unwrap_or(0), Ordering::Relaxed);
@@ -158,23 +195,29 @@ impl Core {
                 break;
             }
         }
-        let open = self.resume_deliveries().await;
-        self.noted("resume deliveries", open);
-        let removed = self.resume_removals().await;
-        self.noted("resume removals", removed);
+        self.noted("resume deliveries", self.resume_deliveries())
+            .await;
+        self.noted("resume removals", self.resume_removals()).await;
         if self.rng.next_u64().is_multiple_of(STS_ROUNDS) {
-            let expired = self.expire_sts_policies().await;
-            self.noted("expire MTA-STS policies", expired);
+            self.noted("expire MTA-STS policies", self.expire_sts_policies())
+                .await;
         }
     }
 
-    fn noted<T>(&self, work: &'static str, result: Result<T, store::Error>) -> Option<T> {
-        result
-            .inspect_err(|error| {
-                self.metrics.work_failures.add(1);
-                tracing::error!(work, %error, "background work failed, and is tried again");
-            })
-            .ok()
+    /// Does some work. `None`: it failed, or panicked, and the others have their turn.
+    async fn noted<T>(
+        &self,
+        work: &'static str,
+        doing: impl Future<Output = Result<T, store::Error>>,
+    ) -> Option<T> {
+        let why = match self.supervisor.once("upkeep", doing).await {
+            Some(Ok(done)) => return Some(done),
+            Some(Err(error)) => error.to_string(),
+            None => "it panicked".to_owned(),
+        };
+        self.metrics.work_failures.add(1);
+        tracing::error!(work, error = %why, "background work failed, and is tried again");
+        None
     }
 
     /// Accounts whose search index is behind.

@@ -39,11 +39,11 @@ const RULES: Rules = Rules {
 };
 
 /// Works until it is dropped.
-pub(super) async fn run(core: Core, at_rest: AtRest) {
-    rest_by(RULES, core, at_rest).await;
+pub(super) async fn run(core: &Core, at_rest: &AtRest) {
+    rest_by(RULES, core.clone(), at_rest).await;
 }
 
-async fn rest_by(rules: Rules, core: Core, at_rest: AtRest) {
+async fn rest_by(rules: Rules, core: Core, at_rest: impl Fn() -> BoxFuture<'static, ()>) {
     let mut done = core.accounts.touches();
     loop {
         core.accounts.touched().await;

@@ -249,6 +249,13 @@ async fn that_a_node_is_gone_is_told_until_somebody_says_that_it_is_meant_to_be(
     time_passes(&world).await;
     time_passes(&world).await;
     for node in &world.nodes {
+        // One that is broken off has forgotten nothing.
+        let stopped = node.link.stop_writing(keys::all(Subspace::Alert).start);
+        tokio::select! {
+            noted = node.core.note_gone_nodes(&settings) => noted.expect("noted"),
+            () = stopped.reached() => {}
+        }
+        node.link.stop_writing(b"nothing".to_vec());
         node.core.note_gone_nodes(&settings).await.expect("noted");
     }
     let core = world.nodes[0].core.clone();

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use jmap_core::{
     Caller,
-    cluster::{LocalNotices, Packet},
+    cluster::{LocalNotices, NoticeError, NoticeStream, Notices, Packet},
     inproc::outbound::{Attempt, Fate, Job, JobRecipient, Outbound, Outcome},
     mail::submission::records::EnvelopeAddress,
 };
@@ -170,6 +170,50 @@ async fn nodes_that_run_hear_of_each_other() {
         assert!(change.contains_key(&world.account));
     }
     running.iter().for_each(|task| task.abort());
+}
+
+/// Whoever listens panics.
+#[derive(Debug)]
+struct Broken;
+
+#[async_trait]
+impl Notices for Broken {
+    async fn publish(&self, _: Vec<String>) -> Result<(), NoticeError> {
+        Ok(())
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn NoticeStream>, NoticeError> {
+        panic!("this is what is tested");
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_panics_ends_no_other() {
+    let mut world = World::new(7, 1, None).await;
+    world.notices = Some(Arc::new(Broken));
+    world.add_node().await;
+    let core = &world.nodes[1].core;
+    let running = tokio::spawn(core.clone().run_work(Box::new(|| Box::pin(async {}))));
+    let cluster = core.cluster().expect("no cluster");
+    let beat = async || {
+        let nodes = cluster.nodes().await.unwrap();
+        let own = nodes.iter().find(|node| node.record.name == "node 2");
+        own.expect("no record").record.beat
+    };
+    let begun = async {
+        while core.supervisor.panics() != [("cluster-hears", 2)] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(core.supervisor.failing(), ["cluster-hears"]);
+        let before = beat().await;
+        while beat().await == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let begun = tokio::time::timeout(Duration::from_secs(20), begun).await;
+    assert!(begun.is_ok(), "{:?}", core.supervisor);
+    assert!(!running.is_finished());
+    running.abort();
 }
 
 #[tokio::test]

@@ -303,7 +303,7 @@ pub struct World {
     pub account: AccountId,
     pub other: AccountId,
     pub token: Secret<String>,
-    pub notices: Option<LocalNotices>,
+    pub notices: Option<Arc<dyn Notices>>,
     /// Where published shards of the search index go, and how many there are.
     objects: Option<OutsideSettings>,
     pub shards: u16,
@@ -333,7 +333,7 @@ impl World {
             account: AccountId::new(0),
             other: AccountId::new(0),
             token: Secret::new(String::new()),
-            notices,
+            notices: notices.map(|notices| Arc::new(notices) as Arc<dyn Notices>),
             objects,
             shards,
             made: 0,
@@ -404,10 +404,7 @@ impl World {
         };
         let name = format!("node {}", self.made);
         let mut settings = Settings::new(folder.path().to_owned(), &name);
-        settings.notices = self
-            .notices
-            .clone()
-            .map(|notices| Arc::new(notices) as Arc<dyn Notices>);
+        settings.notices = self.notices.clone();
         // What is to happen by polling, the tests do themselves.
         settings.poll_every = Duration::from_secs(3600);
         settings.check_every = Duration::from_secs(3600);

@@ -111,9 +111,10 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// A bound socket.
+/// A bound socket. Clones are the same one, which is closed with the last of them.
+#[derive(Clone)]
 pub struct Listener {
-    socket: ListeningSocket,
+    socket: Arc<ListeningSocket>,
     config: ListenerConfig,
 }
 
@@ -138,7 +139,10 @@ impl Listener {
             }
         };
         match bound {
-            Ok(socket) => Ok(Listener { socket, config }),
+            Ok(socket) => Ok(Listener {
+                socket: Arc::new(socket),
+                config,
+            }),
             Err(source) => Err(BindError {
                 name: config.name,
                 place,
@@ -149,7 +153,7 @@ impl Listener {
 
     /// The address, with the port that was chosen when it was bound to port 0. None for a Unix socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        match &self.socket {
+        match &*self.socket {
             ListeningSocket::Tcp(socket) => socket.local_addr().ok(),
             ListeningSocket::Unix(..) => None,
         }
@@ -196,7 +200,7 @@ impl Listener {
     }
 
     async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        match &self.socket {
+        match &*self.socket {
             ListeningSocket::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
                 Ok((Stream::Tcp(stream), Peer::Ip(canonical(peer))))

@@ -39,7 +39,7 @@ use crate::bus::Watcher;
 
 pub use cursors::Cursors;
 pub use shared::SharedCounts;
-pub use worker::run;
+pub use worker::{run, run_indexing};
 
 /// Documents of mail in the index.
 pub const KIND: u8 = 0;

@@ -35,7 +35,10 @@ pub async fn run(search: Arc<Search>) {
     futures_util::future::join(run_indexing(&search), search.run_shared()).await;
 }
 
-async fn run_indexing(search: &Arc<Search>) {
+/// The same, without what is about published shards.
+pub async fn run_indexing(search: &Arc<Search>) {
+    // What waits from before tells nobody that it is there.
+    search.wake.notify_one();
     loop {
         search.wake.notified().await;
         search.wait_for_a_batch().await;

@@ -153,8 +153,14 @@ impl Core {
             };
             let (account, ..) =
                 keys::decode_undelete(key).ok_or_else(|| store::Error::bad_key("undelete", key))?;
-            if self.purge_account(account).await? {
-                return Ok(Some(account.number()));
+            match self.purge_account(account).await {
+                Ok(true) => return Ok(Some(account.number())),
+                Ok(false) => {}
+                // Invariant 5: the others are purged.
+                Err(error @ (store::Error::Corrupt { .. } | store::Error::Conflict)) => {
+                    tracing::error!(%account, %error, "deleted emails of an account are not purged");
+                }
+                Err(error) => return Err(error),
             }
             match account.number().checked_add(1) {
                 Some(next) => from = next,

@@ -290,7 +290,7 @@ impl Shared {
 
 impl Search {
     /// Follows and builds shards until the future is dropped.
-    pub(super) async fn run_shared(self: &Arc<Self>) {
+    pub(crate) async fn run_shared(self: &Arc<Self>) {
         let Some(shared) = self.shared() else {
             return std::future::pending().await;
         };
