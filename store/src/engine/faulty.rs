@@ -92,6 +92,11 @@ impl FaultyEngine {
         Arc::new(Self::with_map(self.memory.map(), next))
     }
 
+    /// What goes wrong from now on.
+    pub fn set_plan(&self, plan: FaultPlan) {
+        self.simulation.lock().plan = plan;
+    }
+
     pub fn is_crashed(&self) -> bool {
         self.simulation.lock().crashed
     }
