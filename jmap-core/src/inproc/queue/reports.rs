@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
+use store::engine::EngineError;
 
 use crate::{
     Core,
@@ -144,7 +145,11 @@ impl Core {
             return Ok(());
         }
         let now = self.clock.monotonic();
-        let octets = store::blob::get(&self.engine, &record.blob).await?;
+        let octets = match store::blob::get(&self.engine, &record.blob).await {
+            // The sender is told all the same.
+            Err(store::Error::Engine(EngineError::Corrupt(_))) => None,
+            octets => octets?,
+        };
         let octets = octets.unwrap_or_default();
         let is_here = self.owns_address(txn.account(), &sender).await?;
         for action in [
