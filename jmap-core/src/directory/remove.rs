@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use jmap_types::{AccountId, DataType};
 use store::{
-    Record as _,
+    Head, Record as _,
     engine::{Assertion, Batch, KeyRange, Page},
     keys::{self, Subspace},
 };
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Core,
     access::{self, Operation},
+    accounts::AccountHandle,
     admin::{Deed, Terms},
     blob::UploadRecord,
     caller::Caller,
@@ -135,18 +136,26 @@ impl Core {
             .map(drop)
     }
 
-    /// Goes on with removals that a crash or a fault interrupted, or that wait for the queue. Returns how many accounts went.
+    /// Goes on with removals that a crash or a fault interrupted, or that wait for the queue. Returns how many accounts went. One that fails
+    /// doesn't keep the others.
     pub async fn resume_removals(&self) -> Result<usize, store::Error> {
         let mut finished = 0;
+        let mut failed = Ok(());
         for (key, bytes) in self.rows(keys::all(Subspace::Account), false).await? {
             let is_removed =
                 AccountRecord::from_bytes(&key, &bytes).is_ok_and(|record| record.removed);
             let (true, Some(id)) = (is_removed, keys::decode_account(&key)) else {
                 continue;
             };
-            finished += usize::from(self.resume_removal(id).await?);
+            match self.resume_removal(id).await {
+                Ok(is_gone) => finished += usize::from(is_gone),
+                Err(error) => {
+                    tracing::error!(account = %id, %error, "an account could not be removed to its end");
+                    failed = Err(error);
+                }
+            }
         }
-        Ok(finished)
+        failed.map(|()| finished)
     }
 
     /// To look through all references to blobs is dear: not while only the queue has something.
@@ -233,6 +242,29 @@ impl Core {
         Err(store::Error::Conflict)
     }
 
+    /// The head can't be read, and nothing of the account but its mail in the queue is still needed: one that serves for that takes its place.
+    async fn replace_head(&self, handle: &AccountHandle) -> Result<(), store::Error> {
+        let id = handle.id;
+        let found = self.engine.get(&keys::head(id)).await?;
+        let objects = self.rows(of_account(Subspace::Object, id), true).await?;
+        let numbers = objects
+            .iter()
+            .filter_map(|(key, _)| keys::decode_object(key));
+        let log = self.rows(of_account(Subspace::Log, id), true).await?;
+        let last = log.last().and_then(|(key, _)| keys::decode_log(key));
+        let now = u64::try_from(self.clock.now().0).unwrap_or(1);
+        let head = Head {
+            sequence: last.map_or(0, |(_, sequence)| sequence),
+            last_id: numbers.map(|(.., number)| number).max().unwrap_or(0),
+            revision: self.cluster.is_some().then_some(now),
+            ..Head::default()
+        };
+        let mending = handle
+            .writer
+            .mend(found.as_ref(), head, Vec::new(), Batch::new());
+        handle.writer.alone(mending).await?.map(drop)
+    }
+
     async fn remove_upload_expiries(&self, id: AccountId) -> Result<(), store::Error> {
         let uploads = self.rows(of_account(Subspace::Upload, id), false).await?;
         for uploads in uploads.chunks(ROWS_PER_BATCH) {
@@ -254,7 +286,15 @@ impl Core {
     async fn close_mailboxes(&self, id: AccountId) -> Result<(), store::Error> {
         let handle = self.accounts.handle(id);
         for _ in 0..crate::object::TRIES {
-            let mut txn = handle.writer.begin().await?;
+            let mut txn = match handle.writer.begin().await {
+                // Invariant 5: the check leaves accounts alone that go, and this one would never be gone.
+                Err(error @ store::Error::Corrupt { .. }) => {
+                    tracing::warn!(account = %id, %error, "an account that is being removed is damaged");
+                    self.replace_head(&handle).await?;
+                    continue;
+                }
+                txn => txn?,
+            };
             for (key, _) in txn.scan(of_account(Subspace::MailboxUid, id)).await? {
                 txn.delete(key.to_vec());
             }

@@ -1,12 +1,16 @@
 //! What the queue has of an account, an alias or a list that is removed.
 
+use store::engine::Batch;
+
 use super::*;
 use crate::{
+    directory::AccountRecord,
     inproc::{
         deliver::{Arrival, Inbound},
         origin::Author,
         queue::QueueFilter,
     },
+    mail::submission::tests::core_over,
 };
 
 const FAR: &str = "far@example.net";
@@ -141,4 +145,42 @@ async fn what_a_removed_person_has_sent_still_arrives() {
     server.pass(400 * 86_400);
     assert_eq!(length(&server).await, 0);
     check_is_clean(core).await;
+}
+
+#[tokio::test]
+async fn a_damaged_account_goes_too_and_keeps_no_others() {
+    let engine = store::engine::MemoryEngine::new();
+    let server = Server::with(engine.clone(), Default::default()).await;
+    let others = Others::new(later);
+    server.core.send_with(others.clone());
+    submit(&server, &["x@a.example"]).await;
+    server.core.send_due().await.unwrap();
+    // Their removal was cut short.
+    let (ann, bob) = (server.ann.account, server.bob.account);
+    let mut batch = Batch::new();
+    for id in [ann, bob] {
+        let key = keys::account(id);
+        let bytes = server.core.engine.get(&key).await.unwrap().unwrap();
+        let mut record = AccountRecord::from_bytes(&key, &bytes).unwrap();
+        for address in record.addresses.drain(..) {
+            batch.delete(keys::address(&address));
+        }
+        batch.delete(keys::login_name(&record.name));
+        record.removed = true;
+        batch.put(key, record.to_bytes());
+    }
+    batch.put(keys::head(ann), "damaged");
+    server.core.engine.commit(batch).await.unwrap();
+    let (core, clock, _folder) = core_over(engine, 2, Default::default()).await;
+    core.send_with(others.clone());
+    assert_eq!(core.resume_removals().await.unwrap(), 1);
+    assert_eq!(rows_of(&core, bob).await, 0);
+    assert_ne!(rows_of(&core, ann).await, 0);
+    others.answers(takes);
+    clock.advance(Duration::from_secs(86_400));
+    core.send_due().await.unwrap();
+    assert_eq!(others.taken("x@a.example"), 1);
+    assert_eq!(core.resume_removals().await.unwrap(), 1);
+    assert_eq!(rows_of(&core, ann).await, 0);
+    check_is_clean(&core).await;
 }
