@@ -344,9 +344,10 @@ impl Core {
                 Err(error) => {
                     tracing::warn!(directory, %address, %error, "somebody of a directory gets no account");
                     return match error {
-                        DirectoryError::Store(_) | DirectoryError::Busy => {
-                            Err(AuthError::Unavailable)
-                        }
+                        // They are known: there is no room for them yet.
+                        DirectoryError::Store(_)
+                        | DirectoryError::Busy
+                        | DirectoryError::TooMany(_) => Err(AuthError::Unavailable),
                         _ => Ok(None),
                     };
                 }
@@ -369,6 +370,10 @@ impl Core {
     }
 
     async fn make_account(&self, name: &str, person: &Person) -> Result<AccountId, DirectoryError> {
+        // First, since a change that comes to nothing has all caches read anew as well: each message to a domain that is full asks.
+        if let Some((_, domain)) = name.rsplit_once('@') {
+            self.check_accounts_max(domain).await?;
+        }
         let new = NewAccount {
             description: described(person).unwrap_or_default(),
             quota_octets: person.quota_octets,

@@ -8,9 +8,11 @@ use super::Server;
 use crate::{
     auth::{AuthError, Credentials, Protocol, Secret, totp},
     directory::{
+        DomainChange,
         external::{Away, Chosen, ExternalDirectory, GoodToken, Person},
         names::Address,
     },
+    inproc::deliver::RecipientError,
 };
 
 const NAME: &str = "ann@example.org";
@@ -87,4 +89,66 @@ async fn their_password_alone_is_not_enough_either() {
     assert_eq!(again.unwrap_err(), AuthError::Invalid);
     let next = code(1).await;
     server.login_by(Protocol::OAuth, with(next)).await.unwrap();
+}
+
+/// Whoever is asked for is known, and all have an alias together.
+#[derive(Debug)]
+struct Everybody;
+
+fn sharer(address: &Address) -> Person {
+    Person {
+        address: address.to_string(),
+        aliases: vec!["all@example.org".to_owned()],
+        ..Person::default()
+    }
+}
+
+#[async_trait]
+impl ExternalDirectory for Everybody {
+    fn name(&self) -> &str {
+        "everybody"
+    }
+
+    async fn check_password(
+        &self,
+        address: &Address,
+        _: &Secret<String>,
+    ) -> Result<Option<Person>, Away> {
+        Ok(Some(sharer(address)))
+    }
+
+    async fn find(&self, address: &Address) -> Result<Option<Person>, Away> {
+        Ok(Some(sharer(address)))
+    }
+
+    async fn check_token(&self, _: &Secret<String>) -> Result<Option<GoodToken>, Away> {
+        Ok(None)
+    }
+}
+
+async fn with_everybody() -> Server {
+    let server = Server::with_domain().await;
+    server.core.use_directories(vec![Chosen {
+        directory: Arc::new(Everybody),
+        domains: vec!["example.org".to_owned()],
+    }]);
+    server
+}
+
+#[tokio::test]
+async fn who_is_known_waits_for_room() {
+    let server = with_everybody().await;
+    server.login(NAME, PASSWORD).await.unwrap();
+    let full = DomainChange {
+        accounts_max: Some(Some(1)),
+        ..DomainChange::default()
+    };
+    let (core, admin) = (&server.core, &server.admin);
+    core.set_domain(admin, "example.org", full).await.unwrap();
+    let generation = core.directory.generation();
+    let answer = core.resolve_recipient("bob@example.org").await;
+    assert_eq!(answer, Err(RecipientError::Temporary));
+    assert_eq!(core.directory.generation(), generation);
+    let refused = server.login("bob@example.org", PASSWORD).await;
+    assert_eq!(refused.unwrap_err(), AuthError::Unavailable);
 }
