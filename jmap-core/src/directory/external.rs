@@ -370,7 +370,7 @@ impl Core {
     }
 
     async fn make_account(&self, name: &str, person: &Person) -> Result<AccountId, DirectoryError> {
-        // First, since a change that comes to nothing has all caches read anew as well: each message to a domain that is full asks.
+        // First, as for aliases: each message to a domain that is full asks.
         if let Some((_, domain)) = name.rsplit_once('@') {
             self.check_accounts_max(domain).await?;
         }
@@ -428,6 +428,11 @@ impl Core {
             let text = address.to_string();
             let is_ours = chosen.domains.contains(&address.domain);
             if !is_ours || record.addresses.contains(&text) {
+                continue;
+            }
+            // First, since a change that comes to nothing has all caches read anew as well, on each node and at each login.
+            if self.has_address(&text).await? {
+                tracing::debug!(alias = text, "an alias of a directory is somebody else's");
                 continue;
             }
             match self.add_alias(server, id, &text).await {

@@ -136,6 +136,18 @@ async fn with_everybody() -> Server {
 }
 
 #[tokio::test]
+async fn an_alias_of_somebody_else_changes_nothing() {
+    let server = with_everybody().await;
+    for name in [NAME, "bob@example.org"] {
+        server.login(name, PASSWORD).await.unwrap();
+    }
+    let generation = server.core.directory.generation();
+    // Another password isn't remembered, and the directory is asked.
+    server.login("bob@example.org", "another").await.unwrap();
+    assert_eq!(server.core.directory.generation(), generation);
+}
+
+#[tokio::test]
 async fn who_is_known_waits_for_room() {
     let server = with_everybody().await;
     server.login(NAME, PASSWORD).await.unwrap();
