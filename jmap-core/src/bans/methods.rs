@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use store::{
     Record as _,
-    engine::{Assertion, Batch, Page},
+    engine::{Assertion, Batch, Key, Page},
     keys::{self, Subspace},
 };
 
@@ -170,6 +170,7 @@ impl Core {
             .field("duration", None, seconds);
         self.audit(&mut batch, who, deed);
         self.commit_bans(batch).await?;
+        self.bans.pending.lock().remove(&network);
         self.bans.set.write().insert(network, record.clone());
         tracing::warn!(%network, rule = record.rule.name(), reason = record.reason, by = who.name, "banned");
         Ok(Ban { network, record })
@@ -192,6 +193,8 @@ impl Core {
             deed.field("ban", Some(before.reason), None),
         );
         self.commit_bans(batch).await?;
+        // One that could not be written down is lifted as well.
+        self.bans.pending.lock().remove(&network);
         self.bans.set.write().bans.remove(&network);
         tracing::info!(%network, by = who.name, "ban lifted");
         Ok(())
@@ -255,18 +258,38 @@ impl Core {
         if over.is_empty() {
             return Ok(());
         }
+        let keys: Vec<Key> = over
+            .iter()
+            .map(|(network, _)| keys::ban(&network.to_string()))
+            .collect();
+        let stored = self.engine.multi_get(&keys).await?;
         let mut batch = Batch::new();
-        for (network, record) in &over {
-            let key = keys::ban(&network.to_string());
-            // Who has changed it meanwhile wins, and the rest has its turn again.
-            batch.assert(Assertion::Equals(key.clone(), record.to_bytes()));
-            batch.delete(key);
+        let mut gone = Vec::new();
+        for ((ban, key), stored) in over.into_iter().zip(keys).zip(stored) {
+            let bytes = ban.1.to_bytes();
+            match stored {
+                Some(stored) if stored == bytes => {
+                    // Who has changed it meanwhile wins, and the rest has its turn again.
+                    batch.assert(Assertion::Equals(key.clone(), stored));
+                    batch.delete(key);
+                }
+                Some(_) => continue,
+                // It could not be written down, and counted here alone.
+                None => {}
+            }
+            gone.push(ban);
         }
-        self.commit_bans(batch).await?;
+        if !batch.is_empty() {
+            self.commit_bans(batch).await?;
+        }
         let mut set = self.bans.set.write();
-        for (network, record) in &over {
+        let mut pending = self.bans.pending.lock();
+        for (network, record) in &gone {
             if set.bans.get(network) == Some(record) {
                 set.bans.remove(network);
+            }
+            if pending.get(network) == Some(record) {
+                pending.remove(network);
             }
         }
         Ok(())

@@ -2,7 +2,11 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use store::{Record as _, keys};
+use store::{
+    Record as _,
+    engine::{FaultPlan, FaultyEngine, Page},
+    keys,
+};
 
 use super::{Ban, BanError, BanRecord, BanRule, BanSettings, NewBan, Threshold};
 use crate::{
@@ -329,6 +333,42 @@ async fn a_ban_is_there_after_a_start_and_at_other_nodes() {
     assert!(first.core.is_banned(ip(CLIENT)));
     first.core.look_at_bans().await.unwrap();
     assert!(!first.core.is_banned(ip(CLIENT)));
+}
+
+#[tokio::test]
+async fn a_ban_that_could_not_be_written_down_is_lifted_and_forgotten_too() {
+    let engine = FaultyEngine::new(FaultPlan::default());
+    let server = Server::over(engine.clone(), 1).await;
+    let core = &server.core;
+    core.set_bans(settings(1));
+    engine.set_plan(FaultPlan {
+        commits_fail: 1000,
+        ..FaultPlan::default()
+    });
+    let other = "192.0.2.8";
+    for client in [CLIENT, other] {
+        offend(core, client, 1);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    engine.set_plan(FaultPlan::default());
+    core.lift_ban(&operator(), "192.0.2.7/32".parse().unwrap())
+        .await
+        .unwrap();
+    // It is read anew.
+    offend(core, "192.0.2.9", 1);
+    while core.bans.pending.lock().len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    core.look_at_bans().await.unwrap();
+    assert!(!core.is_banned(ip(CLIENT)));
+    assert!(core.is_banned(ip(other)));
+    server.pass(1100);
+    core.purge_bans().await.unwrap();
+    assert!(core.bans.pending.lock().is_empty());
+    assert!(core.bans.set.read().bans.is_empty());
+    let page = Page::first(keys::all(keys::Subspace::Ban), 10);
+    let rows = core.engine.scan(page).await;
+    assert!(rows.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -364,6 +364,18 @@ impl Cluster {
         .collect()
     }
 
+    /// A node that runs another version than this one, if there is one: its name and its version.
+    pub(crate) async fn of_another_version(
+        &self,
+    ) -> Result<Option<(String, String)>, store::Error> {
+        let rows = self.node_rows().await?.into_iter();
+        // One that can't be read hinders nobody.
+        let mut records =
+            rows.filter_map(|(node, bytes)| NodeRecord::from_bytes(&keys::node(node), &bytes).ok());
+        let other = records.find(|record| record.version != env!("CARGO_PKG_VERSION"));
+        Ok(other.map(|record| (record.name, record.version)))
+    }
+
     /// Says that this node goes: others take over at once.
     pub(crate) async fn leave(&self) -> Result<(), store::Error> {
         let own = self.registry.own.lock().await;

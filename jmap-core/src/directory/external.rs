@@ -429,9 +429,10 @@ impl Core {
                 Err(error) => {
                     tracing::warn!(directory, %address, %error, "somebody of a directory gets no account");
                     return match error {
-                        DirectoryError::Store(_) | DirectoryError::Busy => {
-                            Err(AuthError::Unavailable)
-                        }
+                        // They are known: there is no room for them yet.
+                        DirectoryError::Store(_)
+                        | DirectoryError::Busy
+                        | DirectoryError::TooMany(_) => Err(AuthError::Unavailable),
                         _ => Ok(None),
                     };
                 }
@@ -479,6 +480,10 @@ impl Core {
     }
 
     async fn make_account(&self, name: &str, person: &Person) -> Result<AccountId, DirectoryError> {
+        // First, as for aliases: each message to a domain that is full asks.
+        if let Some((_, domain)) = name.rsplit_once('@') {
+            self.check_accounts_max(domain).await?;
+        }
         let new = NewAccount {
             description: described(person).unwrap_or_default(),
             quota_octets: person.quota_octets,
@@ -538,6 +543,11 @@ impl Core {
             let text = address.to_string();
             let is_ours = chosen.domains.contains(&address.domain);
             if !is_ours || record.addresses.contains(&text) {
+                continue;
+            }
+            // First, since a change that comes to nothing has all caches read anew as well, on each node and at each login.
+            if self.has_address(&text).await? {
+                tracing::debug!(alias = text, "an alias of a directory is somebody else's");
                 continue;
             }
             match self.add_alias(server, id, &text).await {

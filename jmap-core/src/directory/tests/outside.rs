@@ -14,10 +14,11 @@ use crate::{
     Caller, Role,
     auth::{AuthError, Credentials, Protocol, Scopes, Secret, totp},
     directory::{
-        Grant,
+        DomainChange, Grant,
         external::{Away, Chosen, ExternalDirectory, GoodToken, Person, ROLE_FOR},
         names::Address,
     },
+    inproc::deliver::RecipientError,
 };
 
 const NAME: &str = "ann@example.org";
@@ -304,4 +305,78 @@ async fn addresses_in_another_order_are_of_the_same_person() {
     let refused = server.login("b.ann@example.org", PASSWORD).await;
     assert_eq!(refused.unwrap_err(), AuthError::Invalid);
     assert!(server.login(NAME, PASSWORD).await.is_err());
+}
+
+/// Whoever is asked for is known, and all have an alias together.
+#[derive(Debug)]
+struct Everybody;
+
+fn sharer(address: &Address) -> Person {
+    Person {
+        address: address.to_string(),
+        aliases: vec!["all@example.org".to_owned()],
+        ..Person::default()
+    }
+}
+
+#[async_trait]
+impl ExternalDirectory for Everybody {
+    fn name(&self) -> &str {
+        "everybody"
+    }
+
+    async fn check_password(
+        &self,
+        address: &Address,
+        _: &Secret<String>,
+    ) -> Result<Option<Person>, Away> {
+        Ok(Some(sharer(address)))
+    }
+
+    async fn find(&self, address: &Address) -> Result<Option<Person>, Away> {
+        Ok(Some(sharer(address)))
+    }
+
+    async fn check_token(&self, _: &Secret<String>) -> Result<Option<GoodToken>, Away> {
+        Ok(None)
+    }
+}
+
+async fn with_everybody() -> Server {
+    let server = Server::with_domain().await;
+    server.core.use_directories(vec![Chosen {
+        directory: Arc::new(Everybody),
+        domains: vec!["example.org".to_owned()],
+    }]);
+    server
+}
+
+#[tokio::test]
+async fn an_alias_of_somebody_else_changes_nothing() {
+    let server = with_everybody().await;
+    for name in [NAME, "bob@example.org"] {
+        server.login(name, PASSWORD).await.unwrap();
+    }
+    let generation = server.core.directory.generation();
+    // Another password isn't remembered, and the directory is asked.
+    server.login("bob@example.org", "another").await.unwrap();
+    assert_eq!(server.core.directory.generation(), generation);
+}
+
+#[tokio::test]
+async fn who_is_known_waits_for_room() {
+    let server = with_everybody().await;
+    server.login(NAME, PASSWORD).await.unwrap();
+    let full = DomainChange {
+        accounts_max: Some(Some(1)),
+        ..DomainChange::default()
+    };
+    let (core, admin) = (&server.core, &server.admin);
+    core.set_domain(admin, "example.org", full).await.unwrap();
+    let generation = core.directory.generation();
+    let answer = core.resolve_recipient("bob@example.org").await;
+    assert_eq!(answer, Err(RecipientError::Temporary));
+    assert_eq!(core.directory.generation(), generation);
+    let refused = server.login("bob@example.org", PASSWORD).await;
+    assert_eq!(refused.unwrap_err(), AuthError::Unavailable);
 }

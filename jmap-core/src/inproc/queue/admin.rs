@@ -345,10 +345,11 @@ impl Core {
             if record.is_none_or(|record| record.is_done) {
                 return Err(QueueError::NotFound);
             }
-            let changed = self.change_held((*account, *submission), step).await?;
-            return match changed.count {
-                0 => Err(QueueError::IsBeingSent),
-                _ => Ok(1),
+            return match self.change_held((*account, *submission), step).await {
+                Ok(changed) if changed.count > 0 => Ok(1),
+                // Another node has it in its hands.
+                Ok(_) | Err(store::Error::Conflict) => Err(QueueError::IsBeingSent),
+                Err(error) => Err(error.into()),
             };
         }
         let mut count = 0;

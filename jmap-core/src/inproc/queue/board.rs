@@ -164,6 +164,11 @@ impl Board {
         self.paused.contains("")
     }
 
+    /// Whether nothing is sent to this domain at the moment.
+    pub fn is_paused_for(&self, domain: &str) -> bool {
+        self.is_paused() || self.paused.contains(domain)
+    }
+
     pub fn set_paused(&mut self, paused: HashSet<String>, now: u64) {
         self.paused = paused;
         let names: Vec<Name> = self.places.keys().cloned().collect();

@@ -222,9 +222,16 @@ impl Core {
         self.queue_now().saturating_add(KEPT_DAYS * 86_400_000)
     }
 
-    /// What the row of a new submission holds: this process sends at once what is due at once.
+    /// What the row of a new submission holds: this process sends at once what is due at once. What is paused is nobody's: whoever
+    /// works with the queue at another node can take it out.
     pub(crate) fn first_lease(&self, record: &SubmissionRecord) -> Bytes {
+        let is_paused = {
+            let board = self.queue.board.lock();
+            let mut to = record.recipients.iter().map(|to| &to.address.email);
+            to.any(|email| board.is_paused_for(&admit::domain_of(email)))
+        };
         match record.undo_status {
+            UndoStatus::Final if is_paused => Bytes::new(),
             UndoStatus::Final => {
                 numbers(&[self.queue.owner, self.queue_now().saturating_add(LEASE_MS)])
             }

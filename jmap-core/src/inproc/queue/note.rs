@@ -10,6 +10,7 @@ use super::{
     admit,
     board::{Item, Name},
     lease::{Hold, row_key},
+    reports::Reported,
 };
 use crate::{
     Core,
@@ -108,6 +109,27 @@ pub(super) enum Step<'t> {
     Remove,
 }
 
+/// What there is to tell of a step. A commit that conflicts is made anew, and one that fails has not happened: what isn't in it is told, and
+/// counted, once it is on disk.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// To the sender, of the recipient with this index.
+    reports: Vec<(Action, usize)>,
+    /// To everybody else.
+    events: Vec<(EventKind, usize)>,
+    reported: Vec<Reported>,
+}
+
+impl Told {
+    fn push(&mut self, report: (Action, usize)) {
+        self.reports.push(report);
+    }
+
+    fn event(&mut self, kind: EventKind, at: usize) {
+        self.events.push((kind, at));
+    }
+}
+
 /// What a step has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Changed {
@@ -145,9 +167,21 @@ impl Core {
                 return Err(store::Error::Conflict);
             }
             txn.assert(row.fence.clone());
-            let changed = self.apply(&mut txn, item, &mut record, step, hold).await?;
+            let mut told = Told::default();
+            let applied = self.apply(&mut txn, (item, step), &mut record, hold, &mut told);
+            let changed = match applied.await {
+                Ok(changed) => changed,
+                Err(error) => {
+                    self.queue.reports.give_back(&told.reported);
+                    return Err(error);
+                }
+            };
             let has_moved = record.due != row.due || hold.running.len() <= step.own_lanes();
-            match txn.commit().await {
+            let committed = txn.commit().await;
+            if committed.is_err() {
+                self.queue.reports.give_back(&told.reported);
+            }
+            match committed {
                 Err(store::Error::Conflict) => {
                     let value = self.engine.get(&row_key(item, row.due)).await?;
                     let is_ours = matches!(&row.fence, store::engine::Assertion::Equals(_, ours) if Some(ours) == value.as_ref());
@@ -158,6 +192,7 @@ impl Core {
                 }
                 Err(error) => return Err(error),
                 Ok(_) => {
+                    self.tell_of_step(item, &record, told);
                     if has_moved {
                         hold.row = None;
                     }
@@ -175,12 +210,11 @@ impl Core {
     async fn apply(
         &self,
         txn: &mut MailTxn,
-        item: Item,
+        (item, step): (Item, Step<'_>),
         record: &mut SubmissionRecord,
-        step: Step<'_>,
         hold: &Hold,
+        told: &mut Told,
     ) -> Result<Changed, store::Error> {
-        let mut told: Vec<(Action, usize)> = Vec::new();
         let mut changed = Changed::default();
         let may_move = match step {
             Step::Remove => {
@@ -199,16 +233,16 @@ impl Core {
                 is_idle,
             } => {
                 for put_off in put_off {
-                    self.put_off(record, put_off, &mut told);
+                    self.put_off(record, put_off, told);
                 }
                 for (at, reply) in given_up {
-                    self.give_up(record, *at, reply, &mut told);
+                    self.give_up(record, *at, reply, told);
                 }
                 is_idle && hold.running.is_empty()
             }
             Step::Tried { tried, is_end } => {
                 for outcome in &tried.outcomes {
-                    self.note_outcome(record, outcome, &mut told);
+                    self.note_outcome(record, outcome, told);
                 }
                 let has_tried = !tried.outcomes.is_empty();
                 record.attempts = record.attempts.saturating_add(u32::from(has_tried));
@@ -278,18 +312,43 @@ impl Core {
                     recipient.delivered = Delivered::No;
                     recipient.smtp_reply = MISSING.to_owned();
                     recipient.remote = None;
-                    self.metrics.queue_failed.add(1);
                     if bounce::is_wanted(&recipient.address, Action::Failed) {
                         told.push((Action::Failed, at));
                     }
+                    told.event(EventKind::MessageBounced, at);
                     changed.count += 1;
                 }
                 hold.running.len() <= 1
             }
         };
-        self.tell(txn, (item.1, record), told).await?;
+        let reports = std::mem::take(&mut told.reports);
+        self.tell(txn, record, reports, &mut told.reported).await?;
         self.close_or_move(txn, item, record, may_move);
         Ok(changed)
+    }
+
+    /// Tells, and counts, what has come of a step that is on disk.
+    fn tell_of_step(&self, item: Item, record: &SubmissionRecord, told: Told) {
+        for (kind, at) in told.events {
+            match kind {
+                EventKind::MessageDelivered => self.metrics.queue_delivered.add(1),
+                EventKind::MessageBounced => self.metrics.queue_failed.add(1),
+                EventKind::MessageDeferred => self.metrics.queue_deferred.add(1),
+                _ => {}
+            }
+            self.tell_outcome(kind, record, at);
+        }
+        for reported in told.reported {
+            self.metrics.queue_reports.add(1);
+            self.trace_report(
+                item.0,
+                Some(item.1),
+                &reported.sender,
+                &reported.recipients,
+                &reported.message,
+                reported.action.as_str(),
+            );
+        }
     }
 
     /// Indices of recipients that wait, and aren't being sent to.
@@ -342,12 +401,7 @@ impl Core {
         }
     }
 
-    fn put_off(
-        &self,
-        record: &mut SubmissionRecord,
-        put_off: &PutOff,
-        told: &mut Vec<(Action, usize)>,
-    ) {
+    fn put_off(&self, record: &mut SubmissionRecord, put_off: &PutOff, told: &mut Told) {
         let last = self.last_moment(record);
         let Some(recipient) = record.recipients.get_mut(put_off.at) else {
             return;
@@ -365,13 +419,7 @@ impl Core {
         }
     }
 
-    fn give_up(
-        &self,
-        record: &mut SubmissionRecord,
-        at: usize,
-        reply: &str,
-        told: &mut Vec<(Action, usize)>,
-    ) {
+    fn give_up(&self, record: &mut SubmissionRecord, at: usize, reply: &str, told: &mut Told) {
         let Some(recipient) = record.recipients.get_mut(at) else {
             return;
         };
@@ -386,19 +434,13 @@ impl Core {
             true => GIVEN_UP.to_owned(),
             false => format!("{GIVEN_UP}; the last answer was: {reply}"),
         };
-        self.metrics.queue_failed.add(1);
         if bounce::is_wanted(&recipient.address, Action::Failed) {
             told.push((Action::Failed, at));
         }
-        self.tell_outcome(EventKind::MessageBounced, record, at);
+        told.event(EventKind::MessageBounced, at);
     }
 
-    fn note_outcome(
-        &self,
-        record: &mut SubmissionRecord,
-        outcome: &Outcome,
-        told: &mut Vec<(Action, usize)>,
-    ) {
+    fn note_outcome(&self, record: &mut SubmissionRecord, outcome: &Outcome, told: &mut Told) {
         let (now, settings) = (self.clock.now(), self.queue.settings());
         let by = DeliverBy::of(record);
         let expires = record.send_at.saturating_add(settings.expiry_seconds());
@@ -427,12 +469,11 @@ impl Core {
         match outcome.came {
             Came::Delivered(success) => {
                 recipient.delivered = Delivered::Yes;
-                self.metrics.queue_delivered.add(1);
                 let action = success.action();
                 if let Some(action) = action.filter(|of| bounce::is_wanted(address, *of)) {
                     told.push((action, outcome.at));
                 }
-                self.tell_outcome(EventKind::MessageDelivered, record, outcome.at);
+                told.event(EventKind::MessageDelivered, outcome.at);
             }
             Came::Accepted { tells_success } => {
                 let wants = bounce::is_wanted(address, Action::Relayed) && !tells_success;
@@ -441,16 +482,14 @@ impl Core {
                 }
                 // RFC 8621 §7: that another server took it doesn't say that it arrives.
                 recipient.delivered = Delivered::Unknown;
-                self.metrics.queue_delivered.add(1);
-                self.tell_outcome(EventKind::MessageDelivered, record, outcome.at);
+                told.event(EventKind::MessageDelivered, outcome.at);
             }
             Came::Refused => {
                 recipient.delivered = Delivered::No;
-                self.metrics.queue_failed.add(1);
                 if bounce::is_wanted(address, Action::Failed) {
                     told.push((Action::Failed, outcome.at));
                 }
-                self.tell_outcome(EventKind::MessageBounced, record, outcome.at);
+                told.event(EventKind::MessageBounced, outcome.at);
             }
             Came::Later => {
                 let is_overdue = by.is_some_and(|by| by.returns && now.seconds() >= by.deadline);
@@ -461,8 +500,7 @@ impl Core {
                 let wait = settings.wait_ms(attempts, self.rng.next_u64());
                 let next = self.queue_now().saturating_add(wait);
                 recipient.next_try = Some(last.map_or(next, |last| next.min(last)));
-                self.metrics.queue_deferred.add(1);
-                self.tell_outcome(EventKind::MessageDeferred, record, outcome.at);
+                told.event(EventKind::MessageDeferred, outcome.at);
                 self.note_delay(record, outcome.at, told);
             }
             Came::Elsewhere => {}
@@ -484,12 +522,7 @@ impl Core {
     }
 
     /// RFC 3461 §4.1, RFC 2852 §4.1.3: the sender is told once that it takes long.
-    fn note_delay(
-        &self,
-        record: &mut SubmissionRecord,
-        at: usize,
-        told: &mut Vec<(Action, usize)>,
-    ) {
+    fn note_delay(&self, record: &mut SubmissionRecord, at: usize, told: &mut Told) {
         let now = self.clock.now().seconds();
         let notice = self.queue.settings().delay_notice.as_secs();
         let notice = i64::try_from(notice).unwrap_or(i64::MAX);

@@ -3,7 +3,7 @@
 //! The rule: within an hour, at most [`SAME_MAX`] reports to one sender that say the same of the same recipient (action and status), and
 //! at most [`ELSEWHERE_MAX`] of any kind to a sender on another server, who may never have sent the mail. What isn't
 //! told is in the submission's deliveryStatus and in the log all the same.
-//! Holds: a report is written in the transaction that says why. Memory is bounded; each node counts for itself, and from its
+//! Holds: a report is written in the transaction that says why, and counts only if that is committed. Memory is bounded; each node counts for itself, and from its
 //! start on.
 //! Other half: `note` says what there is to tell, `bounce` writes it.
 
@@ -12,8 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
+use store::engine::EngineError;
 
 use crate::{
     Core,
@@ -58,6 +60,18 @@ impl std::fmt::Debug for Limiter {
     }
 }
 
+/// A report that is in a transaction.
+#[derive(Debug)]
+pub(super) struct Reported {
+    pub sender: String,
+    /// Address and reply.
+    pub recipients: Vec<(String, String)>,
+    pub message: Bytes,
+    pub action: Action,
+    /// What it was counted as.
+    kinds: Vec<u64>,
+}
+
 /// Senders and recipients are the same in any letter case, as far as this goes.
 fn hash(words: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -85,31 +99,44 @@ impl Limiter {
         true
     }
 
-    /// Whether the sender is told this of a recipient once more.
-    pub fn may_say(
+    /// Whether the sender is told this of a recipient once more: as what it is counted.
+    fn may_say(
         &self,
         sender: &str,
         (recipient, reply): (&str, &str),
         action: Action,
         now: Instant,
-    ) -> bool {
+    ) -> Option<u64> {
         let key = hash(&[sender, recipient, action.as_str(), &bounce::status(reply)]);
-        self.take(key, SAME_MAX, now)
+        self.take(key, SAME_MAX, now).then_some(key)
     }
 
-    /// Whether one more report goes to a sender on another server.
-    pub fn may_send(&self, sender: &str, now: Instant) -> bool {
-        self.take(hash(&[sender]), ELSEWHERE_MAX, now)
+    /// Whether one more report goes to a sender on another server: as what it is counted.
+    fn may_send(&self, sender: &str, now: Instant) -> Option<u64> {
+        let key = hash(&[sender]);
+        self.take(key, ELSEWHERE_MAX, now).then_some(key)
+    }
+
+    /// They were not written, and are tried again: else nobody would be told in the end.
+    pub fn give_back(&self, reported: &[Reported]) {
+        let mut kinds = self.0.lock();
+        for key in reported.iter().flat_map(|of| &of.kinds) {
+            if let Some(mut count) = kinds.get(key).copied() {
+                count.count = count.count.saturating_sub(1);
+                kinds.insert(*key, count);
+            }
+        }
     }
 }
 
 impl Core {
-    /// Writes the reports, one for each kind of news.
+    /// Writes the reports, one for each kind of news; `reported` gets each.
     pub(super) async fn tell(
         &self,
         txn: &mut MailTxn,
-        (submission, record): (u64, &mut SubmissionRecord),
+        record: &mut SubmissionRecord,
         told: Vec<(Action, usize)>,
+        reported: &mut Vec<Reported>,
     ) -> Result<(), store::Error> {
         // Of what was forwarded, the one whose message it is.
         let sender = forward::original_sender(self, &record.mail_from.email).await?;
@@ -118,7 +145,11 @@ impl Core {
             return Ok(());
         }
         let now = self.clock.monotonic();
-        let octets = store::blob::get(&self.engine, &record.blob).await?;
+        let octets = match store::blob::get(&self.engine, &record.blob).await {
+            // The sender is told all the same.
+            Err(store::Error::Engine(EngineError::Corrupt(_))) => None,
+            octets => octets?,
+        };
         let octets = octets.unwrap_or_default();
         let is_here = self.owns_address(txn.account(), &sender).await?;
         for action in [
@@ -128,19 +159,38 @@ impl Core {
             Action::Relayed,
             Action::Expanded,
         ] {
+            let mut kinds = Vec::new();
             let recipients: Vec<RecipientRecord> = told
                 .iter()
                 .filter(|(of, _)| *of == action)
                 .filter_map(|(_, at)| record.recipients.get(*at))
                 .filter(|recipient| {
                     let what = (&*recipient.address.email, &*recipient.smtp_reply);
-                    self.queue.reports.may_say(&sender, what, action, now)
+                    let kind = self.queue.reports.may_say(&sender, what, action, now);
+                    kinds.extend(kind);
+                    kind.is_some()
                 })
                 .cloned()
                 .collect();
-            if recipients.is_empty() || !(is_here || self.queue.reports.may_send(&sender, now)) {
+            if recipients.is_empty() {
                 continue;
             }
+            if !is_here {
+                let Some(kind) = self.queue.reports.may_send(&sender, now) else {
+                    continue;
+                };
+                kinds.push(kind);
+            }
+            let each = recipients.iter();
+            reported.push(Reported {
+                sender: sender.clone(),
+                recipients: each
+                    .map(|to| (to.address.email.clone(), to.smtp_reply.clone()))
+                    .collect(),
+                message: octets.clone(),
+                action,
+                kinds,
+            });
             let mut random = [0; 32];
             self.rng.fill(&mut random);
             let settings = self.queue.settings();
@@ -156,20 +206,6 @@ impl Core {
             };
             let built = report.build();
             let envelope = report.envelope(&sender, &built);
-            self.metrics.queue_reports.add(1);
-            let told: Vec<(String, String)> = recipients
-                .iter()
-                .map(|to| (to.address.email.clone(), to.smtp_reply.clone()))
-                .collect();
-            let (account, submission) = (txn.account(), Some(submission));
-            self.trace_report(
-                account,
-                submission,
-                &sender,
-                &told,
-                &octets,
-                action.as_str(),
-            );
             match is_here {
                 true => self.put_report(txn, record, built).await?,
                 false => self.send_report(txn, envelope, built).await?,
@@ -216,7 +252,7 @@ impl Core {
         record.undo_status = UndoStatus::Final;
         record.due = self.queue_now();
         // There are at most a few reports for each message that was let in.
-        match stage::insert(txn, &record, &octets, bytes::Bytes::new(), u64::MAX).await {
+        match stage::insert(txn, &record, &octets, Bytes::new(), u64::MAX).await {
             Ok(_) => Ok(()),
             Err(Rejected::Store(error)) => Err(error),
             Err(Rejected::Set(error)) => {

@@ -7,6 +7,7 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
+use store::engine::EngineError;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -123,8 +124,12 @@ impl Core {
             }
             Err(error) => {
                 tracing::error!(account = %item.0, submission = item.1, %error, "a message could not be read");
-                let end = self.record(started, Tried::default(), true).await;
-                return (Verdict::Unknown, end);
+                let mut tried = Tried::default();
+                // It doesn't mend by itself: it waits as if nobody took it, and is given up in the end.
+                if matches!(error, store::Error::Engine(EngineError::Corrupt(_))) {
+                    tried.outcomes = recipients.into_iter().map(later).collect();
+                }
+                return (Verdict::Unknown, self.record(started, tried, true).await);
             }
         };
         if is_here {

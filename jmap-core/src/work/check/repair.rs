@@ -1,7 +1,7 @@
 //! Repair: the check, with its edits, until nothing is left to do.
 //!
 //! Holds: one repair at a time, in this process and among the nodes of a cluster; what was done when it is broken off stays done, and the
-//! next one goes on; a store that is sound isn't written to.
+//! next one goes on; a store that is sound isn't written to; nothing is repaired while nodes of several versions serve.
 //! Other half: `edits` commits; the rooms of the check say what.
 
 use jmap_types::AccountId;
@@ -21,6 +21,11 @@ pub enum RepairError {
         "another node of the cluster repairs at this moment, or this one isn't known to the others yet; try again shortly"
     )]
     IsAnothers,
+    /// What a newer version has added is unknown to an older one, which would put it aside.
+    #[error(
+        "the server \"{name}\" of the cluster has version {version}, and this is version {}; repair when all of them have the same", env!("CARGO_PKG_VERSION")
+    )]
+    OtherVersion { name: String, version: String },
     #[error(transparent)]
     Check(#[from] CheckError),
     #[error(transparent)]
@@ -41,6 +46,11 @@ impl Core {
         for pass in 1..=PASSES_MAX {
             if !self.leads(cluster::REPAIR).await? {
                 return Err(RepairError::IsAnothers);
+            }
+            if let Some(cluster) = &self.cluster
+                && let Some((name, version)) = cluster.of_another_version().await?
+            {
+                return Err(RepairError::OtherVersion { name, version });
             }
             progress(&format!("reading the store, for the {} time", nth(pass)));
             let edits = Edits::new(self.clock.now().0);

@@ -306,3 +306,63 @@ async fn each_message_is_tried_once_by_one_retry() {
     }
     working.abort();
 }
+
+#[tokio::test]
+async fn what_one_node_holds_up_another_one_takes_out() {
+    let engine = store::engine::MemoryEngine::new();
+    let server = Server::with(engine.clone(), Default::default()).await;
+    let (core, admin) = (&server.core, Caller::server());
+    let others = Others::new(takes);
+    core.send_with(others.clone());
+    core.pause_queue(&admin, Some("a.example")).await.unwrap();
+    for _ in 0..3 {
+        submit(&server, &["x@a.example"]).await;
+        core.send_due().await.unwrap();
+    }
+    let (other, _clock, _folder) = core_over(engine, 2, Default::default()).await;
+    other.send_with(others.clone());
+    let (account, (id, _)) = (
+        server.ann.account,
+        records(core, &server.ann).await.remove(0),
+    );
+    let one = Which::One(account, id);
+    assert_eq!(other.cancel_queue(&admin, &one, true).await.unwrap(), 1);
+    let domain = Which::Domain("a.example".into());
+    assert_eq!(other.cancel_queue(&admin, &domain, true).await.unwrap(), 2);
+    core.resume_queue(&admin, Some("a.example")).await.unwrap();
+    core.send_due().await.unwrap();
+    assert_eq!(others.tries(), 0);
+    let records = records(core, &server.ann).await;
+    assert!(records.iter().all(|(_, record)| record.is_done));
+    check_is_clean(&other).await;
+}
+
+#[tokio::test]
+async fn what_another_node_is_sending_is_said_to_be_sent() {
+    let engine = store::engine::MemoryEngine::new();
+    let server = Server::with(engine.clone(), Default::default()).await;
+    let others = Others::new(takes);
+    others
+        .slow
+        .lock()
+        .insert("a.example".to_owned(), Duration::from_millis(300));
+    server.core.send_with(others.clone());
+    submit(&server, &["x@a.example"]).await;
+    let sending = {
+        let core = server.core.clone();
+        tokio::spawn(async move { core.send_due().await })
+    };
+    while others.tries() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (other, _clock, _folder) = core_over(engine, 2, Default::default()).await;
+    let (id, _) = records(&other, &server.ann).await.remove(0);
+    let one = Which::One(server.ann.account, id);
+    let refused = other.cancel_queue(&Caller::server(), &one, true).await;
+    assert!(
+        matches!(refused, Err(QueueError::IsBeingSent)),
+        "{refused:?}"
+    );
+    sending.await.unwrap().unwrap();
+    assert_eq!(others.taken("x@a.example"), 1);
+}

@@ -2,12 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use store::engine::{FaultPlan, FaultyEngine, MemoryEngine};
+use store::{
+    blob::{
+        BlobEngine, BlobSettings, Source,
+        keyring::{Keyring, MasterKey},
+    },
+    engine::{Batch, Engine, FaultPlan, FaultyEngine, MemoryEngine},
+};
 
 use super::*;
 use crate::{
     Limits,
+    admin::Terms,
     mail::submission::{records::Delivered, tests::core_over},
+    webhook::NewWebhook,
 };
 
 const TO: [&str; 5] = [
@@ -148,6 +156,123 @@ async fn what_cannot_be_recorded_is_recorded_later_and_not_sent_again() {
         assert!(record.is_done, "seed {seed}: {record:?}");
         assert_eq!(record.dsns.len(), 1, "seed {seed}");
     }
+}
+
+#[tokio::test]
+async fn what_has_come_of_a_try_is_told_once_and_when_it_is_on_disk() {
+    let engine = FaultyEngine::new(FaultPlan::default());
+    let server = Server::with(engine.clone(), Limits::default()).await;
+    let (core, admin) = (&server.core, Caller::server());
+    let new = NewWebhook {
+        url: "https://hooks.example.com/x".into(),
+        ..NewWebhook::default()
+    };
+    core.add_webhook(&admin, new, &Terms::default())
+        .await
+        .unwrap();
+    let failing = FaultPlan {
+        commits_fail: 1000,
+        ..FaultPlan::default()
+    };
+    let others = {
+        let engine = engine.clone();
+        // Both are being sent to before anything fails.
+        let answered = AtomicUsize::new(0);
+        Others::new(move |job| {
+            if answered.fetch_add(1, Ordering::Relaxed) == 0 {
+                engine.set_plan(failing);
+            }
+            answer(job)
+        })
+    };
+    for domain in ["one.example", "three.example"] {
+        let a_while = Duration::from_millis(50);
+        others.slow.lock().insert(domain.to_owned(), a_while);
+    }
+    core.send_with(others.clone());
+    submit(&server, &["x@one.example", "nobody@three.example"]).await;
+    let told = || {
+        let metrics = &core.metrics;
+        let counters = [
+            &metrics.queue_delivered,
+            &metrics.queue_failed,
+            &metrics.queue_reports,
+        ];
+        counters.map(|counter| counter.get())
+    };
+    // More often than a sender is told the same.
+    for _ in 0..20 {
+        let _ = core.send_due().await;
+        server.pass(60);
+    }
+    assert_eq!(told(), [0; 3]);
+    engine.set_plan(FaultPlan::default());
+    core.send_due().await.unwrap();
+    assert_eq!(told(), [1; 3]);
+    assert_eq!(others.tries(), 2);
+    assert_eq!(inbox(core, &server.ann).await, 1);
+    core.flush_events().await.unwrap();
+    let range = keys::all(keys::Subspace::WebhookDue);
+    let events = core.engine.scan(Page::first(range, 100)).await.unwrap();
+    assert_eq!(events.len(), 2);
+}
+
+#[derive(Debug)]
+struct NoDice;
+
+impl Source for NoDice {
+    fn now_ms(&self) -> u64 {
+        1_700_000_000_000
+    }
+
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(7);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_given_up_and_its_sender_told() {
+    let memory: Arc<dyn Engine> = MemoryEngine::new();
+    let mut keyring = Keyring::none();
+    keyring.add("one", MasterKey::new([7; 32])).unwrap();
+    let settings = BlobSettings {
+        outside: None,
+        writes_outside: false,
+        threshold: 0,
+        cache: None,
+        keyring,
+        source: Arc::new(NoDice),
+    };
+    let engine = BlobEngine::open(memory.clone(), settings).await.unwrap();
+    let server = Server::with(engine, Limits::default()).await;
+    let core = &server.core;
+    let others = Others::new(|job| all(job, Fate::Later, "450 4.7.1 Later", Some("mx")));
+    core.send_with(others.clone());
+    submit(&server, &["x@one.example"]).await;
+    core.send_due().await.unwrap();
+    let (_, record) = records(core, &server.ann).await.remove(0);
+    let key = keys::blob(&record.blob);
+    let mut octets = memory.get(&key).await.unwrap().unwrap().to_vec();
+    octets[40] ^= 1;
+    let mut batch = Batch::new();
+    batch.put(key, octets);
+    memory.commit(batch).await.unwrap();
+    // A week, in which the whole queue is looked at all the time.
+    for _ in 0..7 * 24 * 6 {
+        server.pass(600);
+        core.send_due().await.unwrap();
+    }
+    assert_eq!(others.tries(), 1);
+    let (_, record) = records(core, &server.ann).await.remove(0);
+    assert!(record.is_done, "{record:?}");
+    assert!(record.attempts < 100, "{record:?}");
+    let subjects = server.inbox(&server.ann).await;
+    let failed = "Your message could not be delivered";
+    assert_eq!(
+        subjects.last().map(String::as_str),
+        Some(failed),
+        "{subjects:?}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod admin;
 mod board;
 mod faults;
 mod many;
+mod removed;
 mod reports;
 mod retry;
 

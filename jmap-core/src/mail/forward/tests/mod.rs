@@ -632,7 +632,7 @@ async fn lists_and_who_may_write_to_them() {
     core.remove_account(&admin, server.ann.account)
         .await
         .unwrap();
-    // What waited in the queue of the list is gone with it.
+    // What waits in the queue of the list goes on.
     core.send_due().await.unwrap();
     check(&server).await;
 }

@@ -7,12 +7,19 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use store::{
     Head, Record as _,
-    engine::{Batch, CommitError, Engine, EngineError, Key, Page, Snapshot, Write},
+    engine::{Batch, CommitError, Engine, EngineError, Key, MemoryEngine, Page, Snapshot, Write},
     keys, numbers,
+    search::{SearchIndex, SearchOptions},
 };
 
-use super::{Code, Fixture, fixture};
-use crate::mail::write;
+use super::{super::RepairError, Code, Fixture, fixture};
+use crate::{
+    Core, Limits, Parts,
+    clock::{TestClock, UtcMillis},
+    cluster::{NodeRecord, Settings},
+    mail::write,
+    rng::SeededRng,
+};
 
 /// Another node, which writes some rows just before somebody else's commit writes to one of them.
 #[derive(Debug)]
@@ -151,4 +158,46 @@ async fn an_account_that_has_lost_its_head_doesnt_begin_again() {
     let view = handle.view().await.unwrap();
     assert_eq!(view.all_emails().len(), 2);
     assert!(view.mailbox(write::INBOX).is_some());
+}
+
+#[tokio::test]
+async fn nodes_of_another_version_keep_it_from_repairing() {
+    let engine: Arc<dyn Engine> = MemoryEngine::new();
+    let folder = tempfile::tempdir().unwrap();
+    let search = SearchIndex::open(&folder.path().join("search"), &SearchOptions::default());
+    let parts = Parts {
+        engine: engine.clone(),
+        search: Arc::new(search.unwrap()),
+        push: Default::default(),
+        clock: Arc::new(TestClock::new(UtcMillis(1_700_000_000_000))),
+        rng: Arc::new(SeededRng::new(1)),
+        limits: Limits::default(),
+        hostname: "mail.example.org".into(),
+    };
+    let settings = Settings::new(folder.path().to_owned(), "one");
+    let core = Core::open_node(parts, settings).await.unwrap();
+    // What this version doesn't know: the other one may.
+    let unknown = vec![0xee, 1];
+    let newer = NodeRecord {
+        session: 77,
+        name: "two".to_owned(),
+        version: "99.0.0".to_owned(),
+        ..NodeRecord::default()
+    };
+    let mut batch = Batch::new();
+    batch.put(keys::node(7), newer.to_bytes());
+    batch.put(unknown.clone(), "x");
+    engine.commit(batch).await.unwrap();
+    let refused = core.repair(Default::default(), &|_| ()).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, RepairError::OtherVersion { .. }),
+        "{refused}"
+    );
+    assert!(engine.contains(&unknown).await.unwrap());
+    let mut batch = Batch::new();
+    batch.delete(keys::node(7));
+    engine.commit(batch).await.unwrap();
+    core.repair(Default::default(), &|_| ()).await.unwrap();
+    assert!(!engine.contains(&unknown).await.unwrap());
 }
