@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jmap_types::AccountId;
 use store::{
     Record as _,
-    engine::{Batch, Page},
+    engine::{Assertion, Batch, Page},
     keys::{self, Subspace},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     admin::{Deed, Terms},
     blob::UploadRecord,
     caller::Caller,
+    mail::submission::records::DUE_NEVER,
 };
 
 /// Rows that one batch of removing looks at.
@@ -152,11 +153,37 @@ impl Core {
             batch.delete_range(of_account(subspace, id));
             self.engine.commit(batch).await?;
         }
+        self.remove_held_mail(id).await?;
         let mut batch = Batch::new();
         batch.delete(keys::account(id));
         self.engine.commit(batch).await?;
         self.directory_changed();
         Ok(())
+    }
+
+    /// The queue looks at what is due, and lets go of what has no account any more. What is on hold is never due.
+    async fn remove_held_mail(&self, id: AccountId) -> Result<(), store::Error> {
+        let last = keys::queue_due(DUE_NEVER, id, u64::MAX);
+        let range = keys::queue_due(DUE_NEVER, id, 0)..[&last[..], &[0]].concat();
+        loop {
+            let page = Page::first(range.clone(), ROWS_PER_BATCH);
+            let rows = self.engine.scan(page).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            for (key, value) in &rows {
+                batch.assert(Assertion::Equals(key.to_vec(), value.clone()));
+                batch.delete(key.to_vec());
+            }
+            let count = i64::try_from(rows.len()).unwrap_or(0);
+            batch.add(keys::queue_length(), -count);
+            match self.engine.commit(batch).await.map_err(store::Error::from) {
+                // It is being released, or given up.
+                Ok(()) | Err(store::Error::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn remove_upload_expiries(&self, id: AccountId) -> Result<(), store::Error> {
