@@ -19,7 +19,7 @@ use smtp::client::{
 use smtp::signing::DomainSigner;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, NamedFile},
     wire,
 };
 
@@ -49,7 +49,7 @@ pub fn client(config: &Config, core: &Core) -> Result<Client, DeliveryError> {
     settings.timeouts.idle = of.idle_connection_time.0;
     settings.limits.messages_max = of.messages_per_connection;
     settings.limits.recipients_max = of.recipients_per_message;
-    settings.routes = routes(config)?;
+    settings.routes = routes_to_use(config)?;
     Ok(Client::new(Parts {
         settings,
         dns: wire::dns(config),
@@ -66,12 +66,38 @@ pub fn routes(config: &Config) -> Result<Vec<client::Route>, DeliveryError> {
     config.delivery.route.iter().map(route).collect()
 }
 
+/// The same where a setting may have a file that can't be used (any more): the mail of that route waits, and goes no other way.
+pub fn routes_to_use(config: &Config) -> Result<Vec<client::Route>, DeliveryError> {
+    let to_use = |of: &config::Route| match (route(of), &of.password_file) {
+        (Err(_), Some(file)) if file.is_of_setting() => {
+            let without = config::Route {
+                user: None,
+                password_file: None,
+                ..of.clone()
+            };
+            let mut waiting = route(&without)?;
+            waiting.is_unusable = true;
+            Ok(waiting)
+        }
+        (result, _) => result,
+    };
+    config.delivery.route.iter().map(to_use).collect()
+}
+
 /// The authorities that certificates of others are verified by.
 pub fn roots(config: &Config) -> Result<Roots, RootsError> {
     match &config.delivery.ca_file {
-        Some(file) => Roots::of_file(file),
+        Some(file) => authorities(file),
         None => Ok(Roots::of_the_system()),
     }
+}
+
+/// The certificates in a file.
+pub fn authorities(file: &NamedFile) -> Result<Roots, RootsError> {
+    let path = file
+        .to_read()
+        .map_err(|error| RootsError::File(file.path().display().to_string(), error.to_string()))?;
+    Roots::of_file(path)
 }
 
 fn family(family: config::Family) -> Family {
@@ -85,8 +111,8 @@ fn route(of: &config::Route) -> Result<client::Route, DeliveryError> {
     let login = match (&of.user, &of.password_file) {
         (Some(user), Some(file)) => Some(Login {
             user: user.clone(),
-            password: password(file)
-                .map_err(|error| DeliveryError::Password(file.clone(), error))?,
+            password: password_of(file)
+                .map_err(|error| DeliveryError::Password(file.path().to_owned(), error))?,
         }),
         _ => None,
     };
@@ -105,7 +131,13 @@ fn route(of: &config::Route) -> Result<client::Route, DeliveryError> {
             config::RouteTls::Implicit => RouteTls::Implicit,
         },
         login,
+        is_unusable: false,
     })
+}
+
+/// The first line of a file that the configuration names.
+pub fn password_of(file: &NamedFile) -> io::Result<Secret<String>> {
+    password(file.to_read()?)
 }
 
 /// The first line of a file.

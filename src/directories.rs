@@ -4,43 +4,99 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use directory::{Attributes, Introspection, Ldap, LdapConfig, Oidc, OidcConfig, Template};
 use jmap_core::{
     auth::Secret,
     directory::{
-        external::{Chosen, ExternalDirectory},
+        external::{Away, Chosen, ExternalDirectory, GoodToken, Person},
         names,
     },
 };
 
 use crate::{
-    config::{Config, Directory, DirectoryKind},
+    config::{Config, Directory, DirectoryKind, NamedFile},
     delivery,
     wire::clock,
 };
 
-/// Those that are asked. Errors: a sentence for the operator.
+/// Those that are configured. Errors: a sentence for the operator.
 pub fn chosen(config: &Config) -> Result<Vec<Chosen>, String> {
-    let of = |of: &Directory| {
-        let directory =
-            of_kind(of).map_err(|why| format!("login.directory \"{}\": {why}", of.name))?;
-        let domains = of.domains.iter();
-        Ok(Chosen {
-            directory,
-            domains: domains
-                .filter_map(|name| names::domain(name).ok())
-                .collect(),
-        })
+    config.login.directory.iter().map(one).collect()
+}
+
+/// The same where a setting may have a file that can't be used (any more): that directory is away, and nobody of its domains is refused.
+pub fn to_ask(config: &Config) -> Result<Vec<Chosen>, String> {
+    let to_ask = |of: &Directory| match one(of) {
+        Err(why) if of.files().any(NamedFile::is_of_setting) => {
+            let directory = Arc::new(Unusable {
+                name: of.name.clone(),
+                why,
+            });
+            Ok(with_domains(of, directory))
+        }
+        result => result,
     };
-    config.login.directory.iter().map(of).collect()
+    config.login.directory.iter().map(to_ask).collect()
+}
+
+fn one(of: &Directory) -> Result<Chosen, String> {
+    let directory = of_kind(of).map_err(|why| format!("login.directory \"{}\": {why}", of.name))?;
+    Ok(with_domains(of, directory))
+}
+
+fn with_domains(of: &Directory, directory: Arc<dyn ExternalDirectory>) -> Chosen {
+    let domains = of.domains.iter();
+    Chosen {
+        directory,
+        domains: domains
+            .filter_map(|name| names::domain(name).ok())
+            .collect(),
+    }
+}
+
+/// One that can't be asked as it is configured.
+#[derive(Debug)]
+struct Unusable {
+    name: String,
+    why: String,
+}
+
+#[async_trait]
+impl ExternalDirectory for Unusable {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn check_password(
+        &self,
+        _: &names::Address,
+        _: &Secret<String>,
+    ) -> Result<Option<Person>, Away> {
+        Err(Away(self.why.clone()))
+    }
+
+    async fn find(&self, _: &names::Address) -> Result<Option<Person>, Away> {
+        Err(Away(self.why.clone()))
+    }
+
+    async fn check_token(&self, _: &Secret<String>) -> Result<Option<GoodToken>, Away> {
+        Err(Away(self.why.clone()))
+    }
 }
 
 fn of_kind(of: &Directory) -> Result<Arc<dyn ExternalDirectory>, String> {
-    let tls = directory::tls(of.ca_file.as_deref()).map_err(|error| error.to_string())?;
-    let secret = |file: &std::path::Path| {
-        delivery::password(file)
+    let unread =
+        |file: &NamedFile, error: std::io::Error| format!("{}: {error}", file.path().display());
+    let ca_file = match &of.ca_file {
+        Some(file) => Some(file.to_read().map_err(|error| unread(file, error))?),
+        None => None,
+    };
+    let tls = directory::tls(ca_file).map_err(|error| error.to_string())?;
+    let secret = |file: &NamedFile| {
+        delivery::password_of(file)
             .map(|secret| Secret::new(secret.expose().clone()))
-            .map_err(|error| format!("{}: {error}", file.display()))
+            .map_err(|error| unread(file, error))
     };
     let template = |text: &str| -> Result<Template, String> {
         text.parse()

@@ -200,7 +200,7 @@ impl Listening {
             self.shared.verification.store(verification);
         }
         if old.login != new.login {
-            match directories::chosen(new) {
+            match directories::to_ask(new) {
                 Ok(chosen) => self.core.use_directories(chosen),
                 Err(error) => tracing::error!(%error, "directories are asked as before"),
             }

@@ -150,9 +150,9 @@ pub fn target(config: &config::Backup) -> Result<Option<Target>, BackupError> {
     let Some(place) = &config.to else {
         return Ok(None);
     };
-    let read = |file: &std::path::PathBuf| {
-        let text = delivery::password(file);
-        text.map_err(|error| BackupError::File(file.clone(), error))
+    let read = |file: &config::NamedFile| {
+        let text = delivery::password_of(file);
+        text.map_err(|error| BackupError::File(file.path().to_owned(), error))
     };
     let passphrase = config.passphrase_file.as_ref().map(read).transpose()?;
     let passphrase = passphrase.map(|text| Zeroizing::new(text.expose().clone()));

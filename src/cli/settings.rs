@@ -341,10 +341,13 @@ fn line(row: &SettingRow) -> String {
     }
     if let Some(why) = &row.fault {
         let stored = row.stored.as_deref().unwrap_or("something");
-        let _ = write!(
-            line,
-            "  ! the store has {stored}, which counts for nothing: {why}"
-        );
+        let _ = match &*row.source {
+            "store" => write!(line, "  ! what it is about waits: {why}"),
+            _ => write!(
+                line,
+                "  ! the store has {stored}, which counts for nothing: {why}"
+            ),
+        };
     }
     line
 }
@@ -360,7 +363,10 @@ fn whole(row: &SettingRow) -> String {
         let _ = writeln!(text, "stored       {stored}  set by {by}, {}", day(at));
     }
     if let Some(why) = &row.fault {
-        let _ = writeln!(text, "! what is stored counts for nothing: {why}");
+        let _ = match &*row.source {
+            "store" => writeln!(text, "! what it is about waits: {why}"),
+            _ => writeln!(text, "! what is stored counts for nothing: {why}"),
+        };
     }
     if row.kind.is_empty() {
         return text.trim_end().to_owned();

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use jmap_core::settings::{Place, Setting, Texts};
+use jmap_core::settings::{Place, Setting, Source, Texts};
 use toml::{Table, Value};
 
 use super::{catalogue, normal};
@@ -81,6 +81,11 @@ pub fn to_file(settings: &[Setting], all: bool) -> String {
         }
         let _ = match (stored, &setting.fault) {
             (Some(record), None) => writeln!(text, "{name} = {}", record.text),
+            (Some(record), Some(why)) if setting.source == Source::Store => writeln!(
+                text,
+                "# What this is about waits: {why}\n{name} = {}",
+                record.text
+            ),
             (Some(record), Some(why)) => writeln!(
                 text,
                 "# This counts for nothing: {why}\n#{name} = {}",

@@ -9,21 +9,24 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use jmap_core::{
     Core,
     settings::{Fault, Known, Meaning, Pin, Texts},
 };
-use net::Identity;
 use parking_lot::Mutex;
 use toml::{Table, Value};
 
 pub use self::file::{of_file, to_file};
 
 use crate::{
-    config::{Config, PLACES, line_of_key, values::Hostname},
+    config::{Config, NamedFile, PLACES, line_of_key, values::Hostname},
     delivery, directories, engine, publish, tls, wire,
 };
 
@@ -110,8 +113,15 @@ impl Live {
         for &(service, ..) in PLACES {
             *merged.listen_mut(service) = base.listen_mut(service).take();
         }
+        let folder = base.setting_files();
+        for (key, file) in merged.files_mut() {
+            if stored.contains_key(key) {
+                file.confine(&folder);
+            }
+        }
         merged.text = base.text;
         merged.data = base.data;
+        merged.setting_files = base.setting_files;
         merged.store = base.store;
         merged.search = base.search;
         merged.cluster = base.cluster;
@@ -156,7 +166,7 @@ impl Meaning for Live {
         normal(key, text)
     }
 
-    fn check(&self, stored: &Texts) -> Result<(), Fault> {
+    fn check(&self, stored: &Texts, new: &BTreeSet<String>) -> Result<(), Fault> {
         let merged = self.merged(stored)?;
         if !engine::takes_values(&self.base, &merged) {
             let upload = merged.limits.max_size_upload.0 > merged.limits.max_size_message.0;
@@ -169,7 +179,19 @@ impl Meaning for Live {
                 why: "MySQL and MariaDB were opened for smaller values, by what the configuration file says; put the larger limit in there".to_owned(),
             });
         }
-        check_files(&merged, stored)
+        check_files(&merged, stored)?;
+        let waits = waits(&merged).into_iter();
+        waits.fold(Ok(()), |result, fault| match new.contains(&fault.key) {
+            true => result.and(Err(fault)),
+            false => result,
+        })
+    }
+
+    fn waits(&self, stored: &Texts) -> Vec<Fault> {
+        let merged = self.merged(stored);
+        let mut waits = merged.map(|merged| waits(&merged)).unwrap_or_default();
+        waits.retain(|fault| stored.contains_key(&fault.key));
+        waits
     }
 
     fn apply(&self, core: &Core, stored: &Texts) {
@@ -236,8 +258,7 @@ fn check_files(config: &Config, stored: &Texts) -> Result<(), Fault> {
     };
     if has("tls.certificate") || has("tls.key") {
         for pair in config.tls.pairs() {
-            Identity::from_files(&pair.chain, &pair.key)
-                .map_err(|error| fault("tls.certificate", error.to_string()))?;
+            tls::files::read(&pair).map_err(|error| fault("tls.certificate", error.to_string()))?;
         }
     }
     if let Some(key) = stored.keys().find(|key| key.starts_with("tls.acme")) {
@@ -247,10 +268,11 @@ fn check_files(config: &Config, stored: &Texts) -> Result<(), Fault> {
         delivery::roots(config).map_err(|error| fault("delivery.ca-file", error.to_string()))?;
     }
     if has("delivery.route") {
-        delivery::routes(config).map_err(|error| fault("delivery.route", error.to_string()))?;
+        delivery::routes_to_use(config)
+            .map_err(|error| fault("delivery.route", error.to_string()))?;
     }
     if has("login.directory") {
-        directories::chosen(config).map_err(|why| fault("login.directory", why))?;
+        directories::to_ask(config).map_err(|why| fault("login.directory", why))?;
     }
     if has("dns.trust-anchor") {
         wire::try_dns(config).map_err(|why| fault("dns.trust-anchor", why))?;
@@ -264,11 +286,27 @@ fn check_files(config: &Config, stored: &Texts) -> Result<(), Fault> {
         ),
     ] {
         if let (true, Some(file)) = (has(key), file) {
-            delivery::password(file)
-                .map_err(|error| fault(key, format!("{}: {error}", file.display())))?;
+            delivery::password_of(file)
+                .map_err(|error| fault(key, format!("{}: {error}", file.path().display())))?;
         }
     }
     Ok(())
+}
+
+/// Settings that a file can't be used for. Without them mail would go another way, or people would be unknown: so they count, and what
+/// they are about waits.
+fn waits(config: &Config) -> Vec<Fault> {
+    let routes = delivery::routes(config).map_err(|error| error.to_string());
+    let directories = directories::chosen(config);
+    let results = [
+        ("delivery.route", routes.map(drop)),
+        ("login.directory", directories.map(drop)),
+    ];
+    let failed = |(key, result): (&str, Result<(), String>)| {
+        let key = key.to_owned();
+        result.err().map(|why| Fault { key, why })
+    };
+    results.into_iter().filter_map(failed).collect()
 }
 
 /// The one spelling of a value. What is no TOML is a text, so that nobody has to write quotation marks within others.
@@ -295,9 +333,9 @@ fn spelled(key: &str, value: Value) -> Result<String, String> {
     insert(&mut table, key, value.clone());
     let config = table.try_into::<Config>();
     let mut config = config.map_err(|error| error.message().replace('\n', "; "))?;
-    let relative = |(of, path): &(&str, &mut PathBuf)| *of == key && path.is_relative();
-    if let Some((_, path)) = config.paths_mut().into_iter().find(relative) {
-        let path = path.display();
+    let relative = |(of, file): &(&str, &mut NamedFile)| *of == key && file.path().is_relative();
+    if let Some((_, file)) = config.files_mut().into_iter().find(relative) {
+        let path = file.path().display();
         return Err(format!(
             "\"{path}\": the path of a file begins with a slash"
         ));

@@ -2,7 +2,7 @@
 //!
 //! Holds: what is set is sound together with everything else that is set, whoever changes something at the same time: a change asserts
 //! that the settings are those that it was checked with. A stored setting that isn't sound, such as one of a newer version, counts for
-//! nothing and keeps nobody from starting.
+//! nothing and keeps nobody from starting. One without which mail would go another way counts, and what it is about waits.
 //! Other half: the binary knows what keys and texts mean ([`Meaning`]), and puts them into effect; `cluster` tells other nodes.
 
 pub mod records;
@@ -96,8 +96,12 @@ pub trait Meaning: Send + Sync + fmt::Debug + 'static {
     /// The one spelling of a value that may stand alone. Errors: what is allowed.
     fn normal(&self, key: &str, text: &str) -> Result<String, String>;
 
-    /// Whether these settings are sound together, and with the configuration file.
-    fn check(&self, stored: &Texts) -> Result<(), Fault>;
+    /// Whether these settings are sound together, and with the configuration file. `new`: keys that are being set, of which no more is
+    /// put up with than a start needs to.
+    fn check(&self, stored: &Texts, new: &BTreeSet<String>) -> Result<(), Fault>;
+
+    /// Of settings that have passed the check: those that count, while what they are about waits, and for what.
+    fn waits(&self, stored: &Texts) -> Vec<Fault>;
 
     /// Puts them into effect, in place of what was. They have passed the check.
     fn apply(&self, core: &Core, stored: &Texts);
@@ -114,7 +118,7 @@ pub struct Setting {
     pub source: Source,
     /// What the store has, whether it counts or not.
     pub stored: Option<SettingRecord>,
-    /// Why it doesn't count.
+    /// Why it doesn't count. Of one that does: why what it is about waits.
     pub fault: Option<String>,
 }
 
@@ -232,7 +236,8 @@ impl Core {
             return Ok(());
         };
         let stored = self.stored_settings().await?;
-        let (sound, faults) = sound(&**meaning, &stored);
+        let (sound, mut faults) = sound(&**meaning, &stored);
+        faults.extend(meaning.waits(&sound));
         meaning.apply(self, &sound);
         let count = stored.count();
         let before = self.settings.seen.lock().replace((count, faults.clone()));
@@ -240,8 +245,13 @@ impl Core {
             let told = before.as_ref().map(|(_, faults)| faults);
             !told.is_some_and(|told| told.contains(fault))
         };
+        let waits = |fault: &Fault| sound.contains_key(&fault.key);
         for fault in faults.iter().filter(is_new) {
-            tracing::warn!(key = %fault.key, why = %fault.why, "a stored setting counts for nothing");
+            let (key, why) = (&fault.key, &fault.why);
+            match waits(fault) {
+                true => tracing::error!(%key, %why, "what a stored setting is about waits"),
+                false => tracing::warn!(%key, %why, "a stored setting counts for nothing"),
+            }
         }
         Ok(())
     }
@@ -260,16 +270,25 @@ impl Core {
         }
     }
 
-    /// What the store has and doesn't count, though it can be read.
-    pub(crate) async fn faulty_settings(&self) -> Result<Vec<Fault>, store::Error> {
+    /// What of the store doesn't count, though it can be read, or waits: a sentence for each, by its key.
+    pub(crate) async fn faulty_settings(&self) -> Result<Vec<(String, String)>, store::Error> {
         let Some(meaning) = self.settings.meaning.get() else {
             return Ok(Vec::new());
         };
         let stored = self.stored_settings().await?;
-        let (_, mut faults) = sound(&**meaning, &stored);
+        let (sound, mut faults) = sound(&**meaning, &stored);
         let is_readable = |fault: &Fault| matches!(stored.rows.get(&fault.key), Some(Some(_)));
         faults.retain(is_readable);
-        Ok(faults)
+        let told = |what: &'static str| {
+            move |Fault { key, why }| {
+                let sentence = format!("{key} {what}: {why}");
+                (key, sentence)
+            }
+        };
+        let waits = meaning.waits(&sound).into_iter();
+        let waits = waits.map(told("counts, and what it is about waits"));
+        let nothing = faults.into_iter().map(told("counts for nothing"));
+        Ok(nothing.chain(waits).collect())
     }
 
     /// Everything that can be configured, as it is now; then what the store has and this version doesn't know.
@@ -277,7 +296,8 @@ impl Core {
         may(who, Operation::SeeSettings)?;
         let meaning = self.meaning()?;
         let mut stored = self.stored_settings().await?;
-        let (sound, faults) = sound(&**meaning, &stored);
+        let (sound, mut faults) = sound(&**meaning, &stored);
+        faults.extend(meaning.waits(&sound));
         let why = |key: &str| {
             let fault = faults.iter().find(|fault| fault.key == key);
             fault.map(|fault| fault.why.clone())
@@ -445,7 +465,7 @@ fn sound(meaning: &dyn Meaning, stored: &Stored) -> (Texts, Vec<Fault>) {
         };
         faults.push(fault(key, &why));
     }
-    while let Err(found) = meaning.check(&sound) {
+    while let Err(found) = meaning.check(&sound, &BTreeSet::new()) {
         if sound.remove(&found.key).is_some() {
             faults.push(found);
             continue;
@@ -536,7 +556,11 @@ fn differences(
         let why = format!("there are at most {SETTINGS_MAX} settings");
         return Err(SettingsError::TooMuch(why));
     }
-    meaning.check(&after).map_err(SettingsError::Invalid)?;
+    let set = differences.iter().filter(|of| of.after.is_some());
+    let new = set.map(|of| of.key.clone()).collect();
+    meaning
+        .check(&after, &new)
+        .map_err(SettingsError::Invalid)?;
     differences.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(differences)
 }

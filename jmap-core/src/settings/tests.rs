@@ -76,7 +76,7 @@ impl Meaning for Numbers {
         Ok(number.to_string())
     }
 
-    fn check(&self, stored: &Texts) -> Result<(), Fault> {
+    fn check(&self, stored: &Texts, _: &BTreeSet<String>) -> Result<(), Fault> {
         let number = |key: &str| {
             let pin = self.pins.get(key).map(|pin| &pin.text);
             let text = pin.or_else(|| stored.get(key));
@@ -89,6 +89,16 @@ impl Meaning for Numbers {
                 why: "it is at most a.high".into(),
             }),
         }
+    }
+
+    /// A high number takes its time.
+    fn waits(&self, stored: &Texts) -> Vec<Fault> {
+        let is_high = |key: &str| stored.get(key).is_some_and(|text| text == "99");
+        let fault = Fault {
+            key: "a.high".into(),
+            why: "it is very high".into(),
+        };
+        Vec::from_iter(is_high("a.high").then_some(fault))
     }
 
     fn apply(&self, _: &Core, stored: &Texts) {
@@ -342,6 +352,29 @@ async fn what_isn_t_sound_counts_for_nothing_and_is_shown() {
         ]
     "#]]
     .assert_debug_eq(&found);
+}
+
+#[tokio::test]
+async fn what_waits_counts_and_is_told() {
+    let numbers = Numbers::new(&[]);
+    let engine: Arc<dyn Engine> = MemoryEngine::new();
+    let server = over(&engine, &numbers).await;
+    server.put("a.high", record("99")).await;
+    server.core.load_settings().await.unwrap();
+    assert_eq!(numbers.last(), texts(&[("a.high", "99")]));
+    let setting = server.setting("a.high").await;
+    assert_eq!(
+        (setting.value.as_deref(), setting.source),
+        (Some("99"), Source::Store)
+    );
+    assert_eq!(setting.fault.as_deref(), Some("it is very high"));
+    let report = server.core.check(CheckOptions::default(), &|_| ()).await;
+    let found = report.unwrap().problems.into_iter();
+    let found: Vec<String> = found.map(|problem| problem.sentence).collect();
+    assert_eq!(
+        found,
+        ["a.high counts, and what it is about waits: it is very high"]
+    );
 }
 
 #[tokio::test]

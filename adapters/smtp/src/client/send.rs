@@ -152,6 +152,12 @@ impl<'c> Call<'c> {
 
     /// To a relay. `None`: no host has taken it, nor refused it to anybody.
     async fn by_route(&mut self, route: &Route) -> Result<Option<Vec<Outcome>>, NoHost> {
+        if route.is_unusable {
+            // RFC 3463 §3.4, X.3.5: the operator is told why by the log.
+            let reply = "451 4.3.5 The relay can't be used as it is configured here".to_owned();
+            self.misses.push(Miss::later(reply));
+            return Ok(None);
+        }
         let need = match route.tls {
             RouteTls::None => Need::Plain,
             RouteTls::Opportunistic => Need::Opportunistic,

@@ -82,6 +82,8 @@ pub struct Route {
     pub protocol: Protocol,
     pub tls: RouteTls,
     pub login: Option<Login>,
+    /// What it needs isn't there at the moment: its mail waits.
+    pub is_unusable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -365,6 +365,7 @@ fn routes_go_by_the_closest_name() {
         protocol: Protocol::Smtp,
         tls: RouteTls::None,
         login: None,
+        is_unusable: false,
     };
     let mut settings = Settings::new("a");
     settings.routes = vec![

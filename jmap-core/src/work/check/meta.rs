@@ -164,9 +164,8 @@ impl Checker<'_> {
             }
         }
         // Where nobody knows what settings mean, there are none.
-        for fault in self.core.faulty_settings().await? {
-            let why = format!("{} counts for nothing: {}", fault.key, fault.why);
-            self.problem(Code::Setting, &keys::setting(&fault.key), why);
+        for (key, why) in self.core.faulty_settings().await? {
+            self.problem(Code::Setting, &keys::setting(&key), why);
         }
         Ok(())
     }
