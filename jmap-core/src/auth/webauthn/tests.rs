@@ -344,8 +344,14 @@ async fn somebody_signs_in_with_one() {
     let listed = core.credentials(&who, AccountId::new(1)).await.unwrap();
     let found = listed.iter().find(|of| of.number == number).unwrap();
     assert_eq!(found.kind, CredentialKind::Passkey);
-    core.remove_passkey(&who, number).await.unwrap();
-    assert!(core.remove_passkey(&who, number).await.is_err());
+    let refused = core.revoke_own(&who, number, None).await;
+    assert!(matches!(
+        refused,
+        Err(crate::directory::DirectoryError::ConfirmationNeeded)
+    ));
+    let word = core.confirm(&who, None, &origin()).await.unwrap().unwrap();
+    core.remove_passkey(&who, number, &word).await.unwrap();
+    assert!(core.remove_passkey(&who, number, &word).await.is_err());
     let gone = device.assert(&challenge_of(b"page"), &handle);
     assert_eq!(sign_in(&gone).await.unwrap_err(), AuthError::Invalid);
 }
