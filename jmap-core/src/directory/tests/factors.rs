@@ -57,6 +57,7 @@ async fn a_session_alone_takes_no_factor_away() {
         .await
         .unwrap();
     let bearer = Credentials::Bearer {
+        authzid: None,
         token: token.secret.clone(),
     };
     let session = server.login_by(Protocol::Admin, bearer).await.unwrap();
