@@ -116,10 +116,13 @@ impl Looking {
             return Ok(Vec::new());
         };
         let known = self.core.backup_repositories(&Caller::server()).await?;
-        let mut of_place = known.into_iter().filter(|record| record.place == place);
-        let record = of_place.next();
-        let failure = record.as_ref().and_then(|record| record.failure.as_ref());
-        let success = record.as_ref().and_then(|record| record.success.as_ref());
+        // Another repository may have been there before, or none that could be opened.
+        let of_place = || known.iter().filter(|record| record.place == place);
+        let failures = of_place().filter_map(|record| record.failure.as_ref());
+        let success = of_place().filter_map(|record| record.success.as_ref());
+        let success = success.max_by_key(|of| of.at);
+        let since = success.map_or(i64::MIN, |of| of.at);
+        let failure = failures.filter(|of| of.at >= since).max_by_key(|of| of.at);
         let mut found = Vec::new();
         if let Some(failure) = failure {
             let sentence = format!(
