@@ -25,7 +25,7 @@ use smtp::client::{
 use smtp::signing::DomainSigner;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, NamedFile},
     wire,
 };
 
@@ -131,9 +131,17 @@ pub fn routes(config: &Config) -> Result<Vec<client::Route>, DeliveryError> {
 /// The authorities that certificates of others are verified by.
 pub fn roots(config: &Config) -> Result<Roots, RootsError> {
     match &config.delivery.ca_file {
-        Some(file) => Roots::of_file(file),
+        Some(file) => authorities(file),
         None => Ok(Roots::of_the_system()),
     }
+}
+
+/// The certificates in a file.
+pub fn authorities(file: &NamedFile) -> Result<Roots, RootsError> {
+    let path = file
+        .to_read()
+        .map_err(|error| RootsError::File(file.path().display().to_string(), error.to_string()))?;
+    Roots::of_file(path)
 }
 
 fn family(family: config::Family) -> Family {
@@ -147,8 +155,8 @@ fn route(of: &config::Route) -> Result<client::Route, DeliveryError> {
     let login = match (&of.user, &of.password_file) {
         (Some(user), Some(file)) => Some(Login {
             user: user.clone(),
-            password: password(file)
-                .map_err(|error| DeliveryError::Password(file.clone(), error))?,
+            password: password_of(file)
+                .map_err(|error| DeliveryError::Password(file.path().to_owned(), error))?,
         }),
         _ => None,
     };
@@ -168,6 +176,11 @@ fn route(of: &config::Route) -> Result<client::Route, DeliveryError> {
         },
         login,
     })
+}
+
+/// The first line of a file that the configuration names.
+pub fn password_of(file: &NamedFile) -> io::Result<Secret<String>> {
+    password(file.to_read()?)
 }
 
 /// The first line of a file.

@@ -15,12 +15,12 @@ use jmap_core::{
 };
 
 use crate::{
-    config::{Config, Directory, DirectoryKind},
+    config::{Config, Directory, DirectoryKind, NamedFile},
     delivery,
     wire::clock,
 };
 
-/// Those that are asked. Errors: a sentence for the operator.
+/// Those that are configured. Errors: a sentence for the operator.
 pub fn chosen(config: &Config) -> Result<Vec<Chosen>, String> {
     let of = |of: &Directory| {
         let directory =
@@ -90,17 +90,31 @@ impl ExternalDirectory for Waiting {
         self.directory()?.find(address).await
     }
 
+    fn tells_roles(&self) -> bool {
+        match self.directory() {
+            Ok(directory) => directory.tells_roles(),
+            // It may: who is asked about is away.
+            Err(_) => true,
+        }
+    }
+
     async fn check_token(&self, token: &Secret<String>) -> Result<Option<GoodToken>, Away> {
         self.directory()?.check_token(token).await
     }
 }
 
 fn of_kind(of: &Directory) -> Result<Arc<dyn ExternalDirectory>, String> {
-    let tls = directory::tls(of.ca_file.as_deref()).map_err(|error| error.to_string())?;
-    let secret = |file: &std::path::Path| {
-        delivery::password(file)
+    let unread =
+        |file: &NamedFile, error: std::io::Error| format!("{}: {error}", file.path().display());
+    let ca_file = match &of.ca_file {
+        Some(file) => Some(file.to_read().map_err(|error| unread(file, error))?),
+        None => None,
+    };
+    let tls = directory::tls(ca_file).map_err(|error| error.to_string())?;
+    let secret = |file: &NamedFile| {
+        delivery::password_of(file)
             .map(|secret| Secret::new(secret.expose().clone()))
-            .map_err(|error| format!("{}: {error}", file.display()))
+            .map_err(|error| unread(file, error))
     };
     let template = |text: &str| -> Result<Template, String> {
         text.parse()

@@ -430,10 +430,18 @@ pub fn dns(config: &Config) -> Dns {
 
 /// The same, or a sentence that says why it can't be asked.
 pub fn try_dns(config: &Config) -> Result<Dns, String> {
+    let trust_anchor = match &config.dns.trust_anchor {
+        Some(file) => {
+            let path = file.to_read();
+            let path = path.map_err(|error| format!("{}: {error}", file.path().display()))?;
+            Some(path.to_owned())
+        }
+        None => None,
+    };
     let settings = DnsSettings {
         nameservers: nameservers(&config.authentication),
         validates: config.dns.dnssec,
-        trust_anchor: config.dns.trust_anchor.clone(),
+        trust_anchor,
         timeout: config.dns.timeout.0,
     };
     Dns::new(&settings).map_err(|error| error.to_string())

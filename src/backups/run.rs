@@ -42,9 +42,30 @@ pub async fn run(
     tools: &Tools,
     progress: Progress<'_>,
 ) -> Result<Done, BackupError> {
-    let began = tools.clock.monotonic();
+    let repository = open(core, who, target, tools).await?;
+    run_in(core, who, (target, repository), tools, progress).await
+}
+
+/// The repository that a backup goes into.
+pub async fn open(
+    core: &Core,
+    who: &Caller,
+    target: &Target,
+    tools: &Tools,
+) -> Result<Repository, BackupError> {
     let repository = find_or_make(core, who, target, tools).await?;
-    let repository = with_naming_key(core, who, repository).await?;
+    with_naming_key(core, who, repository).await
+}
+
+/// The same, into a repository that is open.
+pub async fn run_in(
+    core: &Core,
+    who: &Caller,
+    (target, repository): (&Target, Repository),
+    tools: &Tools,
+    progress: Progress<'_>,
+) -> Result<Done, BackupError> {
+    let began = tools.clock.monotonic();
     let made = make(core, who, &repository, tools, progress).await;
     let outcome = OutcomeRecord {
         at: tools.clock.now().seconds(),
@@ -74,6 +95,7 @@ pub async fn run(
     let noted = core.note_backup(who, &repository.id(), note).await;
     let done = made?;
     noted?;
+    core.forget_unopened_backup(who, &place).await?;
     Ok(done)
 }
 

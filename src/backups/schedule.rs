@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use backup::{Encryption, Keep, Key, Repository, place::S3Settings, prune};
-use jmap_core::{Caller, Core};
+use jmap_core::{Caller, Core, inproc::backup::OutcomeRecord};
 use zeroize::Zeroizing;
 
 use super::{BackupError, Target, Tools, lock, run};
@@ -75,11 +75,11 @@ async fn once(
     tools: &Tools,
     counters: &Counters,
 ) -> Result<(), BackupError> {
-    let Some(target) = target(config)? else {
+    let Some(place) = config.to.as_ref().map(ToString::to_string) else {
         return Ok(());
     };
     let now = tools.clock.now().seconds();
-    let last = last_success(core, who, &target.place.to_string(), now).await?;
+    let last = last_success(core, who, &place, now).await?;
     counters
         .last_success
         .store(last.unwrap_or(0), Ordering::Relaxed);
@@ -87,7 +87,20 @@ async fn once(
         return Ok(());
     }
     let quiet = |_: &str| {};
-    let done = run::run(core, who, &target, tools, &quiet).await?;
+    let (target, repository) = match open(core, who, config, tools).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            // Of those that fail later, the run itself makes a note.
+            let failure = OutcomeRecord {
+                at: tools.clock.now().seconds(),
+                sentence: error.to_string(),
+                ..OutcomeRecord::default()
+            };
+            core.note_unopened_backup(who, &place, failure).await?;
+            return Err(error);
+        }
+    };
+    let done = run::run_in(core, who, (&target, repository), tools, &quiet).await?;
     let at = tools.clock.now().seconds();
     counters.last_success.store(at, Ordering::Relaxed);
     tracing::info!(
@@ -102,6 +115,17 @@ async fn once(
         clear_away(&repository, keep, &core.hostname(), tools).await?;
     }
     Ok(())
+}
+
+async fn open(
+    core: &Core,
+    who: &Caller,
+    config: &config::Backup,
+    tools: &Tools,
+) -> Result<(Target, Repository), BackupError> {
+    let target = target(config)?.ok_or_else(|| BackupError::Refused("there is no place".into()))?;
+    let repository = run::open(core, who, &target, tools).await?;
+    Ok((target, repository))
 }
 
 fn is_due(last: Option<i64>, every: Span, now: i64) -> bool {
@@ -158,9 +182,9 @@ pub fn target(config: &config::Backup) -> Result<Option<Target>, BackupError> {
     let Some(place) = &config.to else {
         return Ok(None);
     };
-    let read = |file: &std::path::PathBuf| {
-        let text = delivery::password(file);
-        text.map_err(|error| BackupError::File(file.clone(), error))
+    let read = |file: &config::NamedFile| {
+        let text = delivery::password_of(file);
+        text.map_err(|error| BackupError::File(file.path().to_owned(), error))
     };
     let passphrase = config.passphrase_file.as_ref().map(read).transpose()?;
     let passphrase = passphrase.map(|text| Zeroizing::new(text.expose().clone()));

@@ -46,6 +46,16 @@ pub enum QueueVerb {
         #[arg(long)]
         bounce: bool,
     },
+    /// Holds a message back: it isn't tried and doesn't expire until `release`; what is being sent goes on
+    Hold {
+        /// As `queue list` prints it
+        message: String,
+    },
+    /// Ends the hold of a message, which is tried now
+    Release {
+        /// As `queue list` prints it
+        message: String,
+    },
     /// Sends nothing any more, to a domain or to anybody, until `resume`; also after a restart
     Pause { domain: Option<String> },
     /// Ends a pause
@@ -87,6 +97,12 @@ pub enum QueueCommand {
     Cancel {
         part: PartRow,
         bounce: bool,
+    },
+    Hold {
+        message: String,
+    },
+    Release {
+        message: String,
     },
     Pause {
         domain: Option<String>,
@@ -134,8 +150,8 @@ pub struct MessageRow {
     pub octets: Option<u64>,
     /// Seconds since 1970.
     pub arrived: i64,
-    /// Milliseconds since 1970: when something is done about it next.
-    pub due: u64,
+    /// Milliseconds since 1970: when something is done about it next. `None`: not before it is released.
+    pub due: Option<u64>,
     pub recipients: Vec<RecipientRow>,
     pub tried: Vec<HostRow>,
 }
@@ -204,6 +220,8 @@ impl QueueVerb {
                 part: part.row(),
                 bounce,
             },
+            Self::Hold { message } => QueueCommand::Hold { message },
+            Self::Release { message } => QueueCommand::Release { message },
             Self::Pause { domain } => QueueCommand::Pause { domain },
             Self::Resume { domain } => QueueCommand::Resume { domain },
         }
@@ -275,6 +293,16 @@ pub async fn execute(
             let count = core.cancel_queue(who, &which(part)?, bounce).await?;
             format!("{} given up", messages(count))
         }
+        QueueCommand::Hold { message } => {
+            let (account, submission) = ids(&message)?;
+            core.hold_queued(who, account, submission).await?;
+            format!("{message} is held back until it is released")
+        }
+        QueueCommand::Release { message } => {
+            let (account, submission) = ids(&message)?;
+            core.release_queued(who, account, submission).await?;
+            format!("{message} is tried now")
+        }
         QueueCommand::Pause { domain } => {
             core.pause_queue(who, domain.as_deref()).await?;
             format!("nothing goes {} until it is resumed", to(domain))
@@ -323,6 +351,7 @@ fn message_row(entry: QueueEntry) -> MessageRow {
     let state = match entry.state {
         _ if entry.record.is_done => "done",
         QueueState::Held => "held",
+        QueueState::OnHold => "on-hold",
         QueueState::Sending => "sending",
         QueueState::Waiting => "waiting",
         QueueState::Deferred => "deferred",
@@ -412,10 +441,11 @@ fn list_text(list: &ListRow) -> String {
             .filter(|recipient| recipient.delivered == "queued")
             .collect();
         let mut line = format!(
-            "{:<14} {:<9} {}  <{}>",
+            "{:<14} {:<9} {:<20}  <{}>",
             row.message,
             row.state,
-            time(row.due / 1000),
+            row.due
+                .map_or_else(|| "-".to_owned(), |due| time(due / 1000)),
             row.sender
         );
         if row.priority != 0 {
@@ -440,8 +470,8 @@ fn message_text(row: &MessageRow) -> String {
     );
     let arrived = u64::try_from(row.arrived).unwrap_or(0);
     let _ = writeln!(text, "arrived      {}", time(arrived));
-    if row.state != "done" {
-        let _ = writeln!(text, "next         {}", time(row.due / 1000));
+    if let Some(due) = row.due.filter(|_| row.state != "done") {
+        let _ = writeln!(text, "next         {}", time(due / 1000));
     }
     if let Some(octets) = row.octets {
         let _ = writeln!(text, "octets       {octets}");

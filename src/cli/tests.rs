@@ -506,6 +506,8 @@ async fn control_round_trips() {
         ("queue resume B.example", "mail goes to B.example again"),
         ("queue retry --all", "0 messages are tried now"),
         ("queue show what", "refused: a message is named as"),
+        ("queue hold what", "refused: a message is named as"),
+        ("queue release what", "refused: a message is named as"),
         ("queue pause a..b", "refused: "),
         ("check", ""),
         ("status", "posthorn "),

@@ -3,7 +3,7 @@
 //! Holds: secrets are in files, never in here; what no ACME server would take is an error already at the start.
 //! Other half: `crate::tls::acme`, which makes the worker's settings of it.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr};
 
 use jmap_core::{
     directory::names,
@@ -11,7 +11,7 @@ use jmap_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::values::Span;
+use super::{named_file::NamedFile, values::Span};
 
 /// Longest URL of a directory, in octets.
 const DIRECTORY_OCTETS_MAX: usize = 1000;
@@ -26,10 +26,10 @@ pub struct Acme {
     /// Addresses that the server's owner may write to.
     pub contact: Vec<String>,
     /// PEM: the authorities by which the server itself is known, in place of the system's.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<NamedFile>,
     /// The account that whoever runs the server has given, and a file with its key in the first line (base64url).
     pub external_account: Option<String>,
-    pub external_account_key_file: Option<PathBuf>,
+    pub external_account_key_file: Option<NamedFile>,
     pub challenge: ChallengeName,
     pub certificate: Vec<AcmeCertificate>,
     pub dns: AcmeDns,
@@ -56,7 +56,7 @@ pub struct AcmeDns {
     pub server: Option<SocketAddr>,
     /// The name of the key, as the name server has it, and a file with the key in its first line (base64).
     pub key_name: Option<String>,
-    pub key_file: Option<PathBuf>,
+    pub key_file: Option<NamedFile>,
     pub algorithm: DnsAlgorithm,
     /// How long other name servers may take to get what was changed.
     pub wait: Span,
@@ -115,7 +115,7 @@ impl Acme {
         certificate.challenge.unwrap_or(self.challenge).0
     }
 
-    pub(super) fn paths_mut(&mut self) -> [(&'static str, &mut Option<PathBuf>); 3] {
+    pub(super) fn files_mut(&mut self) -> [(&'static str, &mut Option<NamedFile>); 3] {
         [
             ("tls.acme.ca-file", &mut self.ca_file),
             (

@@ -2,11 +2,11 @@
 //!
 //! Other half: `backups::schedule`.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::values::Span;
+use super::{named_file::NamedFile, values::Span};
 
 /// Without `to`, none is made.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -17,7 +17,7 @@ pub struct Backup {
     /// Recipients of age, for a new repository.
     pub encrypt_to: Vec<String>,
     /// A file with the passphrase of the repository in its first line.
-    pub passphrase_file: Option<PathBuf>,
+    pub passphrase_file: Option<NamedFile>,
     /// How many snapshots are kept. All 0: all of them.
     pub keep_last: usize,
     pub keep_daily: usize,
@@ -27,7 +27,7 @@ pub struct Backup {
     pub s3_endpoint: Option<String>,
     pub s3_region: Option<String>,
     pub s3_access_key_id: Option<String>,
-    pub s3_secret_access_key_file: Option<PathBuf>,
+    pub s3_secret_access_key_file: Option<NamedFile>,
 }
 
 impl Default for Backup {

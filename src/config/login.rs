@@ -3,7 +3,7 @@
 //! Holds: each has what its kind needs, and nothing of another kind; no password goes out unencrypted, but on this machine.
 //! Other half: `crate::directories`, which asks them.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jmap_core::{
     Role,
@@ -11,7 +11,7 @@ use jmap_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::values::Span;
+use super::{named_file::NamedFile, values::Span};
 
 /// The name of the setting in errors.
 pub const DIRECTORY: &str = "login.directory";
@@ -31,7 +31,7 @@ pub struct Directory {
     pub kind: DirectoryKind,
     pub domains: Vec<String>,
     /// Certificates that it is trusted by, in place of the system's.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<NamedFile>,
     #[serde(default = "Directory::default_timeout")]
     pub timeout: Span,
     /// LDAP: `ldap://HOST:PORT` or `ldaps://HOST:PORT`.
@@ -39,7 +39,7 @@ pub struct Directory {
     #[serde(default)]
     pub start_tls: bool,
     pub bind_dn: Option<String>,
-    pub bind_password_file: Option<PathBuf>,
+    pub bind_password_file: Option<NamedFile>,
     pub user_dn: Option<String>,
     pub base: Option<String>,
     pub filter: Option<String>,
@@ -59,7 +59,7 @@ pub struct Directory {
     pub audience: Option<String>,
     /// Who asks about tokens; without, they are looked at here.
     pub client_id: Option<String>,
-    pub client_secret_file: Option<PathBuf>,
+    pub client_secret_file: Option<NamedFile>,
     #[serde(default = "Directory::default_address_claim")]
     pub address_claim: String,
     pub name_claim: Option<String>,
@@ -75,6 +75,16 @@ pub enum DirectoryKind {
 type Fault = (&'static str, String);
 
 impl Directory {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &NamedFile> {
+        let files = [
+            &self.ca_file,
+            &self.bind_password_file,
+            &self.client_secret_file,
+        ];
+        files.into_iter().flatten()
+    }
+
     fn default_timeout() -> Span {
         Span::seconds(5)
     }
@@ -231,8 +241,8 @@ impl Login {
         Ok(())
     }
 
-    /// The paths in it, with their key.
-    pub(super) fn paths_mut(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
+    /// The files that it names, with their key.
+    pub(super) fn files_mut(&mut self) -> Vec<(&'static str, &mut NamedFile)> {
         let files = self.directory.iter_mut().flat_map(|of| {
             [
                 &mut of.ca_file,

@@ -6,13 +6,15 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
 };
 
 use jmap_core::{directory::names, inproc::queue};
 use serde::{Deserialize, Serialize};
 
-use super::values::{Network, Octets, Rate, Span};
+use super::{
+    named_file::NamedFile,
+    values::{Network, Octets, Rate, Span},
+};
 
 /// How the origin of mail from other servers is verified, and what follows.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -40,7 +42,7 @@ pub struct Dns {
     /// Whether answers are validated (DNSSEC); without that there is no DANE.
     pub dnssec: bool,
     /// A file of DNSKEY records of the root that are trusted in place of the usual ones.
-    pub trust_anchor: Option<PathBuf>,
+    pub trust_anchor: Option<NamedFile>,
     /// For one lookup.
     pub timeout: Span,
 }
@@ -72,7 +74,7 @@ pub struct Delivery {
     /// Whether an MX record may lead to this machine or its networks.
     pub allow_private: bool,
     /// Certificates of authorities that are trusted in place of the system's.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<NamedFile>,
     pub connect_timeout: Span,
     /// How long a connection waits for the next message.
     pub idle_connection_time: Span,
@@ -104,7 +106,7 @@ pub struct Route {
     pub tls: RouteTls,
     pub user: Option<String>,
     /// A file with the password in its first line.
-    pub password_file: Option<PathBuf>,
+    pub password_file: Option<NamedFile>,
 }
 
 impl Route {

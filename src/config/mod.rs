@@ -15,6 +15,7 @@ mod listeners;
 mod log;
 mod login;
 mod mail;
+mod named_file;
 mod oauth;
 mod otlp;
 mod read;
@@ -24,7 +25,11 @@ mod tests;
 pub mod tls;
 pub mod values;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +49,7 @@ pub use self::{
         Authentication, Delivery, Dns, Family, MtaSts, MtaStsMode, OnTemporaryError, Reports,
         Route, RouteProtocol, RouteTls, Signing, Treatment,
     },
+    named_file::NamedFile,
     oauth::OAuth,
     otlp::Otlp,
     store::{DatabaseUrl, Search, Store},
@@ -69,6 +75,8 @@ pub struct Config {
     pub comment: Option<String>,
     /// The folder of everything that is kept.
     pub data: PathBuf,
+    /// Where the files lie that settings in the store name. See [`Config::setting_files`].
+    pub setting_files: Option<PathBuf>,
     pub smtp: MailListener,
     pub submission: MailListener,
     pub submissions: MailListener,
@@ -192,6 +200,15 @@ impl Config {
         Config::default()
     }
 
+    /// The folder in which the files lie that settings in the store name.
+    pub fn setting_files(&self) -> Arc<Path> {
+        let folder = match &self.setting_files {
+            Some(folder) => folder.clone(),
+            None => self.data.join("files"),
+        };
+        std::path::absolute(&folder).unwrap_or(folder).into()
+    }
+
     /// Listens on unprivileged ports of this machine alone, as `localhost`.
     pub fn quickstart(&mut self) {
         self.hostname = Hostname("localhost".to_owned());
@@ -275,6 +292,7 @@ impl Default for Config {
             admin_contact: None,
             comment: None,
             data: PathBuf::from("data"),
+            setting_files: None,
             smtp: MailListener::default(),
             submission: MailListener::default(),
             submissions: MailListener::default(),

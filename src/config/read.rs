@@ -10,7 +10,7 @@ use std::{
 use jmap_core::directory::names;
 use store::engine::sql::SqlKind;
 
-use super::{Config, PLACES, Service, values::Listen};
+use super::{Config, NamedFile, PLACES, Service, values::Listen};
 
 /// Longest file that is read, in octets.
 const FILE_OCTETS_MAX: u64 = 1 << 20;
@@ -67,28 +67,20 @@ impl Config {
             return;
         };
         self.data = folder.join(&self.data);
-        for (_, path) in self.paths_mut() {
+        for path in self.own_paths_mut() {
             *path = folder.join(&*path);
+        }
+        for (_, file) in self.files_mut() {
+            file.mean_from(&folder);
         }
     }
 
-    /// The files that it names, with the key that does.
-    pub fn paths_mut(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
-        let paths = [
+    /// The files that keys name which settings can have as well, with the key.
+    pub fn files_mut(&mut self) -> Vec<(&'static str, &mut NamedFile)> {
+        let files = [
             ("dns.trust-anchor", &mut self.dns.trust_anchor),
             ("delivery.ca-file", &mut self.delivery.ca_file),
-            (
-                "cluster.notices-password-file",
-                &mut self.cluster.notices_password_file,
-            ),
-            ("store.password-file", &mut self.store.password_file),
-            (
-                "store.blobs.secret-access-key-file",
-                &mut self.store.blobs.secret_access_key_file,
-            ),
             ("backup.passphrase-file", &mut self.backup.passphrase_file),
-            ("log.file", &mut self.log.file),
-            ("otlp.authorization-file", &mut self.otlp.authorization_file),
             (
                 "backup.s3-secret-access-key-file",
                 &mut self.backup.s3_secret_access_key_file,
@@ -96,13 +88,26 @@ impl Config {
         ];
         let routes = self.delivery.route.iter_mut();
         let passwords = routes.map(|route| ("delivery.route", &mut route.password_file));
-        let keys = self.store.encryption.keys.iter_mut();
-        let keys = keys.map(|key| ("store.encryption.keys", &mut key.file));
-        let all = paths.into_iter().chain(passwords).chain(keys);
-        all.filter_map(|(key, path)| Some((key, path.as_mut()?)))
-            .chain(self.tls.paths_mut())
-            .chain(self.login.paths_mut())
+        let all = files.into_iter().chain(passwords);
+        all.filter_map(|(key, file)| Some((key, file.as_mut()?)))
+            .chain(self.tls.files_mut())
+            .chain(self.login.files_mut())
             .collect()
+    }
+
+    /// What keys name that are in the file alone.
+    fn own_paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        let paths = [
+            &mut self.setting_files,
+            &mut self.cluster.notices_password_file,
+            &mut self.store.password_file,
+            &mut self.store.blobs.secret_access_key_file,
+            &mut self.log.file,
+            &mut self.otlp.authorization_file,
+        ];
+        let keys = self.store.encryption.keys.iter_mut();
+        let keys = keys.map(|key| &mut key.file);
+        paths.into_iter().chain(keys).flatten().collect()
     }
 
     /// Made of tables that need not be those of a file. Errors: the key, where it is known, and what is wrong.

@@ -3,14 +3,14 @@
 //! Holds: keys and secrets are in files, never in here.
 //! Other half: `crate::tls`, which reads them.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, SeqAccess, Visitor},
 };
 
-use super::acme::Acme;
+use super::{acme::Acme, named_file::NamedFile};
 
 /// The names of settings in errors.
 const CERTIFICATE: &str = "tls.certificate";
@@ -24,7 +24,7 @@ pub struct Tls {
     /// Without any, and without one in the store, a self-signed one is made.
     pub certificate: Option<CertificateFiles>,
     /// Of the only certificate.
-    pub key: Option<PathBuf>,
+    pub key: Option<NamedFile>,
     pub acme: Acme,
 }
 
@@ -32,7 +32,7 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum CertificateFiles {
-    One(PathBuf),
+    One(NamedFile),
     Many(Vec<CertificatePair>),
 }
 
@@ -41,8 +41,8 @@ pub enum CertificateFiles {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CertificatePair {
     /// The server's own certificate first.
-    pub chain: PathBuf,
-    pub key: PathBuf,
+    pub chain: NamedFile,
+    pub key: NamedFile,
 }
 
 impl Tls {
@@ -58,9 +58,9 @@ impl Tls {
         }
     }
 
-    /// The paths in it, with their keys.
-    pub(super) fn paths_mut(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
-        let certificates: Vec<&mut PathBuf> = match &mut self.certificate {
+    /// The files that it names, with their keys.
+    pub(super) fn files_mut(&mut self) -> Vec<(&'static str, &mut NamedFile)> {
+        let certificates: Vec<&mut NamedFile> = match &mut self.certificate {
             None => Vec::new(),
             Some(CertificateFiles::One(chain)) => vec![chain],
             Some(CertificateFiles::Many(pairs)) => pairs
@@ -70,7 +70,7 @@ impl Tls {
         };
         let certificates = certificates.into_iter().map(|path| (CERTIFICATE, path));
         let key = self.key.iter_mut().map(|path| (KEY, path));
-        let acme = self.acme.paths_mut().into_iter();
+        let acme = self.acme.files_mut().into_iter();
         let acme = acme.filter_map(|(key, path)| Some((key, path.as_mut()?)));
         certificates.chain(key).chain(acme).collect()
     }
@@ -112,7 +112,7 @@ impl<'de> Visitor<'de> for FilesVisitor {
     }
 
     fn visit_str<E: de::Error>(self, file: &str) -> Result<CertificateFiles, E> {
-        Ok(CertificateFiles::One(PathBuf::from(file)))
+        Ok(CertificateFiles::One(file.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<CertificateFiles, A::Error> {
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn paths_are_meant_from_the_file() {
         let mut of = tls("[[tls.certificate]]\nchain = \"c\"\nkey = \"k\"\n").unwrap();
-        for (_, path) in of.paths_mut() {
-            *path = Path::new("/etc").join(&*path);
+        for (_, file) in of.files_mut() {
+            file.mean_from(Path::new("/etc"));
         }
         assert_eq!(of.pairs(), [pair("/etc/c", "/etc/k")]);
     }

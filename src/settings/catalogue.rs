@@ -20,6 +20,10 @@ const EXAMPLE: &str = include_str!("../../posthorn.example.toml");
 /// What stays in the file: tables that end in a dot, keys of any table that begin with one, and single keys.
 const FILE_ALONE: &[(&str, &str)] = &[
     ("data", "it says where everything else is"),
+    (
+        "setting-files",
+        "who may change settings doesn't say which files may be read",
+    ),
     ("store.", "the store is opened before settings are read"),
     ("search.", "the store is opened before settings are read"),
     (

@@ -9,21 +9,20 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use jmap_core::{
     Core,
     settings::{Fault, Known, Meaning, Pin, Texts},
 };
-use net::Identity;
 use parking_lot::Mutex;
 use toml::{Table, Value};
 
 pub use self::file::{of_file, to_file};
 
 use crate::{
-    config::{Config, PLACES, line_of_key, values::Hostname},
+    config::{Config, NamedFile, PLACES, line_of_key, values::Hostname},
     delivery, directories, engine, publish, tls, wire,
 };
 
@@ -124,8 +123,15 @@ impl Live {
         for &(service, ..) in PLACES {
             *merged.listen_mut(service) = base.listen_mut(service).take();
         }
+        let folder = base.setting_files();
+        for (key, file) in merged.files_mut() {
+            if stored.contains_key(key) {
+                file.confine(&folder);
+            }
+        }
         merged.text = base.text;
         merged.data = base.data;
+        merged.setting_files = base.setting_files;
         merged.store = base.store;
         merged.search = base.search;
         merged.cluster = base.cluster;
@@ -258,8 +264,7 @@ fn check_files(config: &Config, stored: &Texts) -> Result<(), Fault> {
     };
     if has("tls.certificate") || has("tls.key") {
         for pair in config.tls.pairs() {
-            Identity::from_files(&pair.chain, &pair.key)
-                .map_err(|error| fault("tls.certificate", error.to_string()))?;
+            tls::files::read(&pair).map_err(|error| fault("tls.certificate", error.to_string()))?;
         }
     }
     if let Some(key) = stored.keys().find(|key| key.starts_with("tls.acme")) {
@@ -286,8 +291,8 @@ fn check_files(config: &Config, stored: &Texts) -> Result<(), Fault> {
         ),
     ] {
         if let (true, Some(file)) = (has(key), file) {
-            delivery::password(file)
-                .map_err(|error| fault(key, format!("{}: {error}", file.display())))?;
+            delivery::password_of(file)
+                .map_err(|error| fault(key, format!("{}: {error}", file.path().display())))?;
         }
     }
     Ok(())
@@ -317,9 +322,9 @@ fn spelled(key: &str, value: Value) -> Result<String, String> {
     insert(&mut table, key, value.clone());
     let config = table.try_into::<Config>();
     let mut config = config.map_err(|error| error.message().replace('\n', "; "))?;
-    let relative = |(of, path): &(&str, &mut PathBuf)| *of == key && path.is_relative();
-    if let Some((_, path)) = config.paths_mut().into_iter().find(relative) {
-        let path = path.display();
+    let relative = |(of, file): &(&str, &mut NamedFile)| *of == key && file.path().is_relative();
+    if let Some((_, file)) = config.files_mut().into_iter().find(relative) {
+        let path = file.path().display();
         return Err(format!(
             "\"{path}\": the path of a file begins with a slash"
         ));

@@ -31,6 +31,12 @@ fn live(text: &str) -> Arc<Live> {
     Live::new(&config)
 }
 
+/// As it is checked when all of it is set.
+fn check(live: &Live, stored: &Texts) -> Result<(), Fault> {
+    live.check(stored)?;
+    live.check_files(stored, stored)
+}
+
 fn texts(rows: &[(&str, &str)]) -> Texts {
     rows.iter()
         .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
@@ -171,7 +177,7 @@ fn file_and_settings_are_put_together() {
             "[{ domains = [\"*\"], host = \"relay.example.net\" }]",
         ),
     ]);
-    assert_eq!(live.check(&stored), Ok(()));
+    assert_eq!(check(&live, &stored), Ok(()));
     let merged = live.merged(&stored).unwrap();
     assert_eq!(merged.smtp.listen, Some(Vec::new()));
     assert_eq!(
@@ -187,17 +193,15 @@ fn file_and_settings_are_put_together() {
 
 #[test]
 fn what_is_wrong_together_is_told_by_key() {
-    let live = live("");
     let folder = tempfile::tempdir().unwrap();
+    let live = live(&format!("setting-files = \"{}\"", folder.path().display()));
+    let missing = folder.path().join("missing");
+    let missing = (format!("\"{}\"", missing.display()), missing);
+    let no_such_file = format!("{}: No such file", missing.1.display());
     let file = folder.path().join("not-a-certificate");
     fs::write(&file, "nothing").unwrap();
     let path = format!("\"{}\"", file.display());
-    let fault = |rows: &[(&str, &str)]| {
-        let stored = texts(rows);
-        let checked = live.check(&stored);
-        let checked = checked.and_then(|()| live.check_files(&stored, &stored));
-        checked.unwrap_err()
-    };
+    let fault = |rows: &[(&str, &str)]| check(&live, &texts(rows)).unwrap_err();
     let rows = [
         (
             fault(&[("tls.certificate", "\"/c\"")]),
@@ -215,9 +219,9 @@ fn what_is_wrong_together_is_told_by_key() {
             "",
         ),
         (
-            fault(&[("backup.passphrase-file", "\"/no/such/file\"")]),
+            fault(&[("backup.passphrase-file", &missing.0)]),
             "backup.passphrase-file",
-            "/no/such/file: No such file",
+            &no_such_file,
         ),
         (
             fault(&[("delivery.retry", "[]")]),
@@ -248,7 +252,7 @@ async fn without_its_files_a_route_waits_and_so_does_a_directory() {
         let own = folder.path().join(name);
         fs::create_dir(&own).unwrap();
         let core = core_over(engine.clone(), &own).await;
-        let live = live("");
+        let live = live(&format!("setting-files = \"{}\"", folder.path().display()));
         live.begin(&core).await.unwrap();
         (core, live)
     };
@@ -324,13 +328,13 @@ fn a_database_with_limits_of_its_own_isn_t_outgrown() {
     for (key, text) in larger {
         let stored = texts(&[(key, text)]);
         assert_eq!(
-            live("[store]\nurl = \"postgres://db/mail\"").check(&stored),
+            check(&live("[store]\nurl = \"postgres://db/mail\""), &stored),
             Ok(())
         );
         let mysql = live("[store]\nurl = \"mysql://db/mail\"");
-        assert_eq!(mysql.check(&stored).unwrap_err().key, key);
+        assert_eq!(check(&mysql, &stored).unwrap_err().key, key);
         let smaller = texts(&[(key, "\"1 MiB\"")]);
-        assert_eq!(mysql.check(&smaller), Ok(()));
+        assert_eq!(check(&mysql, &smaller), Ok(()));
     }
 }
 
@@ -399,4 +403,96 @@ fn files_of_settings() {
         let error = of_file(text, "s.toml").unwrap_err();
         assert!(error.starts_with(why), "{error}");
     }
+}
+
+/// What a setting names is read in one folder alone; what the file names, anywhere.
+#[test]
+fn files_of_settings_lie_in_one_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let [inside, outside] = ["files/in", "out"].map(|name| place.path().join(name));
+    fs::create_dir(place.path().join("files")).unwrap();
+    for file in [&inside, &outside] {
+        fs::write(file, "a secret\n").unwrap();
+    }
+    let text = |file: &Path| format!("{:?}", file.display().to_string());
+    let route = |file: &Path| {
+        format!(
+            "[{{ domains = [\"*\"], host = \"h\", user = \"u\", password-file = {} }}]",
+            text(file)
+        )
+    };
+    let directory = |file: &Path| {
+        format!(
+            "[{{ name = \"d\", kind = \"ldap\", domains = [\"example.org\"], url = \"ldaps://h\", base = \"b\", bind-dn = \"n\", bind-password-file = {} }}]",
+            text(file)
+        )
+    };
+    let data = place.path().display();
+    let file = format!("data = \"{data}\"\n");
+    let live_here = live(&file);
+    let folder = place.path().join("files").display().to_string();
+    // Each key that names files, with what else it needs.
+    let keys: [(&str, &dyn Fn(&Path) -> String, &[(&str, &str)]); 10] = [
+        ("delivery.route", &route, &[]),
+        ("login.directory", &directory, &[]),
+        ("delivery.ca-file", &text, &[]),
+        ("dns.trust-anchor", &text, &[]),
+        ("backup.passphrase-file", &text, &[]),
+        ("backup.s3-secret-access-key-file", &text, &[]),
+        ("tls.certificate", &text, &[("tls.key", "\"/k\"")]),
+        ("tls.key", &text, &[("tls.certificate", "\"/c\"")]),
+        (
+            "tls.acme.ca-file",
+            &text,
+            &[
+                ("tls.acme.agree-to-terms", "true"),
+                (
+                    "tls.acme.certificate",
+                    "[{ names = [\"mail.example.org\"] }]",
+                ),
+            ],
+        ),
+        (
+            "tls.acme.external-account-key-file",
+            &text,
+            &[
+                ("tls.acme.agree-to-terms", "true"),
+                ("tls.acme.external-account", "\"me\""),
+                (
+                    "tls.acme.certificate",
+                    "[{ names = [\"mail.example.org\"] }]",
+                ),
+            ],
+        ),
+    ];
+    for (key, value, others) in keys {
+        let mut stored = texts(others);
+        stored.insert(key.to_owned(), value(&outside));
+        let fault = check(&live_here, &stored).unwrap_err();
+        assert!(fault.why.contains(&folder), "{key}: {}", fault.why);
+        assert!(!fault.why.contains("a secret"), "{key}: {}", fault.why);
+        // Where it lies in the folder, it is looked at for what it is.
+        stored.insert(key.to_owned(), value(&inside));
+        if let Err(fault) = check(&live_here, &stored) {
+            let needs_another = ["tls.certificate", "tls.key"].contains(&key);
+            let is_refused = fault.why.contains("must lie");
+            assert!(needs_another || !is_refused, "{key}: {}", fault.why);
+        }
+    }
+    // What was stored before there was the folder: mail waits and goes no other way, and nobody of the directory is refused.
+    let old = texts(&[
+        ("delivery.route", &route(&outside)),
+        ("login.directory", &directory(&outside)),
+    ]);
+    assert_eq!(live_here.check(&old), Ok(()));
+    assert!(old.keys().all(|key| live_here.waits(key)));
+    let merged = live_here.merged(&old).unwrap();
+    assert!(delivery::routes(&merged).is_err());
+    assert!(directories::chosen(&merged).is_err());
+    assert_eq!(directories::chosen_or_away(&merged).len(), 1);
+    // The file itself names what it wants.
+    let of_file = format!("{file}[delivery]\nroute = {}\n", route(&outside));
+    let config = live(&of_file).merged(&Texts::new()).unwrap();
+    let routes = delivery::routes(&config).unwrap();
+    assert!(routes[0].login.is_some());
 }

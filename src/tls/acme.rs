@@ -3,11 +3,7 @@
 //! Holds: files are read when the server starts, so a secret that is missing is told then.
 //! Other half: `adapters/acme`, which does it.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use base64::{
     Engine as _,
@@ -18,7 +14,7 @@ use smtp::client::{Roots, RootsError};
 use tokio::sync::watch;
 
 use crate::{
-    config::{Config, DnsAlgorithm},
+    config::{Config, DnsAlgorithm, NamedFile},
     delivery, wire,
 };
 
@@ -44,7 +40,7 @@ pub fn settings(config: &Config) -> Result<Option<acme::Settings>, AcmeError> {
         return Ok(None);
     }
     let roots = match &of.ca_file {
-        Some(file) => Roots::of_file(file)?,
+        Some(file) => delivery::authorities(file)?,
         None => Roots::of_the_system(),
     };
     let external_account = match (&of.external_account, &of.external_account_key_file) {
@@ -120,13 +116,14 @@ fn updater(config: &Config) -> Result<Option<acme::Updater>, AcmeError> {
 
 /// The key in the first line of a file.
 fn key(
-    file: &Path,
+    file: &NamedFile,
     form: &'static str,
     decode: impl Fn(&str) -> Result<Vec<u8>, base64::DecodeError>,
 ) -> Result<Secret<Vec<u8>>, AcmeError> {
-    let line = delivery::password(file);
-    let line = line.map_err(|error| AcmeError::File(file.to_owned(), error))?;
+    let path = || file.path().to_owned();
+    let line = delivery::password_of(file);
+    let line = line.map_err(|error| AcmeError::File(path(), error))?;
     let octets = decode(line.expose().trim());
-    let octets = octets.map_err(|_| AcmeError::Key(file.to_owned(), form))?;
+    let octets = octets.map_err(|_| AcmeError::Key(path(), form))?;
     Ok(Secret::new(octets))
 }

@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use net::{Identity, tls::TlsError};
 
-use crate::config::CertificatePair;
+use crate::config::{CertificatePair, NamedFile};
 
 /// A pair of files.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Watched {
     /// Reads a pair for the first time.
     pub fn open(files: CertificatePair) -> Result<Watched, TlsError> {
         let seen = stamps(&files);
-        let identity = Identity::from_files(&files.chain, &files.key)?;
+        let identity = read(&files)?;
         Ok(Watched {
             files,
             identity,
@@ -51,8 +51,8 @@ impl Watched {
             return false;
         }
         self.seen = now;
-        let chain = self.files.chain.display();
-        match Identity::from_files(&self.files.chain, &self.files.key) {
+        let chain = self.files.chain.path().display();
+        match read(&self.files) {
             Ok(identity) => {
                 self.problem = None;
                 let is_new = identity.chain() != self.identity.chain();
@@ -71,8 +71,20 @@ impl Watched {
     }
 }
 
+/// What a pair of files has now.
+pub fn read(files: &CertificatePair) -> Result<Identity, TlsError> {
+    let path = |file: &NamedFile| match file.to_read() {
+        Ok(path) => Ok(path.to_owned()),
+        Err(source) => Err(TlsError::Read {
+            origin: file.path().display().to_string(),
+            source,
+        }),
+    };
+    Identity::from_files(&path(&files.chain)?, &path(&files.key)?)
+}
+
 fn stamps(files: &CertificatePair) -> [Option<Stamp>; 2] {
-    [stamp(&files.chain), stamp(&files.key)]
+    [stamp(files.chain.path()), stamp(files.key.path())]
 }
 
 /// Of what a link leads to: tools that renew certificates change links.

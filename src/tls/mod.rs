@@ -5,7 +5,7 @@
 //! Other half: `net::tls`, which shows them; `adapters/acme`, which orders those in the store.
 
 pub mod acme;
-mod files;
+pub mod files;
 mod self_signed;
 mod stored;
 #[cfg(test)]
@@ -170,7 +170,7 @@ impl Certificates {
     pub fn all(&self) -> Vec<Shown> {
         let mut all: Vec<Shown> = Vec::new();
         all.extend(self.files.lock().iter().map(|of| Shown {
-            origin: Origin::File(of.files.chain.clone()),
+            origin: Origin::File(of.files.chain.path().to_owned()),
             identity: Some(of.identity.clone()),
             problem: of.problem.clone(),
         }));

@@ -19,12 +19,13 @@ use crate::{config::CertificatePair, folder::Folder};
 pub fn files(folder: &Folder, hostname: &str) -> Result<CertificatePair, CertificateError> {
     let file = |extension| folder.tls().join(format!("{hostname}.{extension}"));
     let pair = CertificatePair {
-        chain: file("crt"),
-        key: file("key"),
+        chain: file("crt").into(),
+        key: file("key").into(),
     };
-    if !(pair.chain.exists() && pair.key.exists()) {
+    let chain = pair.chain.path();
+    if !(chain.exists() && pair.key.path().exists()) {
         make(&folder.tls(), &pair, hostname)?;
-        tracing::warn!(certificate = %pair.chain.display(), "a self-signed certificate was made; clients will ask about it");
+        tracing::warn!(certificate = %chain.display(), "a self-signed certificate was made; clients will ask about it");
     }
     Ok(pair)
 }
@@ -43,8 +44,8 @@ fn make(folder: &Path, files: &CertificatePair, hostname: &str) -> Result<(), Ce
             fs::DirBuilder::new().mode(0o700).create(folder)?;
         }
         // The certificate goes last: with it there, the key is there.
-        write(&files.key, pair.serialize_pem().as_bytes(), 0o600)?;
-        write(&files.chain, pem.as_bytes(), 0o644)
+        write(files.key.path(), pair.serialize_pem().as_bytes(), 0o600)?;
+        write(files.chain.path(), pem.as_bytes(), 0o644)
     };
     keep().map_err(|error| CertificateError::Keep(PathBuf::from(folder), error))
 }

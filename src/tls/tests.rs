@@ -29,11 +29,15 @@ fn write_until(folder: &Path, file: &str, names: &[&str], year: i32) -> Certific
     let mut certificate = CertificateParams::new(names).unwrap();
     certificate.not_after = rcgen::date_time_ymd(year, 1, 1);
     let pair = CertificatePair {
-        chain: folder.join(format!("{file}.crt")),
-        key: folder.join(format!("{file}.key")),
+        chain: folder.join(format!("{file}.crt")).into(),
+        key: folder.join(format!("{file}.key")).into(),
     };
-    fs::write(&pair.chain, certificate.self_signed(&key).unwrap().pem()).unwrap();
-    fs::write(&pair.key, key.serialize_pem()).unwrap();
+    fs::write(
+        pair.chain.path(),
+        certificate.self_signed(&key).unwrap().pem(),
+    )
+    .unwrap();
+    fs::write(pair.key.path(), key.serialize_pem()).unwrap();
     pair
 }
 
@@ -158,12 +162,12 @@ async fn files_that_change_are_read_and_broken_ones_refused() {
 
     // The certificate comes before its key, as tools write them: for a moment they don't belong together.
     let other = write(folder.path(), "other", &["mail.example.org"]);
-    fs::copy(&other.chain, &pair.chain).unwrap();
+    fs::copy(other.chain.path(), pair.chain.path()).unwrap();
     of.look(false).await.unwrap();
     assert_eq!(key(), first);
     let problem = of.all()[0].problem.clone().unwrap();
     assert!(problem.contains("does not belong to"), "{problem}");
-    fs::copy(&other.key, &pair.key).unwrap();
+    fs::copy(other.key.path(), pair.key.path()).unwrap();
     of.look(false).await.unwrap();
     let second = key();
     assert_ne!(second, first);
@@ -173,20 +177,20 @@ async fn files_that_change_are_read_and_broken_ones_refused() {
         "",
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     ] {
-        fs::write(&pair.chain, broken).unwrap();
+        fs::write(pair.chain.path(), broken).unwrap();
         of.look(false).await.unwrap();
         assert_eq!(key(), second, "{broken}");
         assert!(of.all()[0].problem.is_some());
     }
-    fs::remove_file(&pair.chain).unwrap();
+    fs::remove_file(pair.chain.path()).unwrap();
     of.look(false).await.unwrap();
     assert_eq!(key(), second);
     assert!(of.all()[0].problem.is_some());
 
     // By the name of a folder that a link leads to, as certbot does.
     let third = write(folder.path(), "third", &["mail.example.org"]);
-    std::os::unix::fs::symlink(&third.chain, &pair.chain).unwrap();
-    fs::copy(&third.key, &pair.key).unwrap();
+    std::os::unix::fs::symlink(third.chain.path(), pair.chain.path()).unwrap();
+    fs::copy(third.key.path(), pair.key.path()).unwrap();
     of.look(false).await.unwrap();
     assert_ne!(key(), second);
 }
@@ -199,7 +203,7 @@ async fn what_is_imported_takes_the_place_of_the_self_signed_one() {
     let who = &Caller::server();
     let pair = write(folder.path(), "own", &["mail.example.org", "*.example.net"]);
     let read = |path: &Path| fs::read(path).unwrap();
-    let record = stored::imported(&read(&pair.chain), &read(&pair.key)).unwrap();
+    let record = stored::imported(&read(pair.chain.path()), &read(pair.key.path())).unwrap();
     core.import_certificate(who, record).await.unwrap();
     of.look(false).await.unwrap();
     assert_eq!(
@@ -236,6 +240,6 @@ async fn what_is_imported_has_to_fit() {
     let one = write(folder.path(), "one", &["a.example"]);
     let other = write(folder.path(), "other", &["a.example"]);
     let read = |path: &Path| fs::read(path).unwrap();
-    let mixed = stored::imported(&read(&one.chain), &read(&other.key)).unwrap_err();
+    let mixed = stored::imported(&read(one.chain.path()), &read(other.key.path())).unwrap_err();
     assert!(mixed.to_string().contains("does not belong to"), "{mixed}");
 }

@@ -13,20 +13,40 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use e2e::{Home, PASSWORD, Server, corpus::message, databases::TestStore, dump, http::Http};
 use jmap_core::{
+    alert::{AlertKind, AlertRecord},
+    auth::{
+        Secret,
+        oauth::{
+            ClientRecord, OAuthScopes,
+            records::{AccessToken, CodeRecord, DeviceRecord, Grant, Kept, UserCodeRecord},
+        },
+        token,
+        totp::Totp,
+        webauthn::{Passkey, key::PublicKey},
+    },
     cluster::{LeaseRecord, NodeRecord},
+    directory::{
+        AccountRecord,
+        records::{CredentialKind, CredentialRecord},
+    },
     inproc::{
+        certificates::{
+            AcmeAccountRecord, CertificateOrigin, CertificateRecord, ChallengeKind, ChallengeRecord,
+        },
         deliver::{PENDING, PendingDelivery},
         sts::StsPolicyRecord,
     },
     reports::records::{
         AuthRow, DmarcCounts, DmarcRow, ReportRecord, TlsCounts, TlsDetail, TlsRow,
     },
+    rng::SeededRng,
+    webhook::{DoneRecord, DueRecord, EventKind},
 };
 use jmap_types::{AccountId, DataType};
 use serde_json::json;
 use store::{
     Record as _,
-    keys::{self, Subspace},
+    keys::{self, Pending, Subspace},
 };
 
 const CURRENT: &str = "format-2.dump";
@@ -127,6 +147,10 @@ fn written() -> dump::Rows {
     server
         .home
         .cli(&["ban", "add", "192.0.2.0/24", "--reason", "A test"], "");
+    // Nothing happens that it is told of.
+    let hook = ["webhook", "add", HOOK, "--event", "ban.lifted"];
+    server.home.cli(&hook, "");
+    import_certificate(&server);
     let own = ["account", "show", "alice@example.org", "--id"];
     let own = server.home.cli(&own, "").trim().to_owned();
     let login = BASE64_STANDARD.encode(format!("alice@example.org:{PASSWORD}"));
@@ -171,10 +195,30 @@ fn written() -> dump::Rows {
         runtime().block_on(async { dump::rows_of(&dump::open(&server.home.data)).await });
     let accounts = ["alice@example.org", "bob@example.org"].map(|name| account(&rows, name));
     rows.extend(left_behind(accounts[0], accounts[1]));
+    let bob = accounts[1];
+    let key = keys::account(bob);
+    let found = rows.iter_mut().find(|(of, _)| *of == key);
+    let (_, value) = found.expect("bob's account");
+    let mut record = AccountRecord::from_bytes(&key, value).expect("a record");
+    let first = record.last_credential.max(PASSWORD_NUMBER) + 1;
+    record.last_credential = first + CREDENTIALS;
+    *value = record.to_bytes().to_vec();
+    rows.extend(credentials(bob, first));
+    rows.extend(told(&rows));
     rows.sort();
     rows.dedup_by(|one, other| one.0 == other.0);
     rows
 }
+
+/// A time that no test sees, in seconds and in milliseconds since 1970.
+const FAR: i64 = 4_000_000_000;
+const FAR_MS: i64 = FAR * 1000;
+const HOOK: &str = "https://hooks.example.net/fixture";
+const CERTIFICATE: &str = "fixture.example";
+const CLIENT: &str = "a-program";
+const PASSWORD_NUMBER: u64 = 1;
+/// Credentials that the test puts beside those of the server.
+const CREDENTIALS: u64 = 3;
 
 /// The message that was on its way to both when the server was killed. Alice had it already, and has deleted it.
 const HALF_DONE: &str = "Half done";
@@ -261,6 +305,192 @@ fn left_behind(alice: AccountId, bob: AccountId) -> dump::Rows {
         (keys::turn(alice), Vec::new()),
     ];
     rows.into()
+}
+
+/// Puts a certificate of a name that nobody has into the store.
+fn import_certificate(server: &Server) {
+    let folder = tempfile::tempdir().expect("no folder");
+    let key = rcgen::KeyPair::generate().expect("no key");
+    let params = rcgen::CertificateParams::new(vec![CERTIFICATE.to_owned()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("no certificate");
+    let [chain, private] = ["chain", "key"].map(|name| folder.path().join(name));
+    fs::write(&chain, certificate.pem()).expect("not written");
+    fs::write(&private, key.serialize_pem()).expect("not written");
+    let [chain, private] = [&chain, &private].map(|path| path.to_str().expect("a path"));
+    server.home.cli(&["tls", "import", chain, private], "");
+}
+
+/// What somebody logs in with whose programs and devices are many, from this number on: as if made by pages, devices and browsers.
+fn credentials(of: AccountId, first: u64) -> dump::Rows {
+    let rng = SeededRng::new(7);
+    let mut totp = Totp::new(&rng);
+    totp.new_recovery_codes(&rng);
+    // One that is begun: the password alone is enough for the tests.
+    totp.is_confirmed = false;
+    let (refresh, access) = (token::mint_bearer(&rng), token::mint_bearer(&rng));
+    let grant = Grant {
+        client: CLIENT.to_owned(),
+        scopes: OAuthScopes::MAIL,
+        refresh: Some(Kept::of(&refresh)),
+        access: vec![AccessToken {
+            kept: Kept::of(&access),
+            expires: FAR_MS,
+            scopes: OAuthScopes::MAIL,
+        }],
+        used: FAR,
+        authenticated: 1_700_000_000,
+    };
+    let passkey = Passkey {
+        id: vec![1; 16],
+        key: PublicKey::EdDsa(vec![2; 32]),
+        counter: 3,
+        rp_id: "mail.example.org".to_owned(),
+    };
+    let record = |description: &str, kind| CredentialRecord {
+        description: description.to_owned(),
+        kind,
+        created: 1_700_000_000,
+        ..CredentialRecord::default()
+    };
+    let records = [
+        CredentialRecord {
+            totp: Some(Box::new(totp)),
+            ..record("", CredentialKind::Totp)
+        },
+        CredentialRecord {
+            passkey: Some(Box::new(passkey)),
+            ..record("A key", CredentialKind::Passkey)
+        },
+        CredentialRecord {
+            grant: Some(Box::new(grant)),
+            ..record("A program", CredentialKind::Grant)
+        },
+    ];
+    let mut rows = dump::Rows::new();
+    for (record, number) in records.iter().zip(first..) {
+        rows.push((keys::credential(of, number), record.to_bytes().to_vec()));
+        for id in record.grant.iter().flat_map(|grant| grant.ids()) {
+            let way = store::numbers(&[of.number(), number]).to_vec();
+            rows.push((keys::credential_lookup(&id.0), way));
+        }
+    }
+    let code = CodeRecord {
+        kept: Kept::of(&token::mint_bearer(&rng)),
+        client: CLIENT.to_owned(),
+        redirect_uri: "https://app.example/back".to_owned(),
+        scopes: OAuthScopes::MAIL,
+        account: of.number(),
+        authenticated: 1_700_000_000,
+        challenge: "a challenge".to_owned(),
+        nonce: None,
+        expires: FAR_MS,
+        grant: None,
+    };
+    let device = DeviceRecord {
+        kept: Kept::of(&token::mint_bearer(&rng)),
+        client: CLIENT.to_owned(),
+        scopes: OAuthScopes::MAIL,
+        user_code: "BCDFGHJK".to_owned(),
+        expires: FAR_MS,
+        decision: None,
+    };
+    let way = UserCodeRecord {
+        device: device.kept.id.clone(),
+        expires: FAR_MS,
+    };
+    let client = ClientRecord {
+        name: "A program".to_owned(),
+        redirect_uris: vec!["https://app.example/back".to_owned()],
+        created: 1_700_000_000,
+        last_used: FAR,
+        ..ClientRecord::default()
+    };
+    rows.extend([
+        (keys::oauth_client(CLIENT), client.to_bytes().to_vec()),
+        (
+            keys::oauth_pending(Pending::Code, &*code.kept.id),
+            code.to_bytes().to_vec(),
+        ),
+        (
+            keys::oauth_pending(Pending::UserCode, device.user_code.as_bytes()),
+            way.to_bytes().to_vec(),
+        ),
+        (
+            keys::oauth_pending(Pending::Device, &*device.kept.id),
+            device.to_bytes().to_vec(),
+        ),
+    ]);
+    rows
+}
+
+/// What waits for the webhook, what came of the last event, an alert, and an order of a certificate that is under way.
+fn told(rows: &dump::Rows) -> dump::Rows {
+    let mut webhooks = rows.iter().filter_map(|(key, _)| keys::decode_webhook(key));
+    let webhook = webhooks.next().expect("a webhook");
+    let due = DueRecord {
+        kind: EventKind::BanLifted,
+        at: 1_700_000_000_000,
+        data: r#"{"network":"192.0.2.0/24"}"#.to_owned(),
+        attempts: 1,
+    };
+    let done = DoneRecord {
+        kind: EventKind::BanLifted,
+        at: 1_700_000_000_000,
+        tried: 1_700_000_001_000,
+        attempts: 1,
+        status: Some(503),
+        problem: Some("it is away".to_owned()),
+        next_try: Some(FAR_MS),
+        delivered: false,
+    };
+    let alert = AlertRecord {
+        kind: AlertKind::NodeGone,
+        node: String::new(),
+        subject: "gone".to_owned(),
+        sentence: "The server gone doesn't say any more that it lives.".to_owned(),
+        since: 1_700_000_000_000,
+        mailed: Some(1_700_000_001_000),
+        over: None,
+    };
+    let account = AcmeAccountRecord {
+        url: "https://acme.invalid/account/1".to_owned(),
+        private_key: Secret::new(vec![1, 2, 3]),
+        contact: vec!["mailto:postmaster@example.org".to_owned()],
+        created: 1_700_000_000,
+    };
+    let challenge = ChallengeRecord {
+        certificate: "ordered.example".to_owned(),
+        answer: b"an answer".to_vec(),
+        at: None,
+        expires: FAR,
+    };
+    let ordered = CertificateRecord {
+        names: vec!["ordered.example".to_owned()],
+        origin: CertificateOrigin::Acme,
+        failures: 1,
+        next_try: Some(FAR),
+        problem: Some("nobody answers".to_owned()),
+        ..CertificateRecord::default()
+    };
+    let far = u64::try_from(FAR_MS).expect("a time");
+    [
+        (keys::webhook_due(webhook, far, 7), due.to_bytes().to_vec()),
+        (keys::webhook_done(webhook, 7), done.to_bytes().to_vec()),
+        (keys::alert(7), alert.to_bytes().to_vec()),
+        (
+            keys::acme_account("https://acme.invalid/directory"),
+            account.to_bytes().to_vec(),
+        ),
+        (
+            keys::challenge(ChallengeKind::Http01 as u8, "a-token"),
+            challenge.to_bytes().to_vec(),
+        ),
+        (
+            keys::certificate("ordered.example"),
+            ordered.to_bytes().to_vec(),
+        ),
+    ]
+    .into()
 }
 
 /// One that came, and counts for those that are to be sent.
@@ -363,6 +593,9 @@ fn stores_of_former_versions_are_opened_and_read() {
         home.check();
         let mut server = Server::start_in(home);
         read(&server);
+        if name == CURRENT {
+            read_what_came_last(&server);
+        }
         if name != FORMER[1] {
             read_reports(&server);
         }
@@ -402,23 +635,13 @@ const NOT_IN_FORMAT_1: &[Subspace] = &[
     Subspace::WebhookDone,
     Subspace::Alert,
 ];
-/// Those that the dump of the current format hasn't got: of stores with an object store, of damaged ones, of servers
-/// that order certificates, or let programs in (OAuth), and of those that tell others of events.
+/// Those that the dump of the current format hasn't got: of stores with an object store, and of damaged ones.
 const NOT_IN_CURRENT: &[Subspace] = &[
     Subspace::BlobStub,
     Subspace::BlobGarbage,
     Subspace::Quarantine,
     Subspace::SearchShard,
     Subspace::SearchIndexed,
-    Subspace::AcmeAccount,
-    Subspace::Certificate,
-    Subspace::Challenge,
-    Subspace::OAuthClient,
-    Subspace::OAuthPending,
-    Subspace::Webhook,
-    Subspace::WebhookDue,
-    Subspace::WebhookDone,
-    Subspace::Alert,
 ];
 
 #[test]
@@ -504,4 +727,52 @@ fn read_reports(server: &Server) {
     let verb = ["report", "list", "example.org", "--days", "36500"];
     let listed = server.home.cli(&verb, "");
     assert!(listed.contains("far.invalid"), "{listed}");
+}
+
+/// Who gets in by what, who is told of what, what is shown.
+fn read_what_came_last(server: &Server) {
+    let home = &server.home;
+    let has = |args: &[&str], parts: &[&str]| {
+        let said = home.cli(args, "");
+        for part in parts {
+            assert!(said.contains(part), "{args:?} has no {part}: {said}");
+        }
+    };
+    has(&["ban", "list"], &["192.0.2.0/24", "A test"]);
+    has(
+        &["tls", "list"],
+        &[CERTIFICATE, "ordered.example", "nobody answers"],
+    );
+    has(&["webhook", "list"], &[HOOK, "ban.lifted"]);
+    let listed = home.cli(&["webhook", "list"], "");
+    let number = listed.split_whitespace().next().expect("a number");
+    has(&["webhook", "deliveries", number], &["ban.lifted", "it is away"]);
+    has(
+        &["credential", "list", "bob@example.org"],
+        &["passkey", "grant", "A key"],
+    );
+    home.cli(
+        &["account", "role", "alice@example.org", "administrator"],
+        "",
+    );
+    let login = BASE64_STANDARD.encode(format!("alice@example.org:{PASSWORD}"));
+    let login = format!("Basic {login}");
+    let shown = |path: &str| {
+        let path = format!("/api/v1{path}");
+        let answer = Http::new(home.http).get(&path, &[("Authorization", &login)]);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.text()
+    };
+    let alerts = shown("/alerts");
+    assert!(alerts.contains("node-gone"), "{alerts}");
+    let clients = shown("/oauth-clients");
+    assert!(
+        clients.contains(CLIENT) && clients.contains("A program"),
+        "{clients}"
+    );
+    let challenge = Http::new(home.http).get("/.well-known/acme-challenge/a-token", &[]);
+    assert_eq!(
+        (challenge.status, challenge.text().as_str()),
+        (200, "an answer")
+    );
 }

@@ -1,11 +1,19 @@
 //! A code of the second factor beside a password, and a secret as a picture that a device reads.
 //!
-//! Holds: a code is of use with the Basic scheme alone; the picture has the secret in it and is made for whoever enrols.
+//! Holds: at a login a code is of use with the Basic scheme alone; where a factor is taken away it confirms with any; the picture has the secret in it and is made for whoever enrols.
 //! Other half: `jmap_core::auth::admission` asks for codes.
 
 use http::HeaderMap;
-use jmap_core::auth::{Credentials, Secret};
+use jmap_core::{
+    auth::{AuthError, Confirmed, Credentials, Secret},
+    directory::DirectoryError,
+};
 use qrcode::{EcLevel, QrCode, render::svg};
+
+use crate::{
+    problem::{Kind, Problem},
+    request::Request,
+};
 
 /// The field that a code comes in.
 pub const CODE_FIELD: &str = "one-time-code";
@@ -23,6 +31,28 @@ pub fn with_code(credentials: Credentials, fields: &HeaderMap) -> Credentials {
         },
         (credentials, _) => credentials,
     }
+}
+
+/// Has whoever asks show once more who they are.
+pub async fn confirmed(request: &Request) -> Result<Option<Confirmed>, Problem> {
+    let code = request.headers.get(CODE_FIELD);
+    let code = code.and_then(|code| code.to_str().ok());
+    let code = code.map(|code| Secret::new(code.to_owned()));
+    let confirmed = request
+        .core
+        .confirm(&request.who, code.as_ref(), &request.origin)
+        .await;
+    confirmed.map_err(|error| match error {
+        // The login is good all the same.
+        AuthError::Invalid => DirectoryError::WrongCode.into(),
+        error => error.into(),
+    })
+}
+
+/// The same where nothing is done without.
+pub async fn must_confirm(request: &Request) -> Result<Confirmed, Problem> {
+    let needed = || Problem::of(Kind::ConfirmationNeeded);
+    confirmed(request).await?.ok_or_else(needed)
 }
 
 /// A QR code (ISO/IEC 18004) as SVG. `None`: the text is longer than one holds.

@@ -56,6 +56,9 @@ kinds! {
     Forbidden = "forbidden", FORBIDDEN;
     /// The account has a second factor: a code is needed, in the field One-Time-Code.
     SecondFactor = "second-factor", FORBIDDEN;
+    /// The person has to show once more who they are: by a code of the second factor, in the field One-Time-Code, or by the password
+    /// (HTTP Basic).
+    ConfirmationNeeded = "confirmation-needed", FORBIDDEN;
     /// The account may not log in.
     Disabled = "disabled", FORBIDDEN;
     /// Logging in is possible over an encrypted connection only.
@@ -158,6 +161,7 @@ impl From<DirectoryError> for Problem {
             | DirectoryError::WeakPassword(_) => Kind::InvalidValue,
             DirectoryError::InUse(_) => Kind::InUse,
             DirectoryError::TooMany(_) => Kind::LimitReached,
+            DirectoryError::ConfirmationNeeded => return Problem::of(Kind::ConfirmationNeeded),
             DirectoryError::Forbidden => return Problem::of(Kind::Forbidden),
             DirectoryError::Changed => Kind::Changed,
             DirectoryError::DoneBefore => Kind::AlreadyExists,

@@ -7,6 +7,7 @@ use http::{HeaderMap, header};
 use jmap_core::{
     Caller, Core,
     admin::{Once, Terms, Version},
+    auth::Origin,
 };
 use jmap_types::{AccountId, Id};
 use percent_encoding::percent_decode_str;
@@ -33,6 +34,8 @@ pub struct Request {
     pub core: Core,
     pub site: Site,
     pub who: Caller,
+    /// Where it comes from.
+    pub origin: Origin,
     pub route: &'static Route,
     /// The values of the path's parameters, by name.
     pub path: Vec<(&'static str, String)>,

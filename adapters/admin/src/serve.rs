@@ -105,6 +105,7 @@ impl Admin {
             core: self.0.core.clone(),
             site: self.0.site.clone(),
             who,
+            origin: origin_of(client),
             route,
             path: parameters,
             query,
@@ -132,12 +133,7 @@ impl Admin {
             return Err(unauthorized(why, false));
         };
         let credentials = crate::factors::with_code(credentials, fields);
-        let origin = Origin {
-            ip: client.ip,
-            protocol: Protocol::Admin,
-            tls: client.tls,
-        };
-        Ok(self.0.core.login(credentials, origin).await?)
+        Ok(self.0.core.login(credentials, origin_of(client)).await?)
     }
 
     fn allowed(&self, fields: &HeaderMap) -> bool {
@@ -189,6 +185,14 @@ impl Admin {
         if let Err(error) = noted.await {
             tracing::warn!(%error, "a refusal could not be noted");
         }
+    }
+}
+
+fn origin_of(client: &Client) -> Origin {
+    Origin {
+        ip: client.ip,
+        protocol: Protocol::Admin,
+        tls: client.tls,
     }
 }
 

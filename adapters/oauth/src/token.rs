@@ -136,7 +136,7 @@ impl Provider {
         let field = fields.get(header::AUTHORIZATION);
         let field = field.and_then(|field| field.to_str().ok());
         let credentials = field.and_then(Credentials::from_authorization);
-        let Some(Credentials::Bearer { token }) = credentials else {
+        let Some(Credentials::Bearer { token, .. }) = credentials else {
             return Err(Refusal {
                 challenge: Some("Bearer realm=\"oauth\"".to_owned()),
                 ..Refusal::new(ErrorCode::InvalidToken, "a bearer token is needed")

@@ -126,7 +126,9 @@ impl Core {
         let (entries, _) = self.queue_entries(&Caller::server(), &filter).await?;
         // What its sender wants to go later isn't late.
         let begin = |of: &crate::inproc::queue::QueueEntry| of.record.send_at;
-        let Some(oldest) = entries.iter().min_by_key(|of| begin(of)) else {
+        // What an administrator holds back waits for nobody else.
+        let waits = entries.iter().filter(|of| of.record.on_hold.is_none());
+        let Some(oldest) = waits.min_by_key(|of| begin(of)) else {
             return Ok(());
         };
         let age = self.clock.now().seconds().saturating_sub(begin(oldest));

@@ -2,15 +2,15 @@
 //!
 //! Holds: none of it is told to anybody who hasn't shown the secret; a password with a second factor beside it opens nothing
 //! by itself; what is for programs doesn't open the pages on which new credentials are made, nor the API of an account that has a
-//! second factor.
+//! second factor. Whoever has nothing but a session can't take a second factor away.
 //! Other half: `directory::factors` has the second factors; `auth::login` and `auth::scram` ask here.
 
 use super::{
     AuthError, Origin, Protocol, Scopes, Secret,
-    login::{Candidate, too_many, unavailable},
+    login::{Candidate, too_many, unavailable, wait},
 };
 use crate::{
-    Core,
+    Caller, Core,
     directory::{
         Verified,
         external::EXTERNAL,
@@ -39,7 +39,41 @@ fn takes_codes(protocol: Protocol) -> bool {
     }
 }
 
+/// Says that it was the person who asked, and not only somebody with a session of theirs.
+#[derive(Debug)]
+pub struct Confirmed(());
+
 impl Core {
+    /// Has a person say again who they are: by the password, if that came with this very request, or by a code of the second factor.
+    /// `None`: neither was given.
+    pub async fn confirm(
+        &self,
+        who: &Caller,
+        code: Option<&Secret<String>>,
+        origin: &Origin,
+    ) -> Result<Option<Confirmed>, AuthError> {
+        if matches!(who.credential, PASSWORD | EXTERNAL) {
+            // With a second factor it came with a code.
+            return Ok(Some(Confirmed(())));
+        }
+        let Some(code) = code else {
+            return Ok(None);
+        };
+        let checked = self.directory.rate.check(origin, Some(&who.name));
+        let delay = checked.map_err(|retry_after| too_many(&who.name, origin, retry_after))?;
+        wait(delay).await;
+        let record = self.account_record(who.account).await;
+        let record = record.map_err(unavailable)?.ok_or(AuthError::Invalid)?;
+        let candidate = Candidate {
+            id: who.account,
+            record,
+        };
+        self.pass_by_code(&who.name, &candidate, code, origin)
+            .await?;
+        self.directory.rate.succeeded(origin, Some(&who.name));
+        Ok(Some(Confirmed(())))
+    }
+
     /// Whether a secret that was right is good for this login. `code`: of the second factor.
     pub(super) async fn pass(
         &self,

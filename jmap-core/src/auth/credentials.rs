@@ -31,7 +31,11 @@ pub enum Credentials {
         code: Secret<String>,
     },
     /// A token alone (HTTP Bearer of RFC 6750, SASL OAUTHBEARER of RFC 7628).
-    Bearer { token: Secret<String> },
+    Bearer {
+        /// Whom the client wants to act as (RFC 7628 §3.1, RFC 5801 §4), where that is said: nobody but the token's account.
+        authzid: Option<String>,
+        token: Secret<String>,
+    },
 }
 
 impl Credentials {
@@ -45,6 +49,7 @@ impl Credentials {
         if scheme.eq_ignore_ascii_case("bearer") {
             let valid = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic());
             return valid.then(|| Credentials::Bearer {
+                authzid: None,
                 token: Secret::new(rest.to_owned()),
             });
         }
@@ -174,6 +179,7 @@ mod tests {
                 code: Secret::new("hunter22".into()),
             },
             Credentials::Bearer {
+                authzid: None,
                 token: Secret::new("hunter22".into()),
             },
         ];

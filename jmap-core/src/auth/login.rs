@@ -21,7 +21,7 @@ use crate::{
     caller::Caller,
     clock::UtcMillis,
     directory::{
-        Verified,
+        DirectoryError, Verified,
         external::{Admitted, EXTERNAL, TOKEN_SCOPES},
         names,
         records::{AccountKind, AccountRecord, CredentialKind, CredentialRecord, PASSWORD},
@@ -74,7 +74,10 @@ impl Core {
                     self.login_by_password(&login, &password, Some(&code), &origin)
                         .await
                 }
-                Credentials::Bearer { token } => self.login_by_token(&token, &origin).await,
+                Credentials::Bearer { authzid, token } => {
+                    let caller = self.login_by_token(&token, &origin).await?;
+                    self.acts_as(caller, authzid.as_deref(), &origin).await
+                }
             }
         };
         let result = checked.instrument(span).await;
@@ -204,6 +207,27 @@ impl Core {
         let admitted = self.admit(candidate, token.credential, generation, origin);
         let caller = admitted.await?.within(token.scopes);
         Ok(caller.until(token.expires).by_token(id))
+    }
+
+    /// RFC 4422 §3.4.1: nobody acts as somebody else. An account has a login name, and addresses.
+    async fn acts_as(
+        &self,
+        caller: Caller,
+        authzid: Option<&str>,
+        origin: &Origin,
+    ) -> Result<Caller, AuthError> {
+        let Some(authzid) = authzid else {
+            return Ok(caller);
+        };
+        match self.account_named(authzid).await {
+            Ok(account) if account.id == caller.account => Ok(caller),
+            Err(DirectoryError::Store(error)) => Err(unavailable(error)),
+            Ok(_) | Err(_) => {
+                let authzid = stored_form(authzid);
+                tracing::warn!(login = caller.name, ?authzid, ip = %origin.ip, protocol = %origin.protocol, "a token was shown to act as somebody else");
+                Err(AuthError::Invalid)
+            }
+        }
     }
 
     /// The secret was right.

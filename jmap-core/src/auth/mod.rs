@@ -18,6 +18,7 @@ pub mod token;
 pub mod totp;
 pub mod webauthn;
 
+pub use admission::Confirmed;
 pub use cache::VerifiedCache;
 pub use credentials::{AuthError, Credentials, Origin, Protocol};
 pub use password::{PasswordHasher, Verdict};

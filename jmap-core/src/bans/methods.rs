@@ -17,6 +17,7 @@ use crate::{
     admin::Deed,
     caller::Caller,
     directory::DirectoryError,
+    webhook::EventKind,
 };
 
 /// Octets of a reason.
@@ -169,6 +170,8 @@ impl Core {
             .field("ban", None, Some(record.reason.clone()))
             .field("duration", None, seconds);
         self.audit(&mut batch, who, deed);
+        let event = Core::ban_event(EventKind::BanSet, &network, &record, None);
+        self.tell_event_with(&mut batch, event);
         self.commit_bans(batch).await?;
         self.bans.pending.lock().remove(&network);
         self.bans.set.write().insert(network, record.clone());
@@ -186,6 +189,8 @@ impl Core {
         let before = before.ok_or(BanError::NotFound(network))?;
         let mut batch = Batch::new();
         batch.delete(keys::ban(&network.to_string()));
+        let event = Core::ban_event(EventKind::BanLifted, &network, &before, Some(&who.name));
+        self.tell_event_with(&mut batch, event);
         let deed = Deed::new(Operation::ChangeBans, network.to_string());
         self.audit(
             &mut batch,

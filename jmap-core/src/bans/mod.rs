@@ -30,7 +30,7 @@ pub use self::{
     records::{BanRecord, BanRule},
     settings::{BanSettings, KNOWN_FACTOR, SITE_FACTOR, Spared, Threshold},
 };
-use crate::{Core, auth::Origin};
+use crate::{Core, auth::Origin, webhook::EventKind};
 
 /// Bans that there are at a time, with those that are over and not forgotten.
 pub const BANS_MAX: usize = 50_000;
@@ -195,6 +195,7 @@ impl Core {
             times = record.times,
             "banned"
         );
+        self.tell_event(Self::ban_event(EventKind::BanSet, &client, &record, None));
         self.bans.pending.lock().insert(client, record.clone());
         let core = self.clone();
         tokio::spawn(async move {

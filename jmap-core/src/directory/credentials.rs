@@ -17,7 +17,7 @@ use crate::{
     Core,
     access::{self, Operation},
     admin::{Deed, Terms},
-    auth::{Scopes, Secret, token},
+    auth::{Confirmed, Scopes, Secret, token},
     caller::Caller,
     clock::UtcMillis,
 };
@@ -312,7 +312,20 @@ impl Core {
         number: u64,
     ) -> Result<(), DirectoryError> {
         access::may_begin(who, Operation::RevokeCredential, Some(id))?;
-        self.change_directory(|| self.try_revoke(who, id, number))
+        self.change_directory(|| self.try_revoke(who, id, number, None))
+            .await
+    }
+
+    /// The same with one of the caller's own. A second factor, or a passkey, goes only with the person's word.
+    pub async fn revoke_own(
+        &self,
+        who: &Caller,
+        number: u64,
+        confirmed: Option<&Confirmed>,
+    ) -> Result<(), DirectoryError> {
+        let id = who.account;
+        access::may_begin(who, Operation::RevokeCredential, Some(id))?;
+        self.change_directory(|| self.try_revoke(who, id, number, confirmed))
             .await
     }
 
@@ -321,6 +334,7 @@ impl Core {
         who: &Caller,
         id: AccountId,
         number: u64,
+        confirmed: Option<&Confirmed>,
     ) -> Result<(), DirectoryError> {
         let fence = self.fence().await?;
         let mut record = self
@@ -335,6 +349,10 @@ impl Core {
                 access::may_change_login(who, id)?;
             }
             CredentialKind::AppPassword | CredentialKind::Token | CredentialKind::Grant => {}
+        }
+        let is_factor = stored.passkey.is_some() || stored.is_second_factor();
+        if who.account == id && is_factor && confirmed.is_none() {
+            return Err(DirectoryError::ConfirmationNeeded);
         }
         record.generation += 1;
         let mut batch = Batch::new();

@@ -19,7 +19,7 @@ use crate::{
     Core,
     access::{self, Operation},
     admin::Deed,
-    auth::{Secret, totp::Totp},
+    auth::{Confirmed, Secret, totp::Totp},
     caller::Caller,
 };
 
@@ -124,6 +124,7 @@ impl Core {
     pub async fn renew_recovery_codes(
         &self,
         who: &Caller,
+        _: &Confirmed,
     ) -> Result<Vec<Secret<String>>, DirectoryError> {
         self.change_directory(|| self.try_change_totp(who, None))
             .await
@@ -173,10 +174,14 @@ impl Core {
     }
 
     /// Takes the second factor away from the caller's own account.
-    pub async fn remove_totp(&self, who: &Caller) -> Result<(), DirectoryError> {
+    pub async fn remove_totp(
+        &self,
+        who: &Caller,
+        confirmed: &Confirmed,
+    ) -> Result<(), DirectoryError> {
         let missing = || DirectoryError::NotFound("second factor".to_owned());
         let number = self.totp(who).await?.credential.ok_or_else(missing)?;
-        self.revoke_credential(who, who.account, number).await
+        self.revoke_own(who, number, Some(confirmed)).await
     }
 
     /// Uses up a code of an account's second factor. `false`: it is none, or was used before.

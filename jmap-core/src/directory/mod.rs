@@ -101,6 +101,10 @@ pub enum DirectoryError {
     InUse(String),
     #[error("the code is wrong, or its time is over")]
     WrongCode,
+    #[error(
+        "who you are has to be shown once more: by a code of the second factor in the field One-Time-Code, or by the password"
+    )]
+    ConfirmationNeeded,
     #[error("the passkey can't be taken: {0}")]
     Passkey(#[from] PasskeyError),
     #[error(transparent)]

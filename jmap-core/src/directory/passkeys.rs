@@ -23,7 +23,10 @@ use crate::{
     Core,
     access::{self, Operation},
     admin::Deed,
-    auth::webauthn::{Assertion, Attestation, Passkey, PasskeyError, RelyingParty},
+    auth::{
+        Confirmed,
+        webauthn::{Assertion, Attestation, Passkey, PasskeyError, RelyingParty},
+    },
     caller::Caller,
     clock::UtcMillis,
 };
@@ -191,13 +194,18 @@ impl Core {
     }
 
     /// Takes a passkey away from the caller's own account.
-    pub async fn remove_passkey(&self, who: &Caller, number: u64) -> Result<(), DirectoryError> {
+    pub async fn remove_passkey(
+        &self,
+        who: &Caller,
+        number: u64,
+        confirmed: &Confirmed,
+    ) -> Result<(), DirectoryError> {
         let id = who.account;
         self.account_for(who, Operation::RevokeCredential, id)
             .await?;
         let stored: Option<CredentialRecord> = self.stored(&keys::credential(id, number)).await?;
         match stored.is_some_and(|of| of.passkey.is_some()) {
-            true => self.revoke_credential(who, id, number).await,
+            true => self.revoke_own(who, number, Some(confirmed)).await,
             false => Err(DirectoryError::NotFound(format!("credential {number}"))),
         }
     }

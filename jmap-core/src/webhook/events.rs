@@ -74,6 +74,11 @@ kinds! {
     13 AlertRaised = "alert.raised",
     /// It doesn't any more.
     14 AlertCleared = "alert.cleared",
+    /// A network was banned: by a rule, or by an administrator. It ends by itself at `until`, which isn't told; of many in a minute, not
+    /// each is told: `omitted` has how many were not.
+    16 BanSet = "ban.set",
+    /// An administrator has lifted a ban.
+    17 BanLifted = "ban.lifted",
     /// An administrator tries the webhook.
     15 Test = "webhook.test",
 }

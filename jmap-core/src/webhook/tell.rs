@@ -9,6 +9,7 @@ use crate::{
     access::Operation,
     admin::Deed,
     auth::{AuthError, Origin},
+    bans::{BanRecord, Network},
     inproc::{backup::RepositoryRecord, certificates::CertificateRecord, deliver::DeliverError},
     mail::submission::records::SubmissionRecord,
     trace::{Arrived, TraceKind},
@@ -96,6 +97,23 @@ impl Core {
             .with("protocol", from.protocol.name())
             .with("reason", why.to_string());
         self.tell_event(event);
+    }
+
+    /// A network is banned, or is no more. `by`: whoever has lifted it; who has banned it, the record knows.
+    pub(crate) fn ban_event(
+        kind: EventKind,
+        network: &Network,
+        record: &BanRecord,
+        by: Option<&str>,
+    ) -> Event {
+        Event::new(kind)
+            .with("network", network.to_string())
+            .with("rule", record.rule.name())
+            .with("reason", record.reason.as_str())
+            .with("times", u64::from(record.times))
+            .with("since", super::time_text(record.since))
+            .with_some("until", record.until.map(super::time_text))
+            .with_some("by", by.or(record.by.as_deref()))
     }
 
     /// An administrator has done something.

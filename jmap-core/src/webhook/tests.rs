@@ -16,7 +16,7 @@ use super::{
     WebhookError, read_secret, records::*, secret_text, sign, worker::WAITS,
 };
 use crate::{
-    Core,
+    Caller, Core,
     admin::{AuditFilter, Terms},
     directory::tests::{PASSWORD, Server},
     push::{PushError, PushRequest, PushResponse, PushTransport, crypto::EndpointPolicy},
@@ -333,6 +333,61 @@ async fn what_waits_is_bounded_and_so_is_what_is_told_in_a_minute() {
         text.contains("\"omitted\":50")
     });
     assert_eq!(omitted.count(), 1);
+}
+
+#[tokio::test]
+async fn bans_are_told_of() {
+    use crate::{
+        admin::Way,
+        bans::{BanRule, BanSettings, NewBan, Threshold},
+    };
+    let told = Told::new().await;
+    let operator = Caller::operator(Way::ControlSocket);
+    let network = "192.0.2.0/24".parse().unwrap();
+    let new = NewBan {
+        network,
+        reason: "too much".into(),
+        duration: Some(Duration::from_secs(60)),
+    };
+    told.core().ban(&operator, new).await.unwrap();
+    told.core().lift_ban(&operator, network).await.unwrap();
+    // Both are in the commit of what they tell.
+    assert!(told.core().webhooks.unwritten.lock().is_empty());
+    let threshold = Threshold::new(1, Duration::from_secs(600));
+    told.core().set_bans(BanSettings {
+        probing: threshold,
+        ..BanSettings::default()
+    });
+    let client = "198.51.100.7".parse().unwrap();
+    for _ in 0..3 {
+        told.core().note_offence(client, BanRule::Probing, "/etc");
+    }
+    told.round().await;
+    let seen = told.receiver.seen.lock();
+    let bodies = seen.iter().map(|request| {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let data = &body["data"];
+        let text = |name: &str| data[name].as_str().unwrap_or("-").to_owned();
+        format!(
+            "{} {} {} {} {} {}",
+            body["type"].as_str().unwrap(),
+            text("network"),
+            text("rule"),
+            text("by"),
+            text("until").len(),
+            text("reason")
+        )
+    });
+    let by = &operator.name;
+    assert_eq!(
+        bodies.collect::<Vec<_>>(),
+        [
+            format!("ban.set 192.0.2.0/24 administrator {by} 24 too much"),
+            format!("ban.lifted 192.0.2.0/24 administrator {by} 24 too much"),
+            "ban.set 198.51.100.7 probing - 24 1 requests for addresses that lead nowhere within 10 minutes; /etc"
+                .to_owned(),
+        ]
+    );
 }
 
 #[tokio::test]

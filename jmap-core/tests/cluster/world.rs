@@ -555,7 +555,9 @@ pub async fn login(core: &Core, token: &Secret<String>) -> Result<Caller, AuthEr
         tls: false,
     };
     let token = token.clone();
-    core.login(Credentials::Bearer { token }, origin).await
+    let authzid = None;
+    core.login(Credentials::Bearer { authzid, token }, origin)
+        .await
 }
 
 pub fn text(value: &serde_json::Value) -> String {

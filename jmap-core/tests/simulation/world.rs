@@ -367,6 +367,7 @@ async fn login(core: &Core, token: &Secret<String>) -> Result<Caller, jmap_core:
     };
     core.login(
         Credentials::Bearer {
+            authzid: None,
             token: token.clone(),
         },
         origin,

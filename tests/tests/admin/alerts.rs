@@ -169,3 +169,37 @@ fn a_listed_address_is_told() {
     let _knot = Knot::start(server.home.path(), port, &[("list.test", &zone(""))]);
     wait_for("the end", || root.all("/alerts").is_empty().then_some(()));
 }
+
+/// Whoever doesn't look at the log hears of backups that don't even find their repository.
+#[test]
+fn a_backup_that_finds_no_repository_raises_the_alert() {
+    let outer = tempfile::tempdir().expect("no folder");
+    // A file where the folder would be.
+    let place = outer.path().join("backups");
+    std::fs::write(&place, "no folder").expect("not written");
+    let home = staffed_home()
+        .set("alerts", "every = \"1s\"")
+        .set("alerts", "calm = \"1s\"")
+        .set("backup", &format!("to = \"{}\"", place.display()))
+        .set("backup", "every = \"1s\"");
+    let server = Server::start_in(home);
+    let mut root = Api::new(&server, "root");
+    let failed = |root: &mut Api| {
+        let all = root.all("/alerts");
+        all.into_iter().find(|of| of["kind"] == "backup-failed")
+    };
+    let alert = wait_for("the alert", || failed(&mut root));
+    let sentence = alert["sentence"].as_str().expect("a sentence");
+    assert!(
+        sentence.contains(&place.display().to_string()),
+        "{sentence}"
+    );
+    let status = server.home.cli(&["backup", "status", "--json"], "");
+    assert!(status.contains("failure"), "{status}");
+    std::fs::remove_file(&place).expect("not removed");
+    wait_for("the end", || failed(&mut root).is_none().then_some(()));
+    // What stood for the repository that wasn't there has gone.
+    let status = server.home.cli(&["backup", "status", "--json"], "");
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status.as_array().map(Vec::len), Some(1), "{status}");
+}

@@ -123,6 +123,72 @@ fn mail_on_its_way_is_seen_and_stopped_by_whose_it_is() {
 }
 
 #[test]
+fn one_message_is_held_and_released() {
+    let mut server = staffed();
+    let mut root = Api::new(&server, "root");
+    let mut carol = Api::new(&server, "carol@example.org");
+    for to in ["x", "y"] {
+        root.made(
+            "/aliases",
+            json!({"address": format!("{to}@example.org"), "to": [format!("{to}@far.example")]}),
+        );
+        deliver(&server, &format!("{to}@example.org"), "Out");
+    }
+    let all = wait("two messages that were tried", || {
+        let all = root.shown("/queue/messages?state=deferred");
+        (all["total"] == json!(2)).then_some(all)
+    });
+    let first = &all["items"][0];
+    let text = |name: &str| first[name].as_str().expect("a text").to_owned();
+    let message = format!("/queue/messages/{}/{}", text("account"), text("submission"));
+    let tries = first["recipients"][0]["attempts"].clone();
+    let hold = format!("{message}/hold");
+    assert_eq!(carol.put(&hold, None).status, 204);
+    let held = carol.shown(&message);
+    assert_eq!(
+        (&held["state"], &held["due"]),
+        (&json!("on-hold"), &Value::Null)
+    );
+    assert!(held["heldSince"].is_string(), "{held}");
+    // A retry of everything leaves it alone, and one of its own is refused.
+    let retried = root.post("/queue/retry", json!({}));
+    assert_eq!(retried.json(), json!({"messages": 1}));
+    let retried = carol.ask("POST", &format!("{message}/retry"), &[], None);
+    assert_eq!(problem(&retried), "in-use");
+    // Also a server that was killed goes on to hold it.
+    server.kill();
+    server.restart();
+    let mut root = Api::new(&server, "root");
+    let held = root.shown("/queue/messages?state=on-hold");
+    assert_eq!(held["total"], json!(1), "{held}");
+    assert_eq!(held["items"][0]["recipients"][0]["attempts"], tries);
+    let named = format!("{}/{}", text("account"), text("submission"));
+    let list = server.home.cli(&["queue", "list"], "");
+    assert!(list.contains("on-hold"), "{list}");
+    let told = server.home.cli(&["queue", "release", &named], "");
+    assert!(told.contains("is tried now"), "{told}");
+    wait("it is tried again", || {
+        let now = root.shown(&message);
+        (now["recipients"][0]["attempts"].as_u64() > tries.as_u64()).then_some(())
+    });
+    let told = server.home.cli(&["queue", "hold", &named], "");
+    assert!(told.contains("until it is released"), "{told}");
+    assert_eq!(root.delete(&hold).status, 204);
+    let states = root.all("/audit?operation=queue.change");
+    let states: Vec<&Value> = states
+        .iter()
+        .filter_map(|row| row["changes"].as_array())
+        .flatten()
+        .filter(|change| change["field"] == json!("state"))
+        .map(|change| &change["after"])
+        .collect();
+    for state in ["on hold", "released"] {
+        let count = states.iter().filter(|of| ***of == json!(state)).count();
+        assert_eq!(count, 2, "{states:?}");
+    }
+}
+
+#[test]
 fn what_happened_is_told_to_whose_it_is() {
     let server = staffed();
     let mut root = Api::new(&server, "root");

@@ -153,7 +153,10 @@ fn errors_tell_nothing_of_files() {
     let server = staffed();
     let mut root = Api::new(&server, "root");
     let secret = "hunter2 of somebody";
-    let file = server.home.path().join("secret");
+    // Elsewhere they are refused, whatever is in them.
+    let folder = server.home.data.join("files");
+    fs::create_dir(&folder).expect("no folder");
+    let file = folder.join("secret");
     let path = file.to_str().expect("a path");
     for content in [
         format!("{secret}\n"),
@@ -191,5 +194,60 @@ fn errors_tell_nothing_of_files() {
             assert!(!text.contains("104, 117, 110"), "{text}");
         }
     }
+    assert!(!server.log().contains("hunter2"));
+}
+
+/// Who may change settings can't have any file of the machine read: a route's password goes to a host of their choice.
+#[test]
+fn files_that_settings_name_lie_in_one_folder() {
+    let mut server = staffed();
+    let mut root = Api::new(&server, "root");
+    let folder = server.home.data.join("files");
+    fs::create_dir(&folder).expect("no folder");
+    let outside = server.home.path().join("outside");
+    fs::write(&outside, "hunter2\n").expect("not written");
+    let link = folder.join("link");
+    std::os::unix::fs::symlink(&outside, &link).expect("no link");
+    let up = folder.join("../../outside");
+    let missing = server.home.path().join("missing");
+    let route = |file: &std::path::Path| {
+        let file = file.display();
+        json!({"delivery.route": format!("[{{ domains = [\"far.example\"], host = \"127.0.0.1\", port = 1, user = \"u\", password-file = \"{file}\" }}]")})
+    };
+    for file in [&outside, &link, &up, &missing] {
+        let answer = root.patch("/settings", route(file));
+        assert_eq!(problem(&answer), "invalid-value", "{}", file.display());
+        let text = answer.text();
+        assert!(text.contains(&folder.display().to_string()), "{text}");
+        assert!(text.contains("setting-files"), "{text}");
+    }
+    let inside = folder.join("password");
+    fs::write(&inside, "a password\n").expect("not written");
+    assert_eq!(root.patch("/settings", route(&inside)).status, 200);
+    // A link that comes later is found out when the file is read the next time: mail for the route waits.
+    fs::remove_file(&inside).expect("not removed");
+    std::os::unix::fs::symlink(&outside, &inside).expect("no link");
+    server.stop();
+    server.restart();
+    assert!(
+        server
+            .log()
+            .contains("what a stored setting is about waits")
+    );
+    let mut root = Api::new(&server, "root");
+    let setting = root.shown("/settings/delivery.route");
+    assert_eq!(setting["source"], json!("store"));
+    let fault = setting["fault"].as_str().expect("a fault");
+    assert!(fault.contains(&folder.display().to_string()), "{fault}");
+    root.made(
+        "/aliases",
+        json!({"address": "out@example.org", "to": ["x@far.example"]}),
+    );
+    crate::running::deliver(&server, "out@example.org", "Out");
+    crate::running::wait("it waits", || {
+        let all = root.shown("/queue/messages");
+        let reply = all["items"][0]["recipients"][0]["reply"].as_str()?;
+        reply.starts_with("451 4.3.5 ").then_some(())
+    });
     assert!(!server.log().contains("hunter2"));
 }

@@ -166,6 +166,7 @@ fn what_administrators_and_strangers_do_is_told() {
         "backup.failed",
         "certificate.renewed",
         "alert.raised",
+        "ban.lifted",
     ] {
         assert!(events.contains(name), "{events}");
     }

@@ -116,12 +116,17 @@ fn an_administrator_signs_in_with_a_code() {
     console.open("/account/security");
     console.press("New recovery codes");
     console.text("won't be good any more");
+    console.fill("Code of the second factor", &code(&console, &secret, 1));
     console.press("New recovery codes");
     let renewed = of_dialog(&console, ".codes li");
     assert_ne!(renewed, recovery);
     console.press("Done");
     console.press("Take it away");
     console.text("without a code");
+    console.fill("Code of the second factor", "00000x");
+    console.press("Take it away");
+    console.text("the code is wrong");
+    console.fill("Code of the second factor", &renewed);
     console.press("Take it away");
     console.text("The password alone is enough again.");
     assert_eq!(by_password(&console, "admin"), 200);
@@ -163,6 +168,7 @@ fn a_passkey_is_made_and_removed() {
     console.press("Close");
     console.press_in_row("Laptop", "Remove");
     console.text("will be good for nothing any more");
+    console.fill("Password", PASSWORD);
     console.press("Remove");
     console.text("There are no passkeys yet.");
     let complaints = console.browser.complaints();

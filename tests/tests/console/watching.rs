@@ -58,6 +58,10 @@ fn mail_is_held_tried_and_given_up() {
     console.press("x@far.example");
     console.heading("Message");
     console.text("Hosts that were tried");
+    console.press("Hold back");
+    console.text("It is held back until it is released.");
+    console.text("On hold");
+    console.press("Release");
     console.press("Try now");
     console.text("It is tried now.");
     console.press("Give up");

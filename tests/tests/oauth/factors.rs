@@ -152,3 +152,55 @@ fn with_a_device_the_password_alone_opens_nothing() {
         assert!(!log.contains(text), "a secret is in the log");
     }
 }
+
+/// Whoever has a session of somebody's, and no more, takes no factor away.
+#[test]
+fn a_factor_goes_with_the_word_of_its_person() {
+    let server = provider();
+    let body = r#"{"kind": "token", "description": "a session"}"#;
+    let answer = ask(&server, "POST", "/accounts/me/credentials", &[], body);
+    let token = answer.json()["secret"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    in_a_fresh_step();
+    let (secret, codes) = enrolled(&server);
+    let by_session = |method: &str, path: &str, code: Option<&str>| {
+        let bearer = format!("Bearer {token}");
+        let mut fields = vec![("Authorization", bearer.as_str())];
+        fields.extend(code.map(|code| ("One-Time-Code", code)));
+        let path = format!("/api/v1{path}");
+        let answer = Http::new(server.home.http).request(method, &path, &fields, b"");
+        answer.expect("no answer")
+    };
+    let renewal = "/me/totp/recovery-codes";
+    let listed = by_session("GET", "/accounts/me/credentials", None).json();
+    let items = listed["items"].as_array().expect("a list");
+    let device = items.iter().find(|of| of["kind"] == "totp").expect("it");
+    let credential = format!("/accounts/me/credentials/{}", device["number"]);
+    for (method, path) in [
+        ("DELETE", "/me/totp"),
+        ("DELETE", credential.as_str()),
+        ("POST", renewal),
+    ] {
+        let answer = by_session(method, path, None);
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+        assert!(answer.text().contains("confirmation-needed"), "{path}");
+        let answer = by_session(method, path, Some("000000"));
+        assert_eq!(answer.status, 422, "{path}: {}", answer.text());
+    }
+    let now = code(&secret, 0);
+    let answer = by_session("POST", renewal, Some(&now));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let newer = answer.json()["codes"][0]
+        .as_str()
+        .expect("a code")
+        .to_owned();
+    // Neither a code that was used nor one that was renewed.
+    let old = codes[0].as_str().expect("a code");
+    for used in [now.as_str(), old] {
+        assert_eq!(by_session("DELETE", "/me/totp", Some(used)).status, 422);
+    }
+    assert_eq!(by_session("DELETE", "/me/totp", Some(&newer)).status, 204);
+    assert_eq!(ask(&server, "GET", "/me", &[], "").status, 200);
+}

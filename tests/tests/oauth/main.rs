@@ -10,7 +10,8 @@ mod scopes;
 
 use std::{path::Path, process::Command};
 
-use e2e::{Home, PASSWORD, Server, http::Http};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use e2e::{Home, PASSWORD, Server, http::Http, reading::Connection};
 
 use crate::browser::{Browser, form_body};
 
@@ -247,4 +248,86 @@ fn it_is_off_until_it_is_configured() {
     let resource = http.get(path.trim_end_matches('"'), &[]).json();
     let base = format!("http://127.0.0.1:{}", server.home.http);
     assert_eq!(resource["authorization_servers"][0], base);
+}
+
+/// RFC 7628 §3.1, RFC 4422 §3.4.1, and what XOAUTH2 has in their place: whoever is named has to be the one whose token it is.
+#[test]
+fn a_token_is_for_its_own_account_over_all_protocols() {
+    let server = Server::start();
+    let issued = server.home.cli(&["credential", "token", ALICE], "");
+    let token = issued.lines().next().expect("no token").trim().to_owned();
+    let bob = "bob@example.org";
+    let home = &server.home;
+    // Port, what a greeting ends with, what comes first, how it is asked, and what a login is answered with.
+    let protocols = [
+        (
+            "imap",
+            home.imap,
+            "* OK",
+            "",
+            "a AUTHENTICATE {m} {r}",
+            "a OK",
+        ),
+        ("pop3", home.pop3, "+OK", "", "AUTH {m} {r}", "+OK"),
+        (
+            "managesieve",
+            home.managesieve,
+            "OK",
+            "",
+            "AUTHENTICATE \"{m}\" \"{r}\"",
+            "OK",
+        ),
+        (
+            "submission",
+            home.submission,
+            "220 ",
+            "EHLO x",
+            "AUTH {m} {r}",
+            "235 ",
+        ),
+    ];
+    let logs_in = |of: &(&str, u16, &str, &str, &str, &str), mechanism: &str, user: &str| {
+        let (name, port, greeting, first, ask, done) = *of;
+        let mut connection = Connection::open(port).expect("no connection");
+        let mut line = || connection.line().expect("no line");
+        while !line().starts_with(greeting) {}
+        if !first.is_empty() {
+            let first = format!("{first}\r\n");
+            connection.write(first.as_bytes()).expect("not said");
+            while !connection.line().expect("no line").starts_with("250 ") {}
+        }
+        let response = match (mechanism, user) {
+            ("XOAUTH2", user) => format!("user={user}\u{1}auth=Bearer {token}\u{1}\u{1}"),
+            (_, "") => format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}"),
+            (_, user) => format!("n,a={user},\u{1}auth=Bearer {token}\u{1}\u{1}"),
+        };
+        let response = BASE64_STANDARD.encode(response);
+        let ask = ask.replace("{m}", mechanism).replace("{r}", &response);
+        let ask = format!("{ask}\r\n");
+        connection.write(ask.as_bytes()).expect("not said");
+        let mut answer = connection.line().expect("no answer");
+        // A challenge that says why, which is answered by anything.
+        let is_challenge = ["+ ", "334 ", "\"", "{"]
+            .iter()
+            .any(|begin| answer.starts_with(begin));
+        if is_challenge {
+            let quoted = if name == "managesieve" {
+                "\"AQ==\""
+            } else {
+                "AQ=="
+            };
+            let bye = format!("{quoted}\r\n");
+            connection.write(bye.as_bytes()).expect("not said");
+            answer = connection.line().expect("no answer");
+        }
+        answer.starts_with(done)
+    };
+    for of in &protocols {
+        for mechanism in ["OAUTHBEARER", "XOAUTH2"] {
+            assert!(logs_in(of, mechanism, ALICE), "{} {mechanism}", of.0);
+            assert!(!logs_in(of, mechanism, bob), "{} {mechanism}", of.0);
+        }
+        assert!(logs_in(of, "OAUTHBEARER", ""), "{}", of.0);
+    }
+    assert!(!server.log().contains(&token), "a secret is in the log");
 }

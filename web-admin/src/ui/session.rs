@@ -193,7 +193,7 @@ fn keep(session: Option<Session>) {
 }
 
 /// RFC 7617, in UTF-8.
-fn basic(name: &str, password: &str) -> String {
+pub fn basic(name: &str, password: &str) -> String {
     let octets = format!("{name}:{password}").into_bytes();
     let binary: String = octets.into_iter().map(char::from).collect();
     let encoded = window().btoa(&binary).unwrap_or_default();

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::handler;
 use crate::{
     describe::{Described as _, choice, object},
-    page,
+    factors, page,
     problem::{Kind, Problem},
     request::Request,
     table::{Answer, Outcome, Route},
@@ -156,10 +156,11 @@ pub fn routes() -> Vec<Route> {
             Method::DELETE,
             "/accounts/{account}/credentials/{credential}",
             (TAG, "revokeCredential"),
-            "Makes a credential good for nothing from now on; one's own password, second factor and passkeys not by an app password or a credential with scopes",
+            "Makes a credential good for nothing from now on; one's own password, second factor and passkeys not by an app password or a credential with scopes, and a second factor or passkey only by who shows once more who they are",
             Operation::RevokeCredential,
             handler!(revoke),
-        ),
+        )
+        .may_fail(&[Kind::ConfirmationNeeded, Kind::InvalidValue]),
     ]
 }
 
@@ -275,9 +276,12 @@ fn moment(request: &Request, text: &str) -> Result<UtcMillis, Problem> {
 async fn revoke(request: &Request) -> Outcome {
     let account = super::account_of_kind(request, &[AccountKind::Person]).await?;
     let number = request.number("credential")?;
-    request
-        .core
-        .revoke_credential(&request.who, account.id, number)
-        .await?;
+    let (core, who) = (&request.core, &request.who);
+    if account.id == who.account {
+        let confirmed = factors::confirmed(request).await?;
+        core.revoke_own(who, number, confirmed.as_ref()).await?;
+    } else {
+        core.revoke_credential(who, account.id, number).await?;
+    }
     Ok(Answer::nothing())
 }

@@ -95,20 +95,25 @@ pub fn routes() -> Vec<Route> {
             Method::POST,
             "/me/totp/recovery-codes",
             (TAG, "renewRecoveryCodes"),
-            "Makes new recovery codes in place of those that are left",
+            "Makes new recovery codes in place of those that are left, for who shows once more who they are",
             None,
             handler!(renew),
         )
-        .answers(RecoveryCodes::schema),
+        .answers(RecoveryCodes::schema)
+        .may_fail(&[Kind::ConfirmationNeeded, Kind::InvalidValue]),
         Route::new(
             Method::DELETE,
             "/me/totp",
             (TAG, "removeDevice"),
-            "Takes the second factor away",
+            "Takes the second factor away, for who shows once more who they are",
             None,
             handler!(remove),
         )
-        .may_fail(&[Kind::NotFound]),
+        .may_fail(&[
+            Kind::NotFound,
+            Kind::ConfirmationNeeded,
+            Kind::InvalidValue,
+        ]),
     ]
 }
 
@@ -143,9 +148,9 @@ async fn confirm(request: &Request) -> Outcome {
 }
 
 async fn renew(request: &Request) -> Outcome {
-    Ok(recovery(
-        request.core.renew_recovery_codes(&request.who).await?,
-    ))
+    let confirmed = factors::must_confirm(request).await?;
+    let codes = request.core.renew_recovery_codes(&request.who, &confirmed);
+    Ok(recovery(codes.await?))
 }
 
 fn recovery(codes: Vec<Secret<String>>) -> Answer {
@@ -154,6 +159,7 @@ fn recovery(codes: Vec<Secret<String>>) -> Answer {
 }
 
 async fn remove(request: &Request) -> Outcome {
-    request.core.remove_totp(&request.who).await?;
+    let confirmed = factors::must_confirm(request).await?;
+    request.core.remove_totp(&request.who, &confirmed).await?;
     Ok(Answer::nothing())
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::handler;
 use crate::{
     describe::{Described as _, Schemas, object},
-    page,
+    factors, page,
     problem::{Kind, Problem},
     request::Request,
     table::{Answer, Outcome, Route},
@@ -100,10 +100,11 @@ pub fn routes() -> Vec<Route> {
             Method::DELETE,
             "/me/passkeys/{credential}",
             (TAG, "removePasskey"),
-            "Takes a passkey away",
+            "Takes a passkey away, for who shows once more who they are",
             None,
             handler!(remove),
-        ),
+        )
+        .may_fail(&[Kind::ConfirmationNeeded, Kind::InvalidValue]),
     ]
 }
 
@@ -191,6 +192,9 @@ async fn add(request: &Request) -> Outcome {
 
 async fn remove(request: &Request) -> Outcome {
     let number = request.number("credential")?;
-    request.core.remove_passkey(&request.who, number).await?;
+    let confirmed = factors::must_confirm(request).await?;
+    let core = &request.core;
+    core.remove_passkey(&request.who, number, &confirmed)
+        .await?;
     Ok(Answer::nothing())
 }

@@ -18,10 +18,11 @@ use crate::{
 };
 
 choice! {
-    /// How a message of the queue stands: its sender can call it back or wants it to go later; something of it is being sent; it waits
-    /// for its turn, or for the next try; the queue is done with it.
+    /// How a message of the queue stands: its sender can call it back or wants it to go later; an administrator holds it back until it
+    /// is released; something of it is being sent; it waits for its turn, or for the next try; the queue is done with it.
     MessageState {
         Held = "held",
+        OnHold = "on-hold",
         Sending = "sending",
         Waiting = "waiting",
         Deferred = "deferred",
@@ -71,8 +72,10 @@ object! {
         sender: String,
         size: Option<u64>,
         arrived: String = {"format": "date-time"},
-        /// When something is done about it next.
-        due: String = {"format": "date-time"},
+        /// When something is done about it next; null: not before it is released.
+        due: Option<String> = {"format": "date-time"},
+        /// Since when an administrator holds it back.
+        held_since: Option<String> = {"format": "date-time"},
         recipients: Vec<QueueRecipient>,
         hosts: Vec<TriedHost>,
     }
@@ -192,6 +195,24 @@ pub fn routes() -> Vec<Route> {
         .query(&[TELL])
         .may_fail(&[Kind::InUse]),
         Route::new(
+            Method::PUT,
+            "/queue/messages/{account}/{submission}/hold",
+            (TAG, "holdQueued"),
+            "Holds a message back: it isn't tried and doesn't expire until it is released; what is being sent goes on",
+            Operation::ChangeQueue,
+            handler!(hold_one),
+        )
+        .may_fail(&[Kind::InUse]),
+        Route::new(
+            Method::DELETE,
+            "/queue/messages/{account}/{submission}/hold",
+            (TAG, "releaseQueued"),
+            "Ends the hold of a message, which is tried now",
+            Operation::ChangeQueue,
+            handler!(release_one),
+        )
+        .may_fail(&[Kind::InUse]),
+        Route::new(
             Method::POST,
             "/queue/retry",
             (TAG, "retryQueue"),
@@ -248,7 +269,9 @@ impl From<QueueError> for Problem {
         match error {
             QueueError::Directory(error) => error.into(),
             QueueError::NotFound => Problem::not_found(),
-            QueueError::IsBeingSent => Problem::new(Kind::InUse, error.to_string()),
+            QueueError::IsBeingSent | QueueError::IsOnHold => {
+                Problem::new(Kind::InUse, error.to_string())
+            }
             QueueError::Store(error) => jmap_core::directory::DirectoryError::Store(error).into(),
         }
     }
@@ -262,6 +285,7 @@ fn state(entry: &QueueEntry) -> MessageState {
     match entry.state {
         _ if entry.record.is_done => MessageState::Done,
         QueueState::Held => MessageState::Held,
+        QueueState::OnHold => MessageState::OnHold,
         QueueState::Sending => MessageState::Sending,
         QueueState::Waiting => MessageState::Waiting,
         QueueState::Deferred => MessageState::Deferred,
@@ -280,7 +304,8 @@ fn has(entry: &QueueEntry, asked: &str) -> bool {
 fn message(entry: QueueEntry) -> QueuedMessage {
     let state = state(&entry);
     let record = entry.record;
-    let due = i64::try_from(entry.due).unwrap_or(i64::MAX);
+    let due = entry.due;
+    let due = due.map(|due| date_of_ms(i64::try_from(due).unwrap_or(i64::MAX)));
     QueuedMessage {
         account: entry.account.to_string(),
         account_name: entry.account_name,
@@ -288,7 +313,8 @@ fn message(entry: QueueEntry) -> QueuedMessage {
         state,
         size: record.size,
         arrived: super::date_text(record.arrived()),
-        due: date_of_ms(due),
+        due,
+        held_since: record.on_hold.map(|hold| date_of_ms(hold.since)),
         recipients: record
             .recipients
             .into_iter()
@@ -331,7 +357,8 @@ async fn list(request: &Request) -> Outcome {
     });
     let page = Page::of(request, entries, |entry| {
         let id = format!("{:020}/{:020}", entry.account.number(), entry.submission);
-        (format!("{:020}", entry.due), id)
+        // What is on hold comes last.
+        (format!("{:020}", entry.due.unwrap_or(u64::MAX)), id)
     })?;
     let items = page.items.into_iter().map(|entry| json!(message(entry)));
     Ok(Answer::ok(page::json_of(
@@ -372,6 +399,21 @@ async fn cancel(request: &Request) -> Outcome {
     request
         .core
         .cancel_queue(&request.who, &which, is_told)
+        .await?;
+    Ok(Answer::nothing())
+}
+
+async fn hold_one(request: &Request) -> Outcome {
+    let (account, submission) = one(request, Operation::ChangeQueue)?;
+    let core = &request.core;
+    core.hold_queued(&request.who, account, submission).await?;
+    Ok(Answer::nothing())
+}
+
+async fn release_one(request: &Request) -> Outcome {
+    let (account, submission) = one(request, Operation::ChangeQueue)?;
+    let core = &request.core;
+    core.release_queued(&request.who, account, submission)
         .await?;
     Ok(Answer::nothing())
 }

@@ -58,7 +58,7 @@ object! {
         stored: Option<String>,
         set_by: Option<String>,
         set_at: Option<String> = {"format": "date-time"},
-        /// Why what the store has doesn't count.
+        /// Why what the store has doesn't count; where it counts (`source` is `store`), why what it is about waits.
         fault: Option<String>,
     }
 }

@@ -2,7 +2,7 @@
 
 use http::Method;
 use jmap_core::{
-    access::Operation,
+    access::{self, Operation},
     admin::Version,
     auth::Secret,
     directory::DirectoryError,
@@ -129,6 +129,16 @@ object! {
     }
 }
 
+object! {
+    answer
+    /// Something that may happen.
+    EventInfo {
+        event: EventName,
+        /// What it means.
+        about: String,
+    }
+}
+
 const TAG: &str = "Webhooks";
 
 pub fn routes() -> Vec<Route> {
@@ -142,6 +152,15 @@ pub fn routes() -> Vec<Route> {
             handler!(list),
         )
         .answers(|schemas| page::schema::<Webhook>(schemas, false)),
+        Route::new(
+            Method::GET,
+            "/webhook-events",
+            (TAG, "listEvents"),
+            "Lists the kinds of events that webhooks are told of",
+            Operation::SeeWebhooks,
+            handler!(events),
+        )
+        .answers(|schemas| page::schema::<EventInfo>(schemas, false)),
         Route::new(
             Method::POST,
             "/webhooks",
@@ -265,6 +284,17 @@ fn secret(text: Option<String>) -> Result<Option<Secret<Vec<u8>>>, Problem> {
         None => Ok(None),
         Some(text) => Ok(Some(Secret::new(webhook::read_secret(&text)?))),
     }
+}
+
+async fn events(request: &Request) -> Outcome {
+    access::may_run(&request.who, Operation::SeeWebhooks)?;
+    let items = EventKind::ALL.iter().map(|kind| {
+        json!(EventInfo {
+            event: EventName(kind.name().to_owned()),
+            about: kind.about(),
+        })
+    });
+    Ok(Answer::ok(page::json_of(items.collect(), None, None)))
 }
 
 async fn list(request: &Request) -> Outcome {

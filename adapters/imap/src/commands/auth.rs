@@ -322,7 +322,8 @@ fn credentials_of(credentials: sasl::Credentials) -> Option<Credentials> {
             })
         }
         // The token alone says whose it is.
-        sasl::Credentials::Bearer { authzid: _, token } => Some(Credentials::Bearer {
+        sasl::Credentials::Bearer { authzid, token } => Some(Credentials::Bearer {
+            authzid,
             token: Secret::new(token.expose().clone()),
         }),
     }

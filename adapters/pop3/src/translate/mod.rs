@@ -125,7 +125,8 @@ pub fn credentials(credentials: sasl::Credentials) -> Option<Credentials> {
             Some(password_of(authcid, &password))
         }
         // The token alone says whose it is.
-        sasl::Credentials::Bearer { authzid: _, token } => Some(Credentials::Bearer {
+        sasl::Credentials::Bearer { authzid, token } => Some(Credentials::Bearer {
+            authzid,
             token: Secret::new(token.expose().clone()),
         }),
     }

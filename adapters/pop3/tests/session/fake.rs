@@ -64,7 +64,7 @@ impl Backend for Fake {
                 Err(AuthError::TooManyAttempts { retry_after })
             }
             Credentials::Password { login, password } if password.ct_eq(b"se cret") => Ok(login),
-            Credentials::Bearer { token } if token.ct_eq(b"token") => Ok("ann".to_owned()),
+            Credentials::Bearer { token, .. } if token.ct_eq(b"token") => Ok("ann".to_owned()),
             _ => Err(AuthError::Invalid),
         }
     }

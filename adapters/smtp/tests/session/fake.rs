@@ -99,7 +99,7 @@ impl Backend for Fake {
                 Err(AuthError::TooManyAttempts { retry_after })
             }
             Credentials::Password { login, password } if password.ct_eq(b"secret") => Ok(login),
-            Credentials::Bearer { token } if token.ct_eq(b"token") => {
+            Credentials::Bearer { token, .. } if token.ct_eq(b"token") => {
                 Ok("ann@example.org".to_owned())
             }
             _ => Err(AuthError::Invalid),

@@ -359,11 +359,14 @@ async fn somebody_signs_in_with_one() {
     assert_eq!(found.kind, CredentialKind::Passkey);
     let other = made(&server, &who, &Device::es256()).await;
     assert!(other.is_ok());
-    core.remove_passkey(&who, number).await.unwrap();
+    let refused = core.revoke_own(&who, number, None).await;
+    assert!(matches!(refused, Err(DirectoryError::ConfirmationNeeded)));
+    let word = core.confirm(&who, None, &origin()).await.unwrap().unwrap();
+    core.remove_passkey(&who, number, &word).await.unwrap();
     // Nor is what it has opened: the ticket is no good any more.
     let signed_in = core.signed_in(ticket.expose(), b"page").await;
     assert_eq!(signed_in.unwrap_err(), AuthError::Invalid);
-    assert!(core.remove_passkey(&who, number).await.is_err());
+    assert!(core.remove_passkey(&who, number, &word).await.is_err());
     let gone = device.assert(&challenge_of(b"page"), &handle);
     assert_eq!(sign_in(&gone).await.unwrap_err(), AuthError::Invalid);
 }

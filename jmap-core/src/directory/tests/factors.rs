@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use store::{Record as _, engine::MemoryEngine, keys};
 
-use super::{PASSWORD, Server};
+use super::{PASSWORD, Server, origin};
 use crate::{
     Caller,
-    auth::{AuthError, Credentials, Origin, Protocol, Secret, totp},
+    auth::{AuthError, Confirmed, Credentials, Origin, Protocol, Secret, totp},
     directory::{CredentialKind, DirectoryError, records::CredentialRecord},
 };
 
@@ -40,6 +40,83 @@ async fn enrolled(server: &Server) -> (Caller, Vec<Secret<String>>) {
     let code = code(server, &who, 0).await;
     let codes = server.core.confirm_totp(&who, &code).await.unwrap();
     (who, codes)
+}
+
+/// The word of who has logged in by the password.
+async fn by_password(server: &Server, who: &Caller) -> Confirmed {
+    let confirmed = server.core.confirm(who, None, &origin()).await;
+    confirmed.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_session_alone_takes_no_factor_away() {
+    let server = Server::with_domain().await;
+    let (who, codes) = enrolled(&server).await;
+    let admin = &server.admin;
+    let token = server
+        .core
+        .add_token(admin, who.account, "console", None)
+        .await
+        .unwrap();
+    let bearer = Credentials::Bearer {
+        authzid: None,
+        token: token.secret.clone(),
+    };
+    let session = server.login_by(Protocol::Admin, bearer).await.unwrap();
+    let number = server
+        .core
+        .totp(&session)
+        .await
+        .unwrap()
+        .credential
+        .unwrap();
+    let confirm = |code: Option<Secret<String>>| {
+        let (core, session) = (server.core.clone(), session.clone());
+        async move { core.confirm(&session, code.as_ref(), &origin()).await }
+    };
+    assert!(confirm(None).await.unwrap().is_none());
+    let refused = server.core.revoke_own(&session, number, None).await;
+    assert!(matches!(refused, Err(DirectoryError::ConfirmationNeeded)));
+    let id = who.account;
+    let refused = server.core.revoke_credential(&session, id, number).await;
+    assert!(matches!(refused, Err(DirectoryError::ConfirmationNeeded)));
+    // Somebody who guesses is made to wait, and each code is good once.
+    let wrong = confirm(Some("000000".into())).await;
+    assert_eq!(wrong.unwrap_err(), AuthError::Invalid);
+    let shown = code(&server, &who, 1).await;
+    assert!(confirm(Some(shown.clone())).await.unwrap().is_some());
+    assert!(confirm(Some(shown)).await.is_err());
+    for _ in 0..200 {
+        let guess = confirm(Some("000000".into())).await;
+        if matches!(guess, Err(AuthError::TooManyAttempts { .. })) {
+            break;
+        }
+        assert_eq!(guess.unwrap_err(), AuthError::Invalid);
+    }
+    let late = confirm(Some(codes[0].clone())).await;
+    assert!(matches!(late, Err(AuthError::TooManyAttempts { .. })));
+    server.pass(86_400);
+    let word = confirm(Some(codes[0].clone())).await.unwrap().unwrap();
+    server.core.remove_totp(&session, &word).await.unwrap();
+    assert!(server.login(NAME, PASSWORD).await.is_ok());
+    // What is no factor goes as before: signing out, for one.
+    let token = token.credential.number;
+    server.core.revoke_own(&session, token, None).await.unwrap();
+}
+
+/// By their role, and with a row of the audit as for any credential.
+#[tokio::test]
+async fn an_administrator_takes_the_factor_of_others_away() {
+    let server = Server::with_domain().await;
+    let (who, _) = enrolled(&server).await;
+    let number = server.core.totp(&who).await.unwrap().credential.unwrap();
+    let admin = &server.admin;
+    server
+        .core
+        .revoke_credential(admin, who.account, number)
+        .await
+        .unwrap();
+    assert!(server.login(NAME, PASSWORD).await.is_ok());
 }
 
 #[tokio::test]
@@ -203,16 +280,17 @@ async fn guessing_codes_from_many_networks_is_no_more_than_from_one() {
 async fn it_is_taken_away() {
     let server = Server::with_domain().await;
     let (who, codes) = enrolled(&server).await;
-    let newer = server.core.renew_recovery_codes(&who).await.unwrap();
+    let word = by_password(&server, &who).await;
+    let newer = server.core.renew_recovery_codes(&who, &word).await.unwrap();
     assert_ne!(newer[0].expose(), codes[0].expose());
     assert_eq!(
         login(&server, Protocol::Admin, &codes[0]).await,
         Some(AuthError::Invalid)
     );
     assert_eq!(login(&server, Protocol::Admin, &newer[0]).await, None);
-    server.core.remove_totp(&who).await.unwrap();
+    server.core.remove_totp(&who, &word).await.unwrap();
     assert!(server.login(NAME, PASSWORD).await.is_ok());
-    let gone = server.core.remove_totp(&who).await;
+    let gone = server.core.remove_totp(&who, &word).await;
     assert!(matches!(gone, Err(DirectoryError::NotFound(_))));
 }
 
@@ -222,7 +300,8 @@ async fn a_proof_of_the_password_is_not_enough_either() {
     let (who, _) = enrolled(&server).await;
     let result = super::scram::login(&server, NAME, PASSWORD).await;
     assert_eq!(result.unwrap_err(), AuthError::SecondFactor);
-    server.core.remove_totp(&who).await.unwrap();
+    let word = by_password(&server, &who).await;
+    server.core.remove_totp(&who, &word).await.unwrap();
     assert!(super::scram::login(&server, NAME, PASSWORD).await.is_ok());
 }
 

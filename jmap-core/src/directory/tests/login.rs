@@ -2,10 +2,48 @@ use std::time::Instant;
 
 use super::{PASSWORD, Server};
 use crate::{
-    auth::{AuthError, Secret},
+    auth::{AuthError, Credentials, Protocol, Secret},
     clock::UtcMillis,
     directory::NewAccount,
 };
+
+#[tokio::test]
+async fn a_token_is_for_its_own_account() {
+    let server = Server::with_domain().await;
+    let (core, admin) = (&server.core, &server.admin);
+    let ann = server.person_with_password("ann@example.org").await;
+    server.person_with_password("bob@example.org").await;
+    core.add_alias(admin, ann, "anna@example.org")
+        .await
+        .unwrap();
+    let token = core.add_token(admin, ann, "phone", None).await.unwrap();
+    let act_as = |authzid: Option<&str>| {
+        let credentials = Credentials::Bearer {
+            authzid: authzid.map(str::to_owned),
+            token: token.secret.clone(),
+        };
+        server.login_by(Protocol::Imap, credentials)
+    };
+    for own in [
+        None,
+        Some("ann@example.org"),
+        Some("Ann@EXAMPLE.org"),
+        Some("anna@example.org"),
+    ] {
+        assert_eq!(act_as(own).await.unwrap().account, ann, "{own:?}");
+    }
+    for other in [
+        "bob@example.org",
+        "nobody@example.org",
+        "ann",
+        "a b",
+        "",
+        "@",
+    ] {
+        let refused = act_as(Some(other)).await;
+        assert_eq!(refused.unwrap_err(), AuthError::Invalid, "{other}");
+    }
+}
 
 #[tokio::test]
 async fn who_may_log_in() {

@@ -107,6 +107,7 @@ impl Server {
         self.core
             .login(
                 Credentials::Bearer {
+                    authzid: None,
                     token: token.clone(),
                 },
                 origin(),

@@ -30,6 +30,7 @@ fn new(kind: CredentialKind, scopes: Scopes, expires: Option<i64>) -> NewCredent
 fn credentials(kind: CredentialKind, secret: &Secret<String>) -> Credentials {
     match kind {
         CredentialKind::Token => Credentials::Bearer {
+            authzid: None,
             token: secret.clone(),
         },
         _ => Credentials::Password {

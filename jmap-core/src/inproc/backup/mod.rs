@@ -135,8 +135,68 @@ impl Core {
         Err(store::Error::Conflict.into())
     }
 
+    /// A backup has failed before its repository was open: nobody knows which one it is, but where.
+    pub async fn note_unopened_backup(
+        &self,
+        who: &Caller,
+        place: &str,
+        failure: OutcomeRecord,
+    ) -> Result<(), DirectoryError> {
+        let id = self.repository_at(who, place).await?;
+        let note = |record: &mut RepositoryRecord| {
+            record.place = place.to_owned();
+            record.failure = Some(failure.clone());
+        };
+        self.note_backup(who, &id, note).await
+    }
+
+    /// One has worked there: what is known of the repository by its own name counts from now on.
+    pub async fn forget_unopened_backup(
+        &self,
+        who: &Caller,
+        place: &str,
+    ) -> Result<(), DirectoryError> {
+        access::may_run(who, access::Operation::Backup)?;
+        let mut batch = Batch::new();
+        batch.delete(keys::backup_repository(&unopened(place)));
+        Ok(self
+            .engine
+            .commit(batch)
+            .await
+            .map_err(store::Error::from)?)
+    }
+
+    /// The repository that was there the last time; else one in place of it.
+    async fn repository_at(
+        &self,
+        who: &Caller,
+        place: &str,
+    ) -> Result<[u8; keys::REPOSITORY_OCTETS], DirectoryError> {
+        access::may_run(who, access::Operation::Backup)?;
+        let page = Page::first(keys::backup_repositories(), REPOSITORIES_MAX);
+        let rows = self.engine.scan(page).await.map_err(store::Error::from)?;
+        let known = rows.iter().filter_map(|(key, bytes)| {
+            let record = RepositoryRecord::from_bytes(key, bytes).ok()?;
+            let Some(keys::BackupKey::Repository(id)) = keys::decode_backup(key) else {
+                return None;
+            };
+            let at = record.success.as_ref().map(|success| success.at);
+            (record.place == place).then_some((at, id))
+        });
+        let last = known.max().map(|(_, id)| id);
+        Ok(last.unwrap_or_else(|| unopened(place)))
+    }
+
     /// Whether the backups that nobody has to ask for are this node's work.
     pub async fn leads_backup(&self) -> Result<bool, store::Error> {
         self.leads(BACKUP).await
     }
+}
+
+/// In place of the name of a repository that could not be opened yet.
+fn unopened(place: &str) -> [u8; keys::REPOSITORY_OCTETS] {
+    let hash = blake3::hash(place.as_bytes());
+    let mut id = [0; keys::REPOSITORY_OCTETS];
+    id.copy_from_slice(&hash.as_bytes()[..keys::REPOSITORY_OCTETS]);
+    id
 }

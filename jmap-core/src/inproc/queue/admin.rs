@@ -40,6 +40,8 @@ pub enum QueueError {
     NotFound,
     #[error("it is being sent at this moment")]
     IsBeingSent,
+    #[error("it is on hold: it has to be released first")]
+    IsOnHold,
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -67,6 +69,8 @@ pub struct QueueFilter {
 pub enum QueueState {
     /// Its sender can call it back, or wants it to go later.
     Held,
+    /// An administrator holds it back until it is released.
+    OnHold,
     /// Something of it is being sent.
     Sending,
     /// It is due, and waits for its turn.
@@ -83,8 +87,8 @@ pub struct QueueEntry {
     pub submission: u64,
     pub state: QueueState,
     pub priority: i8,
-    /// Milliseconds since 1970: when something is done about it next.
-    pub due: u64,
+    /// Milliseconds since 1970: when something is done about it next. `None`: not before it is released.
+    pub due: Option<u64>,
     pub record: SubmissionRecord,
 }
 
@@ -162,6 +166,7 @@ impl Core {
         };
         let state = match record.undo_status {
             _ if is_sending => QueueState::Sending,
+            _ if record.on_hold.is_some() => QueueState::OnHold,
             UndoStatus::Pending => QueueState::Held,
             _ if record.due > self.queue_now() => QueueState::Deferred,
             _ => QueueState::Waiting,
@@ -172,7 +177,7 @@ impl Core {
             submission: item.1,
             state,
             priority: admit::priority(&record),
-            due: record.due,
+            due: Some(record.due).filter(|_| record.on_hold.is_none()),
             record,
         })
     }
@@ -261,16 +266,10 @@ impl Core {
             domain: domain.as_deref(),
         };
         // First, since the queue looks at each message as soon as it is due.
-        let tick = self.queue.tick();
         match which {
-            Which::One(account, submission) => {
-                let record = crate::mail::submission::record(self, *account, *submission).await?;
-                let mut board = self.queue.board.lock();
-                for recipient in record.iter().flat_map(|record| &record.recipients) {
-                    board.forgive(Some(&admit::domain_of(&recipient.address.email)), tick);
-                }
-            }
+            Which::One(account, submission) => self.forgive_places(*account, *submission).await?,
             Which::All | Which::Domain(_) => {
+                let tick = self.queue.tick();
                 self.queue.board.lock().forgive(domain.as_deref(), tick);
             }
         }
@@ -299,6 +298,51 @@ impl Core {
         let count = self.change_all(which, domain.as_deref(), step).await?;
         self.queue.wake();
         Ok(count)
+    }
+
+    /// Holds a message back: nothing of it is tried, and it doesn't expire, until it is released. What is being sent goes on.
+    pub async fn hold_queued(
+        &self,
+        who: &Caller,
+        account: AccountId,
+        submission: u64,
+    ) -> Result<(), QueueError> {
+        let which = Which::One(account, submission);
+        self.note_queue(who, &which, "on hold").await?;
+        self.change_one((account, submission), Step::Hold).await?;
+        Ok(())
+    }
+
+    /// Ends the hold of a message: it is tried now. From then on it may expire, also by the time that it was held.
+    pub async fn release_queued(
+        &self,
+        who: &Caller,
+        account: AccountId,
+        submission: u64,
+    ) -> Result<(), QueueError> {
+        let which = Which::One(account, submission);
+        self.note_queue(who, &which, "released").await?;
+        self.forgive_places(account, submission).await?;
+        self.change_one((account, submission), Step::Release)
+            .await?;
+        self.queue.wake();
+        self.pump();
+        Ok(())
+    }
+
+    /// The destinations of a message are tried at once, whatever they did.
+    async fn forgive_places(
+        &self,
+        account: AccountId,
+        submission: u64,
+    ) -> Result<(), store::Error> {
+        let record = crate::mail::submission::record(self, account, submission).await?;
+        let tick = self.queue.tick();
+        let mut board = self.queue.board.lock();
+        for recipient in record.iter().flat_map(|record| &record.recipients) {
+            board.forgive(Some(&admit::domain_of(&recipient.address.email)), tick);
+        }
+        Ok(())
     }
 
     /// Whether the caller may do it, and a row of the audit that they do. First, since it is no single commit.
@@ -341,15 +385,10 @@ impl Core {
         step: Step<'_>,
     ) -> Result<u64, QueueError> {
         if let Which::One(account, submission) = which {
-            let record = crate::mail::submission::record(self, *account, *submission).await?;
-            if record.is_none_or(|record| record.is_done) {
-                return Err(QueueError::NotFound);
-            }
-            return match self.change_held((*account, *submission), step).await {
-                Ok(changed) if changed.count > 0 => Ok(1),
-                // Another node has it in its hands.
-                Ok(_) | Err(store::Error::Conflict) => Err(QueueError::IsBeingSent),
-                Err(error) => Err(error.into()),
+            let changed = self.change_one((*account, *submission), step).await?;
+            return match changed.count {
+                0 => Err(QueueError::IsBeingSent),
+                _ => Ok(1),
             };
         }
         let mut count = 0;
@@ -366,7 +405,8 @@ impl Core {
                     && record.undo_status == UndoStatus::Pending
                     && record.due > until
                     && record.recipients.iter().all(|r| r.next_try.is_none());
-                if !is_meant || is_held {
+                let is_on_hold = matches!(step, Step::Retry { .. }) && record.on_hold.is_some();
+                if !is_meant || is_held || is_on_hold {
                     continue;
                 }
                 match self.change_held(item, step).await {
@@ -378,6 +418,23 @@ impl Core {
             }
         }
         Ok(count)
+    }
+
+    async fn change_one(&self, item: Item, step: Step<'_>) -> Result<Changed, QueueError> {
+        let record = crate::mail::submission::record(self, item.0, item.1).await?;
+        let record = record.filter(|record| !record.is_done);
+        let record = record.ok_or(QueueError::NotFound)?;
+        if matches!(step, Step::Retry { .. }) && record.on_hold.is_some() {
+            return Err(QueueError::IsOnHold);
+        }
+        if matches!(step, Step::Release) && record.on_hold.is_none() {
+            return Ok(Changed::default());
+        }
+        match self.change_held(item, step).await {
+            // Another node is at it.
+            Err(store::Error::Conflict) => Err(QueueError::IsBeingSent),
+            result => Ok(result?),
+        }
     }
 
     /// Changes a submission, whether it is in memory or not.

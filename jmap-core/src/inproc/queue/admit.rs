@@ -243,6 +243,8 @@ impl Core {
         }
         let step = match (record.is_done, record.undo_status) {
             (true, _) => Step::Remove,
+            // It was put on hold while it was being sent.
+            (false, _) if record.on_hold.is_some() => Step::Hold,
             (false, UndoStatus::Final) => return Ok(Some(record)),
             // From here on it can't be called back.
             (false, _) => Step::Final,
@@ -258,7 +260,7 @@ impl Core {
             true => Ok(None),
             false => {
                 let record = submission::record(self, account, submission).await?;
-                Ok(record.filter(|record| !record.is_done))
+                Ok(record.filter(|record| !record.is_done && record.on_hold.is_none()))
             }
         }
     }

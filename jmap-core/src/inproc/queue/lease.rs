@@ -132,12 +132,34 @@ impl Core {
         hold: &mut Hold,
         item: Item,
     ) -> Result<Option<SubmissionRecord>, store::Error> {
+        self.hold_if(hold, item, |_| true).await
+    }
+
+    /// The same for who wants to send it. `None` also where it is on hold: then the lease is left alone.
+    pub(super) async fn hold_to_send(
+        &self,
+        hold: &mut Hold,
+        item: Item,
+    ) -> Result<Option<SubmissionRecord>, store::Error> {
+        self.hold_if(hold, item, |record| record.on_hold.is_none())
+            .await
+    }
+
+    async fn hold_if(
+        &self,
+        hold: &mut Hold,
+        item: Item,
+        is_wanted: impl Fn(&SubmissionRecord) -> bool,
+    ) -> Result<Option<SubmissionRecord>, store::Error> {
         /// How often the row may move while it is looked for.
         const TRIES: usize = 4;
         for _ in 0..TRIES {
             let Some(record) = submission::record(self, item.0, item.1).await? else {
                 return Ok(None);
             };
+            if !is_wanted(&record) {
+                return Ok(None);
+            }
             if let Some(row) = &hold.row {
                 if row.due == record.due && self.queue.is_held(row, self.queue_now()).await {
                     return Ok(Some(record));

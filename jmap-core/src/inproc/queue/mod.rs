@@ -52,7 +52,7 @@ use crate::{
     cluster::Cluster,
     mail::submission::{
         KEPT_DAYS,
-        records::{SubmissionRecord, UndoStatus},
+        records::{DUE_NEVER, SubmissionRecord, UndoStatus},
     },
     rng::Rng,
 };
@@ -386,6 +386,8 @@ impl Core {
         let now = self.queue_now();
         let mut later = keys::all(keys::Subspace::QueueDue);
         later.start = keys::queue_due_before(now.saturating_add(1)).end;
+        // What is on hold is due at no time.
+        later.end = keys::queue_due_before(DUE_NEVER).end;
         let rows = self.engine.scan(Page::first(later, 1).keys_only()).await?;
         let row = rows
             .first()

@@ -17,7 +17,10 @@ use crate::{
     mail::{
         submission::{
             bounce::{self, Action, DeliverBy},
-            records::{Delivered, HostRecord, RecipientRecord, SubmissionRecord, UndoStatus},
+            records::{
+                DUE_NEVER, Delivered, HostRecord, OnHold, RecipientRecord, SubmissionRecord,
+                UndoStatus,
+            },
             report::Success,
             stage,
         },
@@ -102,6 +105,10 @@ pub(super) enum Step<'t> {
         domain: Option<&'t str>,
         is_told: bool,
     },
+    /// Nothing of it is tried any more, until it is released. What is being sent goes on.
+    Hold,
+    /// What was on hold is tried now; what its sender wants to go later, at that time.
+    Release,
     /// A node that is no more was sending it. What was due by that node's clock is due.
     Adopt,
     /// Its message is gone from the store: nothing is left to be sent, and the sender is told.
@@ -216,6 +223,13 @@ impl Core {
         told: &mut Told,
     ) -> Result<Changed, store::Error> {
         let mut changed = Changed::default();
+        let step = match step {
+            // It was put on hold since somebody looked.
+            Step::Final | Step::Sorted { .. } | Step::Adopt if record.on_hold.is_some() => {
+                Step::Hold
+            }
+            step => step,
+        };
         let may_move = match step {
             Step::Remove => {
                 stage::remove(txn, item.1, record);
@@ -255,7 +269,10 @@ impl Core {
                     .iter()
                     .filter_map(|outcome| record.recipients.get(outcome.at))
                     .filter(|recipient| recipient.delivered == Delivered::Queued);
-                changed.again = waits.map(|waits| waits.next_try.unwrap_or(0)).min();
+                changed.again = waits
+                    .map(|waits| waits.next_try.unwrap_or(0))
+                    .min()
+                    .filter(|_| record.on_hold.is_none());
                 is_end && hold.running.len() <= 1
             }
             Step::Retry { domain } => {
@@ -285,6 +302,34 @@ impl Core {
                     record.undo_status = UndoStatus::Canceled;
                 }
                 hold.running.is_empty()
+            }
+            Step::Hold => {
+                let due = record.due;
+                record.on_hold.get_or_insert(OnHold {
+                    since: self.clock.now().0,
+                    due,
+                });
+                hold.running.is_empty()
+            }
+            Step::Release => {
+                let Some(was) = record.on_hold.take() else {
+                    return Ok(changed);
+                };
+                let now = self.queue_now();
+                let due = match record.undo_status {
+                    UndoStatus::Pending => was.due.max(now),
+                    UndoStatus::Final | UndoStatus::Canceled => {
+                        for at in self.waiting(item, record, None) {
+                            record.recipients[at].next_try = Some(now);
+                        }
+                        now
+                    }
+                };
+                if hold.running.is_empty() {
+                    stage::update(txn, item.1, record, due);
+                    return Ok(changed);
+                }
+                false
             }
             Step::Adopt => {
                 let (now, due) = (self.queue_now(), record.due);
@@ -383,10 +428,15 @@ impl Core {
                 .map(|recipient| recipient.next_try.unwrap_or(record.due))
                 .min();
             let due = match (may_move, waits) {
+                (true, _) if record.on_hold.is_some() => DUE_NEVER,
                 (true, Some(due)) => due.max(1),
                 _ => record.due,
             };
             stage::update(txn, submission, record, due);
+            if due == DUE_NEVER {
+                // Any node may release it: it is nobody's work, also where the row was there before.
+                txn.put(row_key((account, submission), due), bytes::Bytes::new());
+            }
             return;
         }
         let number = super::here::delivery_number((account, submission));

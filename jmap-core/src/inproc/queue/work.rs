@@ -84,7 +84,7 @@ impl Core {
         let nothing = (Verdict::Unknown, End::Nothing);
         let (item, is_here) = (started.item, &*started.place == HERE);
         let mut hold = started.gate.0.lock().await;
-        let record = match self.hold(&mut hold, item).await {
+        let record = match self.hold_to_send(&mut hold, item).await {
             Ok(Some(record)) if record.undo_status == UndoStatus::Final && !record.is_done => {
                 record
             }

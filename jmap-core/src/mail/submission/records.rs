@@ -65,6 +65,23 @@ pub struct SubmissionRecord {
     /// Of a message that is passed on: who vouches for its author. `None`: nobody.
     #[n(18)]
     pub author: Option<Author>,
+    /// An administrator holds it back. Nothing of it is tried, and it doesn't expire, until it is released.
+    #[n(19)]
+    pub on_hold: Option<OnHold>,
+}
+
+/// The time in the row of what nothing is done about by itself: it is on hold.
+pub const DUE_NEVER: u64 = u64::MAX;
+
+/// What is known of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct OnHold {
+    /// Milliseconds since 1970.
+    #[n(0)]
+    pub since: i64,
+    /// When it was due before, in milliseconds since 1970.
+    #[n(1)]
+    pub due: u64,
 }
 
 /// Hosts of the last tries that a record keeps.

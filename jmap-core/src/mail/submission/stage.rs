@@ -183,6 +183,7 @@ pub(crate) fn release(txn: &mut MailTxn, id: u64, record: &mut SubmissionRecord,
     batch.add(keys::queue_length(), -1);
     txn.append_unread(batch);
     record.is_done = true;
+    record.on_hold = None;
     record.delivered_to.clear();
 }
 

@@ -20,6 +20,7 @@ pub fn rows() -> Vec<Row> {
         row("listLogs", "/logs", None, SERVER),
         row("followLogs", "/logs/live?seconds=1", None, SERVER),
         row("listWebhooks", "/webhooks", None, SERVER),
+        row("listEvents", "/webhook-events", None, SERVER),
         row(
             "addWebhook",
             "/webhooks",

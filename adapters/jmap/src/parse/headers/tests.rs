@@ -12,7 +12,7 @@ fn credentials_of(field: &str) -> String {
         Some(Credentials::Password { login, password }) => {
             format!("{login} / {}", password.expose())
         }
-        Some(Credentials::Bearer { token }) => format!("bearer {}", token.expose()),
+        Some(Credentials::Bearer { token, .. }) => format!("bearer {}", token.expose()),
         Some(Credentials::Factors { .. }) => "with a code".into(),
     }
 }

@@ -100,7 +100,10 @@ impl Bench {
 
     async fn login(&self, token: &Secret<String>, by: Protocol) -> Result<Caller, AuthError> {
         let token = token.clone();
-        let credentials = Credentials::Bearer { token };
+        let credentials = Credentials::Bearer {
+            authzid: None,
+            token,
+        };
         self.server.login_by(by, credentials).await
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod board;
 mod faults;
+mod hold;
 mod many;
 mod removed;
 mod reports;

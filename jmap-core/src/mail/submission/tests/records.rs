@@ -138,6 +138,22 @@ fn version_3() {
     );
 }
 
+/// On hold.
+#[test]
+fn version_4() {
+    let submission = SubmissionRecord {
+        due: DUE_NEVER,
+        on_hold: Some(OnHold { since: 1, due: 2 }),
+        ..SubmissionRecord::default()
+    };
+    check(
+        submission,
+        expect![
+            "940000008160800000582000000000000000000000000000000000000000000000000000000000000000001bffffffffffffffff008080f4f480f6f6f6f6820102"
+        ],
+    );
+}
+
 #[test]
 fn the_history_is_bounded() {
     let mut record = SubmissionRecord::default();

@@ -10,3 +10,4 @@ pub mod second_factor;
 pub mod security;
 pub mod sessions;
 pub mod vacation;
+mod word;

@@ -2,6 +2,8 @@
 //!
 //! Other half: WebAuthn Level 3; `adapters/oauth` lets people sign in with them.
 
+use std::sync::Arc;
+
 use js_sys::{Function, JSON, Object, Promise, Reflect};
 use leptos::prelude::*;
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use crate::{
     ui::{
         api,
         components::{
-            dialog::{Question, dialog, questions},
+            dialog::dialog,
             form::{Field, Kind, form, send},
             page::{self, card},
             table::{Column, List, table},
@@ -25,17 +27,19 @@ use crate::{
     },
 };
 
+use super::word::{Ask, asking};
+
 const API: &str = "/me/passkeys";
 
 pub fn part() -> AnyView {
     let changed = RwSignal::new(0);
-    let question = RwSignal::new(None::<Question>);
+    let ask = RwSignal::new(None::<Ask>);
     let making = RwSignal::new(None::<()>);
     let mut list = List::new(t().access.passkeys, API, "/number");
     list.columns = vec![
         Column::new(t().description, |row| name(row).into_any()),
         Column::new(t().directory.created, |row| page::date_at(row, "/created")).class("nowrap"),
-        Column::new("", move |row| remove(row, changed, question)).class("act"),
+        Column::new("", move |row| remove(row, changed, ask)).class("act"),
     ];
     list.empty = t().access.no_passkeys;
     list.changed = changed;
@@ -62,7 +66,7 @@ pub fn part() -> AnyView {
             <button type="button" on:click=move |_| making.set(Some(()))>{t().access.add_passkey}</button>
         </div>
         {dialog(making, |()| t().access.add_passkey.to_owned(), form)}
-        {questions(question)}
+        {asking(ask)}
     };
     card(
         t().access.passkeys,
@@ -78,26 +82,22 @@ fn name(row: &Value) -> String {
     }
 }
 
-fn remove(row: &Value, changed: RwSignal<u32>, question: RwSignal<Option<Question>>) -> AnyView {
+fn remove(row: &Value, changed: RwSignal<u32>, ask: RwSignal<Option<Ask>>) -> AnyView {
     let number = read::number(row, "/number").unwrap_or_default();
     let address = common::of(API, &number.to_string());
     let text = fill(t().access.remove_passkey, &[("name", &name(row))]);
     let press = move |_| {
-        let address = address.clone();
-        question.set(Some(Question::new(
-            t().remove,
-            text.clone(),
-            t().remove,
-            move || {
-                let address = address.clone();
-                async move {
-                    api::delete(&address).await?;
-                    toast::show(t().removed);
-                    changed.update(|count| *count += 1);
-                    Ok(())
-                }
-            },
-        )));
+        ask.set(Some(Ask {
+            title: t().remove,
+            text: text.clone(),
+            method: "DELETE",
+            address: address.clone(),
+            takes_password: true,
+            done: Arc::new(move |_| {
+                toast::show(t().removed);
+                changed.update(|count| *count += 1);
+            }),
+        }));
     };
     view! { <button type="button" class="small danger" on:click=press>{t().remove}</button> }
         .into_any()

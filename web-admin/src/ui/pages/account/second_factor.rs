@@ -3,6 +3,8 @@
 //! Holds: what is secret is shown once, and kept nowhere.
 //! Other half: `ui::session` asks for the codes.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ use crate::{
         api,
         components::{
             copy,
-            dialog::{Question, dialog, questions},
+            dialog::dialog,
             form::{Field, Kind, form_around, send},
             load::Loaded,
             page::{self, Tone, badge, card, facts, note},
@@ -23,21 +25,23 @@ use crate::{
     },
 };
 
+use super::word::{Ask, asking};
+
 const API: &str = "/me/totp";
 
 pub fn part() -> AnyView {
     let loaded = Loaded::of(API);
     let enrolling = RwSignal::new(None::<Value>);
     let codes = RwSignal::new(None::<Vec<String>>);
-    let question = RwSignal::new(None::<Question>);
+    let ask = RwSignal::new(None::<Ask>);
     let content = view! {
         {loaded.show(move |reply| match read::flag(&reply.body, "/isOn") {
-            true => is_on(&reply.body, loaded, codes, question),
+            true => is_on(&reply.body, loaded, codes, ask),
             false => is_off(enrolling),
         })}
         {dialog(enrolling, |_| t().access.add_device.to_owned(), move |of| confirm(&of, enrolling, codes, loaded))}
         {dialog(codes, |_| t().access.recovery_codes.to_owned(), move |of| shown(of, codes))}
-        {questions(question)}
+        {asking(ask)}
     };
     card(
         t().access.second_factor,
@@ -59,7 +63,7 @@ fn is_on(
     body: &Value,
     loaded: Loaded,
     codes: RwSignal<Option<Vec<String>>>,
-    question: RwSignal<Option<Question>>,
+    ask: RwSignal<Option<Ask>>,
 ) -> AnyView {
     let left = read::number(body, "/recoveryCodes").unwrap_or_default();
     let rows = vec![
@@ -67,25 +71,32 @@ fn is_on(
         (t().since, page::date_at(body, "/since")),
         (t().access.codes_left, left.to_string().into_any()),
     ];
-    let (access, renew) = (&t().access, move || async move {
-        let reply = api::Call::new("POST", "/me/totp/recovery-codes").send();
-        codes.set(Some(read::texts(&reply.await?.body, "/codes")));
-        loaded.again();
-        Ok(())
-    });
+    let access = &t().access;
     let ask_renew = move |_| {
-        let (title, text) = (access.new_codes, access.new_codes_question);
-        question.set(Some(Question::new(title, text, title, renew)));
+        ask.set(Some(Ask {
+            title: access.new_codes,
+            text: access.new_codes_question.to_owned(),
+            method: "POST",
+            address: format!("{API}/recovery-codes"),
+            takes_password: false,
+            done: Arc::new(move |body| {
+                codes.set(Some(read::texts(&body, "/codes")));
+                loaded.again();
+            }),
+        }));
     };
     let ask_remove = move |_| {
-        let (title, text) = (access.remove_device, access.remove_device_question);
-        let remove = move || async move {
-            api::delete(API).await?;
-            toast::show(access.device_removed);
-            loaded.again();
-            Ok(())
-        };
-        question.set(Some(Question::new(title, text, title, remove)));
+        ask.set(Some(Ask {
+            title: access.remove_device,
+            text: access.remove_device_question.to_owned(),
+            method: "DELETE",
+            address: API.to_owned(),
+            takes_password: false,
+            done: Arc::new(move |_| {
+                toast::show(access.device_removed);
+                loaded.again();
+            }),
+        }));
     };
     view! {
         {facts(rows)}

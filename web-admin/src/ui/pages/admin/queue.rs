@@ -67,6 +67,11 @@ fn address(row: &Value) -> String {
     )
 }
 
+/// The hold of a message, by the address of that.
+fn hold_of(address: &str) -> String {
+    format!("{address}/hold")
+}
+
 fn messages(may_change: bool) -> AnyView {
     let mut list = List::new(t().watching.queue, MESSAGES, "/submission");
     list.columns = vec![
@@ -97,6 +102,7 @@ fn messages(may_change: bool) -> AnyView {
         vec![
             ("", t().all_states),
             ("held", t().watching.state_held),
+            ("on-hold", t().watching.state_on_hold),
             ("sending", t().watching.state_sending),
             ("waiting", t().watching.state_waiting),
             ("deferred", t().watching.state_deferred),
@@ -112,6 +118,26 @@ fn messages(may_change: bool) -> AnyView {
                 async move {
                     api::Call::new("POST", &address).send().await?;
                     Ok(None)
+                }
+            }),
+            Bulk::new(t().watching.hold, t().watching.held_count, |row| {
+                let address = hold_of(&address(&row));
+                async move {
+                    api::Call::new("PUT", &address).send().await?;
+                    Ok(back(move || {
+                        let address = address.clone();
+                        async move { api::delete(&address).await.map(|_| ()) }
+                    }))
+                }
+            }),
+            Bulk::new(t().watching.release, t().watching.released_count, |row| {
+                let address = hold_of(&address(&row));
+                async move {
+                    api::delete(&address).await?;
+                    Ok(back(move || {
+                        let address = address.clone();
+                        async move { api::Call::new("PUT", &address).send().await.map(|_| ()) }
+                    }))
                 }
             }),
             Bulk::new(
@@ -162,6 +188,7 @@ fn last_reply(row: &Value) -> String {
 fn state(state: &str) -> AnyView {
     match state {
         "held" => badge(Tone::Warn, t().watching.state_held),
+        "on-hold" => badge(Tone::Warn, t().watching.state_on_hold),
         "sending" => badge(Tone::Accent, t().watching.state_sending),
         "waiting" => badge(Tone::Plain, t().watching.state_waiting),
         "deferred" => badge(Tone::Warn, t().watching.state_deferred),
@@ -175,7 +202,9 @@ pub fn one(session: &Session, account: &str, submission: &str) -> AnyView {
     let address = address(&row);
     let loaded = Loaded::of(address.clone());
     let question = RwSignal::new(None::<Question>);
-    let actions = session.may("queue.change").then(|| {
+    let may_change = session.may("queue.change");
+    let held = address.clone();
+    let actions = may_change.then(|| {
         let (to_retry, to_cancel) = (format!("{address}/retry"), address.clone());
         let retry = common::button(t().watching.retry, "", move || {
             let address = to_retry.clone();
@@ -204,10 +233,40 @@ pub fn one(session: &Session, account: &str, submission: &str) -> AnyView {
     view! {
         {page::crumbs("/admin/queue", t().watching.queue)}
         {page::head(t().message, "", actions.into_any())}
-        {loaded.show(|reply| message(&reply.body))}
+        {loaded.show(move |reply| {
+            let hold = may_change.then(|| hold(&held, &reply.body, loaded)).flatten();
+            view! { {hold}{message(&reply.body)} }.into_any()
+        })}
         {questions(question)}
     }
     .into_any()
+}
+
+/// Holds a message back that waits, or releases it.
+fn hold(address: &str, body: &Value, loaded: Loaded) -> Option<AnyView> {
+    let is_held = match read::text(body, "/state") {
+        "done" => return None,
+        state => state == "on-hold",
+    };
+    let address = hold_of(address);
+    let (label, told, method) = match is_held {
+        true => (t().watching.release, t().watching.is_tried_now, "DELETE"),
+        false => (t().watching.hold, t().watching.is_on_hold, "PUT"),
+    };
+    let lead = match is_held {
+        true => t().watching.on_hold_lead,
+        false => t().watching.hold_message_lead,
+    };
+    let press = common::button(label, "", move || {
+        let address = address.clone();
+        async move {
+            api::Call::new(method, &address).send().await?;
+            toast::show(told);
+            loaded.again();
+            Ok(())
+        }
+    });
+    Some(card(t().watching.hold_mail, lead, press))
 }
 
 fn message(body: &Value) -> AnyView {
@@ -224,7 +283,13 @@ fn message(body: &Value) -> AnyView {
             format::octets(read::number(body, "/size").unwrap_or_default()).into_any(),
         ),
         (t().watching.arrived, page::date_at(body, "/arrived")),
-        (t().watching.next_try, page::date_at(body, "/due")),
+        match read::text(body, "/heldSince") {
+            "" => (t().watching.next_try, page::date_at(body, "/due")),
+            _ => (
+                t().watching.on_hold_since,
+                page::date_at(body, "/heldSince"),
+            ),
+        },
     ];
     let recipients = read::items(body, "/recipients").iter().map(|of| {
         let remote = match read::text(of, "/remote") {

@@ -23,24 +23,10 @@ use crate::{
 };
 
 const API: &str = "/webhooks";
-/// Kinds of events, as the API calls them. What is tried is told of always.
-const EVENTS: [&str; 15] = [
-    "message.received",
-    "message.delivered",
-    "message.deferred",
-    "message.bounced",
-    "login.failed",
-    "account.created",
-    "account.changed",
-    "account.removed",
-    "quota.reached",
-    "certificate.renewed",
-    "certificate.failed",
-    "backup.done",
-    "backup.failed",
-    "alert.raised",
-    "alert.cleared",
-];
+/// The kinds of events.
+const EVENTS: &str = "/webhook-events";
+/// What is tried is told of always.
+const TEST: &str = "webhook.test";
 
 pub fn page(session: &Session) -> AnyView {
     let mut list = List::new(t().telling.webhooks, API, "/number");
@@ -92,8 +78,13 @@ fn state(row: &Value) -> AnyView {
     }
 }
 
-fn fields() -> Vec<Field> {
-    let events = EVENTS.map(|event| (event.to_owned(), event.to_owned()));
+/// `known`: the kinds of events.
+fn fields(known: &Value) -> Vec<Field> {
+    let names = read::items(known, "/items").iter();
+    let names = names.map(|of| read::text(of, "/event"));
+    let events = names
+        .filter(|name| *name != TEST)
+        .map(|name| (name.to_owned(), name.to_owned()));
     vec![
         Field::new("/url", t().telling.url, Kind::Text)
             .required()
@@ -102,7 +93,7 @@ fn fields() -> Vec<Field> {
         Field::new(
             "/events",
             t().telling.events,
-            Kind::Several(events.to_vec()),
+            Kind::Several(events.collect()),
         )
         .hint(t().telling.events_hint),
     ]
@@ -111,18 +102,21 @@ fn fields() -> Vec<Field> {
 fn add(changed: RwSignal<u32>) -> AnyView {
     let open = RwSignal::new(None::<()>);
     let issued = RwSignal::new(None::<String>);
+    let known = Loaded::of(EVENTS);
     let content = move |()| {
-        let sent = send(move |value| async move {
-            let reply = api::post(API, &value).await?;
-            open.set(None);
-            changed.update(|count| *count += 1);
-            match read::text(&reply.body, "/secret") {
-                "" => toast::show(t().directory.secret_is_lost),
-                secret => issued.set(Some(secret.to_owned())),
-            }
-            Ok(())
-        });
-        form(fields(), t().telling.add_webhook, sent)
+        known.show(move |known| {
+            let sent = send(move |value| async move {
+                let reply = api::post(API, &value).await?;
+                open.set(None);
+                changed.update(|count| *count += 1);
+                match read::text(&reply.body, "/secret") {
+                    "" => toast::show(t().directory.secret_is_lost),
+                    secret => issued.set(Some(secret.to_owned())),
+                }
+                Ok(())
+            });
+            form(fields(&known.body), t().telling.add_webhook, sent)
+        })
     };
     let secret = |secret: String| {
         view! {
@@ -184,10 +178,13 @@ pub fn one(session: &Session, number: &str) -> AnyView {
 fn settings(reply: &Reply, address: String, may_change: bool, loaded: Loaded) -> AnyView {
     let content = match may_change {
         true => {
-            let mut fields = fields();
-            let disabled = Field::new("/disabled", t().directory.disabled, Kind::Check);
-            fields.push(disabled.hint(t().telling.disabled_hint));
-            common::edit(address, reply, fields, loaded)
+            let of = reply.clone();
+            Loaded::of(EVENTS).show(move |known| {
+                let mut fields = fields(&known.body);
+                let disabled = Field::new("/disabled", t().directory.disabled, Kind::Check);
+                fields.push(disabled.hint(t().telling.disabled_hint));
+                common::edit(address.clone(), &of, fields, loaded)
+            })
         }
         false => ().into_any(),
     };
