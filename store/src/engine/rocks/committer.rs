@@ -28,10 +28,10 @@ const GROUP_OCTETS_MAX: usize = 4 * 1024 * 1024;
 /// that passes it until compaction has removed it.
 const RANGE_AS_POINTS_MAX: usize = 256;
 
-/// A write that takes no longer than this may be done in the thread of whoever asks for it.
+/// While writes take no longer than this on the average, they may be done in the thread of whoever asks for them.
 const FAST: Duration = Duration::from_millis(2);
-/// So many writes are left to the thread after one that took longer.
-const AFTER_SLOW: u32 = 200;
+/// What a write counts for in the average: 1 in so many. One that takes a hundred times as long leaves some tens to the thread.
+const AVERAGE_OF: u32 = 16;
 /// A larger batch is left to the thread.
 pub(super) const HERE_OCTETS_MAX: usize = 256 * 1024;
 
@@ -62,8 +62,8 @@ struct Writer {
     db: Arc<DB>,
     write_options: WriteOptions,
     fence: Fence,
-    /// So many writes more are left to the thread.
-    left_to_thread: u32,
+    /// How long a write takes, on the average of the last ones.
+    usual: Duration,
 }
 
 impl Committer {
@@ -75,7 +75,7 @@ impl Committer {
                 db,
                 write_options,
                 fence,
-                left_to_thread: 0,
+                usual: Duration::ZERO,
             }),
             waiting: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
@@ -89,12 +89,12 @@ impl Committer {
     /// Commits in this thread, if nobody is before it and the disk has been fast: two changes of threads are saved. `None`:
     /// it is for the thread.
     ///
-    /// It blocks the caller's thread, for [`FAST`] if all is well; the next ones go to the thread if not.
+    /// It blocks the caller's thread, for [`FAST`] if all is well; the next ones go to the thread if it was much longer.
     pub(super) fn commit_here(&self, batch: &Batch) -> Option<Answer> {
         let mut writer = self.writer.try_lock()?;
         // Who waits has come before.
         let is_first = self.waiting.load(Ordering::Acquire) == 0;
-        if !is_first || writer.left_to_thread > 0 || batch_octets(batch) > HERE_OCTETS_MAX {
+        if !is_first || writer.usual > FAST || batch_octets(batch) > HERE_OCTETS_MAX {
             return None;
         }
         let answers = writer.commit(std::slice::from_ref(batch), &self.failing);
@@ -206,10 +206,7 @@ impl Writer {
         let sequence = self.db.latest_sequence_number();
         let began = Instant::now();
         let written = self.db.write_opt(writes, &self.write_options);
-        self.left_to_thread = match began.elapsed() > FAST {
-            true => AFTER_SLOW,
-            false => self.left_to_thread.saturating_sub(1),
-        };
+        self.usual = average(self.usual, began.elapsed());
         match written {
             Ok(()) if failing.load(Ordering::Relaxed) => {
                 // Before anybody is told that it is on disk.
@@ -240,6 +237,10 @@ impl Writer {
             tracing::error!(%error, "commits that failed may turn up after a restart");
         }
     }
+}
+
+fn average(usual: Duration, last: Duration) -> Duration {
+    (usual * (AVERAGE_OF - 1) + last) / AVERAGE_OF
 }
 
 enum Failure {
@@ -280,5 +281,25 @@ fn write_octets(write: &Write) -> usize {
         Write::Delete(key) => key.len(),
         Write::DeleteRange(range) => range.start.len() + range.end.len(),
         Write::Add(key, _) => key.len() + size_of::<i64>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Now and then a disk is slow: that changes nothing. One that is slow as a rule is waited for by the thread, until it isn't any more.
+    #[test]
+    fn a_disk_is_judged_by_what_is_usual() {
+        let (quick, slow) = (Duration::from_micros(600), Duration::from_millis(20));
+        let mut usual = Duration::ZERO;
+        for count in 0..1000 {
+            usual = average(usual, if count % 100 == 99 { slow } else { quick });
+            assert!(usual <= FAST, "{count}");
+        }
+        (0..10).for_each(|_| usual = average(usual, slow));
+        assert!(usual > FAST);
+        (0..64).for_each(|_| usual = average(usual, quick));
+        assert!(usual <= FAST);
     }
 }
