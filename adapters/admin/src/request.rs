@@ -7,6 +7,7 @@ use http::{HeaderMap, header};
 use jmap_core::{
     Caller, Core,
     admin::{Once, Terms, Version},
+    auth::Origin,
 };
 use jmap_types::{AccountId, Id};
 use percent_encoding::percent_decode_str;
@@ -42,6 +43,27 @@ pub struct Request {
     pub body: Bytes,
 }
 
+/// A request of somebody who may be anybody, for a route that is open.
+pub struct Visit {
+    pub core: Core,
+    pub origin: Origin,
+    /// By name; a name that comes twice is refused.
+    pub query: Vec<(String, String)>,
+}
+
+impl Visit {
+    /// A parameter of the query.
+    pub fn asked(&self, name: &str) -> Option<&str> {
+        value(&self.query, name)
+    }
+}
+
+/// What a query says.
+fn value<'q>(query: &'q [(String, String)], name: &str) -> Option<&'q str> {
+    let found = query.iter().find(|(of, _)| of == name);
+    found.map(|(_, value)| value.as_str())
+}
+
 impl Request {
     /// A parameter of the path.
     pub fn text(&self, name: &str) -> Result<&str, Problem> {
@@ -65,8 +87,7 @@ impl Request {
 
     /// A parameter of the query.
     pub fn asked(&self, name: &str) -> Option<&str> {
-        let found = self.query.iter().find(|(of, _)| of == name);
-        found.map(|(_, value)| value.as_str())
+        value(&self.query, name)
     }
 
     /// The same, read.
