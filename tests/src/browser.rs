@@ -174,6 +174,23 @@ impl Browser {
         );
     }
 
+    /// From now on there is a device with passkeys, which always knows the person.
+    pub fn add_authenticator(&self) {
+        self.command("WebAuthn.enable", json!({}));
+        let options = json!({
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": true,
+            "hasUserVerification": true,
+            "isUserVerified": true,
+            "automaticPresenceSimulation": true,
+        });
+        self.command(
+            "WebAuthn.addVirtualAuthenticator",
+            json!({"options": options}),
+        );
+    }
+
     /// As large as a phone, or another screen.
     pub fn screen(&self, width: u32, height: u32, is_phone: bool) {
         let size =

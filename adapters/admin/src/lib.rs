@@ -17,6 +17,7 @@ mod problem;
 mod request;
 mod routes;
 mod serve;
+mod sign_in;
 mod table;
 
 use std::{net::IpAddr, sync::Arc};
@@ -121,6 +122,12 @@ impl Admin {
 pub fn is_ours(path: &str) -> bool {
     let rest = path.strip_prefix("/api");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Names of the routes that are for everybody, also for who has not logged in.
+pub fn open_routes() -> impl Iterator<Item = &'static str> {
+    let open = table::table().iter().filter(|route| route.is_open());
+    open.map(|route| route.id)
 }
 
 /// Method and address of every route, and its name: for whoever has to know that none is missing.

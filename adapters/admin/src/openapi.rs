@@ -18,6 +18,7 @@ use crate::{
     problem::{Kind, PROBLEM_JSON, TYPE_PREFIX},
     request::IDEMPOTENCY_KEY_OCTETS_MAX,
     routes::PATH_PARAMETERS,
+    sign_in,
     table::{Parameter, Route, table},
 };
 
@@ -57,12 +58,12 @@ pub fn document() -> Value {
         "info": {
             "title": "Posthorn",
             "summary": "The API for administrators of a mail server, and for its users' own accounts.",
-            "description": "Log in with HTTP Basic (name and password, or an app password) or with a bearer token. Each role may do what its operations allow; an object that the account may not see is answered as one that isn't there. Lists are paged by opaque cursors. An object has an ETag: a change that sends it as If-Match is refused with 412 if somebody else was faster. A POST with an Idempotency-Key is done once, however often it is sent within a day. Errors are problem details (RFC 9457).",
+            "description": "Log in with HTTP Basic (name and password, or an app password) or with a bearer token; a page may also log in by a passkey, to make itself a token. Each role may do what its operations allow; an object that the account may not see is answered as one that isn't there. Lists are paged by opaque cursors. An object has an ETag: a change that sends it as If-Match is refused with 412 if somebody else was faster. A POST with an Idempotency-Key is done once, however often it is sent within a day. Errors are problem details (RFC 9457).",
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "AGPL-3.0-only", "identifier": "AGPL-3.0-only"},
         },
         "servers": [{"url": BASE}],
-        "security": [{"basic": []}, {"bearer": []}],
+        "security": [{"basic": []}, {"bearer": []}, {"passkey": []}],
         "tags": tags,
         "paths": paths,
         "components": {
@@ -70,6 +71,11 @@ pub fn document() -> Value {
             "securitySchemes": {
                 "basic": {"type": "http", "scheme": "basic"},
                 "bearer": {"type": "http", "scheme": "bearer"},
+                "passkey": {
+                    "type": "http",
+                    "scheme": sign_in::SCHEME.to_ascii_lowercase(),
+                    "description": "What a browser has answered with a passkey, once, from a page of this server: see `beginSignIn`.",
+                },
             },
         },
     })
@@ -148,6 +154,9 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
     });
     if let (Some(members), Some(of)) = (operation.as_object_mut(), route.operation) {
         members.insert("x-operation".into(), json!(of.name()));
+    }
+    if let (Some(members), true) = (operation.as_object_mut(), route.is_open()) {
+        members.insert("security".into(), json!([]));
     }
     if let (Some(members), Some(body)) = (operation.as_object_mut(), route.body) {
         let content_type = match route.method {

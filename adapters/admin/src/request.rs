@@ -45,6 +45,27 @@ pub struct Request {
     pub body: Bytes,
 }
 
+/// A request of somebody who may be anybody, for a route that is open.
+pub struct Visit {
+    pub core: Core,
+    pub origin: Origin,
+    /// By name; a name that comes twice is refused.
+    pub query: Vec<(String, String)>,
+}
+
+impl Visit {
+    /// A parameter of the query.
+    pub fn asked(&self, name: &str) -> Option<&str> {
+        value(&self.query, name)
+    }
+}
+
+/// What a query says.
+fn value<'q>(query: &'q [(String, String)], name: &str) -> Option<&'q str> {
+    let found = query.iter().find(|(of, _)| of == name);
+    found.map(|(_, value)| value.as_str())
+}
+
 impl Request {
     /// A parameter of the path.
     pub fn text(&self, name: &str) -> Result<&str, Problem> {
@@ -68,8 +89,7 @@ impl Request {
 
     /// A parameter of the query.
     pub fn asked(&self, name: &str) -> Option<&str> {
-        let found = self.query.iter().find(|(of, _)| of == name);
-        found.map(|(_, value)| value.as_str())
+        value(&self.query, name)
     }
 
     /// The same, read.

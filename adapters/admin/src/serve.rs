@@ -19,8 +19,9 @@ use jmap_core::{
 use crate::{
     Admin, BASE, Client, DOCS_PATH, DOCUMENT_PATH, docs, openapi,
     problem::{Kind, PROBLEM_JSON, Problem, unauthorized},
-    request::{self, Request},
-    table::{self, Answer, Found, Route},
+    request::{self, Request, Visit},
+    sign_in,
+    table::{self, Answer, Found, Route, Run},
 };
 
 /// Octets of a body: a list with all its members.
@@ -87,6 +88,17 @@ impl Admin {
             Found::Other(methods) => return Err(not_allowed(&methods)),
             Found::Nothing => return Err(Problem::not_found()),
         };
+        let run = match route.run {
+            Run::LoggedIn(run) => run,
+            Run::Open(run) => {
+                let visit = Visit {
+                    core: self.0.core.clone(),
+                    origin: origin_of(client),
+                    query: request::query(head.uri.query(), route)?,
+                };
+                return Ok(response(run(&visit).await?, false));
+            }
+        };
         let who = self.login(client, &head.headers).await?;
         self.check_site(route, client, &head.headers)?;
         let slot = self.0.requests.enter(who.account).await;
@@ -112,11 +124,14 @@ impl Admin {
             headers: head.headers,
             body,
         };
-        let done = (route.run)(&request).await;
+        let done = run(&request).await;
         if let Err(problem) = &done {
             self.note_refusal(&request, problem).await;
         }
-        Ok(response(&request, done?))
+        let answer = done?;
+        let tag = answer.tag.as_deref();
+        let is_known = route.method == Method::GET && tag.is_some_and(|tag| request.has(tag));
+        Ok(response(answer, is_known))
     }
 
     async fn login(&self, client: &Client, fields: &HeaderMap) -> Result<Caller, Problem> {
@@ -127,13 +142,23 @@ impl Admin {
         let Some(field) = fields.get(header::AUTHORIZATION) else {
             return Err(unauthorized("A login is needed.", false));
         };
-        let text = field.to_str().ok();
-        let Some(credentials) = text.and_then(Credentials::from_authorization) else {
-            let why = "The Authorization field has to be of the Basic or Bearer scheme.";
+        let text = field.to_str().unwrap_or_default();
+        let credentials = match Credentials::from_authorization(text) {
+            Some(credentials) => Some(crate::factors::with_code(credentials, fields)),
+            None => self.passkey(client, text, fields),
+        };
+        let Some(credentials) = credentials else {
+            let why = "The Authorization field has to be of the Basic or Bearer scheme, or of the Passkey scheme from a page of this server.";
             return Err(unauthorized(why, false));
         };
-        let credentials = crate::factors::with_code(credentials, fields);
         Ok(self.0.core.login(credentials, origin_of(client)).await?)
+    }
+
+    fn passkey(&self, client: &Client, field: &str, fields: &HeaderMap) -> Option<Credentials> {
+        let page = own_origin(fields)?;
+        let allowed = self.0.config.allowed_origin.as_deref();
+        let is_ours = sign_in::is_page_of_ours(&page, client, allowed);
+        sign_in::from_authorization(field, &page).filter(|_| is_ours)
     }
 
     fn allowed(&self, fields: &HeaderMap) -> bool {
@@ -218,6 +243,14 @@ fn page(method: &Method, path: &str) -> Result<Option<Response<Bytes>>, Problem>
     Ok(Some(response))
 }
 
+fn origin_of(client: &Client) -> Origin {
+    Origin {
+        ip: client.ip,
+        protocol: Protocol::Admin,
+        tls: client.tls,
+    }
+}
+
 fn own_origin(fields: &HeaderMap) -> Option<String> {
     let origin = fields.get(header::ORIGIN)?.to_str().ok()?;
     Some(origin.to_owned())
@@ -285,9 +318,8 @@ where
     }
 }
 
-fn response(request: &Request, answer: Answer) -> Response<Bytes> {
-    let tag = answer.tag.as_deref();
-    let is_known = request.route.method == Method::GET && tag.is_some_and(|tag| request.has(tag));
+/// `is_known`: the client has this version already.
+fn response(answer: Answer, is_known: bool) -> Response<Bytes> {
     let mut response = match (&answer.body, is_known) {
         (Some(body), false) => Response::new(Bytes::from(body.to_string())),
         (None, _) | (_, true) => Response::new(Bytes::new()),

@@ -14,7 +14,7 @@ use crate::{
     describe::Schemas,
     live::Events,
     problem::{Kind, Problem},
-    request::Request,
+    request::{Request, Visit},
     routes,
 };
 
@@ -77,6 +77,17 @@ impl Answer {
 
 pub type Outcome = Result<Answer, Problem>;
 pub type Handler = for<'r> fn(&'r Request) -> BoxFuture<'r, Outcome>;
+pub type OpenHandler = for<'r> fn(&'r Visit) -> BoxFuture<'r, Outcome>;
+
+/// What serves a route.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// For whoever has logged in.
+    LoggedIn(Handler),
+    /// For everybody.
+    Open(OpenHandler),
+}
+
 pub type SchemaOf = fn(&mut Schemas) -> Value;
 
 /// A row of the table.
@@ -102,7 +113,7 @@ pub struct Route {
     pub is_versioned: bool,
     /// It takes Idempotency-Key.
     pub is_once: bool,
-    pub run: Handler,
+    pub run: Run,
 }
 
 impl std::fmt::Debug for Route {
@@ -120,13 +131,25 @@ impl Route {
         operation: impl Into<Option<Operation>>,
         run: Handler,
     ) -> Route {
+        let run = Run::LoggedIn(run);
+        Route::row(method, path, (tag, id), summary, operation.into(), run)
+    }
+
+    fn row(
+        method: Method,
+        path: &'static str,
+        (tag, id): (&'static str, &'static str),
+        summary: &'static str,
+        operation: Option<Operation>,
+        run: Run,
+    ) -> Route {
         Route {
             method,
             path,
             id,
             tag,
             summary,
-            operation: operation.into(),
+            operation,
             query: Vec::new(),
             body: None,
             status: StatusCode::NO_CONTENT,
@@ -137,6 +160,20 @@ impl Route {
             is_once: false,
             run,
         }
+    }
+
+    /// One that everybody may ask, also who has not logged in. It changes nothing, and takes no body.
+    pub fn open(
+        path: &'static str,
+        name: (&'static str, &'static str),
+        summary: &'static str,
+        run: OpenHandler,
+    ) -> Route {
+        Route::row(Method::GET, path, name, summary, None, Run::Open(run))
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.run, Run::Open(_))
     }
 
     pub fn query(mut self, parameters: &[Parameter]) -> Route {
@@ -206,11 +243,6 @@ impl Route {
     pub fn all_problems(&self) -> Vec<Kind> {
         let mut kinds = vec![
             Kind::InvalidRequest,
-            Kind::Unauthorized,
-            Kind::Forbidden,
-            Kind::SecondFactor,
-            Kind::Disabled,
-            Kind::NotEncrypted,
             Kind::MethodNotAllowed,
             Kind::AddressTooLong,
             Kind::TooManyRequests,
@@ -218,6 +250,15 @@ impl Route {
             Kind::Unavailable,
         ];
         kinds.extend(&self.problems);
+        if !self.is_open() {
+            kinds.extend([
+                Kind::Unauthorized,
+                Kind::Forbidden,
+                Kind::SecondFactor,
+                Kind::Disabled,
+                Kind::NotEncrypted,
+            ]);
+        }
         if self.is_change() {
             kinds.push(Kind::CrossSite);
         }

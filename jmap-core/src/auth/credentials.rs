@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::secret::Secret;
+use super::{secret::Secret, webauthn::Assertion};
 
 /// Octets of an Authorization field that are looked at.
 pub const AUTHORIZATION_OCTETS_MAX: usize = 12 << 10;
@@ -35,6 +35,13 @@ pub enum Credentials {
         /// Whom the client wants to act as (RFC 7628 §3.1, RFC 5801 §4), where that is said: nobody but the token's account.
         authzid: Option<String>,
         token: Secret<String>,
+    },
+    /// A passkey that a page has asked for (WebAuthn), which is both factors. `login`: who it has to be; `page`: scheme, host and port
+    /// of the page.
+    Passkey {
+        login: Option<String>,
+        assertion: Box<Assertion>,
+        page: String,
     },
 }
 
@@ -182,10 +189,24 @@ mod tests {
                 authzid: None,
                 token: Secret::new("hunter22".into()),
             },
+            Credentials::Passkey {
+                login: None,
+                assertion: Box::new(Assertion {
+                    credential_id: vec![104; 8],
+                    client_data: vec![104; 8],
+                    authenticator_data: vec![104; 8],
+                    signature: vec![104; 8],
+                    user_handle: vec![104; 8],
+                }),
+                page: "https://mail.example.org".into(),
+            },
         ];
         for row in rows {
             let shown = format!("{row:?}");
-            assert!(!shown.contains("hunter"), "{shown}");
+            assert!(
+                !shown.contains("hunter") && !shown.contains("104"),
+                "{shown}"
+            );
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     credentials::LOGIN_OCTETS_MAX,
     password::PasswordError,
     token::{self, TokenHash},
+    webauthn::{RelyingParty, login::SIGN_IN},
 };
 use crate::{
     Core,
@@ -55,6 +56,7 @@ impl Core {
             {
                 Some(stored_form(login))
             }
+            Credentials::Passkey { login, .. } => login.as_deref().map(stored_form),
             Credentials::Password { .. }
             | Credentials::Factors { .. }
             | Credentials::Bearer { .. } => None,
@@ -77,6 +79,15 @@ impl Core {
                 Credentials::Bearer { authzid, token } => {
                     let caller = self.login_by_token(&token, &origin).await?;
                     self.acts_as(caller, authzid.as_deref(), &origin).await
+                }
+                Credentials::Passkey {
+                    login,
+                    assertion,
+                    page,
+                } => {
+                    let of = RelyingParty { origin: &page };
+                    self.login_by_passkey(login.as_deref(), &assertion, of, SIGN_IN, &origin)
+                        .await
                 }
             }
         };

@@ -210,10 +210,11 @@ impl Core {
         }
     }
 
-    /// Uses a passkey: account and credential that it is of. `Ok(Err)`: it isn't taken.
+    /// Uses a passkey: account and credential that it is of. `whose`: the account that it has to be of. `Ok(Err)`: it isn't taken.
     pub(crate) async fn use_passkey(
         &self,
         assertion: &Assertion,
+        whose: Option<AccountId>,
         purpose: &[u8],
         of: RelyingParty<'_>,
     ) -> Result<Result<(AccountId, u64), PasskeyError>, store::Error> {
@@ -224,10 +225,15 @@ impl Core {
             Ok(challenge) => challenge,
             Err(error) => return Ok(Err(error)),
         };
-        let Some(handle) = assertion.user_handle.first_chunk::<8>() else {
-            return Ok(Err(PasskeyError::Malformed));
+        let handle = assertion.user_handle.first_chunk::<8>();
+        let told = handle.map(|handle| AccountId::new(u64::from_be_bytes(*handle)));
+        let id = match (told, whose) {
+            // WebAuthn §7.2, step 6: who was named may stay unnamed in the answer, and is nobody else.
+            (None, Some(id)) if assertion.user_handle.is_empty() => id,
+            (Some(told), Some(id)) if told != id => return Ok(Err(PasskeyError::Elsewhere)),
+            (Some(told), _) => told,
+            (None, _) => return Ok(Err(PasskeyError::Malformed)),
         };
-        let id = AccountId::new(u64::from_be_bytes(*handle));
         let records = self.credential_records(id).await?;
         let found = records.into_iter().find_map(|(number, record)| {
             let passkey = record.passkey.clone()?;

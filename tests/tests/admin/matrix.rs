@@ -317,6 +317,11 @@ fn every_route_for_every_role() {
                 continue;
             }
             let answer = ask(api);
+            if admin::open_routes().any(|open| open == row.route) {
+                assert_eq!(row.route, "beginSignIn", "it is open to everybody");
+                assert_eq!(answer.status, 200, "{} for {who}", row.route);
+                continue;
+            }
             assert_eq!(answer.status, 401, "{} for {who}", row.route);
             assert_eq!(problem(&answer), "unauthorized");
             assert!(answer.header("www-authenticate").is_some());

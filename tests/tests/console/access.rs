@@ -2,7 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use e2e::{PASSWORD, http::Http, imap::Imap, jmap::basic};
+use e2e::{
+    Home, PASSWORD,
+    http::Http,
+    imap::Imap,
+    jmap::basic,
+    receiver::{Received, Receiver},
+};
 use serde_json::{Value, json};
 
 use crate::page::{Console, address};
@@ -133,25 +139,20 @@ fn an_administrator_signs_in_with_a_code() {
     console.assert_quiet(&["status of 4"]);
 }
 
-#[test]
-fn a_passkey_is_made_and_removed() {
-    let console = Console::start();
-    // A passkey belongs to a name, and an address is none.
-    let here = format!("http://localhost:{}", console.server.home.http);
-    console.browser.command("WebAuthn.enable", json!({}));
-    let authenticator = json!({"options": {
-        "protocol": "ctap2",
-        "transport": "internal",
-        "hasResidentKey": true,
-        "hasUserVerification": true,
-        "isUserVerified": true,
-        "automaticPresenceSimulation": true,
-    }});
+/// Shows a page by the name `localhost`: a passkey belongs to a name, and an address is none.
+fn open_by_name(console: &Console, path: &str) {
+    let port = console.server.home.http;
     console
         .browser
-        .command("WebAuthn.addVirtualAuthenticator", authenticator);
-    console.browser.go(&format!("{here}/account/security"));
+        .go(&format!("http://localhost:{port}{path}"));
     console.heading("Sign in to Posthorn");
+}
+
+/// A console with a device that has one passkey of alice's, who is signed in.
+fn with_passkey(home: Home) -> Console {
+    let console = Console::start_in(home);
+    console.browser.add_authenticator();
+    open_by_name(&console, "/account/security");
     console.fill("Account", &address("alice"));
     console.fill("Password", PASSWORD);
     console.press("Sign in");
@@ -160,6 +161,17 @@ fn a_passkey_is_made_and_removed() {
     console.fill("What it is for", "Laptop");
     console.press("Add a passkey");
     console.text("The passkey is added.");
+    console
+}
+
+fn sign_out(console: &Console) {
+    console.press("Sign out");
+    console.heading("Sign in to Posthorn");
+}
+
+#[test]
+fn a_passkey_is_made_and_removed() {
+    let console = with_passkey(Home::new());
     // A second one on the same device isn't made, and that is said.
     console.press("Add a passkey");
     console.fill("What it is for", "Laptop again");
@@ -173,6 +185,77 @@ fn a_passkey_is_made_and_removed() {
     console.text("There are no passkeys yet.");
     let complaints = console.browser.complaints();
     assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[test]
+fn somebody_signs_in_by_a_passkey() {
+    let receiver = Receiver::start();
+    let home = Home::new().set("webhooks", "private-services = true");
+    let authority = home.path().join("receiver.pem");
+    std::fs::write(&authority, &receiver.certificate_pem).expect("not written");
+    let console = with_passkey(home.with_variable("SSL_CERT_FILE", authority));
+    sign_out(&console);
+    // No name: the device knows whose it is.
+    console.press("Sign in with a passkey");
+    console.heading("Sign-in");
+    console.text("Laptop");
+    let kept = "return JSON.parse(sessionStorage['posthorn.session']).name";
+    assert_eq!(console.browser.run(kept, json!([])), address("alice"));
+    // It is both factors: no code is asked for.
+    console.press("Set up a device");
+    console.text("type the secret");
+    let secret = of_dialog(&console, ".secret code");
+    in_a_fresh_step();
+    console.fill("Code that the device shows", &code(&console, &secret, 0));
+    console.press("Set up a device");
+    console.press("Done");
+    console.text("Recovery codes that are left");
+    assert_eq!(by_password(&console, "alice"), 403);
+    sign_out(&console);
+    // The name first.
+    console.fill("Account", "Alice@example.org");
+    let problems = console.problems("signing in");
+    assert!(problems.is_empty(), "{problems:#?}");
+    console.press("Sign in with a passkey");
+    console.heading("Sign-in");
+    sign_out(&console);
+    // Nobody else gets in by it: the device has none of bob's, and a name that nobody has is told the same.
+    for name in ["bob", "nobody"] {
+        console.fill("Account", &address(name));
+        console.press("Sign in with a passkey");
+        console.text("No passkey was used.");
+    }
+    console.fill("Account", "");
+    console.press("Sign in with a passkey");
+    console.heading("Sign-in");
+    // One that was taken away is a login that failed: it is told, and it counts.
+    let login = basic(&address("admin"), PASSWORD);
+    let fields = [
+        ("Authorization", &*login),
+        ("Content-Type", "application/json"),
+    ];
+    let mut http = Http::new(console.server.home.http);
+    let hook = json!({"url": receiver.url(), "events": ["login.failed"]});
+    let made = http.post("/api/v1/webhooks", &fields, hook.to_string().as_bytes());
+    assert_eq!(made.status, 201, "{}", made.text());
+    console.press_in_row("Laptop", "Remove");
+    console.press("Remove");
+    console.text("There are no passkeys yet.");
+    sign_out(&console);
+    console.press("Sign in with a passkey");
+    console.text("The passkey is not one of this account.");
+    let is_it = |of: &Received| of.json()["type"] == "login.failed";
+    let told = receiver.wait_for(1, is_it).remove(0).json();
+    assert_eq!(told["data"]["protocol"], "admin", "{told}");
+    let log = console.server.log();
+    assert!(log.contains("login by passkey failed"), "{log}");
+    let kept = "return JSON.stringify([localStorage, sessionStorage])";
+    assert_eq!(console.browser.run(kept, json!([])), json!("[{},{}]"));
+    let complaints = console.browser.complaints();
+    let bad = complaints
+        .iter()
+        .filter(|of| !of.text.contains("status of 40"));
+    assert_eq!(bad.count(), 0, "{complaints:#?}");
 }
 
 #[test]

@@ -21,7 +21,12 @@ pub struct Console {
 impl Console {
     /// With `admin`, `alice` and `bob` at example.org.
     pub fn start() -> Console {
-        let home = Home::with_people();
+        Console::start_in(Home::new())
+    }
+
+    /// The same, in this home.
+    pub fn start_in(home: Home) -> Console {
+        home.add_people();
         let admin = address("admin");
         home.cli(
             &["account", "add", &admin, "--admin", "--password-stdin"],

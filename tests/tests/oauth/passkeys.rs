@@ -60,19 +60,7 @@ fn somebody_signs_in_with_a_passkey() {
         .to_owned();
 
     let browser = Browser::start();
-    browser.command("WebAuthn.enable", json!({}));
-    let options = json!({
-        "protocol": "ctap2",
-        "transport": "internal",
-        "hasResidentKey": true,
-        "hasUserVerification": true,
-        "isUserVerified": true,
-        "automaticPresenceSimulation": true,
-    });
-    browser.command(
-        "WebAuthn.addVirtualAuthenticator",
-        json!({"options": options}),
-    );
+    browser.add_authenticator();
     browser.go(&format!("{base}/healthz"));
     let basic = BASE64_STANDARD.encode(format!("{ALICE}:{PASSWORD}"));
     let made = browser.run(MAKE, json!([format!("Basic {basic}")]));

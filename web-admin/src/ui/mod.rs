@@ -6,6 +6,7 @@ mod follow;
 mod jmap;
 mod pages;
 mod palette;
+mod passkey;
 mod route;
 mod session;
 mod shell;

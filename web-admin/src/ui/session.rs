@@ -9,8 +9,8 @@ use leptos::{prelude::*, task::spawn_local};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{api, components::toast, storage, time};
-use crate::{format, json as read, messages::t, problem::Problem};
+use super::{api, components::toast, passkey, storage, time};
+use crate::{format, json as read, messages::t, problem::Problem, query};
 
 const KEY: &str = "posthorn.session";
 /// The account that asks, in place of its id.
@@ -103,14 +103,7 @@ pub enum Needed {
 /// Signs in: the password makes a token, in one request, as a code is good for one. `code`: of the second factor; empty: there is none
 /// yet.
 pub async fn sign_in(name: &str, password: &str, code: &str) -> Result<Needed, Problem> {
-    let wanted = json!({
-        "kind": "token",
-        "description": t().shell.token_name,
-        "expires": format::utc_date(time::now() + TOKEN_SECONDS),
-    });
-    let call = api::Call::new("POST", &credentials_of(OWN_ACCOUNT))
-        .authorized(basic(name, password))
-        .json(&wanted);
+    let call = making_a_token(basic(name, password));
     let call = match code {
         "" => call,
         code => call.field(CODE_FIELD, code),
@@ -122,6 +115,37 @@ pub async fn sign_in(name: &str, password: &str, code: &str) -> Result<Needed, P
     };
     keep(Some(session_of(&made).await?));
     Ok(Needed::Nothing)
+}
+
+/// Signs in by a passkey, which is both factors. `name`: whose; empty: the browser lets the person choose.
+pub async fn sign_in_by_passkey(name: &str) -> Result<(), Problem> {
+    let address = query::with("/sign-in/passkey-options", &[("login", name)]);
+    let options = api::get(&address).await?.body;
+    let shown = passkey::show(&options).await;
+    // Also whoever has thought better of it comes here: why is not told to pages.
+    let shown = shown.map_err(|_| Problem::of(0, t().shell.passkey_not_used))?;
+    let login = (!name.is_empty()).then_some(name);
+    let shown = json!({"login": login, "credential": shown}).to_string();
+    let authorization = format!("Passkey {}", base64(&shown, true));
+    match making_a_token(authorization).send().await {
+        Ok(made) => keep(Some(session_of(&made.body).await?)),
+        Err(problem) if problem.status == 401 => {
+            return Err(Problem::of(401, t().shell.passkey_unknown));
+        }
+        Err(problem) => return Err(problem),
+    }
+    Ok(())
+}
+
+fn making_a_token(authorization: String) -> api::Call<'static> {
+    let wanted = json!({
+        "kind": "token",
+        "description": t().shell.token_name,
+        "expires": format::utc_date(time::now() + TOKEN_SECONDS),
+    });
+    api::Call::new("POST", &credentials_of(OWN_ACCOUNT))
+        .authorized(authorization)
+        .json(&wanted)
 }
 
 /// The session of a token that was just made.
@@ -194,8 +218,15 @@ fn keep(session: Option<Session>) {
 
 /// RFC 7617, in UTF-8.
 pub fn basic(name: &str, password: &str) -> String {
-    let octets = format!("{name}:{password}").into_bytes();
-    let binary: String = octets.into_iter().map(char::from).collect();
+    format!("Basic {}", base64(&format!("{name}:{password}"), false))
+}
+
+/// RFC 4648, §4 or (`is_for_urls`) §5, of the text in UTF-8.
+fn base64(text: &str, is_for_urls: bool) -> String {
+    let binary: String = text.bytes().map(char::from).collect();
     let encoded = window().btoa(&binary).unwrap_or_default();
-    format!("Basic {encoded}")
+    match is_for_urls {
+        true => encoded.replace('+', "-").replace('/', "_"),
+        false => encoded,
+    }
 }

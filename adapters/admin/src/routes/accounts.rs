@@ -332,6 +332,7 @@ async fn change(request: &Request) -> Outcome {
             .forwarding
             .change()
             .map(|forwarding| forwarding.map(Into::into)),
+        grant_from_outside: false,
     };
     let terms = request.terms()?;
     let changed = request

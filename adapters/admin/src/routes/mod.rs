@@ -28,6 +28,7 @@ mod reports;
 mod server;
 mod sessions;
 mod settings;
+mod sign_in;
 mod traces;
 mod webhooks;
 
@@ -60,10 +61,24 @@ macro_rules! handler {
 }
 pub(crate) use handler;
 
+/// The same of a route that is open.
+macro_rules! open_handler {
+    ($function:path) => {{
+        fn run(
+            visit: &crate::request::Visit,
+        ) -> futures_util::future::BoxFuture<'_, crate::table::Outcome> {
+            Box::pin($function(visit))
+        }
+        run
+    }};
+}
+pub(crate) use open_handler;
+
 /// All rows, in the order of the document: a line for each file.
 pub fn all() -> Vec<Route> {
     let files: &[fn() -> Vec<Route>] = &[
         me::routes,
+        sign_in::routes,
         domains::routes,
         accounts::routes,
         forwarding::routes,

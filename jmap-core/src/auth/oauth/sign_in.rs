@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 use crate::{
     Core,
     auth::{
-        AuthError, Credentials, Origin, RetryAfter, Secret,
+        AuthError, Credentials, Origin, Secret,
         login::{Candidate, stored_form, too_many, unavailable, wait},
         webauthn::{Assertion, RelyingParty},
     },
@@ -159,28 +159,10 @@ impl Core {
         origin: &Origin,
         binding: &[u8],
     ) -> Result<Secret<String>, AuthError> {
-        let checked = self.directory.rate.check(origin, None);
-        let delay = checked
-            .map_err(|RetryAfter(retry_after)| AuthError::TooManyAttempts { retry_after })?;
-        wait(delay).await;
-        self.look_at_directory().await.map_err(unavailable)?;
-        let generation = self.directory.generation();
-        let used = self.use_passkey(assertion, binding, of).await;
-        let (id, number) = match used.map_err(unavailable)? {
-            Ok(used) => used,
-            Err(error) => {
-                self.directory.rate.failed(origin, None);
-                self.note_failed_login(origin, None, &error.to_string());
-                tracing::warn!(ip = %origin.ip, protocol = %origin.protocol, %error, "login by passkey failed");
-                return Err(AuthError::Invalid);
-            }
-        };
-        let record = self.account_record(id).await.map_err(unavailable)?;
-        let record = record.filter(|record| record.kind == AccountKind::Person);
-        let record = record.ok_or(AuthError::Invalid)?;
-        self.admit(Candidate { id, record }, number, generation, origin)
+        let caller = self
+            .login_by_passkey(None, assertion, of, binding, origin)
             .await?;
-        Ok(self.ticket(id, true, Some(number), binding))
+        Ok(self.ticket(caller.account, true, Some(caller.credential), binding))
     }
 
     /// Who has signed in. Errors: the ticket is none, or its time is over.

@@ -5,9 +5,12 @@
 //! Other half: `directory::passkeys` keeps them; `key` has the algorithms.
 
 pub mod key;
+pub(crate) mod login;
 mod records;
 #[cfg(test)]
 mod tests;
+
+use std::fmt;
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -76,8 +79,16 @@ pub struct Attestation {
     pub attestation_object: Vec<u8>,
 }
 
-/// What a browser sends of one that is used (§5.2.2), decoded.
-#[derive(Clone, Debug)]
+/// What a browser is asked when a passkey is to be used (§5.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialRequest {
+    pub challenge: Vec<u8>,
+    /// The passkeys that will do; empty: any.
+    pub allowed: Vec<Vec<u8>>,
+}
+
+/// What a browser sends of one that is used (§5.2.2), decoded. Until it was answered it lets somebody in.
+#[derive(Clone)]
 pub struct Assertion {
     pub credential_id: Vec<u8>,
     pub client_data: Vec<u8>,
@@ -85,6 +96,12 @@ pub struct Assertion {
     pub signature: Vec<u8>,
     /// What the passkey was made for.
     pub user_handle: Vec<u8>,
+}
+
+impl fmt::Debug for Assertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Assertion(..)")
+    }
 }
 
 /// §5.8.1

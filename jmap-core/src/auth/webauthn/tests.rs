@@ -1,5 +1,7 @@
 //! An authenticator in software, and everything that it may do wrong.
 
+use std::time::Duration;
+
 use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
@@ -14,7 +16,8 @@ use minicbor::Encoder;
 use super::*;
 use crate::{
     Caller,
-    auth::{AuthError, Origin, Protocol},
+    auth::{AuthError, Credentials, Origin, Protocol},
+    bans::{BanSettings, Threshold},
     directory::{
         CredentialKind, DirectoryError,
         tests::{PASSWORD, Server},
@@ -349,11 +352,12 @@ async fn somebody_signs_in_with_one() {
     let phone = phone.unwrap();
     let refused = made(&server, &phone, &Device::es256()).await;
     assert!(matches!(refused, Err(DirectoryError::Forbidden)));
-    let refused = core.remove_passkey(&phone, number).await;
+    let word = core.confirm(&who, None, &origin()).await.unwrap().unwrap();
+    let refused = core.remove_passkey(&phone, number, &word).await;
     assert!(matches!(refused, Err(DirectoryError::Forbidden)));
     let signed_in = core.signed_in(ticket.expose(), b"page").await;
     assert!(signed_in.is_ok());
-    // It opens pages, and nothing else; it is seen, and taken away.
+    // It is seen, and taken away.
     let listed = core.credentials(&who, AccountId::new(1)).await.unwrap();
     let found = listed.iter().find(|of| of.number == number).unwrap();
     assert_eq!(found.kind, CredentialKind::Passkey);
@@ -369,4 +373,105 @@ async fn somebody_signs_in_with_one() {
     assert!(core.remove_passkey(&who, number, &word).await.is_err());
     let gone = device.assert(&challenge_of(b"page"), &handle);
     assert_eq!(sign_in(&gone).await.unwrap_err(), AuthError::Invalid);
+}
+
+fn passkey(login: Option<&str>, assertion: Assertion) -> Credentials {
+    Credentials::Passkey {
+        login: login.map(str::to_owned),
+        assertion: Box::new(assertion),
+        page: ORIGIN.into(),
+    }
+}
+
+#[tokio::test]
+async fn it_is_a_login_with_a_name_or_without() {
+    let server = Server::with_domain().await;
+    let ann = server.person_with_password("ann@example.org").await;
+    server.person_with_password("bob@example.org").await;
+    let core = &server.core;
+    let who = server.login("ann@example.org", PASSWORD).await.unwrap();
+    let device = Device::es256();
+    made(&server, &who, &device).await.unwrap();
+    let handle = core.passkey_options(&who).await.unwrap().user_handle;
+    let asked = async |login| core.passkey_request(login, &origin()).await.unwrap();
+    let ann_s = Some("Ann@Example.org");
+    assert_eq!(asked(None).await.allowed, Vec::<Vec<u8>>::new());
+    assert_eq!(asked(ann_s).await.allowed, [device.id.clone()]);
+    for (login, handle, want) in [
+        (None, &handle[..], true),
+        // A device may leave out whom it was asked for, and nobody else.
+        (ann_s, &handle[..], true),
+        (ann_s, &[][..], true),
+        (None, &[][..], false),
+        (ann_s, &[1][..], false),
+        (Some("bob@example.org"), &handle[..], false),
+        (Some("bob@example.org"), &[][..], false),
+        (Some("nobody@example.org"), &handle[..], false),
+    ] {
+        let assertion = device.assert(&asked(login).await.challenge, handle);
+        let credentials = passkey(login, assertion);
+        let again = credentials.clone();
+        let caller = core.login(credentials, origin()).await;
+        match want {
+            true => assert_eq!(caller.unwrap().account, ann, "{login:?} {handle:?}"),
+            false => assert_eq!(caller.unwrap_err(), AuthError::Invalid, "{login:?}"),
+        }
+        let again = core.login(again, origin()).await;
+        assert_eq!(again.unwrap_err(), AuthError::Invalid);
+    }
+    // A challenge of another page, and an answer that was made for another server's.
+    let other = device.assert(&core.passkey_challenge(b"page"), &handle);
+    let refused = core.login(passkey(None, other), origin()).await;
+    assert_eq!(refused.unwrap_err(), AuthError::Invalid);
+    let good = device.assert(&asked(None).await.challenge, &handle);
+    let elsewhere = Credentials::Passkey {
+        login: None,
+        assertion: Box::new(good),
+        page: "https://evil.example".into(),
+    };
+    let refused = core.login(elsewhere, origin()).await;
+    assert_eq!(refused.unwrap_err(), AuthError::Invalid);
+}
+
+#[tokio::test]
+async fn who_has_none_is_not_told() {
+    let server = Server::with_domain().await;
+    server.person_with_password("bob@example.org").await;
+    let asked = async |login| {
+        let of = server.core.passkey_request(Some(login), &origin()).await;
+        of.unwrap().allowed
+    };
+    let bob = asked("bob@example.org").await;
+    let nobody = asked("nobody@example.org").await;
+    assert_eq!((bob.len(), nobody.len()), (1, 1));
+    assert_eq!(bob[0].len(), nobody[0].len());
+    assert_ne!(bob, nobody);
+    assert_eq!(bob, asked("Bob@example.org").await);
+    assert_eq!(nobody, asked("nobody@example.org").await);
+}
+
+#[tokio::test]
+async fn wrong_ones_lead_to_a_ban_and_one_that_is_shown_again_does_not() {
+    let server = Server::with_domain().await;
+    let core = &server.core;
+    core.set_bans(BanSettings {
+        failed_logins: Threshold::new(3, Duration::from_secs(600)),
+        ..BanSettings::default()
+    });
+    let mut device = Device::es256();
+    let fail = async |device: &Device| {
+        let challenge = core.passkey_request(None, &origin()).await.unwrap();
+        let assertion = device.assert(&challenge.challenge, &[0; 8]);
+        let refused = core.login(passkey(None, assertion), origin()).await;
+        assert_eq!(refused.unwrap_err(), AuthError::Invalid);
+    };
+    for _ in 0..4 {
+        fail(&device).await;
+    }
+    assert!(!core.is_banned(origin().ip));
+    for id in [8, 9] {
+        device.id = vec![id; 32];
+        fail(&device).await;
+    }
+    assert!(core.is_banned(origin().ip));
 }

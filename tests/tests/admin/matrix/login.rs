@@ -33,6 +33,8 @@ pub fn rows() -> Vec<Row> {
             [Yes; 6],
         ),
         row("removePasskey", "/me/passkeys/99", None, [Yes; 6]),
+        // For nobody in particular.
+        row("beginSignIn", "/sign-in/passkey-options", None, [Yes; 6]),
         row("listClients", "/oauth-clients", None, SERVER),
         row(
             "addClient",

@@ -52,7 +52,7 @@ super::catalogue! {
     passkey_added: "The passkey is added.",
     passkey_failed: "No passkey was made: {why}",
     passkeys: "Passkeys",
-    passkeys_lead: "With a passkey, a device signs in to other programs in your name without the password.",
+    passkeys_lead: "With a passkey, a device signs you in without the password and without a code: here, and where other programs ask you to sign in.",
     phone: "Set up a phone",
     phone_lead: "Point the phone's camera at the picture, and open the link that it shows.",
     phone_other: "Other programs find everything by themselves. They ask for:",

@@ -1,14 +1,19 @@
-//! Signing in: a password, and a code for whoever has a second factor.
+//! Signing in: a password, and a code for whoever has a second factor; or a passkey, which is both.
 
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 use wasm_bindgen::JsCast;
-use web_sys::HtmlElement;
+use web_sys::{HtmlElement, HtmlInputElement};
 
 use crate::{
     json,
     messages::t,
+    problem::Problem,
     ui::{
-        components::form::{Field, Kind, form, form_around, send},
+        components::{
+            form::{Field, Kind, form, form_around, send},
+            page::{Tone, note},
+        },
+        passkey,
         session::{self, Needed},
     },
 };
@@ -50,8 +55,10 @@ pub fn page() -> AnyView {
 }
 
 fn by_password(asked: RwSignal<Option<Asked>>) -> AnyView {
+    let name = Field::new("/name", t().shell.account_name, Kind::Username).required();
+    let of_name = name.id();
     let fields = vec![
-        Field::new("/name", t().shell.account_name, Kind::Username).required(),
+        name,
         Field::new("/password", t().password, Kind::Password).required(),
     ];
     let sent = send(move |value| async move {
@@ -63,7 +70,41 @@ fn by_password(asked: RwSignal<Option<Asked>>) -> AnyView {
         }
         Ok(())
     });
-    form(fields, t().shell.sign_in, sent)
+    let form = form(fields, t().shell.sign_in, sent);
+    view! { {form} {by_passkey(of_name)} }.into_any()
+}
+
+/// The button for a passkey, where the browser has them. `field`: the id of the field for the name, which may be empty.
+fn by_passkey(field: String) -> AnyView {
+    if !passkey::are_there() {
+        return ().into_any();
+    }
+    let problem = RwSignal::new(None::<Problem>);
+    let busy = RwSignal::new(false);
+    let press = move |_| {
+        let name = document().get_element_by_id(&field);
+        let name = name.and_then(|name| name.dyn_into::<HtmlInputElement>().ok());
+        let name = name.map_or_else(String::new, |name| name.value().trim().to_owned());
+        busy.set(true);
+        problem.set(None);
+        spawn_local(async move {
+            let done = session::sign_in_by_passkey(&name).await;
+            busy.try_set(false);
+            problem.try_set(done.err());
+        });
+    };
+    let refusal = move || {
+        let problem = problem.get()?;
+        Some(note(Tone::Bad, problem.detail))
+    };
+    view! {
+        <p class="or">{t().shell.or}</p>
+        {refusal}
+        <div class="actions">
+            <button type="button" disabled=move || busy.get() on:click=press>{t().shell.sign_in_by_passkey}</button>
+        </div>
+    }
+    .into_any()
 }
 
 fn by_code(now: Asked, asked: RwSignal<Option<Asked>>) -> AnyView {

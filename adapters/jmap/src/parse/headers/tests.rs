@@ -14,6 +14,7 @@ fn credentials_of(field: &str) -> String {
         }
         Some(Credentials::Bearer { token, .. }) => format!("bearer {}", token.expose()),
         Some(Credentials::Factors { .. }) => "with a code".into(),
+        Some(Credentials::Passkey { .. }) => "by a passkey".into(),
     }
 }
 

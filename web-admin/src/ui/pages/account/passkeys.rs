@@ -1,14 +1,11 @@
-//! Passkeys, which the browser makes.
+//! Passkeys of the account: made, listed, taken away.
 //!
-//! Other half: WebAuthn Level 3; `adapters/oauth` lets people sign in with them.
+//! Other half: `ui::passkey` has the browser make them; the sign-in page and `adapters/oauth` let people in by them.
 
 use std::sync::Arc;
 
-use js_sys::{Function, JSON, Object, Promise, Reflect};
 use leptos::prelude::*;
 use serde_json::{Value, json};
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 
 use crate::{
     json as read,
@@ -24,6 +21,7 @@ use crate::{
             toast,
         },
         pages::common,
+        passkey,
     },
 };
 
@@ -106,13 +104,9 @@ fn remove(row: &Value, changed: RwSignal<u32>, ask: RwSignal<Option<Ask>>) -> An
 /// Has the browser make a passkey, and gives the server its public half.
 async fn add(description: &str) -> Result<(), Problem> {
     let options = api::Call::new("POST", "/me/passkey-options").send().await?;
-    let made = make(&options.body).await.map_err(|error| {
-        let why = match Reflect::get(&error, &"message".into()) {
-            Ok(message) => message.as_string().unwrap_or_default(),
-            Err(_) => t().access.no_passkeys_here.to_owned(),
-        };
-        Problem::of(0, fill(t().access.passkey_failed, &[("why", &why)]))
-    })?;
+    let made = passkey::make(&options.body).await;
+    let made =
+        made.map_err(|why| Problem::of(0, fill(t().access.passkey_failed, &[("why", &why)])))?;
     let body = json!({
         "description": description,
         "clientData": read::text(&made, "/response/clientDataJSON"),
@@ -120,27 +114,4 @@ async fn add(description: &str) -> Result<(), Problem> {
     });
     api::Call::new("POST", API).json(&body).send().await?;
     Ok(())
-}
-
-/// RegistrationResponseJSON of what the browser makes with PublicKeyCredentialCreationOptionsJSON.
-async fn make(options: &Value) -> Result<Value, JsValue> {
-    let options = JSON::parse(&options.to_string())?;
-    let kind = Reflect::get(&window(), &"PublicKeyCredential".into())?;
-    let options = call(&kind, "parseCreationOptionsFromJSON", &options)?;
-    let wanted = Object::new();
-    Reflect::set(&wanted, &"publicKey".into(), &options)?;
-    let credentials = Reflect::get(&window().navigator(), &"credentials".into())?;
-    let made = call(&credentials, "create", &wanted)?;
-    let made = JsFuture::from(made.dyn_into::<Promise>()?).await?;
-    let made = call(&made, "toJSON", &JsValue::UNDEFINED)?;
-    let text = JSON::stringify(&made)?.as_string().unwrap_or_default();
-    Ok(serde_json::from_str(&text).unwrap_or_default())
-}
-
-fn call(of: &JsValue, name: &str, argument: &JsValue) -> Result<JsValue, JsValue> {
-    let function = Reflect::get(of, &name.into())?;
-    let function = function.dyn_into::<Function>();
-    // Older browsers have no such function: that is said as what it is.
-    let function = function.map_err(|_| js_sys::Error::new(t().access.no_passkeys_here))?;
-    function.call1(of, argument)
 }
