@@ -746,7 +746,10 @@ fn read_what_came_last(server: &Server) {
     has(&["webhook", "list"], &[HOOK, "ban.lifted"]);
     let listed = home.cli(&["webhook", "list"], "");
     let number = listed.split_whitespace().next().expect("a number");
-    has(&["webhook", "deliveries", number], &["ban.lifted", "it is away"]);
+    has(
+        &["webhook", "deliveries", number],
+        &["ban.lifted", "it is away"],
+    );
     has(
         &["credential", "list", "bob@example.org"],
         &["passkey", "grant", "A key"],
