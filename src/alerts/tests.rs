@@ -42,7 +42,8 @@ async fn of_several_repositories_at_a_place_the_last_backup_counts() {
             let core = tls::tests::core(folder.path()).await;
             for (id, [success, failure]) in ids.into_iter().zip([one, other]) {
                 let id = [id; store::keys::REPOSITORY_OCTETS];
-                let noted = core.note_backup(&Caller::server(), &id, |record| {
+                let who = Caller::server();
+                let noted = core.note_backup(&who, &id, |record| {
                     record.place = place.clone();
                     record.success = success.and_then(at);
                     record.failure = failure.and_then(at);

@@ -135,7 +135,7 @@ fn deed(command: &Command) -> Option<Deed> {
         Command::BlobsRewrite => named(Operation::Repair, "blobs rewrite"),
         Command::BlobsLoadKeys => named(Operation::Repair, "blobs load-keys"),
         Command::SearchRebuild => named(Operation::Repair, "search rebuild"),
-        Command::Backup(BackupCommand::Run(_)) => named(Operation::Backup, "backup"),
+        Command::Backup(BackupCommand::Run { .. }) => named(Operation::Backup, "backup"),
         Command::Backup(BackupCommand::BringBack(_)) => named(Operation::MoveMail, "bring back"),
         _ => None,
     }

@@ -11,7 +11,7 @@ use jmap_core::{
     Caller,
     inproc::{
         deliver::RecipientError,
-        outbound::{Fate, Job, JobRecipient, Outbound as _},
+        outbound::{Fate, Job, JobRecipient},
     },
     mail::submission::records::EnvelopeAddress,
     settings::{Place, Wish},

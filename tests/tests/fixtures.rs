@@ -385,6 +385,7 @@ fn credentials(of: AccountId, first: u64) -> dump::Rows {
         nonce: None,
         expires: FAR_MS,
         grant: None,
+        passkey: None,
     };
     let device = DeviceRecord {
         kept: Kept::of(&token::mint_bearer(&rng)),

@@ -213,14 +213,6 @@ impl Admin {
     }
 }
 
-fn origin_of(client: &Client) -> Origin {
-    Origin {
-        ip: client.ip,
-        protocol: Protocol::Admin,
-        tls: client.tls,
-    }
-}
-
 /// What is public: the document and its pages.
 fn page(method: &Method, path: &str) -> Result<Option<Response<Bytes>>, Problem> {
     let (text, content_type) = match path {

@@ -415,7 +415,8 @@ async fn of_two_changes_at_once_the_second_is_checked_with_the_first() {
     let (low, high) = (set(&[("a.low", "45")]), set(&[("a.high", "40")]));
     one.change(&set(&[("a.low", "30")])).await.unwrap();
     let stored = one.core.stored_settings().await.unwrap();
-    let planned = differences(&*numbers, &stored, &low).unwrap();
+    let sound = one.core.sound_settings(&*numbers, &stored);
+    let planned = differences(&*numbers, &stored, sound, &low).unwrap();
     other.change(&high).await.unwrap();
     let committed = one
         .core
@@ -465,6 +466,7 @@ async fn administrators_alone() {
             role,
             domains: vec!["b.example".into()],
             credential: 0,
+            kind: None,
             groups: Vec::new(),
             shares: Vec::new(),
         });

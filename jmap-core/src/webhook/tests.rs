@@ -338,7 +338,7 @@ async fn what_waits_is_bounded_and_so_is_what_is_told_in_a_minute() {
 #[tokio::test]
 async fn bans_are_told_of() {
     use crate::{
-        admin::Way,
+        Way,
         bans::{BanRule, BanSettings, NewBan, Threshold},
     };
     let told = Told::new().await;

@@ -142,7 +142,10 @@ async fn their_tokens_open_mail_alone() {
     let server = Elsewhere::server().await;
     let by = async |protocol| {
         let token = Secret::from(TOKEN);
-        let shown = Credentials::Bearer { token };
+        let shown = Credentials::Bearer {
+            authzid: None,
+            token,
+        };
         server.login_by(protocol, shown).await
     };
     for protocol in [
@@ -199,7 +202,10 @@ async fn a_role_of_theirs_goes_with_its_person() {
         .unwrap();
     let by_token = async |protocol| {
         let token = token.clone();
-        let shown = Credentials::Bearer { token };
+        let shown = Credentials::Bearer {
+            authzid: None,
+            token,
+        };
         server.login_by(protocol, shown).await.map(|who| who.role)
     };
     let by_password = async || {

@@ -1,6 +1,6 @@
 //! What credentials are good for, by each protocol, and until when.
 
-use super::{PASSWORD, Server};
+use super::{PASSWORD, Server, origin};
 use crate::{
     Caller, access,
     admin::Terms,
@@ -206,8 +206,10 @@ async fn with(server: &Server, protocol: Protocol, made: NewCredential<'_>) -> C
 #[tokio::test]
 async fn what_is_for_programs_does_not_take_its_account_over() {
     let server = Server::with_domain().await;
-    let (_, factor) = with_second_factor(&server).await;
+    let (owner, factor) = with_second_factor(&server).await;
     let core = &server.core;
+    let word = core.confirm(&owner, None, &origin()).await;
+    let word = &word.unwrap().unwrap();
     let all_but_one = Scopes(u32::MAX - 1);
     let kinds = [
         (CredentialKind::Token, Scopes::API, false),
@@ -230,12 +232,12 @@ async fn what_is_for_programs_does_not_take_its_account_over() {
         let password = Secret::from("another horse");
         let set = core.set_password(who, who.account, &password).await;
         is_forbidden(set, "password");
-        let codes = core.renew_recovery_codes(who).await.map(drop);
+        let codes = core.renew_recovery_codes(who, word).await.map(drop);
         is_forbidden(codes, "recovery codes");
         is_forbidden(core.enrol_totp(who).await.map(drop), "another device");
         let revoke = async |number| core.revoke_credential(who, who.account, number).await;
         if !want {
-            is_forbidden(core.remove_totp(who).await, "second factor");
+            is_forbidden(core.remove_totp(who, word).await, "second factor");
             is_forbidden(revoke(factor).await, "second factor");
             is_forbidden(revoke(1).await, "the password itself");
         }
@@ -258,8 +260,9 @@ async fn where_a_code_is_asked_for_an_app_password_is_not_enough() {
     let made = new(CredentialKind::AppPassword, Scopes::ALL, None);
     let issued = server
         .core
-        .issue_credential(&server.admin, who.account, made, &Terms::default());
-    let secret = issued.await.unwrap().secret;
+        .issue_credential(&server.admin, who.account, made, &Terms::default())
+        .await;
+    let secret = issued.unwrap().secret;
     let by = async |protocol| {
         let shown = credentials(CredentialKind::AppPassword, &secret);
         server.login_by(protocol, shown).await.map(drop)
@@ -292,8 +295,9 @@ async fn what_a_program_makes_does_not_outlive_it() {
             let made = new(CredentialKind::Token, Scopes::API, wanted);
             let issued = server
                 .core
-                .issue_credential(&who, who.account, made, &Terms::default());
-            let got = issued.await.unwrap().credential.expires.map(|of| of.0);
+                .issue_credential(&who, who.account, made, &Terms::default())
+                .await;
+            let got = issued.unwrap().credential.expires.map(|of| of.0);
             let bound = wanted.map_or(ends, |wanted| wanted.min(ends));
             assert_eq!(got, if is_bound { Some(bound) } else { wanted });
         }

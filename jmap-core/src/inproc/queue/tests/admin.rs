@@ -114,7 +114,7 @@ async fn what_is_in_it() {
     assert_eq!(entry.state, QueueState::Deferred);
     let waits = &entry.record.recipients[0];
     assert_eq!(waits.smtp_reply, "450 4.7.1 Later");
-    assert_eq!(waits.next_try, Some(entry.due));
+    assert_eq!(waits.next_try, entry.due);
     assert_eq!(
         entry.record.history.as_ref().unwrap()[0].host,
         "mx.a.example"

@@ -16,6 +16,7 @@ fn both() -> crate::Caller {
         name: "u2@example.com".to_owned(),
         role: crate::Role::User,
         credential: 1,
+        kind: None,
         groups: vec![jmap_types::AccountId::new(OWNER)],
         shares: Vec::new(),
     })

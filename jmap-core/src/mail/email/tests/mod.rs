@@ -54,6 +54,7 @@ pub(crate) fn caller(account: u64, shares: &[u64]) -> Caller {
         name: format!("u{account}@example.com"),
         role: Role::User,
         credential: 1,
+        kind: None,
         groups: Vec::new(),
         shares: shares.iter().copied().map(AccountId::new).collect(),
     })

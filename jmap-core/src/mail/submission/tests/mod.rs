@@ -73,6 +73,7 @@ pub(crate) fn caller(account: AccountId, name: &str) -> Caller {
         name: name.to_owned(),
         role: Role::User,
         credential: 1,
+        kind: None,
         groups: Vec::new(),
         shares: Vec::new(),
     })
