@@ -75,16 +75,6 @@ pub enum DirectoryKind {
 type Fault = (&'static str, String);
 
 impl Directory {
-    /// The files that it names.
-    pub fn files(&self) -> impl Iterator<Item = &NamedFile> {
-        let files = [
-            &self.ca_file,
-            &self.bind_password_file,
-            &self.client_secret_file,
-        ];
-        files.into_iter().flatten()
-    }
-
     fn default_timeout() -> Span {
         Span::seconds(5)
     }

@@ -141,6 +141,9 @@ fn a_certificate_is_ordered() {
     console.assert_quiet(&[]);
 }
 
+/// Where the server is, as its DNS says at first (RFC 5737): an address of this machine has the name `localhost`, whatever is published.
+const ADDRESS: &str = "192.0.2.25";
+
 /// The records that the open step shows, as lines of a zone.
 fn shown_records(console: &Console) -> String {
     let script = "return [...document.querySelectorAll('.step.open tbody tr')].map((row) => { \
@@ -194,6 +197,8 @@ fn to_its_end_with_a_name_server_a_certificate_authority_and_a_server_elsewhere(
     );
     let acme = Acme::new(dns);
     let home = asks(Home::new())
+        // Nobody gets a policy from where there is no port 443.
+        .set("mta-sts", "mode = \"none\"")
         .set(
             "delivery",
             &format!("port = {}\nallow-private = true", elsewhere.home.smtp),
@@ -219,21 +224,27 @@ fn to_its_end_with_a_name_server_a_certificate_authority_and_a_server_elsewhere(
     console.text("_dmarc.example.org");
     noted(&console, "bad", "");
     console.text("publish an A or AAAA record");
-    let records = shown_records(&console) + "mail.example.org. 60 IN A 127.0.0.1\n";
-    let ours = zone("example.org", &records);
-    let reverse = zone(
-        "127.in-addr.arpa",
-        "1.0.0.127.in-addr.arpa. 60 IN PTR mail.example.org.\n",
-    );
-    let _knot = knot.restart(&[
+    let records = shown_records(&console);
+    let ours = |address: &str| {
+        let of_host = format!("mail.example.org. 60 IN A {address}\n");
+        zone("example.org", &(records.clone() + &of_host))
+    };
+    let reverse = "25.2.0.192.in-addr.arpa. 60 IN PTR mail.example.org.\n";
+    let reverse = zone("2.0.192.in-addr.arpa", reverse);
+    let knot = knot.restart(&[
         ("elsewhere.example", &theirs),
-        ("example.org", &ours),
-        ("127.in-addr.arpa", &reverse),
+        ("example.org", &ours(ADDRESS)),
+        ("2.0.192.in-addr.arpa", &reverse),
     ]);
     // Nothing is pressed: the page looks by itself.
     done(&console, "Its records in the DNS");
     noted(&console, "good", "");
     console.picture("set-up-dns");
+    // From here on somebody has to get there: to this machine.
+    let _knot = knot.restart(&[
+        ("elsewhere.example", &theirs),
+        ("example.org", &ours("127.0.0.1")),
+    ]);
     console.press("Go on");
 
     step(&console, "Encryption");

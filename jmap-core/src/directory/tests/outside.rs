@@ -275,6 +275,8 @@ async fn who_looks_after_domains_goes_on_to() {
     };
     let given = server.core.set_role(&server.admin, who.account, grant);
     given.await.unwrap();
+    // What was right a moment ago is not remembered any more.
+    server.clock.advance(ROLE_FOR);
     let who = server.login(NAME, PASSWORD).await.unwrap();
     assert_eq!(who.role, Role::DomainAdministrator);
     assert_eq!(who.domains, ["example.org"]);
