@@ -4,6 +4,7 @@
 //! an end. The binary is the one that `POSTHORN_BIN` names, or the one of a debug build; building it is not done here.
 //! Other half: the folder `tests` beside, one file a subject.
 
+pub mod acme;
 pub mod blobs;
 pub mod browser;
 pub mod chaos;

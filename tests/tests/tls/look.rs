@@ -3,11 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use e2e::Server;
+pub use e2e::acme::{s_client, wait_up_to};
 use rcgen::{CertificateParams, KeyPair, SignatureAlgorithm};
 
 /// How long a change may take to be seen.
@@ -30,28 +30,6 @@ pub fn ways(server: &Server) -> Vec<Way> {
         ("managesieve", home.managesieve, Some("sieve")),
         ("https", home.https, None),
     ]
-}
-
-/// The output of `openssl s_client`.
-pub fn s_client(port: u16, starttls: Option<&str>, name: Option<&str>, more: &[&str]) -> String {
-    let mut command = Command::new("openssl");
-    command
-        .arg("s_client")
-        .args(["-connect", &format!("127.0.0.1:{port}")]);
-    match name {
-        Some(name) => command.args(["-servername", name]),
-        None => command.arg("-noservername"),
-    };
-    if let Some(protocol) = starttls {
-        command.args(["-starttls", protocol]);
-    }
-    let output = command
-        .args(more)
-        .stdin(Stdio::null())
-        .output()
-        .expect("openssl can't be run");
-    let out = String::from_utf8_lossy(&output.stdout);
-    format!("{out}{}", String::from_utf8_lossy(&output.stderr))
 }
 
 /// The server's own certificate, as PEM.
@@ -118,12 +96,4 @@ impl Pair {
 /// Waits until something is true.
 pub fn wait_for(what: &str, is_true: impl Fn() -> bool) {
     wait_up_to(WAIT, what, is_true);
-}
-
-pub fn wait_up_to(longest: Duration, what: &str, is_true: impl Fn() -> bool) {
-    let end = Instant::now() + longest;
-    while !is_true() {
-        assert!(Instant::now() < end, "{what}: not within {longest:?}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
