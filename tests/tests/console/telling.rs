@@ -1,5 +1,6 @@
 //! What the server tells of itself: its log, alerts, webhooks; and the programs that ask for access.
 
+use e2e::Home;
 use serde_json::json;
 
 use crate::page::{Console, address};
@@ -134,5 +135,69 @@ fn a_phone_is_told_how_it_is_set_up() {
     console.browser.until("the QR code", drawn, json!([]));
     console.press("New app password or token");
     console.heading("Sign-in");
+    console.assert_quiet(&[]);
+}
+
+/// Sets a setting as an administrator.
+fn set(console: &Console, key: &str, value: &str) {
+    let login = e2e::jmap::basic(&address("admin"), e2e::PASSWORD);
+    let fields = [
+        ("Authorization", &*login),
+        ("Content-Type", "application/json"),
+    ];
+    let body = json!({"value": value}).to_string();
+    let mut http = e2e::http::Http::new(console.server.home.http);
+    let path = format!("/api/v1/settings/{key}");
+    let answer = http.request("PUT", &path, &fields, body.as_bytes());
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn an_alert_is_shown_is_forgotten_and_goes_by_itself() {
+    let home = Home::new().without("alerts", "disk");
+    let console = Console::start_in(home.set("alerts", "every = \"1s\""));
+    set(&console, "alerts.disk", "0");
+    set(&console, "alerts.calm", "\"1h\"");
+    console.sign_in("admin", "/admin/alerts");
+    console.heading("Alerts");
+    console.text("Nothing is wrong.");
+    // A disk of which one percent is used counts as full. Nothing is pressed: the page looks by itself.
+    set(&console, "alerts.disk", "1");
+    console.text("The disk of ");
+    console.text("disk-full");
+    let problems = console.problems("an alert");
+    assert!(problems.is_empty(), "{problems:#?}");
+    console.picture("alert");
+    console.press("Overview");
+    console.heading("Overview");
+    let matter = "return [...document.querySelectorAll('.matter.bad')].some((of) => of.innerText.includes('The disk of '))";
+    console
+        .browser
+        .until("the alert among what needs attention", matter, json!([]));
+    let problems = console.problems("an alert on the overview");
+    assert!(problems.is_empty(), "{problems:#?}");
+    console.picture("alert-overview");
+    // It is mended, and would be told of until it was well for an hour: it is forgotten, and stays so.
+    set(&console, "alerts.disk", "0");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    console.open("/admin/alerts");
+    console.choose("The disk of ");
+    console.press("Forget");
+    console.text("What is still wrong begins anew.");
+    console.press("Forget");
+    console.text("Forgotten: 1");
+    console.text("Nothing is wrong.");
+    // Another time nobody does anything, and it is over.
+    set(&console, "alerts.calm", "\"1s\"");
+    set(&console, "alerts.disk", "1");
+    console.open("/admin/");
+    console
+        .browser
+        .until("the alert once more", matter, json!([]));
+    set(&console, "alerts.disk", "0");
+    console.gone("The disk of ");
+    console.open("/admin/alerts");
+    console.text("Nothing is wrong.");
     console.assert_quiet(&[]);
 }
