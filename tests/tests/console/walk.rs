@@ -262,6 +262,19 @@ fn aliases() {
     console.text("There are no aliases yet.");
     console.undo();
     console.text("info@example.org");
+    // On its own page as well; what comes back is as it was, also that it is disabled.
+    console.choose("info@");
+    console.press("Disable");
+    console.text("Disabled: 1");
+    console.press("info@example.org");
+    console.heading("info@example.org");
+    console.press("Remove the alias");
+    console.text("There are no aliases yet.");
+    console.undo();
+    console.heading("info@example.org");
+    let kept = "return document.getElementById('field-disabled')?.checked \
+        && document.getElementById('field-to')?.value === 'bob@example.org'";
+    console.browser.until("what it was", kept, json!([]));
     console.assert_quiet(&[]);
 }
 
@@ -286,9 +299,20 @@ fn lists() {
     assert!(row.contains('1') && row.contains("Members"), "{row}");
     console.choose("news@");
     console.press("Remove");
-    console.text("The chosen lists (1)");
-    console.press("Remove");
+    console.text("Removed: 1");
     console.text("There are no lists yet.");
+    console.undo();
+    console.text("news@example.org");
+    let row = console.rows().concat();
+    assert!(row.contains('1') && row.contains("Members"), "{row}");
+    console.press("news@example.org");
+    console.heading("news@example.org");
+    console.press("Remove the list");
+    console.text("There are no lists yet.");
+    console.undo();
+    console.heading("news@example.org");
+    let kept = "return document.getElementById('field-members')?.value === 'one@elsewhere.example'";
+    console.browser.until("its members", kept, json!([]));
     console.assert_quiet(&[]);
 }
 

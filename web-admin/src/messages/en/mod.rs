@@ -38,6 +38,7 @@ catalogue! {
     account: "Account",
     account_name_hint: "A mail address in one of your domains, such as anna@example.org.",
     accounts: "Accounts",
+    and_more: "and {count} more",
     actions: "Actions",
     active: "Active",
     add_account: "Add an account",

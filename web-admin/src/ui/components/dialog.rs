@@ -13,7 +13,13 @@ use super::{
     icon::{Icon, icon},
     page::{Tone, note},
 };
-use crate::{messages::t, problem::Problem};
+use crate::{
+    messages::{fill, t},
+    problem::Problem,
+};
+
+/// Names that a question has.
+const NAMES_MAX: usize = 8;
 
 /// Shows a dialog while `open` holds something, with what `content` makes of it.
 pub fn dialog<T: Clone + Send + Sync + 'static>(
@@ -83,6 +89,8 @@ type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), Problem>>>>
 pub struct Question {
     title: String,
     text: String,
+    /// Names of what it is about.
+    names: Vec<String>,
     /// What the button says that does it.
     yes: &'static str,
     action: Action,
@@ -101,10 +109,29 @@ impl Question {
         Self {
             title: title.into(),
             text: text.into(),
+            names: Vec::new(),
             yes,
             action: Arc::new(move || Box::pin(action())),
         }
     }
+
+    /// Says what it is about, by name.
+    pub fn about(mut self, names: Vec<String>) -> Self {
+        self.names = names;
+        self
+    }
+}
+
+/// The first names, and how many there are besides.
+fn named(names: Vec<String>) -> Option<AnyView> {
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let more = (more > 0).then(|| {
+        let text = fill(t().and_more, &[("count", &more.to_string())]);
+        view! { <li class="muted">{text}</li> }
+    });
+    let rows = names.iter().take(NAMES_MAX).cloned();
+    let rows = rows.map(|name| view! { <li>{name}</li> }).collect_view();
+    (!names.is_empty()).then(|| view! { <ul class="names">{rows}{more}</ul> }.into_any())
 }
 
 /// Where questions are asked.
@@ -132,6 +159,7 @@ pub fn questions(open: RwSignal<Option<Question>>) -> AnyView {
             };
             view! {
                 <p>{question.text}</p>
+                {named(question.names)}
                 {move || problem.get().map(|problem| note(Tone::Bad, problem.detail))}
                 <div class="dialog-foot">
                     <button type="button" on:click=move |_| open.set(None)>{t().cancel}</button>

@@ -82,7 +82,7 @@ pub fn edit(address: String, reply: &Reply, fields: Vec<Field>, loaded: Loaded) 
 }
 
 /// Gives an object the members back that it had.
-fn undo(address: String, back: Value, loaded: Loaded) -> toast::Undo {
+pub fn undo(address: String, back: Value, loaded: Loaded) -> toast::Undo {
     Arc::new(move || {
         let (address, back) = (address.clone(), back.clone());
         load::run(async move {
@@ -144,7 +144,10 @@ pub fn remove(
 }
 
 /// Removes the chosen rows. `address` of a row.
-pub fn bulk_remove(question: &'static str, address: fn(&Value) -> String) -> Bulk {
+pub fn bulk_remove(
+    question: &'static str,
+    address: impl Fn(&Value) -> String + Send + Sync + 'static,
+) -> Bulk {
     Bulk::new(t().remove, t().removed_count, move |row| {
         let address = address(&row);
         async move {
@@ -156,7 +159,10 @@ pub fn bulk_remove(question: &'static str, address: fn(&Value) -> String) -> Bul
 }
 
 /// Switches the chosen rows off or on, with a way back.
-pub fn bulk_disable(disabled: bool, address: fn(&Value) -> String) -> Bulk {
+pub fn bulk_disable(
+    disabled: bool,
+    address: impl Fn(&Value) -> String + Send + Sync + 'static,
+) -> Bulk {
     let (label, done) = match disabled {
         true => (t().disable, t().disabled_count),
         false => (t().enable, t().enabled_count),

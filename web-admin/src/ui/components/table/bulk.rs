@@ -96,13 +96,16 @@ pub fn view(
         let question = bulk.question;
         let press = move |_| {
             let (rows, act) = (rows(), act.clone());
-            let action = move || carry_out(rows.clone(), act.clone(), done, loaded, chosen);
+            let of = rows.clone();
+            let action = move || carry_out(of.clone(), act.clone(), done, loaded, chosen);
             if question.is_empty() {
                 load::run(action());
             } else {
                 let count = chosen.with_untracked(Vec::len).to_string();
                 let text = fill(question, &[("count", &count)]);
-                open_question.set(Some(Question::new(label, text, label, action)));
+                let names = rows.iter().filter_map(name_of).collect();
+                let asked = Question::new(label, text, label, action).about(names);
+                open_question.set(Some(asked));
             }
         };
         let class = if bulk.danger { "danger" } else { "" };
@@ -111,6 +114,13 @@ pub fn view(
     let buttons = buttons.collect_view();
     let text = fill(t().chosen, &[("count", &count.to_string())]);
     view! { <span class="muted" role="status">{text}</span> {buttons} }.into_any()
+}
+
+/// What a row is known by to people, if it is by anything.
+fn name_of(row: &Value) -> Option<String> {
+    let known = ["/name", "/address", "/subject", "/sentence"];
+    let mut texts = known.into_iter().map(|pointer| json::text(row, pointer));
+    texts.find(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// Does it to row after row. What was done before one fails is done, and can be taken back.

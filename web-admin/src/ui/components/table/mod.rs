@@ -13,7 +13,7 @@ use leptos::{prelude::*, task::spawn_local};
 use serde_json::Value;
 
 use self::asked::Asked;
-pub use self::bulk::{Back, Bulk, back};
+pub use self::bulk::{Bulk, back};
 use super::{
     dialog::{Question, questions},
     load::{Loaded, failed, waiting},

@@ -193,8 +193,9 @@ pub fn forwarding_form(list: &'static str, id: &str, reply: &Reply, loaded: Load
         Field::new("/keepsCopy", t().keeps_copy, Kind::Check).value(keeps),
     ];
     let (address, etag) = (common::of(list, id), reply.etag.clone());
+    let before = json!({"forwarding": now});
     let sent = send(move |value| {
-        let (address, etag) = (address.clone(), etag.clone());
+        let (address, etag, before) = (address.clone(), etag.clone(), before.clone());
         async move {
             let forwarding = match read::items(&value, "/to").is_empty() {
                 true => Value::Null,
@@ -202,7 +203,8 @@ pub fn forwarding_form(list: &'static str, id: &str, reply: &Reply, loaded: Load
             };
             let changes = json!({"forwarding": forwarding});
             if common::change(&address, &etag, &changes, loaded).await? {
-                toast::show(t().saved);
+                let back = common::undo(address, before, loaded);
+                toast::show_with(t().saved.to_owned(), Some(back));
             }
             Ok(())
         }

@@ -1,65 +1,52 @@
 //! Aliases: addresses alone, whose mail goes on to others.
 
 use leptos::prelude::*;
-use serde_json::{Value, json};
 
+use super::addressed::Objects;
 use crate::{
     json as read,
     messages::t,
     ui::{
-        api,
         components::{
             form::{Field, Kind},
             load::Loaded,
             page::{self, card},
-            table::{Bulk, Column, List, back, table},
+            table::{Column, table},
         },
         pages::common,
         session::Session,
     },
 };
 
-const API: &str = "/aliases";
+fn objects() -> Objects {
+    Objects {
+        title: t().aliases,
+        api: "/aliases",
+        page: "/admin/aliases",
+        name: "/address",
+        search: t().directory.search_aliases,
+        empty: t().directory.no_aliases,
+    }
+}
+
+/// What makes another one that is the same.
+const MEMBERS: &[&str] = &["address", "description", "to"];
 
 pub fn page(session: &Session) -> AnyView {
-    let mut list = List::new(t().aliases, API, "/id");
-    list.columns = vec![
-        Column::new(t().address, |row| {
-            let address = common::of("/admin/aliases", read::text(row, "/id"));
-            view! {
-                {common::link(address, read::text(row, "/address"))}
-                <div class="sub">{read::text(row, "/description").to_owned()}</div>
-            }
-            .into_any()
-        })
-        .sorted("name"),
-        Column::new(t().directory.goes_to, |row| {
-            read::texts(row, "/to").join(", ").into_any()
-        }),
-        Column::new(t().state, super::accounts::state),
-        Column::new(t().directory.created, |row| page::date_at(row, "/created"))
-            .sorted("created")
-            .class("nowrap"),
-    ];
-    list.searches = vec![("q", t().directory.search_aliases)];
-    list.empty = t().directory.no_aliases;
-    list.in_address = true;
-    let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));
+    let goes_to = Column::new(t().directory.goes_to, |row| {
+        read::texts(row, "/to").join(", ").into_any()
+    });
+    let state = Column::new(t().state, super::accounts::state);
+    let mut list = objects().list(vec![goes_to, state]);
     if session.may("account.change") {
-        list.bulk = vec![
-            common::bulk_disable(true, address),
-            common::bulk_disable(false, address),
-        ];
+        list.bulk.extend(objects().disabling());
     }
-    if session.may("account.remove") && session.may("account.add") {
-        list.bulk
-            .push(Bulk::new(t().remove, t().removed_count, move |row| {
-                remove(address(&row), row)
-            }));
+    if may_remove(session) {
+        list.bulk.push(objects().removing_whole(MEMBERS));
     }
     let changed = list.changed;
     let add = session.may("account.add").then(|| {
-        common::add(t().directory.add_alias, API, fields, move |_| {
+        common::add(t().directory.add_alias, objects().api, fields, move |_| {
             changed.update(|count| *count += 1)
         })
     });
@@ -70,21 +57,9 @@ pub fn page(session: &Session) -> AnyView {
     .into_any()
 }
 
-/// An alias is nothing but what its row shows, so it can be made again.
-async fn remove(
-    address: String,
-    row: Value,
-) -> Result<Option<crate::ui::components::table::Back>, crate::problem::Problem> {
-    api::delete(&address).await?;
-    let same = json!({
-        "address": read::text(&row, "/address"),
-        "description": read::text(&row, "/description"),
-        "to": read::texts(&row, "/to"),
-    });
-    Ok(back(move || {
-        let same = same.clone();
-        async move { api::post(API, &same).await.map(|_| ()) }
-    }))
+/// Who can't make it again is not offered a way back, and so no removal.
+fn may_remove(session: &Session) -> bool {
+    session.may("account.remove") && session.may("account.add")
 }
 
 fn fields() -> Vec<Field> {
@@ -99,15 +74,14 @@ fn fields() -> Vec<Field> {
 
 /// One alias.
 pub fn one(session: &Session, id: &str) -> AnyView {
-    let loaded = Loaded::of(common::of(API, id));
-    let title = move || match loaded.answer.get() {
-        Some(Ok(reply)) => read::text(&reply.body, "/address").to_owned(),
-        _ => String::new(),
-    };
+    let loaded = Loaded::of(common::of(objects().api, id));
+    let remove = may_remove(session).then(|| {
+        let label = t().directory.remove_this_alias;
+        objects().remove_one_whole(label, loaded, MEMBERS)
+    });
     let (id, may_change) = (id.to_owned(), session.may("account.change"));
     view! {
-        {page::crumbs("/admin/aliases", t().aliases)}
-        {page::head_of(title, ().into_any())}
+        {objects().head(loaded, remove.into_any())}
         {loaded.show(move |reply| {
             let content = match may_change {
                 true => {
@@ -116,7 +90,7 @@ pub fn one(session: &Session, id: &str) -> AnyView {
                         Field::new("/description", t().description, Kind::Text).empty_is_text(),
                         Field::new("/disabled", t().directory.disabled, Kind::Check).hint(t().directory.disabled_group_hint),
                     ];
-                    common::edit(common::of(API, &id), &reply, fields, loaded)
+                    common::edit(common::of(objects().api, &id), &reply, fields, loaded)
                 }
                 false => page::facts(vec![
                     (t().directory.goes_to, read::texts(&reply.body, "/to").join(", ").into_any()),

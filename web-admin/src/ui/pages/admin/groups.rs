@@ -3,7 +3,10 @@
 use leptos::prelude::*;
 use serde_json::Value;
 
-use super::account::{addresses_of, forwarding_form, put};
+use super::{
+    account::{addresses_of, forwarding_form, put},
+    addressed::Objects,
+};
 use crate::{
     json as read,
     messages::{fill, t},
@@ -28,38 +31,29 @@ use crate::{
 
 const API: &str = "/groups";
 
+fn objects() -> Objects {
+    Objects {
+        title: t().groups,
+        api: API,
+        page: "/admin/groups",
+        name: "/name",
+        search: t().directory.search_groups,
+        empty: t().directory.no_groups,
+    }
+}
+
 pub fn page(session: &Session) -> AnyView {
-    let mut list = List::new(t().groups, API, "/id");
-    list.columns = vec![
-        Column::new(t().name, |row| {
-            let address = common::of("/admin/groups", read::text(row, "/id"));
-            view! {
-                {common::link(address, read::text(row, "/name"))}
-                <div class="sub">{read::text(row, "/description").to_owned()}</div>
-            }
-            .into_any()
-        })
-        .sorted("name"),
-        Column::new(t().state, super::accounts::state),
-        Column::new(t().storage, |row| {
-            let used = read::number(row, "/usedOctets").unwrap_or_default();
-            page::usage(used, read::number(row, "/quotaOctets").unwrap_or_default())
-        }),
-        Column::new(t().directory.created, |row| page::date_at(row, "/created"))
-            .sorted("created")
-            .class("nowrap"),
-    ];
-    list.searches = vec![("q", t().directory.search_groups)];
-    list.empty = t().directory.no_groups;
-    list.in_address = true;
-    let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));
+    let state = Column::new(t().state, super::accounts::state);
+    let storage = Column::new(t().storage, |row| {
+        let used = read::number(row, "/usedOctets").unwrap_or_default();
+        page::usage(used, read::number(row, "/quotaOctets").unwrap_or_default())
+    });
+    let mut list = objects().list(vec![state, storage]);
     if session.may("account.change") {
-        list.bulk = vec![
-            common::bulk_disable(true, address),
-            common::bulk_disable(false, address),
-        ];
+        list.bulk.extend(objects().disabling());
     }
     if session.may("account.remove") {
+        let address = |row: &Value| objects().address(row);
         list.bulk
             .push(common::bulk_remove(t().directory.remove_groups, address));
     }
@@ -89,18 +83,9 @@ pub fn page(session: &Session) -> AnyView {
 pub fn one(session: &Session, id: &str) -> AnyView {
     let loaded = Loaded::of(common::of(API, id));
     let question = RwSignal::new(None::<Question>);
-    let title = move || match loaded.answer.get() {
-        Some(Ok(reply)) => read::text(&reply.body, "/name").to_owned(),
-        _ => String::new(),
-    };
     let remove = session.may("account.remove").then(|| {
-        common::remove(
-            question,
-            (t().directory.remove_this_group, t().directory.remove_group),
-            id.to_owned(),
-            common::of(API, id),
-            "/admin/groups",
-        )
+        let texts = (t().directory.remove_this_group, t().directory.remove_group);
+        objects().remove(id, texts, question)
     });
     let may_change = session.may("account.change");
     let of = id.to_owned();
@@ -123,8 +108,7 @@ pub fn one(session: &Session, id: &str) -> AnyView {
         parts.push(("forwarding", t().forwarding, is_of(forwarding)));
     }
     view! {
-        {page::crumbs("/admin/groups", t().groups)}
-        {page::head_of(title, remove.into_any())}
+        {objects().head(loaded, remove.into_any())}
         {tabs(t().group, parts)}
         {questions(question)}
     }

@@ -1,18 +1,17 @@
 //! Lists: each member gets a copy of what comes to them.
 
 use leptos::prelude::*;
-use serde_json::Value;
 
+use super::addressed::Objects;
 use crate::{
     format, json as read,
     messages::t,
     ui::{
         components::{
-            dialog::{Question, questions},
             form::{Field, Kind},
             load::Loaded,
             page::{self, card},
-            table::{Column, List, table},
+            table::{Column, table},
         },
         pages::common,
         route,
@@ -22,35 +21,30 @@ use crate::{
 
 const API: &str = "/lists";
 
+fn objects() -> Objects {
+    Objects {
+        title: t().lists,
+        api: API,
+        page: "/admin/lists",
+        name: "/address",
+        search: t().directory.search_lists,
+        empty: t().directory.no_lists,
+    }
+}
+
+/// What makes another one that is the same.
+const MEMBERS: &[&str] = &["address", "description", "owner", "posters", "members"];
+
 pub fn page(session: &Session) -> AnyView {
-    let mut list = List::new(t().lists, API, "/id");
-    list.columns = vec![
-        Column::new(t().address, |row| {
-            let address = common::of("/admin/lists", read::text(row, "/id"));
-            view! {
-                {common::link(address, read::text(row, "/address"))}
-                <div class="sub">{read::text(row, "/description").to_owned()}</div>
-            }
-            .into_any()
-        })
-        .sorted("name"),
-        Column::new(t().directory.members, |row| {
-            format::count(read::items(row, "/members").len() as u64).into_any()
-        })
-        .class("number"),
-        Column::new(t().directory.posters, |row| {
-            posters(read::text(row, "/posters")).into_any()
-        }),
-        Column::new(t().directory.created, |row| page::date_at(row, "/created"))
-            .sorted("created")
-            .class("nowrap"),
-    ];
-    list.searches = vec![("q", t().directory.search_lists)];
-    list.empty = t().directory.no_lists;
-    list.in_address = true;
-    if session.may("account.remove") {
-        let address: fn(&Value) -> String = |row| common::of(API, read::text(row, "/id"));
-        list.bulk = vec![common::bulk_remove(t().directory.remove_lists, address)];
+    let members = Column::new(t().directory.members, |row| {
+        format::count(read::items(row, "/members").len() as u64).into_any()
+    });
+    let may_write = Column::new(t().directory.posters, |row| {
+        posters(read::text(row, "/posters")).into_any()
+    });
+    let mut list = objects().list(vec![members.class("number"), may_write]);
+    if may_remove(session) {
+        list.bulk.push(objects().removing_whole(MEMBERS));
     }
     let own = session.name.clone();
     let add = session.may("account.add").then(|| {
@@ -99,27 +93,21 @@ fn posters_choices() -> Kind {
     )
 }
 
+/// Who can't make it again is not offered a way back, and so no removal.
+fn may_remove(session: &Session) -> bool {
+    session.may("account.remove") && session.may("account.add")
+}
+
 /// One list.
 pub fn one(session: &Session, id: &str) -> AnyView {
     let loaded = Loaded::of(common::of(API, id));
-    let question = RwSignal::new(None::<Question>);
-    let title = move || match loaded.answer.get() {
-        Some(Ok(reply)) => read::text(&reply.body, "/address").to_owned(),
-        _ => String::new(),
-    };
-    let remove = session.may("account.remove").then(|| {
-        common::remove(
-            question,
-            (t().directory.remove_this_list, t().directory.remove_list),
-            id.to_owned(),
-            common::of(API, id),
-            "/admin/lists",
-        )
+    let remove = may_remove(session).then(|| {
+        let label = t().directory.remove_this_list;
+        objects().remove_one_whole(label, loaded, MEMBERS)
     });
     let (id, may_change) = (id.to_owned(), session.may("account.change"));
     view! {
-        {page::crumbs("/admin/lists", t().lists)}
-        {page::head_of(title, remove.into_any())}
+        {objects().head(loaded, remove.into_any())}
         {loaded.show(move |reply| {
             let content = match may_change {
                 true => {
@@ -138,7 +126,6 @@ pub fn one(session: &Session, id: &str) -> AnyView {
             };
             card(t().general, "", content)
         })}
-        {questions(question)}
     }
     .into_any()
 }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod accounts;
 pub mod acme;
+pub mod addressed;
 pub mod alerts;
 pub mod aliases;
 pub mod audit;
