@@ -229,6 +229,41 @@ fn by_the_keyboard_alone() {
     console.assert_quiet(&[]);
 }
 
+/// Stops on the way from a heading to what the page is for.
+const STOPS_MAX: usize = 40;
+
+#[test]
+fn what_a_page_is_for_is_reached_by_tab_alone() {
+    let console = Console::start();
+    let browser = &console.browser;
+    console.sign_in("admin", "/admin/");
+    // The first button of the page that is drawn as the main one, and can be pressed.
+    let main = "const main = [...document.querySelectorAll('main .primary')].find((of) => !of.disabled && of.getClientRects().length > 0);";
+    let mut reached = Vec::new();
+    let mut missed = Vec::new();
+    for (path, heading) in PAGES {
+        console.open(path);
+        console.heading(heading);
+        console.settled();
+        let is_there = browser.run(&format!("{main} return main !== undefined"), json!([]));
+        if is_there != json!(true) {
+            continue;
+        }
+        let is_reached = format!("{main} return document.activeElement === main");
+        let is_found = (0..STOPS_MAX).any(|_| {
+            browser.press(&[key::TAB]);
+            browser.run(&is_reached, json!([])) == json!(true)
+        });
+        match is_found {
+            true => reached.push(*path),
+            false => missed.push(*path),
+        }
+    }
+    assert_eq!(missed, Vec::<&str>::new());
+    assert!(reached.len() >= 15, "{reached:?}");
+    console.assert_quiet(&[]);
+}
+
 #[test]
 fn signing_in_and_out() {
     let console = Console::start();
