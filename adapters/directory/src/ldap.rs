@@ -350,6 +350,10 @@ impl ExternalDirectory for Ldap {
         Ok(found.map(|found| self.person(address, &found)))
     }
 
+    fn tells_roles(&self) -> bool {
+        !self.config.roles.is_empty()
+    }
+
     async fn check_token(&self, _token: &Secret<String>) -> Result<Option<GoodToken>, Away> {
         Ok(None)
     }

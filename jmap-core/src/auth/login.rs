@@ -10,7 +10,7 @@ use jmap_types::AccountId;
 use tracing::Instrument as _;
 
 use super::{
-    AuthError, Credentials, Origin, RetryAfter, Scopes, Secret, Verdict,
+    AuthError, Credentials, Origin, Protocol, RetryAfter, Scopes, Secret, Verdict,
     admission::has_second_factor,
     credentials::LOGIN_OCTETS_MAX,
     password::PasswordError,
@@ -216,6 +216,10 @@ impl Core {
             tracing::warn!(login = ?record.name, ip = %origin.ip, protocol = %origin.protocol, "login to a disabled account");
             return Err(AuthError::Disabled);
         }
+        let record = match origin.protocol {
+            Protocol::Admin if credential != EXTERNAL => self.with_role_of_now(id, record).await?,
+            _ => record,
+        };
         let caller = self.caller(id, &record, credential, generation).await;
         Ok(caller.map_err(unavailable)?.coming_from(origin))
     }

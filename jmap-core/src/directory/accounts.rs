@@ -224,6 +224,7 @@ impl Core {
             recipients_per_hour: None,
             recipients_per_day: None,
             administers: (!new.administers.is_empty()).then(|| new.administers.clone()),
+            role_from_outside: (new.role != Role::User).then_some(false),
         };
         let id = AccountId::new(number);
         let mut noted = Batch::new();

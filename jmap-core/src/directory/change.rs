@@ -34,6 +34,8 @@ pub struct AccountChange {
     pub description: Option<String>,
     pub disabled: Option<bool>,
     pub grant: Option<Grant>,
+    /// The grant is what a directory elsewhere says.
+    pub grant_from_outside: bool,
     /// Octets that the account may use. 0: no limit.
     pub quota_octets: Option<Option<u64>>,
     /// Recipients that it may send to. 0: no limit.
@@ -397,6 +399,8 @@ impl Core {
             }
             record.role = grant.role;
             record.administers = (!domains.is_empty()).then_some(domains);
+            record.role_from_outside =
+                (grant.role != Role::User).then_some(change.grant_from_outside);
         }
         record.quota_octets = change.quota_octets.unwrap_or(record.quota_octets);
         record.recipients_per_hour = change

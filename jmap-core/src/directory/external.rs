@@ -47,6 +47,9 @@ const NOBODIES_MAX: usize = 10_000;
 /// How long a token of others' that was good is taken without asking again, if it doesn't expire before that.
 pub const TOKEN_FOR: Duration = Duration::from_secs(60);
 const TOKENS_MAX: usize = 10_000;
+/// How long a role is taken for what its directory says, without asking again.
+pub const ROLE_FOR: Duration = Duration::from_secs(300);
+const ROLES_MAX: usize = 10_000;
 /// Octets of a token that is looked at.
 pub const TOKEN_OCTETS_MAX: usize = 16 << 10;
 /// Further addresses of one person.
@@ -96,6 +99,11 @@ pub trait ExternalDirectory: Send + Sync + fmt::Debug + 'static {
     /// Whose address it is.
     async fn find(&self, address: &Address) -> Result<Option<Person>, Away>;
 
+    /// Whether it says what roles its people have.
+    fn tells_roles(&self) -> bool {
+        false
+    }
+
     /// Whose token it is. `None`: it is no good, or none of this directory's.
     async fn check_token(&self, token: &Secret<String>) -> Result<Option<GoodToken>, Away>;
 }
@@ -113,6 +121,8 @@ pub(crate) struct Externals {
     nobody: Cache<String, Instant>,
     /// By hash: whose it is, and until when that counts.
     tokens: Cache<[u8; 32], (AccountId, i64)>,
+    /// Whose role was asked about, and until when that counts.
+    roles: Cache<AccountId, Instant>,
 }
 
 impl Default for Externals {
@@ -121,6 +131,7 @@ impl Default for Externals {
             chosen: ArcSwap::default(),
             nobody: Cache::new(NOBODIES_MAX),
             tokens: Cache::new(TOKENS_MAX),
+            roles: Cache::new(ROLES_MAX),
         }
     }
 }
@@ -145,6 +156,7 @@ impl Core {
         let externals = &self.directory.externals;
         externals.nobody.clear();
         externals.tokens.clear();
+        externals.roles.clear();
         externals.chosen.store(Arc::new(chosen));
         self.directory.count_up();
     }
@@ -266,6 +278,59 @@ impl Core {
         }
         // Another one might have known it.
         away.map_or(Ok(None), Err)
+    }
+
+    /// The record of somebody who comes with what they have here. A role that the directory of their domain gave them is theirs as long as
+    /// that says so: it isn't asked for app passwords and tokens, and who has gone there would keep it.
+    pub(crate) async fn with_role_of_now(
+        &self,
+        id: AccountId,
+        record: Arc<AccountRecord>,
+    ) -> Result<Arc<AccountRecord>, AuthError> {
+        // Which domains somebody looks after is said here alone.
+        if matches!(record.role, Role::User | Role::DomainAdministrator) {
+            return Ok(record);
+        }
+        let Ok(AccountName::Address(address)) = names::account(&record.name) else {
+            return Ok(record);
+        };
+        let chosen = self.directory_of(&address.domain);
+        let Some(chosen) = chosen.filter(|of| of.directory.tells_roles()) else {
+            return Ok(record);
+        };
+        let is_theirs = match record.role_from_outside {
+            Some(is) => is,
+            // Of the time before it was kept: whoever has a password here is known here.
+            None => !self.has_password(id).await?,
+        };
+        let now = self.clock.monotonic();
+        let roles = &self.directory.externals.roles;
+        if !is_theirs || roles.get(&id).is_some_and(|until| now < until) {
+            return Ok(record);
+        }
+        let found = chosen.directory.find(&address).await;
+        let found = found.map_err(|away| is_away(&chosen, &away))?;
+        let role = found.map_or(Role::User, |person| person.role.unwrap_or(record.role));
+        if role != record.role {
+            tracing::warn!(
+                directory = chosen.directory.name(),
+                account = record.name,
+                role = role.name(),
+                "a role is not what its directory says any more"
+            );
+        }
+        let person = Person {
+            role: Some(role),
+            ..Person::default()
+        };
+        let changed = self.bring_up_to_date(&chosen, id, &record, &person).await;
+        changed.map_err(|error| {
+            tracing::error!(account = record.name, %error, "a role can't be changed to what its directory says");
+            AuthError::Unavailable
+        })?;
+        roles.insert(id, now + ROLE_FOR);
+        let record = self.account_record(id).await.map_err(unavailable)?;
+        record.ok_or(AuthError::Invalid)
     }
 
     /// Makes sure that whoever gets mail by this address has an account, if the directory of its domain knows them.
@@ -416,12 +481,16 @@ impl Core {
             .quota_octets
             .filter(|of| Some(*of) != record.quota_octets);
         // Which domains somebody looks after is said here alone.
-        let role = person
-            .role
-            .filter(|role| *role != record.role && *role != Role::DomainAdministrator);
+        let is_noted = record.role_from_outside == Some(true);
+        let role = person.role.filter(|role| match role {
+            Role::DomainAdministrator => false,
+            Role::User => *role != record.role,
+            Role::Administrator | Role::HelpDesk => *role != record.role || !is_noted,
+        });
         let is_other = description.is_some() || quota.is_some() || role.is_some();
         change.description = description;
         change.quota_octets = quota.map(Some);
+        change.grant_from_outside = true;
         change.grant = role.map(|role| Grant {
             role,
             domains: Vec::new(),

@@ -110,6 +110,9 @@ pub struct AccountRecord {
     /// Of a domain administrator: the domains that it looks after.
     #[n(15)]
     pub administers: Option<Vec<String>>,
+    /// Whether the role is what a directory elsewhere has said. `None`: of the time before this was kept, or there is none.
+    #[n(16)]
+    pub role_from_outside: Option<bool>,
 }
 
 impl AccountRecord {

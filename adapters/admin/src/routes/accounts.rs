@@ -325,6 +325,7 @@ async fn change(request: &Request) -> Outcome {
         description: patch.description.0,
         disabled: patch.disabled.0,
         grant,
+        grant_from_outside: false,
         quota_octets: patch.quota_octets.change(),
         recipients_per_hour: patch.recipients_per_hour.change(),
         recipients_per_day: patch.recipients_per_day.change(),

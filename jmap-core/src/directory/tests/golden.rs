@@ -68,6 +68,7 @@ fn version_1() {
         recipients_per_hour: None,
         recipients_per_day: None,
         administers: None,
+        role_from_outside: None,
     };
     check(
         account,
@@ -167,6 +168,7 @@ fn version_3() {
         recipients_per_hour: Some(1),
         recipients_per_day: Some(2),
         administers: None,
+        role_from_outside: None,
     };
     check(
         list,
@@ -195,6 +197,7 @@ fn version_4() {
         recipients_per_hour: None,
         recipients_per_day: None,
         administers: Some(vec!["b.example".into(), "c.example".into()]),
+        role_from_outside: None,
     };
     check(
         account.clone(),
@@ -208,8 +211,18 @@ fn version_4() {
         ..account
     };
     check(
-        help_desk,
+        help_desk.clone(),
         expect!["8b6b6440622e6578616d706c650060f6f4030101816b6440622e6578616d706c6501f4"],
+    );
+    let known_elsewhere = AccountRecord {
+        role_from_outside: Some(true),
+        ..help_desk
+    };
+    check(
+        known_elsewhere,
+        expect![
+            "916b6440622e6578616d706c650060f6f4030101816b6440622e6578616d706c6501f4f6f6f6f6f6f5"
+        ],
     );
 }
 

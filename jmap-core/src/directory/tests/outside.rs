@@ -1,16 +1,21 @@
 //! People of a directory beside the internal one, who have a second factor here.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use async_trait::async_trait;
 use jmap_types::AccountId;
+use parking_lot::Mutex;
 
 use super::Server;
 use crate::{
-    Caller,
+    Caller, Role,
     auth::{AuthError, Credentials, Protocol, Scopes, Secret, totp},
     directory::{
-        external::{Away, Chosen, ExternalDirectory, GoodToken, Person},
+        Grant,
+        external::{Away, Chosen, ExternalDirectory, GoodToken, Person, ROLE_FOR},
         names::Address,
     },
 };
@@ -20,14 +25,13 @@ const PASSWORD: &str = "known elsewhere";
 const TOKEN: &str = "made.elsewhere";
 
 /// It knows ann.
-#[derive(Debug)]
-struct Elsewhere;
-
-fn ann() -> Person {
-    Person {
-        address: NAME.to_owned(),
-        ..Person::default()
-    }
+#[derive(Debug, Default)]
+struct Elsewhere {
+    /// What it says of her role; `None`: it tells none.
+    role: Mutex<Option<Role>>,
+    /// She isn't there any more.
+    is_gone: AtomicBool,
+    is_away: AtomicBool,
 }
 
 #[async_trait]
@@ -41,16 +45,24 @@ impl ExternalDirectory for Elsewhere {
         _: &Address,
         password: &Secret<String>,
     ) -> Result<Option<Person>, Away> {
-        Ok((password.expose() == PASSWORD).then(ann))
+        Ok(self.ann().filter(|_| password.expose() == PASSWORD))
     }
 
     async fn find(&self, _: &Address) -> Result<Option<Person>, Away> {
-        Ok(Some(ann()))
+        match self.is_away.load(Relaxed) {
+            true => Err(Away("it is away".to_owned())),
+            false => Ok(self.ann()),
+        }
+    }
+
+    fn tells_roles(&self) -> bool {
+        self.role.lock().is_some()
     }
 
     async fn check_token(&self, token: &Secret<String>) -> Result<Option<GoodToken>, Away> {
-        Ok((token.expose() == TOKEN).then(|| GoodToken {
-            person: ann(),
+        let ann = self.ann().filter(|_| token.expose() == TOKEN);
+        Ok(ann.map(|person| GoodToken {
+            person,
             expires: None,
         }))
     }
@@ -58,12 +70,26 @@ impl ExternalDirectory for Elsewhere {
 
 impl Elsewhere {
     async fn server() -> Server {
+        Self::telling(None).await.0
+    }
+
+    async fn telling(role: Option<Role>) -> (Server, Arc<Self>) {
         let server = Server::with_domain().await;
+        let directory = Arc::new(Self::default());
+        *directory.role.lock() = role;
         server.core.use_directories(vec![Chosen {
-            directory: Arc::new(Self),
+            directory: directory.clone(),
             domains: vec!["example.org".to_owned()],
         }]);
-        server
+        (server, directory)
+    }
+
+    fn ann(&self) -> Option<Person> {
+        (!self.is_gone.load(Relaxed)).then(|| Person {
+            address: NAME.to_owned(),
+            role: *self.role.lock(),
+            ..Person::default()
+        })
     }
 }
 
@@ -150,4 +176,79 @@ async fn their_tokens_open_mail_alone() {
         let refused = by(Protocol::Jmap).await;
         assert_eq!(refused.unwrap_err(), AuthError::SecondFactor);
     }
+}
+
+#[tokio::test]
+async fn a_role_of_theirs_goes_with_its_person() {
+    let (server, directory) = Elsewhere::telling(Some(Role::Administrator)).await;
+    let core = &server.core;
+    let who = server.login(NAME, PASSWORD).await.unwrap();
+    assert_eq!(who.role, Role::Administrator);
+    let token = core.add_token(&server.admin, who.account, "a script", None);
+    let token = token.await.unwrap().secret;
+    // A password of here changes nothing about where the role is from.
+    let own = Secret::from("correct horse");
+    core.set_password(&server.admin, who.account, &own)
+        .await
+        .unwrap();
+    let by_token = async |protocol| {
+        let token = token.clone();
+        let shown = Credentials::Bearer { token };
+        server.login_by(protocol, shown).await.map(|who| who.role)
+    };
+    let by_password = async || {
+        let shown = Credentials::Password {
+            login: NAME.into(),
+            password: own.clone(),
+        };
+        let who = server.login_by(Protocol::Admin, shown).await;
+        who.map(|who| who.role)
+    };
+    assert_eq!(by_token(Protocol::Admin).await, Ok(Role::Administrator));
+    // It was asked a moment ago.
+    directory.is_away.store(true, Relaxed);
+    assert_eq!(by_token(Protocol::Admin).await, Ok(Role::Administrator));
+    server.clock.advance(ROLE_FOR);
+    let unavailable = Err(AuthError::Unavailable);
+    assert_eq!(by_token(Protocol::Admin).await, unavailable);
+    assert_eq!(by_password().await, unavailable);
+    // Mail doesn't depend on it.
+    assert!(by_token(Protocol::Jmap).await.is_ok());
+    directory.is_away.store(false, Relaxed);
+    *directory.role.lock() = Some(Role::HelpDesk);
+    assert_eq!(by_password().await, Ok(Role::HelpDesk));
+    directory.is_gone.store(true, Relaxed);
+    server.clock.advance(ROLE_FOR);
+    assert_eq!(by_token(Protocol::Admin).await, Ok(Role::User));
+    assert_eq!(by_password().await, Ok(Role::User));
+    // Nor does it come back by itself.
+    directory.is_gone.store(false, Relaxed);
+    assert_eq!(by_token(Protocol::Admin).await, Ok(Role::User));
+}
+
+#[tokio::test]
+async fn a_role_that_was_given_here_stays() {
+    let (server, directory) = Elsewhere::telling(Some(Role::User)).await;
+    directory.is_gone.store(true, Relaxed);
+    let core = &server.core;
+    // The first administrator, whom the directory doesn't know.
+    core.bootstrap_admin("root@example.org", Secret::from("correct horse"))
+        .await
+        .unwrap();
+    let role = async |login: &str| {
+        let shown = Credentials::Password {
+            login: login.into(),
+            password: Secret::from("correct horse"),
+        };
+        let who = server.login_by(Protocol::Admin, shown).await;
+        who.map(|who| who.role)
+    };
+    assert_eq!(role("root@example.org").await, Ok(Role::Administrator));
+    let bob = server.person_with_password("bob@example.org").await;
+    let grant = Grant {
+        role: Role::HelpDesk,
+        domains: Vec::new(),
+    };
+    core.set_role(&server.admin, bob, grant).await.unwrap();
+    assert_eq!(role("bob@example.org").await, Ok(Role::HelpDesk));
 }

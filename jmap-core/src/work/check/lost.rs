@@ -140,6 +140,7 @@ impl Checker<'_> {
             recipients_per_hour: None,
             recipients_per_day: None,
             administers: None,
+            role_from_outside: None,
         })
     }
 }

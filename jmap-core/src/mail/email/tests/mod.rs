@@ -115,6 +115,7 @@ impl Bench {
             recipients_per_hour: None,
             recipients_per_day: None,
             administers: None,
+            role_from_outside: None,
         };
         let mut batch = Batch::new();
         batch.put(keys::account(AccountId::new(account)), record.to_bytes());
