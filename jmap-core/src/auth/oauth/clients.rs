@@ -9,14 +9,14 @@ use std::net::IpAddr;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use store::{
     Record as _,
-    engine::{Assertion, Batch, Page},
+    engine::{Assertion, Batch, KeyRange, Page},
     keys,
 };
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    CLIENTS_MAX, ClientRecord, ErrorCode, NAME_CHARACTERS_MAX, OAuthError, REDIRECT_URIS_MAX,
-    TEXT_OCTETS_MAX, limit::Begun, refused,
+    CLIENTS_MAX, ClientRecord, DYNAMIC_CLIENTS_MAX, ErrorCode, NAME_CHARACTERS_MAX, OAuthError,
+    REDIRECT_URIS_MAX, REGISTRATION_OCTETS_MAX, TEXT_OCTETS_MAX, limit::Begun, refused,
 };
 use crate::{
     Core,
@@ -199,9 +199,21 @@ impl Core {
         is_dynamic: bool,
         who: Option<(&Caller, &Terms)>,
     ) -> Result<NewlyRegistered, OAuthError> {
-        let range = keys::oauth_clients();
-        let page = Page::first(range, CLIENTS_MAX).keys_only();
-        if self.engine.scan(page).await?.len() >= CLIENTS_MAX {
+        let max = match is_dynamic {
+            true => DYNAMIC_CLIENTS_MAX,
+            false => CLIENTS_MAX,
+        };
+        let mut known = 0;
+        let mut range = Some(keys::oauth_clients());
+        while let Some(rest) = range {
+            let (clients, next) = self.page_of_clients(rest).await?;
+            let of_kind = clients
+                .iter()
+                .filter(|client| client.record.is_dynamic == is_dynamic);
+            known += of_kind.count();
+            range = next;
+        }
+        if known >= max {
             let why = "the server has as many clients as it can have";
             return refused(ErrorCode::TemporarilyUnavailable, why);
         }
@@ -224,6 +236,10 @@ impl Core {
             is_dynamic,
             uri: new.uri,
         };
+        if is_dynamic && record.to_bytes().len() > REGISTRATION_OCTETS_MAX {
+            let why = "a client that registers itself has at most 4096 octets of metadata";
+            return refused(ErrorCode::InvalidClientMetadata, why);
+        }
         let key = keys::oauth_client(&id);
         let mut batch = Batch::new();
         batch.assert(Assertion::Absent(key.clone()));
@@ -251,27 +267,36 @@ impl Core {
     }
 
     async fn all_clients(&self) -> Result<Vec<Client>, DirectoryError> {
-        let mut range = keys::oauth_clients();
-        let mut clients = Vec::new();
-        loop {
-            let page = Page::first(range.clone(), ROWS_PER_PAGE);
-            let rows = self.engine.scan(page).await?;
-            for (key, bytes) in &rows {
-                // One that can't be read is reported by the check.
-                if let Some(id) = keys::decode_oauth_client(key)
-                    && let Ok(record) = ClientRecord::from_bytes(key, bytes)
-                {
-                    clients.push(Client {
-                        id: id.to_owned(),
-                        record,
-                    });
-                }
-            }
-            let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE) else {
-                return Ok(clients);
-            };
-            range.start = [last, &[0u8][..]].concat();
+        let mut all = Vec::new();
+        let mut range = Some(keys::oauth_clients());
+        while let Some(rest) = range {
+            let (clients, next) = self.page_of_clients(rest).await?;
+            all.extend(clients);
+            range = next;
         }
+        Ok(all)
+    }
+
+    /// Some clients, and where to go on.
+    async fn page_of_clients(
+        &self,
+        mut range: KeyRange,
+    ) -> Result<(Vec<Client>, Option<KeyRange>), store::Error> {
+        let page = Page::first(range.clone(), ROWS_PER_PAGE);
+        let rows = self.engine.scan(page).await?;
+        let clients = rows.iter().filter_map(|(key, bytes)| {
+            // One that can't be read is reported by the check.
+            let id = keys::decode_oauth_client(key)?.to_owned();
+            let record = ClientRecord::from_bytes(key, bytes).ok()?;
+            Some(Client { id, record })
+        });
+        let clients = clients.collect();
+        let last = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE);
+        let next = last.map(|(last, _)| {
+            range.start = [last, &[0u8][..]].concat();
+            range
+        });
+        Ok((clients, next))
     }
 
     /// Takes a client away: it gets no tokens any more. Those that it has are good for as long as they say.
@@ -304,11 +329,6 @@ impl Core {
     /// Forgets clients that have registered themselves and aren't used. Returns how many.
     pub(super) async fn purge_clients(&self) -> Result<usize, store::Error> {
         let now = self.clock.now().seconds();
-        let clients = self.all_clients().await;
-        let clients = clients.map_err(|error| match error {
-            DirectoryError::Store(error) => error,
-            _ => store::Error::Conflict,
-        })?;
         let is_over = |record: &ClientRecord| {
             let keep = match record.last_used == record.created {
                 true => NEVER_USED_KEEP_SECONDS,
@@ -317,17 +337,22 @@ impl Core {
             record.is_dynamic && record.last_used.saturating_add(keep) <= now
         };
         let mut forgotten = 0;
-        for client in clients.iter().filter(|client| is_over(&client.record)) {
-            let key = keys::oauth_client(&client.id);
-            let mut batch = Batch::new();
-            batch.assert(Assertion::Equals(key.clone(), client.record.to_bytes()));
-            batch.delete(key);
-            match self.engine.commit(batch).await.map_err(store::Error::from) {
-                Ok(()) => forgotten += 1,
-                // It was used meanwhile.
-                Err(store::Error::Conflict) => {}
-                Err(error) => return Err(error),
+        let mut range = Some(keys::oauth_clients());
+        while let Some(rest) = range {
+            let (clients, next) = self.page_of_clients(rest).await?;
+            for client in clients.iter().filter(|client| is_over(&client.record)) {
+                let key = keys::oauth_client(&client.id);
+                let mut batch = Batch::new();
+                batch.assert(Assertion::Equals(key.clone(), client.record.to_bytes()));
+                batch.delete(key);
+                match self.engine.commit(batch).await.map_err(store::Error::from) {
+                    Ok(()) => forgotten += 1,
+                    // It was used meanwhile.
+                    Err(store::Error::Conflict) => {}
+                    Err(error) => return Err(error),
+                }
             }
+            range = next;
         }
         Ok(forgotten)
     }

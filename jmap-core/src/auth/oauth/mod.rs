@@ -49,8 +49,11 @@ pub const DEVICE_INTERVAL_SECONDS: i64 = 5;
 pub const ACCESS_TOKENS_MAX: usize = 8;
 /// Grants of one account: of more, the one goes that was not used for the longest time.
 pub const GRANTS_PER_ACCOUNT_MAX: usize = 40;
-/// Clients of one server.
-pub const CLIENTS_MAX: usize = 10_000;
+/// Clients of one server that administrators have made, and those that have registered themselves: neither takes the room of the others.
+pub const CLIENTS_MAX: usize = 5_000;
+pub const DYNAMIC_CLIENTS_MAX: usize = 5_000;
+/// Octets that are kept of a client that has registered itself.
+pub const REGISTRATION_OCTETS_MAX: usize = 4 << 10;
 /// Codes of people and devices that are under way.
 pub const PENDING_MAX: usize = 10_000;
 /// Codes of one account that wait to be used.

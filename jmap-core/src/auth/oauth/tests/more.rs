@@ -231,3 +231,64 @@ async fn what_was_used_or_is_over_keeps_nobody_out() {
     let got = core.authorize(&of, &bench.who).await;
     assert_eq!(code_of(got), "temporarily_unavailable");
 }
+
+#[tokio::test]
+async fn strangers_take_no_room_of_administrators() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let record = bench.client.record.clone();
+    let fill = async |count: usize, is_dynamic| {
+        let mut batch = Batch::new();
+        for number in 0..count {
+            let key = keys::oauth_client(&format!("{is_dynamic}{number}"));
+            let record = ClientRecord {
+                is_dynamic,
+                ..record.clone()
+            };
+            batch.put(key, record.to_bytes());
+        }
+        core.engine.commit(batch).await.unwrap();
+    };
+    let new = || NewClient {
+        name: "One more".into(),
+        ..NewClient::default()
+    };
+    let registered = async || code_of(core.register_client(new(), origin().ip).await);
+    let made = async || {
+        let terms = Terms::default();
+        code_of(core.add_client(&bench.server.admin, new(), &terms).await)
+    };
+    fill(DYNAMIC_CLIENTS_MAX - 1, true).await;
+    assert_eq!(registered().await, "ok");
+    assert_eq!(registered().await, "temporarily_unavailable");
+    assert_eq!(made().await, "ok");
+    // With the one that there was from the beginning.
+    fill(CLIENTS_MAX - 2, false).await;
+    assert_eq!(made().await, "temporarily_unavailable");
+    bench.server.pass(8 * 86_400);
+    assert_eq!(core.purge_oauth().await.unwrap(), DYNAMIC_CLIENTS_MAX);
+    assert_eq!(registered().await, "ok");
+    assert_eq!(made().await, "temporarily_unavailable");
+}
+
+#[tokio::test]
+async fn a_registration_has_so_many_octets() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let uris = |octets: usize| -> Vec<String> {
+        let uri = |_| format!("https://app.example/{}", "x".repeat(octets));
+        (0..2).map(uri).collect()
+    };
+    for (octets, want) in [(1950, "ok"), (2020, "invalid_client_metadata")] {
+        let new = NewClient {
+            name: "A program".into(),
+            redirect_uris: uris(octets),
+            ..NewClient::default()
+        };
+        let got = core.register_client(new.clone(), origin().ip).await;
+        assert_eq!(code_of(got), want, "{octets}");
+        let terms = Terms::default();
+        let made = core.add_client(&bench.server.admin, new, &terms).await;
+        assert!(made.is_ok());
+    }
+}
