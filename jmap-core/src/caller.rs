@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use jmap_types::AccountId;
 
 use crate::{
-    auth::{Origin, Protocol, Scopes},
+    auth::{Origin, Protocol, Scopes, token::TokenId},
     directory::CredentialKind,
 };
 
@@ -81,6 +81,8 @@ pub struct Caller {
     scopes: Scopes,
     /// When the credential that was used is over, in milliseconds since 1970.
     expires: Option<i64>,
+    /// The token that was used, of the credential's.
+    token: Option<TokenId>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -110,6 +112,7 @@ impl Caller {
             generation: 0,
             scopes: Scopes::ALL,
             expires: None,
+            token: None,
         }
     }
 
@@ -156,6 +159,7 @@ impl Caller {
         self.address = other.address;
         self.scopes = other.scopes;
         self.expires = other.expires;
+        self.token = other.token;
         self
     }
 
@@ -171,7 +175,17 @@ impl Caller {
         self
     }
 
-    /// When the credential that was used is over, in milliseconds since 1970. `None`: it has no end.
+    /// The same caller, by this token.
+    pub(crate) fn by_token(mut self, token: TokenId) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    pub(crate) fn token(&self) -> Option<TokenId> {
+        self.token
+    }
+
+    /// When the credential, or its token, that was used is over, in milliseconds since 1970. `None`: it has no end.
     pub fn expires(&self) -> Option<i64> {
         self.expires
     }

@@ -166,18 +166,20 @@ impl Core {
         let found = match token::parse_bearer(text.expose()) {
             Some(presented) => {
                 let known = self.token(presented.id).await.map_err(unavailable)?;
-                known.filter(|known| presented.verify(&known.hash, None, UtcMillis(0)).is_ok())
+                let known =
+                    known.filter(|known| presented.verify(&known.hash, None, UtcMillis(0)).is_ok());
+                known.map(|known| (presented.id, known))
             }
             None => None,
         };
         let candidate = match &found {
-            Some(token) => self
+            Some((_, token)) => self
                 .account_record(token.account)
                 .await
                 .map_err(unavailable)?,
             None => None,
         };
-        let (Some(token), Some(record)) = (found, candidate) else {
+        let (Some((id, token)), Some(record)) = (found, candidate) else {
             // What has our form is ours, and is shown to nobody else.
             if token::parse_bearer(text.expose()).is_none()
                 && let Some(found) = self.token_outside(text).await?
@@ -200,7 +202,8 @@ impl Core {
             record,
         };
         let admitted = self.admit(candidate, token.credential, generation, origin);
-        Ok(admitted.await?.within(token.scopes).until(token.expires))
+        let caller = admitted.await?.within(token.scopes);
+        Ok(caller.until(token.expires).by_token(id))
     }
 
     /// The secret was right.

@@ -86,6 +86,14 @@ impl Grant {
 }
 
 impl CredentialRecord {
+    /// Whether a token is one of its own still. `None`: it wasn't a token that was used.
+    pub(super) fn has_token(&self, id: Option<TokenId>) -> bool {
+        match (&self.grant, id) {
+            (Some(grant), Some(id)) => grant.access.iter().any(|token| token.kept.id() == id),
+            (Some(_), None) | (None, _) => true,
+        }
+    }
+
     /// With the record go the ways to its tokens.
     pub(super) fn forget_tokens(&self, batch: &mut Batch) {
         for id in self.grant.iter().flat_map(|grant| grant.ids()) {

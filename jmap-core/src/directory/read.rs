@@ -259,8 +259,8 @@ impl Core {
         }))
     }
 
-    /// A caller as of now: what they may see may have changed since they logged in. `None`: the account or the
-    /// credential is gone, or the account may not log in any more.
+    /// A caller as of now: what they may see may have changed since they logged in. `None`: the account, the
+    /// credential or its token is gone, or the account may not log in any more.
     pub async fn current(&self, who: &Caller) -> Result<Option<Caller>, store::Error> {
         let generation = self.directory.generation();
         let Some(record) = self.account_record(who.account).await? else {
@@ -269,7 +269,7 @@ impl Core {
         let credentials = self.credential_records(who.account).await?;
         let is_there = credentials
             .iter()
-            .any(|(number, _)| *number == who.credential);
+            .any(|(number, of)| *number == who.credential && of.has_token(who.token()));
         let is_outside =
             who.credential == super::external::EXTERNAL && self.may_be_outside(&record.name);
         if record.disabled || !(is_there || is_outside) {

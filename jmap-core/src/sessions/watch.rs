@@ -1,6 +1,6 @@
 //! Whether the logins of open sessions are still good.
 //!
-//! Holds: a session whose password was changed, whose credential was revoked or has expired, or whose account was disabled or removed, is
+//! Holds: a session whose password was changed, whose credential or token was revoked or has expired, or whose account was disabled or removed, is
 //! ended within [`LOOK_EVERY`] of the moment at which this node knows of it; what has nothing to do with logging in ends none.
 //! Other half: `directory`, which counts up with every change, of this node or another one.
 
@@ -108,7 +108,8 @@ impl Core {
         Ok(Some(Known {
             generation: record.generation,
             credential: own.as_ref().map(Fingerprint::of),
-            expires: own.as_ref().and_then(|own| own.expires),
+            // Of a grant, its token's: the grant goes on with the next one.
+            expires: who.expires().or(own.as_ref().and_then(|own| own.expires)),
             kind: own.as_ref().map(|own| own.kind),
             description: own.map(|own| own.description).unwrap_or_default(),
         }))
@@ -230,7 +231,7 @@ impl Sessions {
         }
     }
 
-    pub(super) fn end_expired(&self, now: i64) {
+    pub(crate) fn end_expired(&self, now: i64) {
         let is_over = |entry: &super::Entry| entry.known.expires.is_some_and(|end| now >= end);
         let over: Vec<u64> = {
             let open = self.open.lock();

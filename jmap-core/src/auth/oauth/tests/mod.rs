@@ -15,6 +15,7 @@ use crate::{
     admin::Terms,
     auth::{AuthError, Credentials, Origin, Protocol, Scopes, Secret},
     directory::tests::{PASSWORD, Server},
+    sessions::{Ending, SessionKind},
 };
 
 const ISSUER: &str = "https://mail.example.org";
@@ -442,4 +443,33 @@ async fn what_the_owner_does_counts_at_once() {
             .is_err()
     );
     assert!(core.current(&who).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_session_lasts_no_longer_than_its_token() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let first = bench.tokens().await;
+    let open = async |token: &Secret<String>| {
+        let who = bench.login(token, Protocol::Imap).await.unwrap();
+        let place = core.sessions().place(SessionKind::Imap, who.address());
+        core.open_session(&place, &who).await;
+        place
+    };
+    let of_first = open(&first.access_token).await;
+    bench.server.pass(60);
+    let second = bench.refresh(&first.refresh_token.unwrap()).await.unwrap();
+    let of_second = open(&second.access_token).await;
+    // The grant lives on, and so does what the other token has opened.
+    bench.server.pass(ACCESS_SECONDS.unsigned_abs() - 60);
+    core.sessions().end_expired(core.clock.now().0);
+    assert_eq!(of_first.ending(), Some(Ending::LoginOver));
+    assert_eq!(of_second.ending(), None);
+    let third = bench.refresh(&second.refresh_token.unwrap()).await.unwrap();
+    let of_third = open(&third.access_token).await;
+    let text = second.access_token.expose();
+    core.revoke_token(&bench.client, text).await.unwrap();
+    core.end_lost_sessions().await.unwrap();
+    assert_eq!(of_second.ending(), Some(Ending::LoginOver));
+    assert_eq!(of_third.ending(), None);
 }
