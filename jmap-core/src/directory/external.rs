@@ -484,7 +484,8 @@ impl Core {
         let is_noted = record.role_from_outside == Some(true);
         let role = person.role.filter(|role| match role {
             Role::DomainAdministrator => false,
-            Role::User => *role != record.role,
+            // Who looks after domains here is a plain user there.
+            Role::User => !matches!(record.role, Role::User | Role::DomainAdministrator),
             Role::Administrator | Role::HelpDesk => *role != record.role || !is_noted,
         });
         let is_other = description.is_some() || quota.is_some() || role.is_some();

@@ -252,3 +252,25 @@ async fn a_role_that_was_given_here_stays() {
     core.set_role(&server.admin, bob, grant).await.unwrap();
     assert_eq!(role("bob@example.org").await, Ok(Role::HelpDesk));
 }
+
+#[tokio::test]
+async fn who_looks_after_domains_goes_on_to() {
+    let (server, directory) = Elsewhere::telling(Some(Role::User)).await;
+    let who = server.login(NAME, PASSWORD).await.unwrap();
+    let grant = Grant {
+        role: Role::DomainAdministrator,
+        domains: vec!["example.org".to_owned()],
+    };
+    let given = server.core.set_role(&server.admin, who.account, grant);
+    given.await.unwrap();
+    // What was right a moment ago is not remembered any more.
+    server.clock.advance(ROLE_FOR);
+    let who = server.login(NAME, PASSWORD).await.unwrap();
+    assert_eq!(who.role, Role::DomainAdministrator);
+    assert_eq!(who.domains, ["example.org"]);
+    // More than that counts.
+    *directory.role.lock() = Some(Role::Administrator);
+    server.clock.advance(ROLE_FOR);
+    let who = server.login(NAME, PASSWORD).await.unwrap();
+    assert_eq!(who.role, Role::Administrator);
+}
