@@ -413,10 +413,16 @@ impl Core {
         let name = address.to_string();
         let id = match self.account_of_login(&name).await.map_err(unavailable)? {
             Some(id) => id,
-            // Whoever has the address here is somebody else.
             None if self.has_address(&name).await.map_err(unavailable)? => {
-                tracing::warn!(directory, %address, "somebody of a directory has an address that is another account's here");
-                return Ok(None);
+                match self.called_otherwise(&name, &person).await {
+                    Ok(Some(id)) => id,
+                    // Whoever has the address here is somebody else.
+                    Ok(None) => {
+                        tracing::warn!(directory, %address, "somebody of a directory has an address that is another account's here");
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(unavailable(error)),
+                }
             }
             None => match self.make_account(&name, &person).await {
                 Ok(id) => id,
@@ -441,6 +447,31 @@ impl Core {
         }
         let record = self.account_record(id).await.map_err(unavailable)?;
         Ok(record.map(|record| Admitted { id, record }))
+    }
+
+    /// The account that has an address, if it is called by another one of the same person. RFC 4511 §4.1.7: values have no order, so the
+    /// first one may be another one each time.
+    async fn called_otherwise(
+        &self,
+        address: &str,
+        person: &Person,
+    ) -> Result<Option<AccountId>, store::Error> {
+        let Some(known) = self.address_record(address).await? else {
+            return Ok(None);
+        };
+        let [target] = known.targets[..] else {
+            return Ok(None);
+        };
+        let id = AccountId::new(target);
+        let Some(record) = self.account_record(id).await? else {
+            return Ok(None);
+        };
+        let mut told = person.aliases.iter().take(ALIASES_MAX);
+        let is_told = told.any(|told| {
+            let told = names::address(told).map(|of| of.to_string());
+            told.is_ok_and(|told| told == record.name)
+        });
+        Ok(is_told.then_some(id))
     }
 
     async fn has_address(&self, address: &str) -> Result<bool, store::Error> {

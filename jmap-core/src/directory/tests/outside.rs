@@ -29,6 +29,8 @@ const TOKEN: &str = "made.elsewhere";
 struct Elsewhere {
     /// What it says of her role; `None`: it tells none.
     role: Mutex<Option<Role>>,
+    /// Her addresses, in the order of the day; none: the one that she has.
+    addresses: Mutex<Vec<&'static str>>,
     /// She isn't there any more.
     is_gone: AtomicBool,
     is_away: AtomicBool,
@@ -85,8 +87,11 @@ impl Elsewhere {
     }
 
     fn ann(&self) -> Option<Person> {
+        let addresses = self.addresses.lock();
+        let mut addresses = addresses.iter().map(|of| (*of).to_owned());
         (!self.is_gone.load(Relaxed)).then(|| Person {
-            address: NAME.to_owned(),
+            address: addresses.next().unwrap_or_else(|| NAME.to_owned()),
+            aliases: addresses.collect(),
             role: *self.role.lock(),
             ..Person::default()
         })
@@ -273,4 +278,32 @@ async fn who_looks_after_domains_goes_on_to() {
     server.clock.advance(ROLE_FOR);
     let who = server.login(NAME, PASSWORD).await.unwrap();
     assert_eq!(who.role, Role::Administrator);
+}
+
+#[tokio::test]
+async fn addresses_in_another_order_are_of_the_same_person() {
+    let (server, directory) = Elsewhere::telling(None).await;
+    let told = |addresses: &[&'static str]| {
+        *directory.addresses.lock() = addresses.to_vec();
+        // What was right a moment ago is not remembered any more.
+        server.clock.advance(ROLE_FOR);
+    };
+    let other = "a.miller@example.org";
+    told(&[NAME, other]);
+    let account = server.login(NAME, PASSWORD).await.unwrap().account;
+    told(&[other, NAME]);
+    for login in [NAME, other] {
+        let who = server.login(login, PASSWORD).await.unwrap();
+        assert_eq!((who.account, who.name.as_str()), (account, NAME), "{login}");
+    }
+    // The address of somebody else here is theirs, whatever else is told.
+    let bob = server.person("bob@example.org").await;
+    let added = server
+        .core
+        .add_alias(&server.admin, bob, "b.ann@example.org");
+    added.await.unwrap();
+    told(&["b.ann@example.org", NAME]);
+    let refused = server.login("b.ann@example.org", PASSWORD).await;
+    assert_eq!(refused.unwrap_err(), AuthError::Invalid);
+    assert!(server.login(NAME, PASSWORD).await.is_err());
 }
