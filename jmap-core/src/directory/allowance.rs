@@ -33,7 +33,7 @@ pub const USAGE_AGE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Usage(Mutex<HashMap<String, (Instant, u64)>>);
 
 /// The domain that an account counts for: that of its name, or of its first address.
-fn domain_of(record: &AccountRecord) -> Option<&str> {
+pub(super) fn domain_of(record: &AccountRecord) -> Option<&str> {
     let named = record.name.rsplit_once('@');
     let first = record
         .addresses

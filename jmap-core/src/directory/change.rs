@@ -7,7 +7,9 @@ use jmap_types::{AccountId, DataType};
 use store::{Change, ChangeKind, Record as _, engine::Batch, keys, numbers};
 
 use super::{
-    ADDRESSES_PER_ACCOUNT_MAX, DirectoryError, check_description,
+    ADDRESSES_PER_ACCOUNT_MAX, DirectoryError,
+    allowance::domain_of,
+    check_description,
     names::{self, AccountName, Address},
     read::Account,
     records::{AccountKind, AccountRecord, AddressRecord, Forward},
@@ -251,6 +253,10 @@ impl Core {
             return Err(DirectoryError::AlreadyExists(login));
         }
         if let AccountName::Address(address) = name {
+            let is_counted = matches!(record.kind, AccountKind::Person | AccountKind::Group);
+            if is_counted && domain_of(record) != Some(address.domain.as_str()) {
+                self.check_accounts_max(&address.domain).await?;
+            }
             let known = record.addresses.iter().position(|known| *known == login);
             match known {
                 Some(at) => drop(record.addresses.remove(at)),

@@ -117,8 +117,27 @@ async fn one_account_past_those_of_a_domain() {
         .await
         .unwrap();
     server.person("word").await;
+    // Nor does one come in by another name, while those that are in go on to change theirs.
+    core.add_domain(admin, "example.net").await.unwrap();
+    let eve = server.person("eve@example.net").await;
+    for id in [AccountId::new(4), eve] {
+        let renamed = core.rename_account(admin, id, "eve@example.org").await;
+        assert!(
+            matches!(renamed, Err(DirectoryError::TooMany(_))),
+            "{id}: {renamed:?}"
+        );
+    }
+    core.rename_account(admin, AccountId::new(1), "anna@example.org")
+        .await
+        .unwrap();
     core.remove_account(admin, AccountId::new(2)).await.unwrap();
-    server.person("bob@example.org").await;
+    core.rename_account(admin, eve, "eve@example.org")
+        .await
+        .unwrap();
+    let bob = core
+        .add_account(admin, NewAccount::person("bob@example.org", None))
+        .await;
+    assert!(matches!(bob, Err(DirectoryError::TooMany(_))), "{bob:?}");
 }
 
 #[tokio::test]
