@@ -1,7 +1,8 @@
 //! What clients and pages of others do wrong.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use e2e::{
-    PASSWORD,
+    PASSWORD, Server,
     http::{Answer, Http},
 };
 
@@ -17,6 +18,25 @@ fn error(answer: &Answer) -> String {
     let no_store = answer.header("cache-control");
     assert_eq!(no_store, Some("no-store"), "{json}");
     json["error"].as_str().expect("an error").to_owned()
+}
+
+/// A client as `register` makes one, but by an administrator.
+fn made_by_administrator(server: &Server) -> String {
+    server
+        .home
+        .cli(&["account", "role", ALICE, "administrator"], "");
+    let basic = BASE64_STANDARD.encode(format!("{ALICE}:{PASSWORD}"));
+    let authorization = format!("Basic {basic}");
+    let fields = [
+        ("Authorization", authorization.as_str()),
+        ("Content-Type", "application/json"),
+    ];
+    let body = format!(r#"{{"name": "A known app", "redirectUris": ["{BACK}"]}}"#);
+    let mut http = Http::new(server.home.http);
+    let answer = http.post("/api/v1/oauth-clients", &fields, body.as_bytes());
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let id = &answer.json()["client"]["id"];
+    id.as_str().expect("an id").to_owned()
 }
 
 #[test]
@@ -36,6 +56,7 @@ fn nobody_is_sent_where_a_client_has_not_said() {
         assert_eq!(answer.header("location"), None, "{value}");
         assert!(answer.text().contains("role=\"alert\""));
     }
+    let trusted = made_by_administrator(&server);
     for (name, value, want) in [
         ("response_type", "token", "unsupported_response_type"),
         ("code_challenge_method", "plain", "invalid_request"),
@@ -44,7 +65,11 @@ fn nobody_is_sent_where_a_client_has_not_said() {
         ("prompt", "none", "login_required"),
         ("request", "x", "invalid_request"),
     ] {
+        // Anybody can register a client: a link to this server doesn't lead there.
         let answer = browser.open(&asked(&client, &[(name, value)]));
+        assert_eq!(answer.status, 400, "{name} {value}");
+        assert_eq!(answer.header("location"), None, "{name} {value}");
+        let answer = browser.open(&asked(&trusted, &[(name, value)]));
         assert_eq!(answer.status, 303, "{name} {value}");
         let location = answer.header("location").expect("an address");
         assert!(location.starts_with(&format!("{BACK}?")), "{location}");

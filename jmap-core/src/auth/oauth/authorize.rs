@@ -1,6 +1,7 @@
 //! A client asks a person for access: the authorization endpoint (RFC 6749 §4.1, RFC 7636, RFC 9207).
 //!
-//! Holds: nobody is sent to an address that the client hasn't registered, also with an error; without S256 of PKCE there is no
+//! Holds: nobody is sent to an address that the client hasn't registered, also with an error, nor to that of a client that has registered
+//! itself, before they have decided; without S256 of PKCE there is no
 //! code; a code goes to whoever has asked for it.
 //! Other half: `tokens` takes the code; `adapters/oauth` has the pages.
 
@@ -86,11 +87,15 @@ impl Core {
         let redirect_uri = redirect_uri.ok_or(Shown(
             "The program wants you to be sent to an address that it has not registered.",
         ))?;
-        let sent = |code, why| AuthorizationError::Sent {
-            redirect_uri: redirect_uri.clone(),
-            state: request.state.clone(),
-            code,
-            why,
+        // RFC 9700 §4.11.2: anybody can register a client, and have its address opened by a link to this server.
+        let sent = |code, why| match client.record.is_dynamic {
+            true => Shown(why),
+            false => AuthorizationError::Sent {
+                redirect_uri: redirect_uri.clone(),
+                state: request.state.clone(),
+                code,
+                why,
+            },
         };
         let texts = [&request.state, &request.nonce];
         let is_long = |text: &&Option<String>| {

@@ -240,6 +240,38 @@ async fn what_is_wrong_with_a_request() {
 }
 
 #[tokio::test]
+async fn a_link_leads_to_no_client_that_has_registered_itself() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let new = NewClient {
+        name: "Anybody's".into(),
+        redirect_uris: vec![BACK.into()],
+        ..NewClient::default()
+    };
+    let client = core.register_client(new, origin().ip).await.unwrap().client;
+    let good = AuthorizationRequest {
+        client_id: Some(client.id),
+        ..bench.request()
+    };
+    assert!(core.check_authorization(&good).await.is_ok());
+    let text = |text: &str| Some(text.to_owned());
+    let changes: [&dyn Fn(&mut AuthorizationRequest); 6] = [
+        &|of| of.response_type = text("token"),
+        &|of| of.response_mode = text("fragment"),
+        &|of| of.request = text("x"),
+        &|of| of.code_challenge = None,
+        &|of| of.scope = None,
+        &|of| of.prompt = text("none"),
+    ];
+    for (at, change) in changes.iter().enumerate() {
+        let mut request = good.clone();
+        change(&mut request);
+        let got = core.check_authorization(&request).await;
+        assert!(matches!(got, Err(AuthorizationError::Shown(_))), "{at}");
+    }
+}
+
+#[tokio::test]
 async fn a_code_is_good_once_and_for_its_client() {
     let bench = Bench::new().await;
     let core = &bench.server.core;
