@@ -155,7 +155,6 @@ impl Core {
         };
         batch.put(keys::credential(id, number), record.to_bytes());
         spend(&mut batch, number);
-        self.note_use(&mut batch, new.client);
         let who = self.caller(id, &account, PASSWORD, 0).await?;
         let deed = Deed::of_account(Operation::IssueCredential, id, &account)
             .field("credential", None, Some(number.to_string()))
@@ -163,7 +162,10 @@ impl Core {
             .field("description", None, Some(record.description.clone()))
             .field("scopes", None, Some(new.scopes.text()));
         self.audit(&mut batch, &who.coming_from(new.origin), deed);
+        // A client that was removed meanwhile gets nothing.
+        batch.assert(Assertion::Present(keys::oauth_client(&new.client.id)));
         let account = self.commit_account(fence, id, account, batch).await?;
+        self.note_use(new.client).await;
         Ok(Granted {
             id,
             account: account.record,
@@ -324,13 +326,14 @@ impl Core {
         let key = keys::credential(id, number);
         batch.assert(Assertion::Equals(key.clone(), old.to_bytes()));
         batch.put(key, new.to_bytes());
-        self.note_use(&mut batch, client);
+        batch.assert(Assertion::Present(keys::oauth_client(&client.id)));
         match self.engine.commit(batch).await.map_err(store::Error::from) {
             Ok(()) => {}
-            // Somebody else has come with it at the same time, or the grant has ended.
+            // Somebody else has come with it at the same time, the grant has ended, or the client was removed.
             Err(store::Error::Conflict) => return Ok(Refreshed::Wrong),
             Err(error) => return Err(error.into()),
         }
+        self.note_use(client).await;
         let granted = Granted {
             id,
             account,
@@ -385,8 +388,8 @@ impl Core {
             .map(drop)
     }
 
-    /// That a client is used, once a day.
-    fn note_use(&self, batch: &mut Batch, client: &Client) {
+    /// That a client is used, once a day: by itself, so that neither a use of the same moment nor a removal costs somebody their tokens.
+    async fn note_use(&self, client: &Client) {
         let now = self.clock.now().seconds();
         if now.saturating_sub(client.record.last_used) < 86_400
             && client.record.last_used != client.record.created
@@ -396,7 +399,17 @@ impl Core {
         let mut record = client.record.clone();
         // The time of its making would say that it was never used.
         record.last_used = now.max(record.created + 1);
-        batch.put(keys::oauth_client(&client.id), record.to_bytes());
+        let key = keys::oauth_client(&client.id);
+        let mut batch = Batch::new();
+        // One that was removed meanwhile doesn't come back.
+        batch.assert(Assertion::Equals(key.clone(), client.record.to_bytes()));
+        batch.put(key, record.to_bytes());
+        match self.engine.commit(batch).await.map_err(store::Error::from) {
+            Ok(()) | Err(store::Error::Conflict) => {}
+            Err(error) => {
+                tracing::warn!(client = client.id, %error, "the use of a client is not noted")
+            }
+        }
     }
 }
 

@@ -292,3 +292,22 @@ async fn a_registration_has_so_many_octets() {
         assert!(made.is_ok());
     }
 }
+
+#[tokio::test]
+async fn a_client_that_was_removed_does_not_come_back() {
+    let bench = Bench::new().await;
+    let core = &bench.server.core;
+    let code = bench.code().await;
+    let tokens = bench.tokens().await;
+    // It is a use that is to be noted.
+    bench.server.pass(30);
+    core.remove_client(&bench.server.admin, &bench.client.id)
+        .await
+        .unwrap();
+    // Those who had looked at it before that.
+    assert_eq!(code_of(bench.redeem(&code).await), "invalid_grant");
+    let refresh = tokens.refresh_token.unwrap();
+    assert_eq!(code_of(bench.refresh(&refresh).await), "invalid_grant");
+    let left = core.clients(&bench.server.admin).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
