@@ -178,6 +178,7 @@ impl Core {
             nonce: of.nonce.clone(),
             expires: self.clock.now().saturating_add(lifetime).0,
             grant: None,
+            passkey: who.passkey,
         };
         let key = keys::oauth_pending(Pending::Code, &minted.id.0);
         batch.put(key, record.to_bytes());

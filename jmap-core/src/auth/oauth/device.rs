@@ -232,6 +232,7 @@ impl Core {
             true => Decision::Allowed {
                 account: who.account.number(),
                 authenticated: who.authenticated,
+                passkey: who.passkey,
             },
             false => Decision::Denied,
         };
@@ -275,11 +276,17 @@ impl Core {
                 "nobody has entered the code in time",
             );
         }
-        let (account, authenticated) = match record.decision {
+        let who = match record.decision {
             Some(Decision::Allowed {
                 account,
                 authenticated,
-            }) => (AccountId::new(account), authenticated),
+                passkey,
+            }) => SignedIn {
+                account: AccountId::new(account),
+                name: String::new(),
+                authenticated,
+                passkey,
+            },
             Some(Decision::Denied) => {
                 return refused(ErrorCode::AccessDenied, "access was refused");
             }
@@ -291,19 +298,14 @@ impl Core {
                 };
             }
         };
-        let who = SignedIn {
-            account,
-            name: String::new(),
-            authenticated,
-        };
         if self.still_good(&who).await?.is_none() {
             return refused(ErrorCode::AccessDenied, "the account can't be used");
         }
         let new = NewGrant {
-            account,
+            account: who.account,
             client,
             scopes: record.scopes,
-            authenticated,
+            authenticated: who.authenticated,
             origin,
         };
         let spend = |batch: &mut Batch, _: u64| {

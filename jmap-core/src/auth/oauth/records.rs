@@ -146,6 +146,9 @@ pub struct CodeRecord {
     /// It was used, and has come to this credential.
     #[n(9)]
     pub grant: Option<u64>,
+    /// The passkey that the person has signed in with.
+    #[n(10)]
+    pub passkey: Option<u64>,
 }
 
 impl Record for CodeRecord {
@@ -186,6 +189,9 @@ pub enum Decision {
         /// Seconds since 1970.
         #[n(1)]
         authenticated: i64,
+        /// The passkey that the person has signed in with.
+        #[n(2)]
+        passkey: Option<u64>,
     },
 }
 

@@ -1,7 +1,7 @@
 //! A person signs in on a page: with the password, then with a code if there is a second factor.
 //!
 //! Holds: between two pages the browser carries a ticket that only this server can make, bound to what it was made for and good for
-//! minutes; a password set meanwhile makes it void. Limits are those of all logins.
+//! minutes; a password set meanwhile makes it void, and so does taking away the passkey that was used. Limits are those of all logins.
 //! Other half: `adapters/oauth` has the pages; `authorize` and `device` take who has signed in.
 
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct SignedIn {
     pub name: String,
     /// Seconds since 1970.
     pub authenticated: i64,
+    /// The credential that was used, if it was a passkey: it is good as long as that is.
+    pub passkey: Option<u64>,
 }
 
 /// How far somebody has come.
@@ -57,6 +59,8 @@ struct Ticket {
     made: i64,
     #[n(2)]
     is_done: bool,
+    #[n(3)]
+    passkey: Option<u64>,
 }
 
 impl Core {
@@ -71,11 +75,16 @@ impl Core {
         let name = stored_form(&login);
         let credentials = Credentials::Password { login, password };
         match self.login(credentials, origin).await {
-            Ok(caller) => Ok(SignInStep::Done(self.ticket(caller.account, true, binding))),
+            Ok(caller) => Ok(SignInStep::Done(self.ticket(
+                caller.account,
+                true,
+                None,
+                binding,
+            ))),
             Err(AuthError::SecondFactor) => {
                 let candidate = self.candidate(&name).await.map_err(unavailable)?;
                 let account = candidate.ok_or(AuthError::Invalid)?.id;
-                Ok(SignInStep::Code(self.ticket(account, false, binding)))
+                Ok(SignInStep::Code(self.ticket(account, false, None, binding)))
             }
             Err(error) => Err(error),
         }
@@ -127,7 +136,7 @@ impl Core {
         self.pass_by_code(&login, &candidate, code, origin).await?;
         self.directory.rate.succeeded(origin, Some(&login));
         self.admit(candidate, PASSWORD, generation, origin).await?;
-        Ok(self.ticket(id, true, binding))
+        Ok(self.ticket(id, true, None, binding))
     }
 
     /// The first page, with a passkey, which is both factors. `of`: the server, as the browser knows it.
@@ -171,7 +180,7 @@ impl Core {
         let record = record.ok_or(AuthError::Invalid)?;
         self.admit(Candidate { id, record }, number, generation, origin)
             .await?;
-        Ok(self.ticket(id, true, binding))
+        Ok(self.ticket(id, true, Some(number), binding))
     }
 
     /// Who has signed in. Errors: the ticket is none, or its time is over.
@@ -197,11 +206,18 @@ impl Core {
         wanted.as_bytes().ct_eq(text.as_bytes()).into()
     }
 
-    fn ticket(&self, account: AccountId, is_done: bool, binding: &[u8]) -> Secret<String> {
+    fn ticket(
+        &self,
+        account: AccountId,
+        is_done: bool,
+        passkey: Option<u64>,
+        binding: &[u8],
+    ) -> Secret<String> {
         let ticket = Ticket {
             account: account.number(),
             made: self.clock.now().0,
             is_done,
+            passkey,
         };
         // Into memory: it can't fail.
         let mut octets = minicbor::to_vec(&ticket).unwrap_or_default();
@@ -245,6 +261,7 @@ impl Core {
             account,
             name: String::new(),
             authenticated: UtcMillis(ticket.made).seconds(),
+            passkey: ticket.passkey,
         };
         self.look_at_directory().await.map_err(unavailable)?;
         let name = self.still_good(&signed_in).await.map_err(unavailable)?;
@@ -269,6 +286,8 @@ impl Core {
         let password = credentials.iter().find(|(number, _)| *number == PASSWORD);
         // A password of the same second may be the one that was shown.
         let is_newer = password.is_some_and(|(_, record)| record.created > signed_in.authenticated);
-        Ok((!is_newer).then(|| record.name.clone()))
+        let has = |number| credentials.iter().any(|(of, _)| *of == number);
+        let is_good = !is_newer && signed_in.passkey.is_none_or(has);
+        Ok(is_good.then(|| record.name.clone()))
     }
 }

@@ -126,6 +126,7 @@ impl Core {
             account,
             name: String::new(),
             authenticated: record.authenticated,
+            passkey: record.passkey,
         };
         if record.expires <= self.clock.now().0 || self.still_good(&who).await?.is_none() {
             return wrong();

@@ -351,11 +351,18 @@ async fn somebody_signs_in_with_one() {
     assert!(matches!(refused, Err(DirectoryError::Forbidden)));
     let refused = core.remove_passkey(&phone, number).await;
     assert!(matches!(refused, Err(DirectoryError::Forbidden)));
+    let signed_in = core.signed_in(ticket.expose(), b"page").await;
+    assert!(signed_in.is_ok());
     // It opens pages, and nothing else; it is seen, and taken away.
     let listed = core.credentials(&who, AccountId::new(1)).await.unwrap();
     let found = listed.iter().find(|of| of.number == number).unwrap();
     assert_eq!(found.kind, CredentialKind::Passkey);
+    let other = made(&server, &who, &Device::es256()).await;
+    assert!(other.is_ok());
     core.remove_passkey(&who, number).await.unwrap();
+    // Nor is what it has opened: the ticket is no good any more.
+    let signed_in = core.signed_in(ticket.expose(), b"page").await;
+    assert_eq!(signed_in.unwrap_err(), AuthError::Invalid);
     assert!(core.remove_passkey(&who, number).await.is_err());
     let gone = device.assert(&challenge_of(b"page"), &handle);
     assert_eq!(sign_in(&gone).await.unwrap_err(), AuthError::Invalid);

@@ -350,9 +350,10 @@ fn version_5() {
         nonce: Some("n".into()),
         expires: 4,
         grant: Some(5),
+        passkey: None,
     };
     check(
-        code,
+        code.clone(),
         expect![
             "8a824801010101010101015820020202020202020202020202020202020202020202020202020202020202020261637468747470733a2f2f6170702e6578616d706c652f182002036178616e0405"
         ],
@@ -366,12 +367,38 @@ fn version_5() {
         decision: Some(Decision::Allowed {
             account: 5,
             authenticated: 6,
+            passkey: None,
         }),
     };
     check(
         device.clone(),
         expect![
             "86824801010101010101015820020202020202020202020202020202020202020202020202020202020202020261631820684242424242424242048201820506"
+        ],
+    );
+    // Of somebody who has signed in with a passkey.
+    let code = CodeRecord {
+        passkey: Some(6),
+        ..code
+    };
+    check(
+        code,
+        expect![
+            "8b824801010101010101015820020202020202020202020202020202020202020202020202020202020202020261637468747470733a2f2f6170702e6578616d706c652f182002036178616e040506"
+        ],
+    );
+    let by_passkey = DeviceRecord {
+        decision: Some(Decision::Allowed {
+            account: 5,
+            authenticated: 6,
+            passkey: Some(7),
+        }),
+        ..device.clone()
+    };
+    check(
+        by_passkey,
+        expect![
+            "8682480101010101010101582002020202020202020202020202020202020202020202020202020202020202026163182068424242424242424204820183050607"
         ],
     );
     let denied = DeviceRecord {
