@@ -645,10 +645,11 @@ fn health(target: &Target) -> Done {
         let why = "the server runs, and can't write to its database";
         return Err(CommandError::Refused(why));
     }
-    match target.core.supervisor.failing()[..] {
+    match &target.core.supervisor.failing()[..] {
         [] => done("all is well"),
-        _ => Err(CommandError::Refused(
-            "the server runs, and parts of it fail: the log tells which",
+        failing => done(format!(
+            "the server runs, but this fails: {}",
+            failing.join(", ")
         )),
     }
 }
