@@ -119,9 +119,13 @@ impl Index {
             .insert(keyed(self.naming.as_ref(), object), pack);
     }
 
+    /// By what name it has an object.
+    pub(crate) fn name_of(&self, object: &Name) -> [u8; 32] {
+        keyed(self.naming.as_ref(), object)
+    }
+
     pub(crate) fn number_of(&self, object: &Name) -> Option<u32> {
-        let name = keyed(self.naming.as_ref(), object);
-        self.objects.get(&name).copied()
+        self.objects.get(&self.name_of(object)).copied()
     }
 
     pub(crate) fn pack(&self, number: u32) -> Option<Name> {

@@ -66,6 +66,7 @@ pub async fn verify(
         report: Report::default(),
         packs: repository.packs().await?.into_iter().collect(),
         listed: HashMap::new(),
+        kept: None,
         needed: HashSet::new(),
         progress,
     };
@@ -91,6 +92,8 @@ struct Verifier<'v> {
     packs: BTreeMap<Name, u64>,
     /// What the index has of each pack: keyed names.
     listed: HashMap<Name, Vec<u8>>,
+    /// What is in the packs of a snapshot, where the index alone doesn't say enough.
+    kept: Option<(Name, HashSet<[u8; 32]>)>,
     /// Packs that snapshots need.
     needed: HashSet<Name>,
     progress: Progress<'v>,
@@ -230,13 +233,30 @@ impl Verifier<'_> {
                 "a blob of snapshot {} is missing: {object}",
                 snapshot.id.short()
             )),
-            Some(pack) if !packs.contains(&pack) => self.report.problem(format!(
-                "{} isn't kept for snapshot {}, which needs it",
-                pack_path(&pack),
-                snapshot.id.short()
-            )),
+            Some(pack) if !packs.contains(&pack) && !self.is_kept(snapshot, object, packs) => {
+                self.report.problem(format!(
+                    "{} isn't kept for snapshot {}, which needs it",
+                    pack_path(&pack),
+                    snapshot.id.short()
+                ));
+            }
             Some(_) => {}
         }
+    }
+
+    /// Whether an object is in one of the packs of a snapshot. What was stored again, since the index was damaged, is in two, of which the
+    /// index tells one.
+    fn is_kept(&mut self, snapshot: &Snapshot, object: &Name, packs: &HashSet<Name>) -> bool {
+        let is_gathered = |(id, _): &&(Name, _)| *id == snapshot.id;
+        if self.kept.as_ref().filter(is_gathered).is_none() {
+            let listed = packs.iter().filter_map(|pack| self.listed.get(pack));
+            let names = listed.flat_map(|names| names.chunks_exact(32));
+            let names = names.filter_map(|name| name.try_into().ok()).collect();
+            self.kept = Some((snapshot.id, names));
+        }
+        let name = snapshot.index().name_of(object);
+        let mut kept = self.kept.iter();
+        kept.any(|(_, names)| names.contains(&name))
     }
 
     async fn read_packs(&mut self) -> Result<(), Error> {

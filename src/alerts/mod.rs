@@ -120,7 +120,9 @@ impl Looking {
         let of_place = || known.iter().filter(|record| record.place == place);
         let failures = of_place().filter_map(|record| record.failure.as_ref());
         let success = of_place().filter_map(|record| record.success.as_ref());
-        let success = success.max_by_key(|of| of.at);
+        // One of a time that is still to come counts as none: the clock was ahead then.
+        let now = clock().now().seconds();
+        let success = success.filter(|of| of.at <= now).max_by_key(|of| of.at);
         let since = success.map_or(i64::MIN, |of| of.at);
         let failure = failures.filter(|of| of.at >= since).max_by_key(|of| of.at);
         let mut found = Vec::new();
@@ -133,7 +135,6 @@ impl Looking {
         }
         let patience = config.backup.every.0 + config.alerts.backup.0;
         let patience = i64::try_from(patience.as_secs()).unwrap_or(i64::MAX);
-        let now = clock().now().seconds();
         if let Some(success) = success.filter(|of| now.saturating_sub(of.at) >= patience) {
             let sentence = format!(
                 "The last backup to {place} that worked was at {}. `posthorn backup status` tells more.",

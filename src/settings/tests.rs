@@ -423,7 +423,7 @@ fn files_of_settings_lie_in_one_folder() {
     };
     let directory = |file: &Path| {
         format!(
-            "[{{ name = \"d\", kind = \"ldap\", domains = [\"example.org\"], url = \"ldaps://h\", base = \"b\", bind-dn = \"n\", bind-password-file = {} }}]",
+            "[{{ name = \"d\", kind = \"ldap\", domains = [\"example.org\"], url = \"ldaps://h\", base = \"b\", filter = \"(mail={{address}})\", bind-dn = \"n\", bind-password-file = {} }}]",
             text(file)
         )
     };

@@ -289,11 +289,17 @@ impl Core {
         credential: u64,
         generation: u64,
     ) -> Result<Caller, store::Error> {
-        if let Some(caller) = self
+        // What was found since this login began counts, such as another role.
+        let is_of_record = |caller: &Caller| {
+            caller.role == record.role
+                && caller.name == record.name
+                && caller.domains[..] == record.administers.as_deref().unwrap_or_default()[..]
+        };
+        let known = self
             .directory
             .callers
-            .get(&(account, credential), generation)
-        {
+            .get(&(account, credential), generation);
+        if let Some(caller) = known.filter(is_of_record) {
             return Ok(caller);
         }
         let row: Option<CredentialRecord> =

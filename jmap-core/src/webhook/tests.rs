@@ -382,9 +382,9 @@ async fn bans_are_told_of() {
     assert_eq!(
         bodies.collect::<Vec<_>>(),
         [
-            format!("ban.set 192.0.2.0/24 administrator {by} 24 too much"),
-            format!("ban.lifted 192.0.2.0/24 administrator {by} 24 too much"),
-            "ban.set 198.51.100.7 probing - 24 1 requests for addresses that lead nowhere within 10 minutes; /etc"
+            format!("ban.set 192.0.2.0/24 administrator {by} 20 too much"),
+            format!("ban.lifted 192.0.2.0/24 administrator {by} 20 too much"),
+            "ban.set 198.51.100.7/32 probing - 20 1 requests for addresses that lead nowhere within 10 minutes; /etc"
                 .to_owned(),
         ]
     );

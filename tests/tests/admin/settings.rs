@@ -232,7 +232,7 @@ fn files_that_settings_name_lie_in_one_folder() {
     assert!(
         server
             .log()
-            .contains("what a stored setting is about waits")
+            .contains("what a stored setting needs can't be used now")
     );
     let mut root = Api::new(&server, "root");
     let setting = root.shown("/settings/delivery.route");

@@ -239,6 +239,8 @@ fn somebody_signs_in_by_a_passkey() {
     let made = http.post("/api/v1/webhooks", &fields, hook.to_string().as_bytes());
     assert_eq!(made.status, 201, "{}", made.text());
     console.press_in_row("Laptop", "Remove");
+    console.text("will be good for nothing any more");
+    console.fill("Code of the second factor", &code(&console, &secret, 1));
     console.press("Remove");
     console.text("There are no passkeys yet.");
     sign_out(&console);

@@ -116,8 +116,9 @@ impl Console {
     /// The button of a row of a table that has this text.
     pub fn press_in_row(&self, row: &str, name: &str) {
         let script = format!(
-            "{ROOT} const row = [...root.querySelectorAll('tbody tr')].find((row) => row.innerText.includes(arguments[0])); \
-             return [...(row?.querySelectorAll('button, a') ?? [])].find((element) => element.innerText.trim() === arguments[1])"
+            "{ROOT} const rows = [...root.querySelectorAll('tbody tr')].filter((row) => row.innerText.includes(arguments[0])); \
+             const all = rows.flatMap((row) => [...row.querySelectorAll('button, a')]); \
+             return all.find((element) => element.innerText.trim() === arguments[1])"
         );
         let what = format!("“{name}” in the row of {row}");
         let element = self.browser.until(&what, &script, json!([row, name]));

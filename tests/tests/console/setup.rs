@@ -251,6 +251,7 @@ fn to_its_end_with_a_name_server_a_certificate_authority_and_a_server_elsewhere(
     console.text("Self-signed");
     let trusts = |port: u16| pebble.is_trusted(port, None, "mail.example.org");
     assert!(!trusts(server.home.https));
+    console.fill("Host names", "mail.example.org");
     console.fill("Contact", "postmaster@example.org");
     console.tick("I agree to the terms");
     console.press("Order a certificate");

@@ -72,7 +72,7 @@ object! {
         /// In a domain that is served here.
         address: String = {"minLength": 3, "maxLength": 320},
         description: Option<String> = {"maxLength": 500},
-        /// The name or an address of an account or a group.
+        /// The name, an address or the id of an account or a group.
         owner: String = {"minLength": 1, "maxLength": 320},
         posters: Option<Posters>,
         members: Vec<String> = {"maxItems": LIST_MEMBERS_MAX},
@@ -189,9 +189,13 @@ async fn list(request: &Request) -> Outcome {
 async fn add(request: &Request) -> Outcome {
     let new: NewList = request.read()?;
     let (core, who) = (&request.core, &request.who);
+    let owner = match super::id_of(&new.owner) {
+        Ok(id) => core.account(who, id).await.ok(),
+        Err(_) => None,
+    };
     let new = NewCoreList {
         address: new.address,
-        owner: new.owner,
+        owner: owner.map_or(new.owner, |owner| owner.record.name.clone()),
         description: new.description.unwrap_or_default(),
         posters: new.posters.map(Into::into).unwrap_or_default(),
         members: new.members,

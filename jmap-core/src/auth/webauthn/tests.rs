@@ -361,8 +361,9 @@ async fn somebody_signs_in_with_one() {
     let listed = core.credentials(&who, AccountId::new(1)).await.unwrap();
     let found = listed.iter().find(|of| of.number == number).unwrap();
     assert_eq!(found.kind, CredentialKind::Passkey);
-    let other = made(&server, &who, &Device::es256()).await;
-    assert!(other.is_ok());
+    let mut other = Device::es256();
+    other.id = vec![8; 32];
+    assert!(made(&server, &who, &other).await.is_ok());
     let refused = core.revoke_own(&who, number, None).await;
     assert!(matches!(refused, Err(DirectoryError::ConfirmationNeeded)));
     let word = core.confirm(&who, None, &origin()).await.unwrap().unwrap();

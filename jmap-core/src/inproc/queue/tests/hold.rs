@@ -281,7 +281,7 @@ async fn it_can_be_given_up() {
 }
 
 #[tokio::test]
-async fn it_goes_with_its_account() {
+async fn it_outlives_its_account_until_somebody_decides() {
     let server = Server::new().await;
     let admin = Caller::server();
     server.core.send_with(Others::new(later));
@@ -294,6 +294,12 @@ async fn it_goes_with_its_account() {
     }
     server.core.remove_account(&admin, ann).await.unwrap();
     server.core.send_due().await.unwrap();
+    server.core.resume_removals().await.unwrap();
+    assert_eq!(server.core.gauges().queue_length, 2);
+    let cancelled = server.core.cancel_queue(&admin, &Which::All, false).await;
+    assert_eq!(cancelled.unwrap(), 2);
+    server.core.send_due().await.unwrap();
+    server.core.resume_removals().await.unwrap();
     assert_eq!(server.core.gauges().queue_length, 0);
     let all = Page::first(keys::all(keys::Subspace::QueueDue), 10);
     assert_eq!(server.core.engine.scan(all).await.unwrap().len(), 0);

@@ -175,7 +175,7 @@ async fn a_run_that_takes_too_long() {
         keys.join(", ")
     );
     activate(&server, "s", &script).await;
-    let message = format!("{HELLO}{}\n", "a".repeat(20_000));
+    let message = format!("{HELLO}{}\n", "a".repeat(60_000));
     arrives(&server, &message).await.unwrap();
     assert_eq!(filed(&server, &server.bob).await, ["hello: Inbox"]);
     // The next one doesn't wait for it.

@@ -1,6 +1,6 @@
 //! Has whoever is signed in show once more who they are: a session alone takes no second factor away.
 //!
-//! Holds: what is typed goes into one request, and is kept nowhere.
+//! Holds: what is typed goes into one request, and is kept nowhere. The fields are named otherwise than those of the page below.
 //! Other half: `adapters/admin`, which asks for it (`confirmation-needed`).
 
 use std::sync::Arc;
@@ -43,10 +43,10 @@ pub fn asking(open: RwSignal<Option<Ask>>) -> AnyView {
         open,
         |ask| ask.title.to_owned(),
         move |ask| {
-            let code = Field::new("/code", t().access.code_again, Kind::OneTimeCode);
+            let code = Field::new("/again/code", t().access.code_again, Kind::OneTimeCode);
             let fields = match ask.takes_password {
                 true => vec![
-                    Field::new("/password", t().password, Kind::Password),
+                    Field::new("/again/password", t().password, Kind::Password),
                     code.hint(t().access.code_if_there_is),
                 ],
                 false => vec![code.required().hint(t().access.code_again_hint)],
@@ -56,9 +56,9 @@ pub fn asking(open: RwSignal<Option<Ask>>) -> AnyView {
                 let ask = ask.clone();
                 let name = session.get_untracked().map(|session| session.name);
                 async move {
-                    let code = read::text(&value, "/code").replace(' ', "");
+                    let code = read::text(&value, "/again/code").replace(' ', "");
                     let mut call = api::Call::new(ask.method, &ask.address);
-                    let password = read::text(&value, "/password");
+                    let password = read::text(&value, "/again/password");
                     if let Some(name) = name.filter(|_| !password.is_empty()) {
                         call = call.authorized(session::basic(&name, password));
                     }
