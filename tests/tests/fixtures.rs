@@ -396,7 +396,7 @@ fn credentials(of: AccountId, first: u64) -> dump::Rows {
         decision: None,
     };
     let way = UserCodeRecord {
-        device: device.kept.id.clone(),
+        device: device.kept.id,
         expires: FAR_MS,
     };
     let client = ClientRecord {

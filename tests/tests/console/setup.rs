@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e2e::{
-    Home, Jmap, PASSWORD, Server, Smtp,
+    Home, Jmap, PASSWORD, Server,
     acme::{Acme, Options, wait_up_to},
     browser::Browser,
     home::free_port,
@@ -294,11 +294,17 @@ fn to_its_end_with_a_name_server_a_certificate_authority_and_a_server_elsewhere(
     // Out, to elsewhere.
     step(&console, "A mail goes out");
     console.text("As anna@example.org, write to an account elsewhere");
-    let mut submission = Smtp::connect(server.home.submission, false).expect("a connection");
-    assert!(submission.login(anna, password).expect("an answer").is_ok());
     let letter = format!("From: {anna}\r\nTo: {friend}\r\nSubject: Thank you\r\n\r\nHello.\r\n");
-    let reply = submission.send(anna, friend, letter.as_bytes());
-    assert!(reply.expect("an answer").is_ok());
+    let file = server.home.path().join("letter");
+    std::fs::write(&file, letter).expect("not written");
+    let sent = std::process::Command::new("curl")
+        .args(["--silent", "--show-error", "--ssl-reqd", "--insecure"])
+        .args(["--mail-from", anna, "--mail-rcpt", friend, "--upload-file"])
+        .arg(&file)
+        .args(["--user", &format!("{anna}:{password}")])
+        .arg(format!("smtp://127.0.0.1:{}", server.home.submission))
+        .status();
+    assert!(sent.expect("curl").success());
     done(&console, "A mail goes out");
     noted(&console, "good", "It went well.");
     console.text("7 of 7 done");

@@ -258,44 +258,23 @@ fn a_token_is_for_its_own_account_over_all_protocols() {
     let token = issued.lines().next().expect("no token").trim().to_owned();
     let bob = "bob@example.org";
     let home = &server.home;
-    // Port, what a greeting ends with, what comes first, how it is asked, and what a login is answered with.
+    // Port, what a greeting ends with, how it is asked, and what a login is answered with.
     let protocols = [
-        (
-            "imap",
-            home.imap,
-            "* OK",
-            "",
-            "a AUTHENTICATE {m} {r}",
-            "a OK",
-        ),
-        ("pop3", home.pop3, "+OK", "", "AUTH {m} {r}", "+OK"),
+        ("imap", home.imap, "* OK", "a AUTHENTICATE {m} {r}", "a OK"),
+        ("pop3", home.pop3, "+OK", "AUTH {m} {r}", "+OK"),
         (
             "managesieve",
             home.managesieve,
             "OK",
-            "",
             "AUTHENTICATE \"{m}\" \"{r}\"",
             "OK",
         ),
-        (
-            "submission",
-            home.submission,
-            "220 ",
-            "EHLO x",
-            "AUTH {m} {r}",
-            "235 ",
-        ),
     ];
-    let logs_in = |of: &(&str, u16, &str, &str, &str, &str), mechanism: &str, user: &str| {
-        let (name, port, greeting, first, ask, done) = *of;
+    let logs_in = |of: &(&str, u16, &str, &str, &str), mechanism: &str, user: &str| {
+        let (name, port, greeting, ask, done) = *of;
         let mut connection = Connection::open(port).expect("no connection");
         let mut line = || connection.line().expect("no line");
         while !line().starts_with(greeting) {}
-        if !first.is_empty() {
-            let first = format!("{first}\r\n");
-            connection.write(first.as_bytes()).expect("not said");
-            while !connection.line().expect("no line").starts_with("250 ") {}
-        }
         let response = match (mechanism, user) {
             ("XOAUTH2", user) => format!("user={user}\u{1}auth=Bearer {token}\u{1}\u{1}"),
             (_, "") => format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}"),
@@ -307,7 +286,7 @@ fn a_token_is_for_its_own_account_over_all_protocols() {
         connection.write(ask.as_bytes()).expect("not said");
         let mut answer = connection.line().expect("no answer");
         // A challenge that says why, which is answered by anything.
-        let is_challenge = ["+ ", "334 ", "\"", "{"]
+        let is_challenge = ["+ ", "\"", "{"]
             .iter()
             .any(|begin| answer.starts_with(begin));
         if is_challenge {
@@ -320,11 +299,12 @@ fn a_token_is_for_its_own_account_over_all_protocols() {
             connection.write(bye.as_bytes()).expect("not said");
             answer = connection.line().expect("no answer");
         }
-        let is_in = answer.starts_with(done);
-        if !is_in && user != bob {
-            eprintln!("{name} {mechanism} {user:?}: {answer}");
+        if name == "pop3" {
+            // The mailbox is another session's until this one has ended.
+            connection.write(b"QUIT\r\n").expect("not said");
+            connection.line().expect("no answer");
         }
-        is_in
+        answer.starts_with(done)
     };
     for of in &protocols {
         for mechanism in ["OAUTHBEARER", "XOAUTH2"] {

@@ -397,7 +397,7 @@ async fn it_is_a_login_with_a_name_or_without() {
     let asked = async |login| core.passkey_request(login, &origin()).await.unwrap();
     let ann_s = Some("Ann@Example.org");
     assert_eq!(asked(None).await.allowed, Vec::<Vec<u8>>::new());
-    assert_eq!(asked(ann_s).await.allowed, [device.id.clone()]);
+    assert_eq!(asked(ann_s).await.allowed, std::slice::from_ref(&device.id));
     for (login, handle, want) in [
         (None, &handle[..], true),
         // A device may leave out whom it was asked for, and nobody else.

@@ -71,13 +71,13 @@ pub fn asking(open: RwSignal<Option<Ask>>) -> AnyView {
                     Ok(())
                 }
             });
-            form_around(
-                view! { <p>{text}</p> }.into_any(),
-                fields,
-                ().into_any(),
-                title,
-                sent,
-            )
+            // For what keeps passwords: whose it is.
+            let whose = session.get_untracked().map(|session| session.name);
+            let lead = view! {
+                <p>{text}</p>
+                <input type="text" autocomplete="username" value=whose readonly hidden />
+            };
+            form_around(lead.into_any(), fields, ().into_any(), title, sent)
         },
     )
 }
