@@ -432,7 +432,9 @@ fn files_of_settings_lie_in_one_folder() {
     let live_here = live(&file);
     let folder = place.path().join("files").display().to_string();
     // Each key that names files, with what else it needs.
-    let keys: [(&str, &dyn Fn(&Path) -> String, &[(&str, &str)]); 10] = [
+    type Value<'v> = &'v dyn Fn(&Path) -> String;
+    type Row<'v> = (&'v str, Value<'v>, &'v [(&'v str, &'v str)]);
+    let keys: [Row<'_>; 10] = [
         ("delivery.route", &route, &[]),
         ("login.directory", &directory, &[]),
         ("delivery.ca-file", &text, &[]),
