@@ -15,6 +15,7 @@ use std::{
     future::Future,
     mem,
     sync::Arc,
+    task::{Context, Waker},
 };
 
 use bytes::Bytes;
@@ -359,9 +360,19 @@ impl<E: Send + 'static> AccountWriter<E> {
 
     /// Writes the group that is being built, in a task of its own: a caller that goes away
     /// must not stop it half-way.
-    fn schedule_flush(&self) {
-        let writer = self.clone();
-        tokio::spawn(async move { writer.flush().await });
+    fn schedule_flush(self) {
+        tokio::spawn(async move { self.flush().await });
+    }
+
+    /// The same, but begun at once: where nothing has to be waited for, as with an engine that commits in the caller's thread,
+    /// it is done when this returns, and no other thread was woken. Nobody may hold the account's turn.
+    fn begin_flush(self) {
+        let mut flush = Box::pin(async move { self.flush().await });
+        // Whoever polls it next brings a waker of its own.
+        let mut context = Context::from_waker(Waker::noop());
+        if flush.as_mut().poll(&mut context).is_pending() {
+            tokio::spawn(flush);
+        }
     }
 
     async fn flush(&self) {
@@ -616,7 +627,16 @@ impl<E: Send + 'static> Txn<E> {
 
     /// Hands the transaction in: from now on the next ones see it, and it goes to disk with the
     /// next commit.
-    pub fn stage(mut self) -> Ticket {
+    pub fn stage(self) -> Ticket {
+        let (ticket, writer) = self.hand_in();
+        if let Some(writer) = writer {
+            writer.schedule_flush();
+        }
+        ticket
+    }
+
+    /// With the writer where it is the first of its group, which somebody has to write.
+    fn hand_in(mut self) -> (Ticket, Option<AccountWriter<E>>) {
         let sequence = self.sequence;
         if !self.changes.is_empty() {
             self.head.sequence = sequence;
@@ -654,14 +674,12 @@ impl<E: Send + 'static> Txn<E> {
         });
         let outcome = group.outcome.subscribe();
         self.building.head = Some(self.head.clone());
-        if first {
-            self.writer.schedule_flush();
-        }
-        Ticket {
+        let ticket = Ticket {
             outcome,
             sequence,
             has_written: true,
-        }
+        };
+        (ticket, first.then(|| self.writer.clone()))
     }
 
     /// The same, where there is something to write. Else it is on disk what the transaction has read, once the ticket was waited for: an answer
@@ -686,7 +704,10 @@ impl<E: Send + 'static> Txn<E> {
 
     /// Stages the transaction and waits until it is on disk.
     pub async fn commit(self) -> Result<u64, Error> {
-        let ticket = self.stage();
+        let (ticket, writer) = self.hand_in();
+        if let Some(writer) = writer {
+            writer.begin_flush();
+        }
         let sequence = ticket.sequence;
         ticket.durable().await.map(|()| sequence)
     }

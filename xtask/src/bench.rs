@@ -18,9 +18,9 @@ pub fn bench(args: &[String]) -> Result<(), String> {
     }
     packages::ensure(&needs)?;
     if !asks {
-        cargo::release("posthorn", "posthorn")?;
+        cargo::optimised("release", "posthorn", "posthorn")?;
     }
-    let bench = cargo::release("e2e", "bench")?;
+    let bench = cargo::optimised("release", "e2e", "bench")?;
     let error = Command::new(&bench)
         .current_dir(cache::root())
         .env("POSTHORN_BIN", cache::target()?.join("release/posthorn"))

@@ -141,12 +141,13 @@ pub fn watch(
     ))
 }
 
-/// Builds one binary of the workspace as a release and returns its path.
-pub fn release(package: &str, binary: &str) -> Result<PathBuf, String> {
+/// Builds one binary of the workspace, optimised as `profile` says, and returns its path.
+pub fn optimised(profile: &str, package: &str, binary: &str) -> Result<PathBuf, String> {
     let mut command = cargo()?;
-    command.args(["build", "--release", "--package", package, "--bin", binary]);
-    check(&format!("building {binary} (release)"), &mut command)?;
-    Ok(cache::target()?.join("release").join(binary))
+    command.args(["build", "--profile", profile]);
+    command.args(["--package", package, "--bin", binary]);
+    check(&format!("building {binary} ({profile})"), &mut command)?;
+    Ok(cache::target()?.join(profile).join(binary))
 }
 
 /// `cargo xtask cargo ...`: becomes that cargo.

@@ -24,7 +24,7 @@ const USAGE: &str = "\
 cargo xtask <command>
 
   setup [--test] [--bench]   install what building needs (and the tests, and the benchmark's peers), build RocksDB once
-  run [-- ARGS]              build a release and run the server; data in ./data
+  run [-- ARGS]              build and run the server; data in ./data
   test [-- ARGS]             format, import rules, clippy, every test; ARGS go to cargo test
   test --store NAME          the same with the tests of the store and end to end over rocksdb, sqlite, postgres, mariadb or all
   test --blobs NAME          the same with blobs in the database (inline), in a folder (fs), encrypted in a server of S3 (s3), or all

@@ -17,7 +17,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         Some((first, rest)) if first == "--" => rest,
         _ => args,
     };
-    let binary = cargo::release("posthorn", "posthorn")?;
+    let binary = cargo::optimised("fast-start", "posthorn", "posthorn")?;
     let mut server = Command::new(&binary);
     server.current_dir(cache::root()).arg("serve");
     let named = args

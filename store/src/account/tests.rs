@@ -65,6 +65,46 @@ async fn who_has_nothing_to_write_waits_for_what_it_has_read() {
     }
 }
 
+async fn counted(writer: AccountWriter<u64>) -> Result<u64, Error> {
+    let mut txn = writer.begin().await.unwrap();
+    txn.changed(Change::new(DataType::Email, 1, ChangeKind::Updated));
+    txn.emit(txn.sequence());
+    txn.commit().await
+}
+
+/// Where the engine has nothing to wait for, a commit is done by whoever asks for it: no other task is begun.
+#[tokio::test]
+async fn a_commit_that_waits_for_nothing_is_done_at_once() {
+    use futures_util::FutureExt as _;
+    let (writer, published) = writer(crate::engine::MemoryEngine::new());
+    for sequence in 1..=3 {
+        let done = counted(writer.clone()).now_or_never();
+        assert_eq!(done.expect("done at once").unwrap(), sequence);
+        assert_eq!(published.lock().len() as u64, sequence);
+    }
+}
+
+/// Whoever goes away while it waits leaves its transaction to a task, which goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_handed_in_is_written_also_when_the_caller_is_gone() {
+    use futures_util::FutureExt as _;
+    for fresh in FreshEngine::of_all_kinds().await {
+        let (writer, published) = writer(fresh.engine.clone());
+        writer.staged_head().await.unwrap();
+        let paused = writer.pause_commits().await;
+        let mut commit = Box::pin(counted(writer.clone()));
+        assert!(commit.as_mut().now_or_never().is_none());
+        drop(commit);
+        assert!(published.lock().is_empty());
+        drop(paused);
+        writer.drained().await;
+        assert_eq!(*published.lock(), [(1, vec![1])]);
+        assert_eq!(writer.stored_head().await.unwrap().sequence, 1);
+        counted(writer.clone()).await.unwrap();
+        assert_eq!(writer.stored_head().await.unwrap().sequence, 2);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_sees_those_staged_before_it() {
     for fresh in FreshEngine::of_all_kinds().await {

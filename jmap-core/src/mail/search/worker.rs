@@ -4,7 +4,7 @@
 //! crash replaces itself.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -91,11 +91,22 @@ impl Search {
             if waiting.is_empty() {
                 return Ok(());
             }
-            let reached = self.index_some(waiting.keys().copied().collect()).await?;
+            let reached = self.index_some(self.of_one_shard(&waiting)).await?;
             waiting.retain(|account, sequence| {
                 reached.get(account).is_none_or(|cursor| cursor < sequence)
             });
         }
+    }
+
+    /// The accounts of a shard that waits. Each batch that a shard gets is one more segment, with a dictionary of its own, that
+    /// is merged with others later: one large batch costs much less than a part of several.
+    fn of_one_shard(&self, waiting: &HashMap<AccountId, u64>) -> Vec<AccountId> {
+        let shard_of = |account: &AccountId| self.index.shard_of(account.number());
+        let first = waiting.keys().next().map(shard_of);
+        let accounts = waiting.keys().copied();
+        accounts
+            .filter(|account| Some(shard_of(account)) == first)
+            .collect()
     }
 
     /// Indexes an account now, since somebody waits for it.
@@ -121,15 +132,15 @@ impl Search {
         }
     }
 
-    /// One batch of each shard, over as many accounts as fit. Returns how far those are now; at the end of its log, an account is
-    /// as far as can be.
+    /// One batch for a shard, over as many of its accounts as fit. Returns how far those are now; at the end of its log, an
+    /// account is as far as can be.
     async fn index_some(
         self: &Arc<Self>,
         accounts: Vec<AccountId>,
     ) -> Result<HashMap<AccountId, u64>, Error> {
         const END: u64 = u64::MAX;
         let mut reached = HashMap::new();
-        let mut by_shard: BTreeMap<u16, Vec<AccountBatch>> = BTreeMap::new();
+        let mut batches: Vec<AccountBatch> = Vec::new();
         let (mut documents, mut octets) = (0, 0);
         for account in accounts {
             if documents >= BATCH_DOCUMENTS || octets >= BATCH_OCTETS {
@@ -150,24 +161,20 @@ impl Search {
             };
             documents += batch.changes.len();
             octets += batch.changes.iter().map(text_octets).sum::<usize>();
-            by_shard
-                .entry(self.index.shard_of(account.number()))
-                .or_default()
-                .push(batch);
+            batches.push(batch);
         }
-        for (shard, mut batches) in by_shard {
-            let changes: Vec<Change> = batches
-                .iter_mut()
-                .flat_map(|b| std::mem::take(&mut b.changes))
-                .collect();
-            if !changes.is_empty() {
-                self.write(shard, changes).await?;
-            }
-            for batch in batches {
-                let cursor = if batch.is_last { END } else { batch.cursor };
-                reached.insert(batch.account, cursor);
-                self.advance(batch).await?;
-            }
+        let changes: Vec<Change> = batches
+            .iter_mut()
+            .flat_map(|batch| std::mem::take(&mut batch.changes))
+            .collect();
+        if let Some(first) = batches.first().filter(|_| !changes.is_empty()) {
+            let shard = self.index.shard_of(first.account.number());
+            self.write(shard, changes).await?;
+        }
+        for batch in batches {
+            let cursor = if batch.is_last { END } else { batch.cursor };
+            reached.insert(batch.account, cursor);
+            self.advance(batch).await?;
         }
         Ok(reached)
     }

@@ -29,7 +29,7 @@ const GROUP_OCTETS_MAX: usize = 4 * 1024 * 1024;
 const RANGE_AS_POINTS_MAX: usize = 256;
 
 /// While writes take no longer than this on the average, they may be done in the thread of whoever asks for them.
-const FAST: Duration = Duration::from_millis(2);
+const FAST: Duration = Duration::from_millis(5);
 /// What a write counts for in the average: 1 in so many. One that takes a hundred times as long leaves some tens to the thread.
 const AVERAGE_OF: u32 = 16;
 /// A larger batch is left to the thread.

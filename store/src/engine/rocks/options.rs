@@ -42,6 +42,12 @@ const NEW_TABLES_MAX: i32 = 6;
 const MEMTABLE_FILTER_SHARE: f64 = 0.02;
 
 const MIB: u64 = 1024 * 1024;
+/// The level that takes the least CPU. RocksDB's own default takes half as much again, for a few hundredths of the size. The
+/// other numbers are its defaults.
+const ZSTD_LEVEL: i32 = 1;
+const ZSTD_WINDOW_BITS: i32 = -14;
+const ZSTD_STRATEGY: i32 = 0;
+const ZSTD_DICTIONARY_OCTETS: i32 = 0;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 const BLOCK_OCTETS: usize = 8 * 1024;
 const BLOB_FILE_OCTETS: u64 = 64 * MIB;
@@ -108,6 +114,13 @@ impl RocksOptions {
     fn set_files(&self, options: &mut Options) {
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options.set_bottommost_compression_options(
+            ZSTD_WINDOW_BITS,
+            ZSTD_LEVEL,
+            ZSTD_STRATEGY,
+            ZSTD_DICTIONARY_OCTETS,
+            true,
+        );
         options.set_enable_blob_files(true);
         options.set_min_blob_size(self.blob_octets_min);
         options.set_blob_file_size(BLOB_FILE_OCTETS);
