@@ -236,12 +236,13 @@ pub(super) struct Shown {
     pub may_share: bool,
 }
 
-/// Applies a PatchObject to the properties that a client sets. What is given as it is `shown` stays as it is.
+/// Applies a PatchObject to the properties that a client sets. What is given as it is `shown` stays as it is. Returns whether
+/// another place is asked for.
 pub(super) fn apply_patch(
     record: &mut MailboxRecord,
     shown: Shown,
     mut patch: Map,
-) -> Result<(), SetError> {
+) -> Result<bool, SetError> {
     if !shown.may_share && patch.find(Property::ShareWith) == Some(&Value::Null) {
         patch.take(Property::ShareWith);
     }
@@ -268,14 +269,15 @@ pub(super) fn apply_patch(
     record.sort_order = 0;
     record.is_subscribed = false;
     let given = Given::read(whole, record)?;
-    if record.parent == shown.parent {
+    let is_moved = record.parent != shown.parent;
+    if !is_moved {
         record.parent = parent;
     }
     if touches_shares && !given.share_with {
         record.share_with = grants(Value::Null, &record.share_with)?;
     }
     if given.name {
-        Ok(())
+        Ok(is_moved)
     } else {
         Err(SetError::invalid_property("name", "A mailbox has a name."))
     }

@@ -181,7 +181,7 @@ pub(crate) async fn create_levels(
             share_with: Vec::new(),
             uid_validity: write::uid_validity(txn, core.clock.now()),
         };
-        check_place(&core.limits(), &mailboxes, None, &record)?;
+        check_place(&core.limits(), &mailboxes, None, &record, |_| true)?;
         parent = Some(write::insert_mailbox(txn, record));
         is_new = is_last;
     }
@@ -218,33 +218,25 @@ impl SetObject for Mailbox {
         if !given.name {
             return Err(SetError::invalid_property("name", "A mailbox has a name.").into());
         }
-        check_place(&context.core.limits(), &mailboxes, None, &record)?;
+        let (who, standing) = (&context.who, context.standing()?);
+        check_parent(who, standing, &mailboxes, record.parent)?;
+        let sees = |record: &MailboxRecord| get::is_visible(who, standing, record);
+        check_place(&context.core.limits(), &mailboxes, None, &record, sees)?;
         check_grants(context, &[], &record).await?;
-        let rights_above = record
-            .parent
-            .and_then(|id| mailboxes.get(id).map(|record| (id, record)));
-        match (context.standing()?, rights_above) {
-            (Standing::Owner, _) => {}
-            (Standing::Guest, Some((id, parent)))
-                if get::my_rights(&context.who, Standing::Guest, id, parent)
-                    .contains(MailboxRights::CREATE_CHILD) =>
-            {
-                if given.share_with {
-                    let why = "You may not choose whom a mailbox of others is shared with.";
-                    return Err(SetError::forbidden(why).into());
-                }
-                // It belongs to those who had the parent.
-                record.share_with = parent.share_with.clone();
+        if standing == Standing::Guest {
+            if given.share_with {
+                let why = "You may not choose whom a mailbox of others is shared with.";
+                return Err(SetError::forbidden(why).into());
             }
-            (Standing::Guest, _) => {
-                return Err(SetError::forbidden("You may not create a mailbox here.").into());
-            }
+            // It belongs to those who had the parent.
+            let parent = record.parent.and_then(|id| mailboxes.get(id));
+            record.share_with = parent.map_or_else(Vec::new, |above| above.share_with.clone());
         }
         let (subscribed, role, sort_order) =
             (record.is_subscribed, record.role.clone(), record.sort_order);
         let concerned = share(&mut txn, &[], &record.share_with).await?;
         let id = write::insert_mailbox(&mut txn, record.clone());
-        let rights = get::my_rights(&context.who, context.standing()?, id, &record);
+        let rights = get::my_rights(who, standing, id, &record);
         let mut server_set = get::server_set(MailboxCounts::default(), rights);
         // Properties that the client left out have these values now (RFC 8620 §5.3).
         if !given.sort_order {
@@ -298,9 +290,13 @@ impl SetObject for Mailbox {
             parent: mailboxes.visible_parent(who, standing, old),
             may_share: rights.contains(MailboxRights::SHARE),
         };
-        properties::apply_patch(&mut record, shown, patch)?;
+        let is_moved = properties::apply_patch(&mut record, shown, patch)?;
         check_rights(context, id, old, &record)?;
-        check_place(&context.core.limits(), &mailboxes, Some(id), &record)?;
+        if is_moved {
+            check_parent(who, standing, &mailboxes, record.parent)?;
+        }
+        let sees = |record: &MailboxRecord| get::is_visible(who, standing, record);
+        check_place(&context.core.limits(), &mailboxes, Some(id), &record, sees)?;
         check_grants(context, &old.share_with, &record).await?;
         if standing == Standing::Guest {
             subscribe_guest(context, &mut record);
@@ -457,12 +453,43 @@ async fn check_grants(
     Ok(())
 }
 
-/// Name, parent and role, as seen by the other mailboxes.
+/// RFC 8621 §2 `mayCreateChild`: guests put mailboxes below those where they may, and never at the top. A mailbox that
+/// they don't see isn't there.
+fn check_parent(
+    who: &Caller,
+    standing: Standing,
+    mailboxes: &Mailboxes,
+    parent: Option<u64>,
+) -> Result<(), SetError> {
+    if standing == Standing::Owner {
+        return Ok(());
+    }
+    let Some(id) = parent else {
+        return Err(SetError::forbidden("The top is the owner's alone."));
+    };
+    let Some(parent) = mailboxes
+        .get(id)
+        .filter(|parent| get::is_visible(who, standing, parent))
+    else {
+        return Err(no_parent());
+    };
+    if !get::my_rights(who, standing, id, parent).contains(MailboxRights::CREATE_CHILD) {
+        return Err(SetError::forbidden("You may not put a mailbox there."));
+    }
+    Ok(())
+}
+
+fn no_parent() -> SetError {
+    SetError::invalid_property("parentId", "There is no such mailbox.")
+}
+
+/// Name, parent and role, as seen by the other mailboxes. `sees`: which of those the caller does.
 fn check_place(
     limits: &Limits,
     mailboxes: &Mailboxes,
     id: Option<u64>,
     record: &MailboxRecord,
+    sees: impl Fn(&MailboxRecord) -> bool,
 ) -> Result<(), SetError> {
     let name = record.name.as_str();
     if name.trim().is_empty() || name.chars().any(char::is_control) {
@@ -476,10 +503,7 @@ fn check_place(
     }
     if let Some(parent) = record.parent {
         if mailboxes.get(parent).is_none() {
-            return Err(SetError::invalid_property(
-                "parentId",
-                "There is no such mailbox.",
-            ));
+            return Err(no_parent());
         }
         if mailboxes
             .ancestors(Some(parent))
@@ -506,10 +530,11 @@ fn check_place(
             && (other.name == name
                 || (record.parent.is_none() && other.is_inbox() && fold(name) == "inbox"))
     };
-    if let Some((existing, _)) = others().find(|(_, other)| same_name(other)) {
-        return Err(SetError::already_exists(
-            Id::<Mailbox>::new(*existing).to_wire(),
-        ));
+    if let Some((existing, other)) = others().find(|(_, other)| same_name(other)) {
+        return Err(match sees(other) {
+            true => SetError::already_exists(Id::<Mailbox>::new(*existing).to_wire()),
+            false => SetError::new(SetErrorKind::AlreadyExists),
+        });
     }
     if record.role.is_some() && others().any(|(_, other)| other.role == record.role) {
         return Err(SetError::invalid_property(

@@ -1,4 +1,4 @@
-//! Mailbox/set: whole objects that come back.
+//! Mailbox/set: whole objects that come back, and where a guest may put mailboxes.
 
 use jmap_types::{
     mail::Mailbox,
@@ -133,4 +133,70 @@ async fn a_mailbox_is_updated_whole_in_the_call_that_makes_it() {
     });
     let answer = set(&bench, &owner, call).await;
     assert!(answer["notUpdated"].is_null(), "{answer}");
+}
+
+#[tokio::test]
+async fn a_guest_moves_mailboxes_only_to_where_they_may_make_some() {
+    let (bench, owner, guest) = bench().await;
+    let room = make(&bench, "room", Some("m4"), ALL).await;
+    let open = make(&bench, "open", None, &["mayReadItems", "mayCreateChild"]).await;
+    let closed = make(&bench, "closed", None, &["mayReadItems"]).await;
+    let hidden = make(&bench, "hidden", None, &[]).await;
+    let nowhere = json!("m9999");
+    let rows = [
+        (json!({"parentId": hidden}), "invalidProperties"),
+        (json!({"parentId": nowhere}), "invalidProperties"),
+        (json!({"parentId": "m4"}), "invalidProperties"),
+        (json!({"parentId": closed}), "forbidden"),
+        // What they are shown.
+        (json!({"parentId": null}), "ok"),
+        (json!({"parentId": open}), "ok"),
+        (json!({"parentId": open, "name": "other"}), "ok"),
+        (json!({"parentId": null}), "forbidden"),
+    ];
+    for (patch, expected) in rows {
+        let outcome = update(&bench, &guest, &room, patch.clone()).await;
+        let kind = outcome.get("type").unwrap_or(&outcome);
+        assert_eq!(kind, expected, "{patch}");
+    }
+    assert_eq!(
+        whole(&bench, &owner, &room).await["parentId"],
+        json!(open),
+        "where the guest has put it"
+    );
+    let make_rows = [
+        (json!(hidden), "invalidProperties"),
+        (nowhere, "invalidProperties"),
+        (json!(closed), "forbidden"),
+        (Json::Null, "forbidden"),
+    ];
+    for (parent, expected) in make_rows {
+        let object = json!({"name": "new", "parentId": parent});
+        let answer = set(&bench, &guest, json!({"create": {"n": object}})).await;
+        assert_eq!(answer["notCreated"]["n"]["type"], expected, "{parent}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_is_not_told_which_hidden_mailbox_has_a_name() {
+    let (bench, owner, guest) = bench().await;
+    let parent = make(&bench, "parent", None, ALL).await;
+    let room = make(&bench, "room", Some(&parent), ALL).await;
+    make(&bench, "hidden", Some(&parent), &[]).await;
+    let shown = make(&bench, "shown", Some(&parent), ALL).await;
+    for (who, name, existing) in [
+        (&guest, "hidden", None),
+        (&guest, "shown", Some(&shown)),
+        (&owner, "shown", Some(&shown)),
+    ] {
+        let error = update(&bench, who, &room, json!({"name": name})).await;
+        assert_eq!(error["type"], "alreadyExists", "{error}");
+        let existing = existing.map_or(Json::Null, |id| json!(id));
+        assert_eq!(error["existingId"], existing, "{name}");
+    }
+    let object = json!({"name": "hidden", "parentId": parent});
+    let answer = set(&bench, &guest, json!({"create": {"n": object}})).await;
+    let error = &answer["notCreated"]["n"];
+    assert_eq!(error["type"], "alreadyExists", "{answer}");
+    assert!(error["existingId"].is_null(), "{answer}");
 }
