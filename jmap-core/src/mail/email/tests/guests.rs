@@ -467,3 +467,39 @@ async fn queries_of_guests_know_no_hidden_emails_of_threads() {
         );
     }
 }
+
+/// Threads of which a guest sees no email aren't there, nor do they count.
+#[tokio::test]
+async fn all_threads_of_a_guest_are_those_that_they_see() {
+    let (bench, guest) = shared(&["mayReadItems"]).await;
+    let get = r#"{"accountId": "a1", "ids": null, "properties": ["id"]}"#;
+    for (who, count) in [(&guest, 2), (&caller(OWNER, &[]), 3)] {
+        let answer = bench.json::<Get<Thread>>(who, get).await;
+        let list = answer["list"].as_array().unwrap();
+        assert_eq!(list.len(), count, "{answer}");
+        assert_eq!(answer["notFound"], serde_json::json!([]), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn hidden_threads_take_no_room_of_a_get() {
+    let limits = crate::Limits {
+        max_objects_in_get: 1,
+        ..crate::Limits::default()
+    };
+    let bench = Bench::with_limits(limits).await;
+    bench.add_account(GUEST).await;
+    let share =
+        r#"{"accountId": "a1", "update": {"m4": {"shareWith": {"a3": {"mayReadItems": true}}}}}"#;
+    let answer = bench.json::<Set<Mailbox>>(&caller(OWNER, &[]), share).await;
+    assert!(answer["notUpdated"].is_null(), "{answer}");
+    bench.place("Subject: hidden\r\n\r\n", &[2]).await;
+    bench.place("Subject: free\r\n\r\n", &[4]).await;
+    let get = r#"{"accountId": "a1", "ids": null}"#;
+    let answer = bench
+        .json::<Get<Thread>>(&caller(GUEST, &[OWNER]), get)
+        .await;
+    assert_eq!(answer["list"].as_array().map(Vec::len), Some(1), "{answer}");
+    let answer = bench.json::<Get<Thread>>(&caller(OWNER, &[]), get).await;
+    assert_eq!(answer["type"], "requestTooLarge", "{answer}");
+}
