@@ -38,7 +38,7 @@ pub struct Limits {
     pub undo_seconds: u64,
     /// Octets of an account, where it has no quota of its own; 0 is no limit.
     pub default_quota_octets: u64,
-    /// Octets of uploads that an account may have waiting for use.
+    /// Octets of uploads that a user may have waiting for use in an account.
     pub max_upload_octets_waiting: u64,
     /// Hours that an upload is kept when nothing uses it.
     pub upload_hours: u64,

@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub downloads: Arc<Slots<AccountId>>,
     pub event_sources: Arc<Slots<AccountId>>,
     pub websockets: Arc<Slots<AccountId>>,
+    /// Large messages over WebSocket that are being received.
+    pub messages: Arc<Slots<AccountId>>,
     pub room: Room,
 }
 
@@ -78,6 +80,7 @@ impl Jmap {
             downloads: slots(bounds.downloads, bounds.downloads_waiting),
             event_sources: slots(bounds.streams_of_account, 0),
             websockets: slots(bounds.streams_of_account, 0),
+            messages: slots(limits.max_concurrent_requests as usize, bounds.waiting),
             room: Room::new(bounds.bodies_octets, bounds.wait),
             core,
             config,
@@ -90,9 +93,9 @@ impl Jmap {
         let mut shared = Shared::clone(&self.0.load());
         let limits = shared.core.limits();
         let open = |open: u64| usize::try_from(open).unwrap_or(usize::MAX).max(1);
-        shared
-            .requests
-            .set_open(open(limits.max_concurrent_requests));
+        for slots in [&shared.requests, &shared.messages] {
+            slots.set_open(open(limits.max_concurrent_requests));
+        }
         shared.uploads.set_open(open(limits.max_concurrent_upload));
         let bounds = shared.config.bounds;
         shared.config = Config { bounds, ..config };

@@ -34,7 +34,7 @@ pub use client::Client;
 pub use connection::{HEADER_FIELDS_MAX, HEADER_OCTETS_MAX, Jmap, STREAMS_MAX};
 pub use encode::{body::Body, problem::Problem};
 pub use methods::METHODS;
-pub use push::websocket::REQUEST_ID_OCTETS_MAX;
+pub use push::{inflow::MESSAGE_FREE_OCTETS, websocket::REQUEST_ID_OCTETS_MAX};
 pub use route::{SESSION_PATH, URI_OCTETS_MAX};
 
 /// What an operator decides.

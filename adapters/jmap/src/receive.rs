@@ -65,7 +65,8 @@ impl Room {
         }
     }
 
-    async fn take(&self, octets: u64) -> Option<OwnedSemaphorePermit> {
+    /// Room for so many octets; `None`: there was none for as long as a body waits.
+    pub async fn take(&self, octets: u64) -> Option<OwnedSemaphorePermit> {
         let units = octets.div_ceil(UNIT as u64).max(1);
         let units = u32::try_from(units).unwrap_or(u32::MAX).min(self.units);
         let permit = timeout(self.wait, self.free.clone().acquire_many_owned(units)).await;

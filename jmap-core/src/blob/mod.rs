@@ -1,13 +1,14 @@
 //! Blobs: uploads, downloads, and taking away what nobody needs (RFC 8620 §6, RFC 9404).
 //!
 //! Holds: a blob is seen through an account that refers to it, and by a guest of the account only through an email
-//! that they may read; an upload that nothing uses goes after its time, a blob that nothing refers to after a
-//! time of grace.
+//! that they may read; an upload that nothing uses is seen by who has uploaded it alone, and goes after its time, a blob
+//! that nothing refers to after a time of grace.
 //! Other half: `store::blob` keeps the octets; objects add references of their own in their transactions.
 
 mod methods;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod work;
 
 use bytes::Bytes;
@@ -15,10 +16,9 @@ use jmap_types::{
     AccountId, BlobId, DataType, MethodError, MethodErrorKind, Section, SetError, SetErrorKind,
     TransferEncoding,
 };
-use minicbor::{Decode, Encode};
 use store::{
     Record,
-    engine::{Batch, Page},
+    engine::Page,
     keys::{self, BlobHash},
 };
 
@@ -31,36 +31,12 @@ use crate::{
 };
 
 pub use methods::{BLOB_GET_OCTETS_MAX, DATA_SOURCES_MAX, DIGEST_ALGORITHMS, LOOKUP_TYPES};
+pub(crate) use uploads::UPLOAD;
+pub use uploads::{
+    UPLOADERS_MAX, UPLOADS_OF_ACCOUNT_MAX, UPLOADS_WAITING_MAX, UploadRecord, Uploader,
+};
 pub use work::GRACE;
 
-/// An upload that nothing may use yet. Its reference keeps the blob.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct UploadRecord {
-    /// Milliseconds since 1970.
-    #[n(0)]
-    pub expires: u64,
-    /// Octets.
-    #[n(1)]
-    pub size: u64,
-    #[n(2)]
-    pub media_type: String,
-    /// Who uploaded it: a guest sees no uploads of others.
-    #[n(3)]
-    pub by: u64,
-}
-
-impl Record for UploadRecord {
-    const KIND: &'static str = "upload";
-}
-
-/// The number under which an upload refers to its blob. Emails begin with 1, so it is none's.
-pub(crate) const UPLOAD: u64 = 0;
-/// Uploads that an account may have waiting for use.
-pub const UPLOADS_WAITING_MAX: usize = 1000;
-/// Octets of a media type that are kept.
-const MEDIA_TYPE_OCTETS_MAX: usize = 255;
-/// How often a change is tried when concurrent ones win.
-const TRIES: usize = 5;
 /// Octets from which on decoding leaves the network's threads alone.
 const DECODE_INLINE_OCTETS: usize = 1 << 20;
 /// References of one account to one blob that are looked at for a guest.
@@ -109,113 +85,6 @@ impl From<BlobError> for MethodError {
 }
 
 impl Core {
-    /// Stores an upload (RFC 8620 §6.1). It is kept for `limits.upload_hours` unless something uses it.
-    pub async fn write_blob(
-        &self,
-        who: &Caller,
-        account: AccountId,
-        octets: Bytes,
-        media_type: &str,
-    ) -> Result<BlobId, BlobError> {
-        access::standing(who, account).map_err(BlobError::Account)?;
-        let max = self.limits().max_size_upload;
-        if octets.len() as u64 > max {
-            return Err(BlobError::TooLarge { max });
-        }
-        let hash = store::blob::hash(&octets);
-        let now = self.now_ms();
-        let record = UploadRecord {
-            expires: now.saturating_add(self.limits().upload_hours.saturating_mul(3_600_000)),
-            size: octets.len() as u64,
-            media_type: beginning(media_type, MEDIA_TYPE_OCTETS_MAX).to_owned(),
-            by: who.account.number(),
-        };
-        for _ in 0..TRIES {
-            match self.try_write(account, &hash, &octets, &record).await {
-                Err(store::Error::Conflict) => {}
-                result => return Ok(result.map(|()| BlobId::whole(hash))?),
-            }
-        }
-        Err(store::Error::Conflict.into())
-    }
-
-    async fn try_write(
-        &self,
-        account: AccountId,
-        hash: &BlobHash,
-        octets: &Bytes,
-        record: &UploadRecord,
-    ) -> Result<(), store::Error> {
-        let mut batch = Batch::new();
-        let mut waiting = self.uploads(account).await?;
-        // The same octets again: only the time is new.
-        if let Some(at) = waiting.iter().position(|(known, _)| known == hash) {
-            let (_, former) = waiting.swap_remove(at);
-            batch.delete(keys::upload_expiry(former.expires, account, hash));
-        }
-        self.make_room(account, waiting, record.size, &mut batch);
-        store::blob::ensure(&self.engine, &mut batch, hash, octets).await?;
-        batch.put(keys::upload(account, hash), record.to_bytes());
-        batch.put(
-            keys::upload_expiry(record.expires, account, hash),
-            Bytes::new(),
-        );
-        batch.put(
-            keys::blob_ref(hash, account, DataType::Email, UPLOAD),
-            Bytes::new(),
-        );
-        Ok(self.engine.commit(batch).await?)
-    }
-
-    /// RFC 8620 §6.1: where uploads would take too much, the oldest ones go.
-    fn make_room(
-        &self,
-        account: AccountId,
-        mut waiting: Vec<(BlobHash, UploadRecord)>,
-        octets: u64,
-        batch: &mut Batch,
-    ) {
-        waiting.sort_unstable_by_key(|(_, record)| std::cmp::Reverse(record.expires));
-        let mut sum: u64 = waiting.iter().map(|(_, record)| record.size).sum();
-        while waiting.len() >= UPLOADS_WAITING_MAX
-            || sum.saturating_add(octets) > self.limits().max_upload_octets_waiting
-        {
-            let Some((hash, record)) = waiting.pop() else {
-                return;
-            };
-            sum -= record.size;
-            self.forget_upload(account, &hash, &record, batch);
-        }
-    }
-
-    fn forget_upload(
-        &self,
-        account: AccountId,
-        hash: &BlobHash,
-        record: &UploadRecord,
-        batch: &mut Batch,
-    ) {
-        batch
-            .delete(keys::upload(account, hash))
-            .delete(keys::upload_expiry(record.expires, account, hash))
-            .delete(keys::blob_ref(hash, account, DataType::Email, UPLOAD))
-            .put(keys::blob_candidate(self.now_ms(), hash), Bytes::new());
-    }
-
-    async fn uploads(
-        &self,
-        account: AccountId,
-    ) -> Result<Vec<(BlobHash, UploadRecord)>, store::Error> {
-        let page = Page::first(keys::uploads_of(account), UPLOADS_WAITING_MAX + 1);
-        let rows = self.engine.scan(page).await?;
-        let upload = |(key, bytes): (Bytes, Bytes)| {
-            let (_, hash) =
-                keys::decode_upload(&key).ok_or_else(|| store::Error::bad_key("upload", &key))?;
-            Ok((hash, UploadRecord::from_bytes(&key, &bytes)?))
-        };
-        rows.into_iter().map(upload).collect()
-    }
-
     /// The octets of a blob, or of a decoded section of one.
     pub async fn read_blob(
         &self,
@@ -252,9 +121,13 @@ impl Core {
     ) -> Result<bool, BlobError> {
         let standing = access::standing(who, account).map_err(BlobError::Account)?;
         let refs = self.blob_refs(account, &id.hash).await?;
+        let is_upload = refs.contains(&(DataType::Email, UPLOAD));
+        if is_upload && self.has_uploaded(who, account, &id.hash).await? {
+            return Ok(true);
+        }
         match standing {
             Standing::Owner => self.owner_sees(account, &refs).await,
-            Standing::Guest => self.guest_sees(who, account, &id.hash, &refs).await,
+            Standing::Guest => self.guest_sees(who, account, &refs).await,
         }
     }
 
@@ -279,7 +152,10 @@ impl Core {
         account: AccountId,
         refs: &[(DataType, u64)],
     ) -> Result<bool, BlobError> {
-        if refs.len() > emails(refs).count() {
+        if refs
+            .iter()
+            .any(|(data_type, _)| *data_type != DataType::Email)
+        {
             return Ok(true);
         }
         let handle = self.accounts.handle(account);
@@ -305,17 +181,8 @@ impl Core {
         &self,
         who: &Caller,
         account: AccountId,
-        hash: &BlobHash,
         refs: &[(DataType, u64)],
     ) -> Result<bool, BlobError> {
-        if refs.contains(&(DataType::Email, UPLOAD)) {
-            let key = keys::upload(account, hash);
-            if let Some(bytes) = self.engine.get(&key).await.map_err(store::Error::from)?
-                && UploadRecord::from_bytes(&key, &bytes)?.by == who.account.number()
-            {
-                return Ok(true);
-            }
-        }
         let emails: Vec<u64> = emails(refs).collect();
         if emails.is_empty() {
             return Ok(false);
@@ -359,13 +226,4 @@ async fn decoded(octets: Bytes, section: Section) -> Bytes {
         // The runtime is stopping.
         Err(_) => decode(&octets).into(),
     }
-}
-
-/// At most `octets_max` octets of `text`, whole characters.
-fn beginning(text: &str, octets_max: usize) -> &str {
-    let mut end = text.len().min(octets_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }

@@ -11,16 +11,17 @@ use jmap_types::{
 };
 use store::{
     Record as _,
-    engine::{Batch, Engine, MemoryEngine},
+    engine::{Batch, Engine, MemoryEngine, Page},
     keys,
 };
 
 use super::{
-    BLOB_GET_OCTETS_MAX, BlobError, DATA_SOURCES_MAX, GRACE, UPLOADS_WAITING_MAX, UploadRecord,
-    methods::Selected,
+    BLOB_GET_OCTETS_MAX, BlobError, DATA_SOURCES_MAX, GRACE, UPLOADERS_MAX, UPLOADS_OF_ACCOUNT_MAX,
+    UPLOADS_WAITING_MAX, UploadRecord, Uploader, methods::Selected,
 };
 use crate::{
-    Caller, Limits,
+    Caller, Core, Limits, Role,
+    caller::Identity,
     directory::tests::{PASSWORD, Server},
 };
 
@@ -158,6 +159,7 @@ async fn one_past_the_number_of_uploads_that_wait() {
             size: 1,
             media_type: String::new(),
             by: ann.number(),
+            others: None,
         };
         batch.put(keys::upload(ann, &hash), record.to_bytes());
     }
@@ -169,6 +171,193 @@ async fn one_past_the_number_of_uploads_that_wait() {
     for id in [last, more] {
         assert!(core.blob_is_visible(&caller, ann, &id).await.unwrap());
     }
+}
+
+/// Somebody else who may look into the account.
+fn other(number: u64, groups: &[AccountId], shares: &[AccountId]) -> Caller {
+    Caller::new(Identity {
+        domains: Vec::new(),
+        account: AccountId::new(number),
+        name: format!("u{number}@example.org"),
+        role: Role::User,
+        credential: 1,
+        kind: None,
+        groups: groups.to_vec(),
+        shares: shares.to_vec(),
+    })
+}
+
+async fn write(core: &Core, who: &Caller, account: AccountId, text: &'static str) -> BlobId {
+    let octets = Bytes::from_static(text.as_bytes());
+    core.write_blob(who, account, octets, "").await.unwrap()
+}
+
+async fn sees<const N: usize>(
+    core: &Core,
+    account: AccountId,
+    id: &BlobId,
+    callers: [&Caller; N],
+) -> [bool; N] {
+    let mut sees = [false; N];
+    for (sees, who) in sees.iter_mut().zip(callers) {
+        *sees = core.blob_is_visible(who, account, id).await.unwrap();
+    }
+    sees
+}
+
+/// The uploads that wait; each has its end, and there are no others.
+async fn waiting(core: &Core, account: AccountId) -> Vec<UploadRecord> {
+    let all = |range| Page::first(range, 2 * UPLOADS_OF_ACCOUNT_MAX);
+    let rows = core.engine.scan(all(keys::uploads_of(account))).await;
+    let mut records = Vec::new();
+    for (key, bytes) in rows.unwrap() {
+        let record = UploadRecord::from_bytes(&key, &bytes).unwrap();
+        let (_, hash) = keys::decode_upload(&key).unwrap();
+        let expiry = keys::upload_expiry(record.expires, account, &hash);
+        assert!(core.engine.contains(&expiry).await.unwrap(), "{record:?}");
+        records.push(record);
+    }
+    let ends = core
+        .engine
+        .scan(all(keys::upload_expiries_before(u64::MAX)));
+    assert_eq!(ends.await.unwrap().len(), records.len());
+    records
+}
+
+/// RFC 8620 §6.1: what nothing refers to is there for its uploader, also where the account is shared.
+#[tokio::test]
+async fn an_upload_is_there_for_those_who_have_uploaded_it() {
+    let (server, ann, owner) = server_with(Limits::default()).await;
+    let core = &server.core;
+    let member = other(1001, &[ann], &[]);
+    let guests = [other(1002, &[], &[ann]), other(1003, &[], &[ann])];
+    let all = [&owner, &member, &guests[0], &guests[1]];
+    let id = write(core, all[2], ann, "octets").await;
+    assert_eq!(sees(core, ann, &id, all).await, [false, false, true, false]);
+    // The same octets, by others as well: nobody loses them by that.
+    server.pass(12 * 3600);
+    write(core, all[3], ann, "octets").await;
+    assert_eq!(sees(core, ann, &id, all).await, [false, false, true, true]);
+    write(core, all[1], ann, "octets").await;
+    assert_eq!(sees(core, ann, &id, all).await, [false, true, true, true]);
+    assert_eq!(waiting(core, ann).await.len(), 1);
+    // Each has their own time.
+    server.pass(13 * 3600);
+    core.expire_uploads().await.unwrap();
+    assert_eq!(sees(core, ann, &id, all).await, [false, true, false, true]);
+    write(core, all[0], ann, "octets").await;
+    assert_eq!(sees(core, ann, &id, all).await, [true, true, false, true]);
+    server.pass(25 * 3600);
+    core.expire_uploads().await.unwrap();
+    assert_eq!(sees(core, ann, &id, all).await, [false; 4]);
+    assert!(waiting(core, ann).await.is_empty());
+}
+
+/// RFC 8620 §6.1: the room for uploads is each user's own.
+#[tokio::test]
+async fn nobody_takes_the_room_of_others_uploads() {
+    let limits = Limits {
+        max_upload_octets_waiting: 10,
+        ..Limits::default()
+    };
+    let (server, ann, owner) = server_with(limits).await;
+    let core = &server.core;
+    let guest = other(1002, &[], &[ann]);
+    let both = [&owner, &guest];
+    let owners = write(core, &owner, ann, "owner's.").await;
+    let shared = write(core, &owner, ann, "sh").await;
+    server.pass(1);
+    let first = write(core, &guest, ann, "first...").await;
+    write(core, &guest, ann, "sh").await;
+    assert_eq!(sees(core, ann, &shared, both).await, [true, true]);
+    assert_eq!(sees(core, ann, &first, both).await, [false, true]);
+    server.pass(1);
+    let second = write(core, &guest, ann, "second..").await;
+    assert_eq!(sees(core, ann, &first, both).await, [false, false]);
+    assert_eq!(sees(core, ann, &second, both).await, [false, true]);
+    server.pass(1);
+    let third = write(core, &guest, ann, "third.....").await;
+    assert_eq!(sees(core, ann, &shared, both).await, [true, false]);
+    assert_eq!(sees(core, ann, &second, both).await, [false, false]);
+    assert_eq!(sees(core, ann, &third, both).await, [false, true]);
+    assert_eq!(sees(core, ann, &owners, both).await, [true, false]);
+    assert_eq!(waiting(core, ann).await.len(), 3);
+}
+
+#[tokio::test]
+async fn one_past_the_uploaders_of_the_same_octets() {
+    let (server, ann, _) = server_with(Limits::default()).await;
+    let core = &server.core;
+    let guests: Vec<Caller> = (0..=UPLOADERS_MAX as u64)
+        .map(|n| other(2000 + n, &[], &[ann]))
+        .collect();
+    let mut id = None;
+    for guest in &guests {
+        server.pass(1);
+        id = Some(write(core, guest, ann, "octets").await);
+    }
+    let (first, second, last) = (&guests[0], &guests[1], &guests[UPLOADERS_MAX]);
+    let seen = sees(core, ann, &id.unwrap(), [first, second, last]).await;
+    assert_eq!(seen, [false, true, true]);
+    let records = waiting(core, ann).await;
+    assert_eq!(records[0].uploaders().count(), UPLOADERS_MAX);
+}
+
+#[tokio::test]
+async fn one_past_the_uploads_of_an_account() {
+    let (server, ann, owner) = server_with(Limits::default()).await;
+    let core = &server.core;
+    let first = write(core, &owner, ann, "first").await;
+    // Others have nearly all of the room, and younger ones.
+    let later = core.now_ms() + 48 * 3600 * 1000;
+    let mut batch = Batch::new();
+    let uploads_each = UPLOADS_WAITING_MAX as u64;
+    for n in 2..UPLOADS_OF_ACCOUNT_MAX as u64 {
+        let hash = *blake3::hash(&n.to_be_bytes()).as_bytes();
+        let record = UploadRecord {
+            expires: later + n,
+            size: 1,
+            media_type: String::new(),
+            by: 2000 + n / uploads_each,
+            others: None,
+        };
+        batch.put(keys::upload(ann, &hash), record.to_bytes());
+        let expiry = keys::upload_expiry(record.expires, ann, &hash);
+        batch.put(expiry, Bytes::new());
+    }
+    core.engine.commit(batch).await.unwrap();
+    let second = write(core, &owner, ann, "second").await;
+    assert_eq!(waiting(core, ann).await.len(), UPLOADS_OF_ACCOUNT_MAX);
+    let third = write(core, &owner, ann, "third").await;
+    let records = waiting(core, ann).await;
+    assert_eq!(records.len(), UPLOADS_OF_ACCOUNT_MAX);
+    for id in [first, second, third] {
+        assert!(core.blob_is_visible(&owner, ann, &id).await.unwrap());
+    }
+    // The oldest of those who have most is gone.
+    let last_of_most = 2000 + UPLOADS_OF_ACCOUNT_MAX as u64 / uploads_each - 1;
+    let left = records.iter().filter(|record| record.by == last_of_most);
+    assert_eq!(left.count(), UPLOADS_WAITING_MAX - 1);
+}
+
+/// What was written before there were several uploaders.
+#[tokio::test]
+async fn an_upload_of_one_uploader_is_joined() {
+    let (server, ann, owner) = server_with(Limits::default()).await;
+    let core = &server.core;
+    let guest = other(1002, &[], &[ann]);
+    let id = write(core, &guest, ann, "octets").await;
+    let before = waiting(core, ann).await.remove(0);
+    assert_eq!(before.others, None);
+    server.pass(1);
+    write(core, &owner, ann, "octets").await;
+    let expected = Uploader {
+        by: before.by,
+        expires: before.expires,
+    };
+    let after = waiting(core, ann).await.remove(0);
+    assert_eq!(after.others, Some(vec![expected]));
+    assert_eq!(sees(core, ann, &id, [&owner, &guest]).await, [true, true]);
 }
 
 #[tokio::test]

@@ -24,8 +24,12 @@ impl GetObject for Thread {
     const DEFAULT_PROPERTIES: &'static [&'static str] = &["id", "emailIds"];
 
     async fn all(context: &Context) -> Result<Vec<u64>, MethodError> {
+        let standing = context.standing()?;
         let view = context.account()?.view().await.map_err(method_error)?;
-        let mut threads: Vec<u64> = view.emails().map(|(_, row)| row.thread).collect();
+        let visible = view
+            .emails()
+            .filter(|(_, row)| is_email_visible(&view, &context.who, standing, row));
+        let mut threads: Vec<u64> = visible.map(|(_, row)| row.thread).collect();
         threads.sort_unstable();
         threads.dedup();
         Ok(threads)

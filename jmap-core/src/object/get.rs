@@ -119,6 +119,7 @@ impl<O: GetObject> Handle for Get<O> {
             .map_err(method_error)?
             .state(O::STATE);
         let mut not_found = Vec::new();
+        let asks_for_all = self.ids.is_none();
         let numbers = match self.ids {
             None => O::all(&context).await?,
             Some(ids) if ids.len() > max => return Err(MethodErrorKind::RequestTooLarge.into()),
@@ -148,6 +149,8 @@ impl<O: GetObject> Handle for Get<O> {
         for (number, object) in numbers.into_iter().zip(objects) {
             match object {
                 Some(object) => list.push(object),
+                // RFC 8620 §5.1: whoever asks for all of them has named none.
+                None if asks_for_all => {}
                 None => not_found.push(O::wire_id(number)),
             }
         }

@@ -15,4 +15,4 @@ pub use creation::resolve_creation_ids;
 pub use get::{GetObject, Properties, properties_of};
 pub(crate) use guard::{ALONE_AFTER, Guard, TRIES};
 pub use query::{QueryObject, Results, Search, Window, window};
-pub use set::{Rejected, SetObject, Staged, check_state};
+pub use set::{Rejected, SetObject, Staged, check_state, is_same};

@@ -5,9 +5,9 @@
 use std::{collections::HashSet, future::Future};
 
 use jmap_types::{
-    MethodError, MethodErrorKind, SetError, SetErrorKind, State, WireId,
+    MethodError, MethodErrorKind, SetError, SetErrorKind, State, Value, WireId,
     method::{CreatedIds, Set, SetResponse},
-    value::Map,
+    value::{Key, Map},
 };
 use store::account::Ticket;
 
@@ -88,6 +88,26 @@ pub fn check_state(expected: Option<&str>, now: State) -> Result<(), MethodError
     match expected {
         Some(expected) if expected != now.to_string() => Err(MethodErrorKind::StateMismatch.into()),
         _ => Ok(()),
+    }
+}
+
+/// Whether two values say the same: the members of an object have no order.
+pub fn is_same(now: &Value, given: &Value) -> bool {
+    match (now, given) {
+        (Value::Object(now), Value::Object(given)) => {
+            let has = |(key, value): (&Key, &Value)| {
+                given.get(key).is_some_and(|given| is_same(value, given))
+            };
+            now.len() == given.len() && now.iter().all(has)
+        }
+        (Value::Array(now), Value::Array(given)) => {
+            now.len() == given.len()
+                && now
+                    .iter()
+                    .zip(given)
+                    .all(|(now, given)| is_same(now, given))
+        }
+        (now, given) => now == given,
     }
 }
 
@@ -279,7 +299,6 @@ impl<O: SetObject> Setting<'_, O> {
 
 /// Whether some string or key of `map` is the creation id of one of `names`.
 fn refers_to(map: &Map, names: &HashSet<String>) -> bool {
-    use jmap_types::Value;
     fn in_value(value: &Value, names: &HashSet<String>) -> bool {
         match value {
             Value::Str(text) => text

@@ -55,6 +55,37 @@ async fn rights_are_given_seen_and_taken() {
     assert!(end.starts_with("NO [NONEXISTENT] "), "{end}");
 }
 
+/// RFC 4314 §4: RENAME needs `x` of the mailbox and `k` of where it goes.
+#[tokio::test]
+async fn a_mailbox_of_others_is_renamed_only_to_where_one_may_be_made() {
+    let server = start().await;
+    let mut ann = server.login("ann").await;
+    let mut bob = server.login("bob").await;
+    for (name, rights) in [("Team/Plans", "lrkx"), ("Open", "lrk"), ("Closed", "lr")] {
+        ann.ok(&format!("CREATE {name}")).await;
+        ann.ok(&format!("SETACL {name} bob@example.org {rights}"))
+            .await;
+    }
+    let shared = |name: &str| format!("Shared/ann@example.org/{name}");
+    let rows = [
+        // Shown at the top, it stays below the level that is hidden.
+        ("Plans", "Ideas", "OK "),
+        ("Ideas", "Closed/Ideas", "NO [NOPERM] "),
+        ("Ideas", "Team/Ideas", "NO [NOPERM] "),
+        ("Ideas", "Open/Ideas", "OK "),
+        ("Open/Ideas", "Ideas", "NO [NOPERM] "),
+    ];
+    for (from, to, expected) in rows {
+        let command = format!("RENAME {} {}", shared(from), shared(to));
+        let end = bob.end(&command).await;
+        assert!(end.starts_with(expected), "{command}: {end}");
+        if to == "Ideas" && expected == "OK " {
+            assert!(ann.names().await.contains(&"Team/Ideas".to_owned()));
+        }
+    }
+    assert!(ann.names().await.contains(&"Open/Ideas".to_owned()));
+}
+
 #[tokio::test]
 async fn rights_that_can_not_be_given() {
     let server = start().await;

@@ -284,7 +284,7 @@ fn each_right_is_needed_for_what_it_is_for() {
                 "delete" => ("Mailbox/set", json!({"destroy": [room]}), room.clone()),
                 _ => (
                     "Mailbox/set",
-                    json!({"update": {&room: {"shareWith": null}}}),
+                    json!({"update": {&room: {format!("shareWith/{}", bob.account): null}}}),
                     room.clone(),
                 ),
             };

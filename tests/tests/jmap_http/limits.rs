@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use jmap::{Bounds, HEADER_FIELDS_MAX, HEADER_OCTETS_MAX, STREAMS_MAX, URI_OCTETS_MAX};
 use jmap_core::Limits;
 use serde_json::{Value, json};
@@ -10,9 +11,16 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame,
+        coding::{CloseCode, Data, OpCode},
+    },
+};
 
 use crate::{
-    read_until,
+    read_until, receive, say,
     server::{PATIENCE, Server, answer, authorization, server, server_with},
     websocket,
 };
@@ -338,7 +346,6 @@ async fn streams_of_a_connection_at_once() {
 
 #[tokio::test]
 async fn the_id_of_a_request_over_websocket() {
-    use crate::{receive, say};
     let server = server().await;
     let mut socket = websocket(&server).await;
     let longest = jmap::REQUEST_ID_OCTETS_MAX;
@@ -355,4 +362,58 @@ async fn the_id_of_a_request_over_websocket() {
         };
         assert_eq!(answer["requestId"], shown, "{octets}");
     }
+}
+
+/// The first fragment of a request, and the rest of it.
+fn in_two(octets: usize) -> [Message; 2] {
+    let request = json!({"@type": "Request", "id": "R", "using": [], "methodCalls": []});
+    let request = format!("{}{request}", " ".repeat(octets));
+    let (first, rest) = request.split_at(octets);
+    let frame = |text: &str, code, is_last| {
+        let payload = text.as_bytes().to_vec();
+        Message::Frame(Frame::message(payload, OpCode::Data(code), is_last))
+    };
+    [
+        frame(first, Data::Text, false),
+        frame(rest, Data::Continue, true),
+    ]
+}
+
+#[tokio::test]
+async fn messages_over_websocket_take_the_room_of_bodies() {
+    let server = bounded(Bounds {
+        bodies_octets: 1 << 20,
+        ..Bounds::default()
+    })
+    .await;
+    let request = r#"{"using":[],"methodCalls":[]}"#;
+    let free = jmap::MESSAGE_FREE_OCTETS as usize;
+    // What is small takes none.
+    let mut small = websocket(&server).await;
+    let [first, rest] = in_two(free / 2);
+    small.send(first).await.unwrap();
+    assert_eq!(server.post(request).await.status, 200);
+    // What is larger takes as much as it may become: here, all.
+    let mut large = websocket(&server).await;
+    let [first, rest_of_large] = in_two(2 * free);
+    large.send(first).await.unwrap();
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while server.post(request).await.status != 503 {
+        assert!(tokio::time::Instant::now() < end, "it takes no room");
+    }
+    // With its header as much as is read without room: what stays unread could take the goodbye with it.
+    let mut more = websocket(&server).await;
+    let [first, _] = in_two(free - 8);
+    more.send(first).await.unwrap();
+    let closed = timeout(PATIENCE, more.next()).await.unwrap();
+    let Some(Ok(Message::Close(Some(frame)))) = closed else {
+        panic!("{closed:?}");
+    };
+    assert_eq!(frame.code, CloseCode::Again, "{frame:?}");
+    // Both are answered, and the room is there again.
+    for (socket, rest) in [(&mut small, rest), (&mut large, rest_of_large)] {
+        socket.send(rest).await.unwrap();
+        assert_eq!(receive(socket).await["requestId"], "R");
+    }
+    assert_eq!(server.post(request).await.status, 200);
 }

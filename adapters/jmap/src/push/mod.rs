@@ -4,6 +4,7 @@
 
 pub mod event_source;
 mod follow;
+pub mod inflow;
 pub mod seen;
 pub mod websocket;
 

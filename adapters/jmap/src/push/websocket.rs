@@ -1,8 +1,9 @@
 //! JMAP over WebSocket (RFC 8887), upgraded from HTTP/1.1 (RFC 6455).
 //!
 //! Holds: a connection has a bounded number of requests at once, and is not read from while it has them; responses are
-//! sent as they are ready; a peer that doesn't answer pings, or reads nothing, is let go.
-//! Other half: `api::respond`, which processes requests the same way for HTTP.
+//! sent as they are ready; a peer that doesn't answer pings, or reads nothing, is let go; what a large message takes is
+//! counted with the bodies of HTTP, until it is answered.
+//! Other half: `api::respond`, which processes requests the same way for HTTP; `inflow`, which reads.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +23,10 @@ use jmap_types::{
 };
 use net::{Shutdown, slots::Slot};
 use serde_json::json;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until},
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -34,6 +38,7 @@ use tokio_tungstenite::{
 use super::{
     RENEW_EVERY,
     follow::{Following, Over},
+    inflow::{Inflow, Places, Refusal},
     seen::Seen,
     state_change,
 };
@@ -59,7 +64,7 @@ const READ_OCTETS: usize = 4 << 10;
 /// Octets of a request's id, which comes back with its response.
 pub const REQUEST_ID_OCTETS_MAX: usize = 1024;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Inflow<TokioIo<Upgraded>>>;
 
 /// Answers the request that asks for the upgrade.
 pub async fn upgrade(
@@ -223,7 +228,13 @@ impl Connection {
             .write_buffer_size(0)
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit));
-        let io = TokioIo::new(upgraded);
+        let places = Places {
+            slots: self.shared.messages.clone(),
+            account: self.login.who.account,
+            room: self.shared.room.clone(),
+            octets: limit as u64,
+        };
+        let io = Inflow::new(TokioIo::new(upgraded), places);
         let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let reason = self.talk(&mut socket).await;
         if let Some((code, reason)) = reason {
@@ -270,7 +281,10 @@ impl Connection {
                         return Some(OVER);
                     }
                     match message {
-                        Message::Text(text) => self.receive(text, &mut running, &mut push).await,
+                        Message::Text(text) => {
+                            let room = socket.get_mut().complete();
+                            self.receive(text, room, &mut running, &mut push).await
+                        }
                         // RFC 8887 §4.2
                         Message::Binary(_) => {
                             return Some((CloseCode::Unsupported, "Binary data is not taken."));
@@ -280,12 +294,17 @@ impl Connection {
                             let _ = socket.flush().await;
                             return None;
                         }
-                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+                        Message::Ping(payload) | Message::Pong(payload) => {
+                            socket.get_mut().control(payload.len());
+                            None
+                        }
+                        Message::Frame(_) => None,
                     }
                 }
                 Event::Answered(octets) => {
                     // Time that was spent on requests without reading is no silence of the client.
                     heard = Instant::now();
+                    socket.get_mut().measure_anew();
                     text(octets)
                 }
                 Event::Changed(change) => {
@@ -326,6 +345,7 @@ impl Connection {
     async fn receive(
         &self,
         octets: Utf8Bytes,
+        room: Option<OwnedSemaphorePermit>,
         running: &mut FuturesUnordered<BoxFuture<'static, Vec<u8>>>,
         push: &mut Option<Following>,
     ) -> Option<Message> {
@@ -336,7 +356,7 @@ impl Connection {
         match incomer(value) {
             Err((error, id)) => text(request_error(error.into(), id.as_deref())),
             Ok(Incomer::Request { id, value }) => {
-                running.push(self.begin(id, value));
+                running.push(self.begin(id, value, room));
                 None
             }
             Ok(Incomer::PushDisable) => {
@@ -367,7 +387,12 @@ impl Connection {
     }
 
     /// The task that answers a request.
-    fn begin(&self, id: Option<String>, value: Value) -> BoxFuture<'static, Vec<u8>> {
+    fn begin(
+        &self,
+        id: Option<String>,
+        value: Value,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> BoxFuture<'static, Vec<u8>> {
         let (shared, login) = (self.shared.clone(), self.login.clone());
         let base_url = self.base_url.clone();
         let request_id = id.clone();
@@ -381,7 +406,9 @@ impl Connection {
                     request_id: id.as_deref(),
                 })
             };
-            api::respond(&shared, &login, &base_url, request, write).await
+            let answer = api::respond(&shared, &login, &base_url, request, write).await;
+            drop(room);
+            answer
         });
         Box::pin(async move {
             let problem = match task.await {
@@ -485,6 +512,13 @@ fn broken(error: Error) -> Option<(CloseCode, &'static str)> {
         )),
         Error::Utf8(_) => Some((CloseCode::Invalid, "Text has to be UTF-8.")),
         Error::Protocol(_) => Some((CloseCode::Protocol, "This is not WebSocket.")),
+        Error::Io(error) => Some(match Refusal::of(&error)? {
+            Refusal::NoRoom => (
+                CloseCode::Again,
+                "The server has no room for the message at the moment.",
+            ),
+            Refusal::TooSlow => (CloseCode::Policy, "The message comes too slowly."),
+        }),
         _ => None,
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         totp::Totp,
         webauthn::{Passkey, key::PublicKey},
     },
-    blob::UploadRecord,
+    blob::{UploadRecord, Uploader},
     directory::records::{
         AccountKind, AccountRecord, AddressRecord, CredentialKind, CredentialRecord, DomainRecord,
         Forward, ListRecord, Posters,
@@ -96,6 +96,7 @@ fn version_1() {
         size: 3,
         media_type: "text/plain".into(),
         by: 1,
+        others: None,
     };
     check(
         upload,
@@ -105,6 +106,20 @@ fn version_1() {
 
 #[test]
 fn version_2() {
+    let upload = UploadRecord {
+        expires: 1_700_000_000_000,
+        size: 3,
+        media_type: "text/plain".into(),
+        by: 1,
+        others: Some(vec![Uploader {
+            by: 2,
+            expires: 1_699_999_999_999,
+        }]),
+    };
+    check(
+        upload,
+        expect!["851b0000018bcfe56800036a746578742f706c61696e018182021b0000018bcfe567ff"],
+    );
     let credential = CredentialRecord {
         description: String::new(),
         kind: CredentialKind::Password,

@@ -22,7 +22,7 @@ use crate::{
         records::{EmailRecord, InMailbox, MailboxRecord},
         write::{self, MailTxn},
     },
-    object::{GetObject, Properties, Rejected, SetObject, Staged},
+    object::{GetObject, Properties, Rejected, SetObject, Staged, is_same},
 };
 
 impl SetObject for Email {
@@ -257,26 +257,6 @@ async fn check_immutable(
         "Only mailboxIds and keywords of an email can change.",
     )
     .into())
-}
-
-/// Whether two values say the same: the members of an object have no order.
-fn is_same(now: &Value, given: &Value) -> bool {
-    match (now, given) {
-        (Value::Object(now), Value::Object(given)) => {
-            let has = |(key, value): (&Key, &Value)| {
-                given.get(key).is_some_and(|given| is_same(value, given))
-            };
-            now.len() == given.len() && now.iter().all(has)
-        }
-        (Value::Array(now), Value::Array(given)) => {
-            now.len() == given.len()
-                && now
-                    .iter()
-                    .zip(given)
-                    .all(|(now, given)| is_same(now, given))
-        }
-        (now, given) => now == given,
-    }
 }
 
 fn wrong(properties: Vec<String>, why: &str) -> SetError {

@@ -16,7 +16,7 @@ use crate::{
     error::method_error,
     mail::{
         records::{Grant, MailboxRecord},
-        view::View,
+        view::{MailboxCounts, View},
     },
     object::{ChangesObject, GetObject, Properties},
 };
@@ -46,6 +46,16 @@ fn rights_map(rights: MailboxRights) -> Map {
         .iter()
         .map(|(name, right)| (Key::Property(*name), rights.contains(*right).into()));
     entries.collect()
+}
+
+/// What the server alone sets, `id` apart.
+pub fn server_set(counts: MailboxCounts, rights: MailboxRights) -> Map {
+    Map::new()
+        .with(Property::TotalEmails, counts.total_emails)
+        .with(Property::UnreadEmails, counts.unread_emails)
+        .with(Property::TotalThreads, counts.total_threads)
+        .with(Property::UnreadThreads, counts.unread_threads)
+        .with(Property::MyRights, rights_value(rights))
 }
 
 /// What the caller may do with a mailbox, the inbox's own rules included.

@@ -3,6 +3,7 @@
 //! Other half: `write` has the transactions, `view` the counts.
 
 mod get;
+mod properties;
 mod query;
 
 mod set;

@@ -5,46 +5,26 @@ use std::collections::BTreeSet;
 use jmap_types::{
     AccountId, DataType, Id, MethodError, Property, SetError, SetErrorKind, Value,
     mail::{Mailbox, MailboxSetArguments},
-    patch,
-    value::{Map, MapExt, as_text, string},
+    value::{Map, MapExt},
 };
 use store::{Change, ChangeKind, account::Ticket, engine::Batch, keys};
 
-use super::get::{self, RIGHTS};
+use super::{
+    get,
+    properties::{self, Given, ROLES, Shown},
+};
 use crate::{
-    Context, Core, Limits,
+    Caller, Context, Core, Limits,
     access::{MailboxRights, Standing},
     cluster::SHARING,
     mail::{
         message::fold,
         records::{Grant, MailboxRecord},
+        view::MailboxCounts,
         write::{self, MailTxn},
     },
     object::{Rejected, SetObject, Staged},
 };
-
-/// Roles of the IANA registry "IMAP Mailbox Name Attributes" that a mailbox can have (RFC 8621 §2).
-const ROLES: &[&str] = &[
-    "all",
-    "archive",
-    "drafts",
-    "flagged",
-    "important",
-    "inbox",
-    "junk",
-    "memos",
-    "scheduled",
-    "sent",
-    "snoozed",
-    "subscribed",
-    "templates",
-    "trash",
-];
-
-/// `sortOrder` is below 2^31 (RFC 8621 §2).
-const SORT_ORDER_MAX: u64 = (1 << 31) - 1;
-/// Accounts and groups that one mailbox may be shared with.
-const GRANTS_MAX: usize = 1000;
 
 /// All mailboxes as the transaction sees them.
 struct Mailboxes(Vec<(u64, MailboxRecord)>);
@@ -79,6 +59,22 @@ impl Mailboxes {
             .iter()
             .find(|(other, _)| *other == id)
             .map(|(_, record)| record)
+    }
+
+    /// As [`get::visible_parent`]; an owner sees also a parent that isn't there any more.
+    fn visible_parent(
+        &self,
+        who: &Caller,
+        standing: Standing,
+        record: &MailboxRecord,
+    ) -> Option<u64> {
+        let sees = |id: &u64| {
+            let parent = self.get(*id);
+            parent.is_some_and(|parent| get::is_visible(who, standing, parent))
+        };
+        record
+            .parent
+            .filter(|id| standing == Standing::Owner || sees(id))
     }
 
     fn has_child(&self, id: u64) -> bool {
@@ -185,7 +181,7 @@ pub(crate) async fn create_levels(
             share_with: Vec::new(),
             uid_validity: write::uid_validity(txn, core.clock.now()),
         };
-        check_place(&core.limits(), &mailboxes, None, &record)?;
+        check_place(&core.limits(), &mailboxes, None, &record, |_| true)?;
         parent = Some(write::insert_mailbox(txn, record));
         is_new = is_last;
     }
@@ -222,39 +218,26 @@ impl SetObject for Mailbox {
         if !given.name {
             return Err(SetError::invalid_property("name", "A mailbox has a name.").into());
         }
-        check_place(&context.core.limits(), &mailboxes, None, &record)?;
+        let (who, standing) = (&context.who, context.standing()?);
+        check_parent(who, standing, &mailboxes, record.parent)?;
+        let sees = |record: &MailboxRecord| get::is_visible(who, standing, record);
+        check_place(&context.core.limits(), &mailboxes, None, &record, sees)?;
         check_grants(context, &[], &record).await?;
-        let rights_above = record
-            .parent
-            .and_then(|id| mailboxes.get(id).map(|record| (id, record)));
-        match (context.standing()?, rights_above) {
-            (Standing::Owner, _) => {}
-            (Standing::Guest, Some((id, parent)))
-                if get::my_rights(&context.who, Standing::Guest, id, parent)
-                    .contains(MailboxRights::CREATE_CHILD) =>
-            {
-                if given.share_with {
-                    let why = "You may not choose whom a mailbox of others is shared with.";
-                    return Err(SetError::forbidden(why).into());
-                }
-                // It belongs to those who had the parent.
-                record.share_with = parent.share_with.clone();
+        if standing == Standing::Guest {
+            if given.share_with {
+                let why = "You may not choose whom a mailbox of others is shared with.";
+                return Err(SetError::forbidden(why).into());
             }
-            (Standing::Guest, _) => {
-                return Err(SetError::forbidden("You may not create a mailbox here.").into());
-            }
+            // It belongs to those who had the parent.
+            let parent = record.parent.and_then(|id| mailboxes.get(id));
+            record.share_with = parent.map_or_else(Vec::new, |above| above.share_with.clone());
         }
         let (subscribed, role, sort_order) =
             (record.is_subscribed, record.role.clone(), record.sort_order);
         let concerned = share(&mut txn, &[], &record.share_with).await?;
         let id = write::insert_mailbox(&mut txn, record.clone());
-        let rights = get::my_rights(&context.who, context.standing()?, id, &record);
-        let mut server_set = Map::new()
-            .with(Property::TotalEmails, 0u64)
-            .with(Property::UnreadEmails, 0u64)
-            .with(Property::TotalThreads, 0u64)
-            .with(Property::UnreadThreads, 0u64)
-            .with(Property::MyRights, get::rights_value(rights));
+        let rights = get::my_rights(who, standing, id, &record);
+        let mut server_set = get::server_set(MailboxCounts::default(), rights);
         // Properties that the client left out have these values now (RFC 8620 §5.3).
         if !given.sort_order {
             server_set.set(Property::SortOrder, sort_order);
@@ -275,26 +258,45 @@ impl SetObject for Mailbox {
         context: &Context,
         _: &MailboxSetArguments,
         id: u64,
-        patch: Map,
+        mut patch: Map,
     ) -> Staged<Option<Map>> {
         let account = context.account()?.clone();
-        let standing = context.standing()?;
+        let (who, standing) = (&context.who, context.standing()?);
+        let has_server_set = properties::has_server_set(&patch);
+        let counts = match has_server_set {
+            true => account.view().await?.counts(id),
+            false => MailboxCounts::default(),
+        };
         let mut txn = account.writer.begin().await?;
         let mailboxes = Mailboxes::read(&txn).await?;
         let Some(old) = mailboxes
             .get(id)
-            .filter(|record| get::is_visible(&context.who, standing, record))
+            .filter(|record| get::is_visible(who, standing, record))
         else {
             return Err(SetError::not_found().into());
         };
+        let rights = get::my_rights(who, standing, id, old);
+        if has_server_set {
+            let shown = get::server_set(counts, rights)
+                .with(Property::Id, Id::<Mailbox>::new(id).to_string());
+            patch = properties::take_server_set(patch, shown)?;
+        }
         let mut record = old.clone();
         if standing == Standing::Guest {
             // A guest's subscription is in the grant.
-            record.is_subscribed = get::is_subscribed(&context.who, standing, old);
+            record.is_subscribed = get::is_subscribed(who, standing, old);
         }
-        apply_patch(&mut record, patch)?;
+        let shown = Shown {
+            parent: mailboxes.visible_parent(who, standing, old),
+            may_share: rights.contains(MailboxRights::SHARE),
+        };
+        let is_moved = properties::apply_patch(&mut record, shown, patch)?;
         check_rights(context, id, old, &record)?;
-        check_place(&context.core.limits(), &mailboxes, Some(id), &record)?;
+        if is_moved {
+            check_parent(who, standing, &mailboxes, record.parent)?;
+        }
+        let sees = |record: &MailboxRecord| get::is_visible(who, standing, record);
+        check_place(&context.core.limits(), &mailboxes, Some(id), &record, sees)?;
         check_grants(context, &old.share_with, &record).await?;
         if standing == Standing::Guest {
             subscribe_guest(context, &mut record);
@@ -403,189 +405,6 @@ async fn remove_emails(
     Ok(())
 }
 
-/// Which properties a client gave, of those that have defaults.
-#[derive(Default)]
-struct Given {
-    name: bool,
-    parent: bool,
-    role: bool,
-    sort_order: bool,
-    is_subscribed: bool,
-    share_with: bool,
-}
-
-impl Given {
-    /// Reads the properties of a whole object into `record`.
-    fn read(properties: Map, record: &mut MailboxRecord) -> Result<Self, SetError> {
-        let mut given = Self::default();
-        for (key, value) in properties.into_vec() {
-            let name = key.to_string().into_owned();
-            match key.as_property() {
-                Some(Property::Name) => {
-                    record.name = as_text(&value)
-                        .ok_or_else(|| wrong(&name, "a String"))?
-                        .to_owned();
-                    given.name = true;
-                }
-                Some(Property::ParentId) => {
-                    record.parent = parent(value)?;
-                    given.parent = true;
-                }
-                Some(Property::Role) => {
-                    record.role = role(value)?;
-                    given.role = true;
-                }
-                Some(Property::SortOrder) => {
-                    let order = value.as_u64().filter(|&order| order <= SORT_ORDER_MAX);
-                    record.sort_order =
-                        order.ok_or_else(|| wrong(&name, "an UnsignedInt below 2^31"))? as u32;
-                    given.sort_order = true;
-                }
-                Some(Property::IsSubscribed) => {
-                    record.is_subscribed =
-                        value.as_bool().ok_or_else(|| wrong(&name, "a Boolean"))?;
-                    given.is_subscribed = true;
-                }
-                Some(Property::ShareWith) => {
-                    record.share_with = grants(value, &record.share_with)?;
-                    given.share_with = true;
-                }
-                _ => {
-                    return Err(SetError::invalid_property(
-                        name,
-                        "It can't be set, or is unknown.",
-                    ));
-                }
-            }
-        }
-        Ok(given)
-    }
-}
-
-fn wrong(property: &str, expected: &str) -> SetError {
-    SetError::invalid_property(property, format!("It must be {expected}."))
-}
-
-fn parent(value: Value) -> Result<Option<u64>, SetError> {
-    match value {
-        Value::Null => Ok(None),
-        Value::Str(id) => match Id::<Mailbox>::parse(&id) {
-            Some(id) => Ok(Some(id.number())),
-            None => Err(SetError::invalid_property(
-                "parentId",
-                "There is no such mailbox.",
-            )),
-        },
-        _ => Err(wrong("parentId", "an Id or null")),
-    }
-}
-
-fn role(value: Value) -> Result<Option<String>, SetError> {
-    match value {
-        Value::Null => Ok(None),
-        Value::Str(role) if ROLES.contains(&role.as_ref()) => Ok(Some(role.into_owned())),
-        _ => Err(SetError::invalid_property(
-            "role",
-            "It must be a registered role in lower case, or null.",
-        )),
-    }
-}
-
-fn grants(value: Value, old: &[Grant]) -> Result<Vec<Grant>, SetError> {
-    let map = match value {
-        Value::Null => Map::new(),
-        Value::Object(map) if map.len() <= GRANTS_MAX => map,
-        _ => return Err(wrong("shareWith", "an object of rights by account")),
-    };
-    let mut grants = Vec::with_capacity(map.len());
-    for (account, rights) in map.into_vec() {
-        let account = AccountId::parse(&account.to_string())
-            .ok_or_else(|| SetError::invalid_property("shareWith", "There is no such account."))?;
-        let known = old.iter().find(|grant| grant.account == account.number());
-        let rights = granted_rights(rights)?;
-        if rights != MailboxRights::default() {
-            let is_subscribed = known.is_some_and(|grant| grant.is_subscribed);
-            grants.push(Grant {
-                account: account.number(),
-                rights: rights.0,
-                is_subscribed,
-            });
-        }
-    }
-    // Members of a group subscribe for themselves, whomever it is shared with.
-    let has_grant = |account: u64| grants.iter().any(|grant: &Grant| grant.account == account);
-    let subscriptions = old.iter().filter(|grant| grant.rights == 0);
-    let subscriptions = subscriptions.filter(|grant| !has_grant(grant.account));
-    let subscriptions: Vec<Grant> = subscriptions.cloned().collect();
-    grants.extend(subscriptions);
-    grants.sort_unstable_by_key(|grant| grant.account);
-    Ok(grants)
-}
-
-fn granted_rights(value: Value) -> Result<MailboxRights, SetError> {
-    let map = value
-        .into_object()
-        .ok_or_else(|| wrong("shareWith", "an object of rights by account"))?;
-    map.into_vec()
-        .into_iter()
-        .try_fold(MailboxRights::default(), |rights, (name, value)| {
-            let name = name.to_string().into_owned();
-            let right = match name.as_str() {
-                get::MAY_SHARE | "mayAdmin" => Some(MailboxRights::SHARE),
-                name => RIGHTS
-                    .iter()
-                    .find(|(property, _)| property.name() == name)
-                    .map(|(_, right)| *right),
-            };
-            match (right, value) {
-                (Some(right), Value::Bool(true)) => Ok(rights.union(right)),
-                (Some(_), Value::Bool(false)) => Ok(rights),
-                _ => Err(SetError::invalid_property(
-                    format!("shareWith/{name}"),
-                    "It is no right, or no Boolean.",
-                )),
-            }
-        })
-}
-
-/// Applies a PatchObject. Properties that the server sets may be there, if they are as they were.
-fn apply_patch(record: &mut MailboxRecord, patch: Map) -> Result<(), SetError> {
-    let mut whole = Map::new()
-        .with(Property::Name, string(&record.name))
-        .with(
-            Property::ParentId,
-            record.parent.map(|id| Id::<Mailbox>::new(id).to_string()),
-        )
-        .with(Property::Role, record.role.clone())
-        .with(Property::SortOrder, record.sort_order)
-        .with(Property::IsSubscribed, record.is_subscribed);
-    let touches_shares = patch
-        .keys()
-        .any(|key| key.to_string().starts_with("shareWith"));
-    if touches_shares {
-        whole.set(Property::ShareWith, Value::Object(get::granted(record)));
-    }
-    patch::apply(&mut whole, patch).map_err(|invalid| {
-        let mut error = SetError::describe(SetErrorKind::InvalidPatch, invalid.why);
-        error.properties = vec![invalid.path];
-        error
-    })?;
-    // What the patch took away goes back to its default; shares that it doesn't touch stay.
-    record.parent = None;
-    record.role = None;
-    record.sort_order = 0;
-    record.is_subscribed = false;
-    let given = Given::read(whole, record)?;
-    if touches_shares && !given.share_with {
-        record.share_with = grants(Value::Null, &record.share_with)?;
-    }
-    if given.name {
-        Ok(())
-    } else {
-        Err(SetError::invalid_property("name", "A mailbox has a name."))
-    }
-}
-
 fn check_rights(
     context: &Context,
     id: u64,
@@ -634,12 +453,43 @@ async fn check_grants(
     Ok(())
 }
 
-/// Name, parent and role, as seen by the other mailboxes.
+/// RFC 8621 §2 `mayCreateChild`: guests put mailboxes below those where they may, and never at the top. A mailbox that
+/// they don't see isn't there.
+fn check_parent(
+    who: &Caller,
+    standing: Standing,
+    mailboxes: &Mailboxes,
+    parent: Option<u64>,
+) -> Result<(), SetError> {
+    if standing == Standing::Owner {
+        return Ok(());
+    }
+    let Some(id) = parent else {
+        return Err(SetError::forbidden("The top is the owner's alone."));
+    };
+    let Some(parent) = mailboxes
+        .get(id)
+        .filter(|parent| get::is_visible(who, standing, parent))
+    else {
+        return Err(no_parent());
+    };
+    if !get::my_rights(who, standing, id, parent).contains(MailboxRights::CREATE_CHILD) {
+        return Err(SetError::forbidden("You may not put a mailbox there."));
+    }
+    Ok(())
+}
+
+fn no_parent() -> SetError {
+    SetError::invalid_property("parentId", "There is no such mailbox.")
+}
+
+/// Name, parent and role, as seen by the other mailboxes. `sees`: which of those the caller does.
 fn check_place(
     limits: &Limits,
     mailboxes: &Mailboxes,
     id: Option<u64>,
     record: &MailboxRecord,
+    sees: impl Fn(&MailboxRecord) -> bool,
 ) -> Result<(), SetError> {
     let name = record.name.as_str();
     if name.trim().is_empty() || name.chars().any(char::is_control) {
@@ -653,10 +503,7 @@ fn check_place(
     }
     if let Some(parent) = record.parent {
         if mailboxes.get(parent).is_none() {
-            return Err(SetError::invalid_property(
-                "parentId",
-                "There is no such mailbox.",
-            ));
+            return Err(no_parent());
         }
         if mailboxes
             .ancestors(Some(parent))
@@ -683,10 +530,11 @@ fn check_place(
             && (other.name == name
                 || (record.parent.is_none() && other.is_inbox() && fold(name) == "inbox"))
     };
-    if let Some((existing, _)) = others().find(|(_, other)| same_name(other)) {
-        return Err(SetError::already_exists(
-            Id::<Mailbox>::new(*existing).to_wire(),
-        ));
+    if let Some((existing, other)) = others().find(|(_, other)| same_name(other)) {
+        return Err(match sees(other) {
+            true => SetError::already_exists(Id::<Mailbox>::new(*existing).to_wire()),
+            false => SetError::new(SetErrorKind::AlreadyExists),
+        });
     }
     if record.role.is_some() && others().any(|(_, other)| other.role == record.role) {
         return Err(SetError::invalid_property(

@@ -1,5 +1,7 @@
 //! Mailbox/changes: applying its replies to the old state gives the new one, however few changes a reply takes.
 
+mod set;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jmap_types::{

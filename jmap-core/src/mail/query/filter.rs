@@ -1,6 +1,6 @@
 //! The filter of an Email/query, made ready: names are numbers, texts are lists of what was found.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use jmap_types::{
     MethodError, WireId,
@@ -15,7 +15,7 @@ use store::{
 use super::search_error;
 use crate::{
     Context,
-    access::Standing,
+    access::{MailboxRights, Standing, mailbox_rights},
     error::method_error,
     mail::{
         access::is_email_visible,
@@ -28,6 +28,39 @@ use crate::{
 #[derive(Debug)]
 pub struct Plan {
     root: Node,
+    pub seen: Arc<Seen>,
+}
+
+/// What of the account a query looks at: a guest's looks at nothing that they don't see.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The mailboxes that may be read; `None`: all of them.
+    mailboxes: Option<HashSet<u64>>,
+}
+
+impl Seen {
+    async fn of(context: &Context) -> Result<Self, MethodError> {
+        let standing = context.standing()?;
+        if standing == Standing::Owner {
+            return Ok(Self::default());
+        }
+        let view = context.account()?.view().await.map_err(method_error)?;
+        let readable = view.mailboxes().filter(|(_, row)| {
+            let rights = mailbox_rights(&context.who, standing, &row.record);
+            rights.contains(MailboxRights::READ_ITEMS)
+        });
+        Ok(Self {
+            mailboxes: Some(readable.map(|(id, _)| id).collect()),
+        })
+    }
+
+    fn has_mailbox(&self, id: u64) -> bool {
+        self.mailboxes.as_ref().is_none_or(|ids| ids.contains(&id))
+    }
+
+    pub fn has(&self, row: &EmailRow) -> bool {
+        self.mailboxes.is_none() || row.places().any(|place| self.has_mailbox(place.mailbox))
+    }
 }
 
 #[derive(Debug)]
@@ -77,7 +110,8 @@ impl Plan {
             Some(filter) => node(context, filter).await?,
             None => Node::And(Vec::new()),
         };
-        Ok(Self { root })
+        let seen = Arc::new(Seen::of(context).await?);
+        Ok(Self { root, seen })
     }
 
     /// The emails that match, in order of (received, id), oldest first.
@@ -85,7 +119,7 @@ impl Plan {
         let standing = context.standing()?;
         let matches = |id: u64| {
             view.email(id).is_some_and(|row| {
-                self.root.matches(view, id, row)
+                self.root.matches(view, &self.seen, id, row)
                     && (standing == Standing::Owner
                         || is_email_visible(view, &context.who, standing, row))
             })
@@ -125,20 +159,24 @@ impl Plan {
 }
 
 impl Node {
-    fn matches(&self, view: &View, id: u64, row: &EmailRow) -> bool {
+    fn matches(&self, view: &View, seen: &Seen, id: u64, row: &EmailRow) -> bool {
         match self {
-            Node::And(nodes) => nodes.iter().all(|node| node.matches(view, id, row)),
-            Node::Or(nodes) => nodes.iter().any(|node| node.matches(view, id, row)),
-            Node::Not(nodes) => !nodes.iter().any(|node| node.matches(view, id, row)),
-            Node::InMailbox(mailbox) => row.places().any(|place| place.mailbox == *mailbox),
-            Node::InOtherThan(others) => row.places().any(|place| !others.contains(&place.mailbox)),
+            Node::And(nodes) => nodes.iter().all(|node| node.matches(view, seen, id, row)),
+            Node::Or(nodes) => nodes.iter().any(|node| node.matches(view, seen, id, row)),
+            Node::Not(nodes) => !nodes.iter().any(|node| node.matches(view, seen, id, row)),
+            Node::InMailbox(mailbox) => {
+                seen.has_mailbox(*mailbox) && row.places().any(|place| place.mailbox == *mailbox)
+            }
+            Node::InOtherThan(others) => row
+                .places()
+                .any(|place| seen.has_mailbox(place.mailbox) && !others.contains(&place.mailbox)),
             Node::Before(time) => row.received_at < *time,
             Node::After(time) => row.received_at >= *time,
             Node::MinSize(size) => u64::from(row.size) >= *size,
             Node::MaxSize(size) => u64::from(row.size) < *size,
             Node::HasKeyword(keyword) => view.has_keyword(row, keyword),
-            Node::AllInThread(keyword) => all_in_thread(view, row.thread, keyword),
-            Node::SomeInThread(keyword) => some_in_thread(view, row.thread, keyword),
+            Node::AllInThread(keyword) => all_in_thread(view, seen, row.thread, keyword),
+            Node::SomeInThread(keyword) => some_in_thread(view, seen, row.thread, keyword),
             Node::HasAttachment(has) => row.has_attachment == *has,
             Node::OneOf(ids) => ids.binary_search(&id).is_ok(),
         }
@@ -171,17 +209,19 @@ impl Node {
     }
 }
 
-pub fn all_in_thread(view: &View, thread: u64, keyword: &str) -> bool {
+pub fn all_in_thread(view: &View, seen: &Seen, thread: u64, keyword: &str) -> bool {
     view.thread(thread)
         .iter()
         .filter_map(|&id| view.email(id))
+        .filter(|row| seen.has(row))
         .all(|row| view.has_keyword(row, keyword))
 }
 
-pub fn some_in_thread(view: &View, thread: u64, keyword: &str) -> bool {
+pub fn some_in_thread(view: &View, seen: &Seen, thread: u64, keyword: &str) -> bool {
     view.thread(thread)
         .iter()
         .filter_map(|&id| view.email(id))
+        .filter(|row| seen.has(row))
         .any(|row| view.has_keyword(row, keyword))
 }
 

@@ -1,10 +1,10 @@
 //! The order of an Email/query (RFC 8621 §4.4.2).
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use jmap_types::{MethodError, mail::EmailSortKey, method::Comparator};
 
-use super::filter::{Plan, all_in_thread, some_in_thread};
+use super::filter::{Plan, Seen, all_in_thread, some_in_thread};
 use crate::{
     Context,
     error::method_error,
@@ -17,7 +17,10 @@ use crate::{
 
 /// What the view doesn't have of the emails that are to be sorted.
 #[derive(Debug, Default)]
-pub struct Keys(HashMap<u64, TextKeys>);
+pub struct Keys {
+    texts: HashMap<u64, TextKeys>,
+    seen: Arc<Seen>,
+}
 
 #[derive(Debug, Default)]
 struct TextKeys {
@@ -49,7 +52,10 @@ impl Keys {
     ) -> Result<Self, MethodError> {
         const AT_ONCE: usize = 500;
         if !sort.iter().any(|comparator| needs_summary(&comparator.key)) {
-            return Ok(Self::default());
+            return Ok(Self {
+                seen: plan.seen.clone(),
+                ..Self::default()
+            });
         }
         let emails = plan.candidates(context).await?;
         let mut texts = HashMap::with_capacity(emails.len());
@@ -66,7 +72,8 @@ impl Keys {
             }
             tokio::task::yield_now().await;
         }
-        Ok(Self(texts))
+        let seen = plan.seen.clone();
+        Ok(Self { texts, seen })
     }
 
     /// `ids` come in the order of (received, id).
@@ -118,7 +125,7 @@ impl Keys {
     ) -> Ordering {
         let collation = comparator.collation.as_deref();
         let text = |of: fn(&TextKeys) -> &str| {
-            let key = |id: u64| self.0.get(&id).map(of).unwrap_or_default();
+            let key = |id: u64| self.texts.get(&id).map(of).unwrap_or_default();
             crate::mail::mailbox::collate(collation, key(id_a), key(id_b))
         };
         // RFC 8621 §4.4.2: what has the keyword is greater than what hasn't.
@@ -137,11 +144,12 @@ impl Keys {
                 .has_keyword(a, keyword)
                 .cmp(&view.has_keyword(b, keyword)),
             EmailSortKey::AllInThreadHaveKeyword(keyword) => {
-                all_in_thread(view, a.thread, keyword).cmp(&all_in_thread(view, b.thread, keyword))
+                all_in_thread(view, &self.seen, a.thread, keyword)
+                    .cmp(&all_in_thread(view, &self.seen, b.thread, keyword))
             }
             EmailSortKey::SomeInThreadHaveKeyword(keyword) => {
-                some_in_thread(view, a.thread, keyword)
-                    .cmp(&some_in_thread(view, b.thread, keyword))
+                some_in_thread(view, &self.seen, a.thread, keyword)
+                    .cmp(&some_in_thread(view, &self.seen, b.thread, keyword))
             }
         }
     }

@@ -2,7 +2,7 @@ use expect_test::expect;
 use jmap_types::{
     AccountId,
     mail::{Email, Mailbox, Thread},
-    method::{Changes, Get, Set},
+    method::{Changes, Get, Query, Set},
 };
 
 use super::{Bench, GUEST, OWNER, caller, rich_mail};
@@ -348,4 +348,158 @@ async fn a_mailbox_is_shared_with_those_who_are_there() {
         "mayRemoveItems",
     ];
     assert_eq!(names.map(has), [true, true, true, true, false], "{rights}");
+}
+
+/// The ids that a guest's Email/query gives.
+async fn found(bench: &Bench, who: &Caller, query: serde_json::Value) -> serde_json::Value {
+    let mut query = query;
+    query["accountId"] = serde_json::json!("a1");
+    let answer = bench.json::<Query<Email>>(who, &query.to_string()).await;
+    match answer.get("ids") {
+        Some(ids) => ids.clone(),
+        None => answer,
+    }
+}
+
+/// Filters tell a guest nothing of the mailboxes that an email is also in.
+#[tokio::test]
+async fn queries_of_guests_know_no_hidden_mailboxes() {
+    use serde_json::json;
+    let (bench, guest) = shared(&["mayReadItems"]).await;
+    let owner = caller(OWNER, &[]);
+    let rows = [
+        (json!({"inMailbox": "m1"}), json!(["e7"]), json!(["e7"])),
+        (json!({"inMailbox": "m2"}), json!([]), json!(["e8", "e7"])),
+        (
+            json!({"inMailboxOtherThan": ["m1"]}),
+            json!(["e9"]),
+            json!(["e9", "e8", "e7"]),
+        ),
+        (
+            json!({"operator": "NOT", "conditions": [{"inMailbox": "m2"}]}),
+            json!(["e9", "e7"]),
+            json!(["e9"]),
+        ),
+    ];
+    for (filter, as_guest, as_owner) in rows {
+        let query = json!({"filter": filter});
+        assert_eq!(
+            found(&bench, &guest, query.clone()).await,
+            as_guest,
+            "{query}"
+        );
+        assert_eq!(
+            found(&bench, &owner, query.clone()).await,
+            as_owner,
+            "{query}"
+        );
+    }
+}
+
+/// Neither do conditions on threads, of the emails in them that are hidden.
+#[tokio::test]
+async fn queries_of_guests_know_no_hidden_emails_of_threads() {
+    use serde_json::json;
+    let (bench, guest) = shared(&["mayReadItems"]).await;
+    let owner = caller(OWNER, &[]);
+    let first = "Message-ID: <first@x>\r\nSubject: a thread\r\n\r\n";
+    let second = "References: <first@x>\r\nSubject: Re: a thread\r\n\r\n";
+    let seen = bench.place(first, &[4]).await;
+    let hidden = bench.place(second, &[3]).await;
+    let id = |number: u64| jmap_types::mail::EmailId::new(number).to_string();
+    let (seen, hidden) = (id(seen), id(hidden));
+    let patch = json!({"keywords": {"x": true}});
+    let update = json!({"accountId": "a1", "update": {&hidden: patch}});
+    let answer = bench.json::<EmailSet>(&owner, &update.to_string()).await;
+    assert!(answer["notUpdated"].is_null(), "{answer}");
+    let in_mailbox = |condition: serde_json::Value| json!({"filter": {"operator": "AND", "conditions": [{"inMailbox": "m4"}, condition]}});
+    let rows = [
+        (
+            json!({"someInThreadHaveKeyword": "x"}),
+            json!([]),
+            json!([seen]),
+        ),
+        (
+            json!({"allInThreadHaveKeyword": "work"}),
+            json!([seen, "e9"]),
+            json!(["e9"]),
+        ),
+        (
+            json!({"noneInThreadHaveKeyword": "x"}),
+            json!([seen, "e9"]),
+            json!(["e9"]),
+        ),
+    ];
+    for (condition, as_guest, as_owner) in rows {
+        let query = in_mailbox(condition);
+        assert_eq!(
+            found(&bench, &guest, query.clone()).await,
+            as_guest,
+            "{query}"
+        );
+        assert_eq!(
+            found(&bench, &owner, query.clone()).await,
+            as_owner,
+            "{query}"
+        );
+    }
+    let sorted = |property: &str, keyword: &str| {
+        json!({
+            "filter": {"inMailbox": "m4"},
+            "sort": [{"property": property, "keyword": keyword}],
+        })
+    };
+    // To the guest all are equal, so the newest is first.
+    let rows = [
+        (sorted("someInThreadHaveKeyword", "x"), json!(["e9", seen])),
+        (
+            sorted("allInThreadHaveKeyword", "work"),
+            json!([seen, "e9"]),
+        ),
+    ];
+    for (query, as_owner) in rows {
+        let as_guest = found(&bench, &guest, query.clone()).await;
+        assert_eq!(as_guest, json!([seen, "e9"]), "{query}");
+        assert_eq!(
+            found(&bench, &owner, query.clone()).await,
+            as_owner,
+            "{query}"
+        );
+    }
+}
+
+/// Threads of which a guest sees no email aren't there, nor do they count.
+#[tokio::test]
+async fn all_threads_of_a_guest_are_those_that_they_see() {
+    let (bench, guest) = shared(&["mayReadItems"]).await;
+    let get = r#"{"accountId": "a1", "ids": null, "properties": ["id"]}"#;
+    for (who, count) in [(&guest, 2), (&caller(OWNER, &[]), 3)] {
+        let answer = bench.json::<Get<Thread>>(who, get).await;
+        let list = answer["list"].as_array().unwrap();
+        assert_eq!(list.len(), count, "{answer}");
+        assert_eq!(answer["notFound"], serde_json::json!([]), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn hidden_threads_take_no_room_of_a_get() {
+    let limits = crate::Limits {
+        max_objects_in_get: 1,
+        ..crate::Limits::default()
+    };
+    let bench = Bench::with_limits(limits).await;
+    bench.add_account(GUEST).await;
+    let share =
+        r#"{"accountId": "a1", "update": {"m4": {"shareWith": {"a3": {"mayReadItems": true}}}}}"#;
+    let answer = bench.json::<Set<Mailbox>>(&caller(OWNER, &[]), share).await;
+    assert!(answer["notUpdated"].is_null(), "{answer}");
+    bench.place("Subject: hidden\r\n\r\n", &[2]).await;
+    bench.place("Subject: free\r\n\r\n", &[4]).await;
+    let get = r#"{"accountId": "a1", "ids": null}"#;
+    let answer = bench
+        .json::<Get<Thread>>(&caller(GUEST, &[OWNER]), get)
+        .await;
+    assert_eq!(answer["list"].as_array().map(Vec::len), Some(1), "{answer}");
+    let answer = bench.json::<Get<Thread>>(&caller(OWNER, &[]), get).await;
+    assert_eq!(answer["type"], "requestTooLarge", "{answer}");
 }
