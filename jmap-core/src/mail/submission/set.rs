@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jmap_types::{
-    DataType, Property, SetError, SetErrorKind, State, Value, WireId,
+    DataType, Property, SetError, SetErrorKind, Value, WireId,
     mail::{Email, EmailId, EmailSubmission, Identity, SubmissionSetArguments},
     method::{CreatedIds, MethodResponse, Set, SetResponse},
     value::{Map, key},
@@ -435,7 +435,8 @@ fn is_unchanged(id: u64, record: &SubmissionRecord, name: &str, value: &Value) -
     }
 }
 
-/// Sends what was created and is not held, and tells what became of it, so far as that is known soon.
+/// Sends what was created and is not held, and tells what became of it, so far as that is known soon. The new state stays: what follows from
+/// sending may come after changes of others, and /changes tells all of them.
 async fn send_created(context: &Context, response: &mut SetResponse) {
     let Ok(account) = context.account() else {
         return;
@@ -465,9 +466,6 @@ async fn send_created(context: &Context, response: &mut SetResponse) {
                 map.insert(name, value);
             }
         }
-    }
-    if let Ok(head) = account.head().await {
-        response.new_state = State(head.state(DataType::EmailSubmission));
     }
 }
 
