@@ -15,4 +15,5 @@ pub use creation::resolve_creation_ids;
 pub use get::{GetObject, Properties, properties_of};
 pub(crate) use guard::{ALONE_AFTER, Guard, States, TRIES};
 pub use query::{QueryObject, Results, Search, Window, window};
+pub(crate) use set::add_updated;
 pub use set::{Rejected, SetObject, Staged, check_state};

@@ -333,7 +333,7 @@ impl<O: SetObject> Setting<'_, O> {
         for (id, patch, staged) in self.updates {
             let again = || attempt.update(&id, &patch);
             match guard.durable(staged, again).await {
-                Ok((number, map)) => settled.updated.push((O::wire_id(number), map)),
+                Ok((number, map)) => add_updated(&mut settled.updated, O::wire_id(number), map),
                 Err(error) => settled.not_updated.push((id, error)),
             }
         }
@@ -345,6 +345,25 @@ impl<O: SetObject> Setting<'_, O> {
             }
         }
         settled
+    }
+}
+
+/// Adds an object to `updated`. One that was updated under two names is there once, with what is true after the last of the two (RFC 7493 §2.3:
+/// no name twice).
+pub(crate) fn add_updated(
+    updated: &mut Vec<(WireId, Option<Map>)>,
+    id: WireId,
+    server_set: Option<Map>,
+) {
+    let Some((_, known)) = updated.iter_mut().find(|(known, _)| *known == id) else {
+        return updated.push((id, server_set));
+    };
+    let Some(server_set) = server_set else {
+        return;
+    };
+    let known = known.get_or_insert_with(Map::new);
+    for (property, value) in server_set.into_vec() {
+        known.insert(property, value);
     }
 }
 

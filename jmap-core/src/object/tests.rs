@@ -2,10 +2,11 @@
 //! states of an answer. Items that refer to others, where another node gets in the way.
 
 use jmap_types::{
-    AccountId,
+    AccountId, SetErrorKind,
     email::Import,
     mail::{Email, EmailId, Mailbox},
-    method::{Get, Set},
+    method::{CreatedIds, Get, MethodResponse as _, Set},
+    value::{Map, MapExt as _},
 };
 use serde_json::{Value as Json, json};
 
@@ -16,6 +17,7 @@ use crate::{
         view::ViewEvent,
         write::{self, INBOX, Message, Placement},
     },
+    object::GetObject as _,
 };
 
 async fn state(bench: &Bench) -> String {
@@ -350,4 +352,41 @@ async fn what_was_not_created_after_all_has_no_id() {
     assert!(answer["created"].is_null(), "{answer}");
     let refused = answer["notCreated"].as_object().unwrap();
     assert_eq!(refused.keys().collect::<Vec<_>>(), ["a", "b"], "{answer}");
+}
+
+#[tokio::test]
+async fn an_object_under_two_names_is_updated_and_destroyed_once() {
+    let bench = Bench::new().await;
+    let who = caller(OWNER, &[]);
+    let created = CreatedIds::default();
+    let id = Mailbox::wire_id(INBOX);
+    created.insert("k".to_owned(), id.clone());
+    let set = async |update: Vec<(&str, &str)>, destroy: Vec<&str>| {
+        let patch = |name: &str| Map::new().with(jmap_types::Property::Name, name.to_owned());
+        let update = update.into_iter();
+        let call = Set::<Mailbox> {
+            account_id: AccountId::new(OWNER),
+            if_in_state: None,
+            create: Vec::new(),
+            update: update
+                .map(|(id, name)| (id.to_owned(), patch(name)))
+                .collect(),
+            destroy: destroy.into_iter().map(str::to_owned).collect(),
+            arguments: Default::default(),
+            created_ids: created.clone(),
+        };
+        bench.core.call(&who, call).await.unwrap()
+    };
+    let both = set(vec![("#k", "One"), (id.as_str(), "Two")], Vec::new()).await;
+    assert_eq!(both.updated.len(), 1, "{both:?}");
+    let text = json_text(both.into_map());
+    assert_eq!(text.matches("\"m1\"").count(), 1, "{text}");
+    let both = set(vec![("#k", "Three")], vec![id.as_str(), "#k"]).await;
+    assert_eq!(both.not_updated.len(), 1, "{both:?}");
+    assert_eq!(both.not_updated[0].1.kind, SetErrorKind::WillDestroy);
+    assert_eq!(both.destroyed.len() + both.not_destroyed.len(), 1);
+}
+
+fn json_text(map: Map) -> String {
+    serde_json::to_string(&jmap_types::Value::Object(map)).unwrap()
 }

@@ -489,10 +489,11 @@ async fn implied_call(
             .filter(|_| is_touched)
             .map(|id| id.number())
     };
-    let (mut update, mut destroy) = (Vec::new(), Vec::new());
+    let mut update: Vec<(String, Map)> = Vec::new();
+    let mut destroy = Vec::new();
     for (reference, patch) in arguments.on_success_update_email {
         if let Some(email) = email_of(context, succeeded(&reference)).await {
-            update.push((email, patch));
+            add_patch(&mut update, email, patch);
         }
     }
     for reference in arguments.on_success_destroy_email {
@@ -512,6 +513,16 @@ async fn implied_call(
         arguments: (),
         created_ids: created.clone(),
     })
+}
+
+/// Several submissions may be of one email, which is updated once (RFC 7493 §2.3: no name twice).
+fn add_patch(update: &mut Vec<(String, Map)>, email: String, patch: Map) {
+    let Some((_, known)) = update.iter_mut().find(|(known, _)| *known == email) else {
+        return update.push((email, patch));
+    };
+    for (path, value) in patch.into_vec() {
+        known.insert(path, value);
+    }
 }
 
 /// The id of the email that a submission sent.
