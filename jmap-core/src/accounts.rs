@@ -46,8 +46,6 @@ pub struct AccountHandle {
     view: RwLock<Option<View>>,
     loading: AsyncMutex<()>,
     is_shared: bool,
-    /// Held while the items of a /set are staged, so that `ifInState` is true of all of them.
-    pub set_turn: AsyncMutex<()>,
     /// Held from the look at `$mdnsent` until it is set, so that an email is answered by one notification.
     pub mdn_turn: AsyncMutex<()>,
     used: AtomicU64,
@@ -249,7 +247,6 @@ impl Accounts {
             engine: self.engine.clone(),
             view: RwLock::new(None),
             loading: AsyncMutex::new(()),
-            set_turn: AsyncMutex::new(()),
             mdn_turn: AsyncMutex::new(()),
             used: AtomicU64::new(0),
             rounds_unused: AtomicU32::new(0),

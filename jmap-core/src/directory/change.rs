@@ -429,16 +429,16 @@ impl Core {
     }
 
     /// RFC 9425 §4.3: clients hear of the new limit.
-    async fn tell_quota(&self, id: AccountId) -> Result<(), DirectoryError> {
+    pub(crate) async fn tell_quota(&self, id: AccountId) -> Result<(), store::Error> {
         let handle = self.accounts.handle(id);
         for _ in 0..crate::object::TRIES {
             let mut txn = handle.writer.begin().await?;
             txn.changed(Change::new(DataType::Quota, 0, ChangeKind::Updated));
             match txn.commit().await {
                 Err(store::Error::Conflict) => {}
-                result => return Ok(result.map(drop)?),
+                result => return result.map(drop),
             }
         }
-        Err(store::Error::Conflict.into())
+        Err(store::Error::Conflict)
     }
 }

@@ -143,6 +143,7 @@ impl<O: GetObject> Handle for Get<O> {
         let mut objects = O::fetch(&context, &numbers, &properties, &self.arguments).await?;
         if objects.iter().any(Option::is_none) && has_news(&context).await? {
             // The client may know them from another node.
+            drop(objects);
             objects = O::fetch(&context, &numbers, &properties, &self.arguments).await?;
         }
         let mut list = Vec::with_capacity(objects.len());

@@ -1,7 +1,8 @@
-//! `ifInState` (RFC 8620 §5.3) while other nodes write to the account as well.
+//! `ifInState`, `oldState` and `newState` (RFC 8620 §5.3) while others write to the account as well.
 //!
 //! Holds: nothing is changed unless the account was in the expected state just before the first change; what another node got in the way
-//! of is tried again, the first change only while that is still so.
+//! of is tried again, the first change only while that is still so. Between the old and the new state of an answer there are the changes of
+//! its call alone: a client whose state was the old one has all of the new one. Where that isn't so, no old state is told.
 //! Other half: `set` and Email/import stage with it.
 
 use std::{
@@ -13,6 +14,8 @@ use std::{
 };
 
 use jmap_types::{DataType, MethodError, MethodErrorKind, SetError, State};
+use parking_lot::Mutex;
+use store::account::Ticket;
 
 use super::{Rejected, Staged, check_state};
 use crate::{
@@ -36,6 +39,35 @@ pub(crate) struct Guard {
     /// Something of the call is on disk: the state has changed by it.
     has_written: AtomicBool,
     is_mismatch: AtomicBool,
+    /// From before the first change until after the last one, if there is nothing else between; `None` while nothing is staged.
+    span: Mutex<Option<Span>>,
+    /// Others have changed something in between, it may be.
+    is_broken: AtomicBool,
+}
+
+/// What is staged at once, from the state before it to the one after it.
+#[derive(Debug)]
+struct Span {
+    old: State,
+    new: State,
+    /// To be waited for until `new` is on disk; `None`: it is.
+    seen: Option<Ticket>,
+}
+
+/// The states of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct States {
+    /// `None`: between this one and the new one there is more than the call, it may be.
+    pub old: Option<State>,
+    pub new: State,
+}
+
+/// A look at the account in its turn.
+struct Look {
+    sequence: u64,
+    staged: u64,
+    state: State,
+    seen: Option<Ticket>,
 }
 
 impl Guard {
@@ -46,35 +78,67 @@ impl Guard {
             expected,
             has_written: AtomicBool::new(false),
             is_mismatch: AtomicBool::new(false),
+            span: Mutex::new(None),
+            is_broken: AtomicBool::new(false),
         }
     }
 
-    /// Does `staging` if the account is in the expected state, which it returns. Between this look at the state and the
-    /// last item of `staging`, nobody else in this process stages anything, and if another node does, none of it comes to anything.
-    pub async fn stage(
-        &self,
-        staging: impl Future<Output = ()> + Send,
-    ) -> Result<State, MethodError> {
-        let _one_set_at_a_time = self.account.set_turn.lock().await;
-        let Some(expected) = self.expected.as_deref() else {
-            let head = self.account.head().await.map_err(method_error)?;
-            staging.await;
-            return Ok(State(head.state(self.data_type)));
-        };
+    /// Does `staging` if the account is in the expected state, or something of the call has changed it. Between this look at the
+    /// state and the last item of `staging`, nobody else in this process stages anything. An error: nothing of the call was done.
+    pub async fn stage(&self, staging: impl Future<Output = ()> + Send) -> Result<(), MethodError> {
         let in_turn = async {
-            let state = self.state().await.map_err(method_error)?;
-            check_state(Some(expected), state)?;
+            let before = match self.expected.as_deref() {
+                Some(expected) if !self.has_written.load(Ordering::Relaxed) => {
+                    self.check()?;
+                    let before = self.look_at_all().await.map_err(method_error)?;
+                    check_state(Some(expected), before.state)?;
+                    Ok(before)
+                }
+                _ => self.look().await,
+            };
             staging.await;
-            Ok(state)
+            // Where the account can't be read each item has failed, and has told so.
+            match (before, self.look().await) {
+                (Ok(before), Ok(after)) => self.note(before, after),
+                _ => self.is_broken.store(true, Ordering::Relaxed),
+            }
+            Ok(())
         };
         self.account.writer.in_turn(in_turn).await
     }
 
-    /// The state after all that is staged. The client may know it from another node.
-    async fn state(&self) -> Result<State, store::Error> {
+    /// How the account is after all that is staged.
+    async fn look(&self) -> Result<Look, store::Error> {
+        let txn = self.account.writer.begin().await?;
+        Ok(Look {
+            sequence: txn.head.sequence,
+            staged: txn.staged_before(),
+            state: State(txn.head.state(self.data_type)),
+            seen: txn.stage_or_seen(),
+        })
+    }
+
+    /// The same, with what the client may know from another node.
+    async fn look_at_all(&self) -> Result<Look, store::Error> {
         self.account.look().await?;
-        let head = self.account.writer.staged_head().await?;
-        Ok(State(head.state(self.data_type)))
+        self.look().await
+    }
+
+    fn note(&self, before: Look, after: Look) {
+        let steps = after.sequence.checked_sub(before.sequence);
+        let mut span = self.span.lock();
+        let from = match &*span {
+            None => Some(before.state),
+            // There may have been changes of other types.
+            Some(span) => (span.new == before.state).then_some(span.old),
+        };
+        match from.filter(|_| steps == Some(after.staged - before.staged)) {
+            Some(old) => {
+                let (new, seen) = (after.state, after.seen);
+                *span = Some(Span { old, new, seen });
+            }
+            None => self.is_broken.store(true, Ordering::Relaxed),
+        }
     }
 
     /// Stages an item again, which `conflicts` have come before.
@@ -99,7 +163,7 @@ impl Guard {
             return staging.await;
         }
         let in_turn = async {
-            if self.state().await?.to_string() != *expected {
+            if self.look_at_all().await?.state.to_string() != *expected {
                 self.is_mismatch.store(true, Ordering::Relaxed);
                 return Err(Rejected::Store(store::Error::Conflict));
             }
@@ -126,7 +190,11 @@ impl Guard {
                             return Ok(value);
                         }
                         Err(store::Error::Conflict) => {}
-                        Err(error) => return Err(set_error(error)),
+                        Err(error) => {
+                            // Perhaps only the answer was lost.
+                            self.is_broken.store(true, Ordering::Relaxed);
+                            return Err(set_error(error));
+                        }
                     }
                 }
                 Err(Rejected::Store(store::Error::Conflict)) => {}
@@ -136,13 +204,38 @@ impl Guard {
                 break;
             }
             tracing::debug!(account = %self.account.id, "an item of a call is tried again");
+            self.is_broken.store(true, Ordering::Relaxed);
             staged = self.again(again(), TRIES - left).await;
         }
         Err(set_error(store::Error::Conflict))
     }
 
-    /// After all items: whether the account was in the expected state after all.
-    pub fn check(&self) -> Result<(), MethodError> {
+    /// After all items: the states of the answer.
+    ///
+    /// Errors: `stateMismatch`, if the account was not in the expected state after all.
+    pub async fn states(&self) -> Result<States, MethodError> {
+        self.check()?;
+        let span = self.span.lock().take();
+        if let Some(Span { old, new, seen }) = span
+            && !self.is_broken.load(Ordering::Relaxed)
+        {
+            let is_on_disk = match seen {
+                Some(ticket) => ticket.durable().await.is_ok(),
+                None => true,
+            };
+            if is_on_disk {
+                let old = Some(old);
+                return Ok(States { old, new });
+            }
+        }
+        let head = self.account.head().await.map_err(method_error)?;
+        Ok(States {
+            old: None,
+            new: State(head.state(self.data_type)),
+        })
+    }
+
+    fn check(&self) -> Result<(), MethodError> {
         match self.is_mismatch.load(Ordering::Relaxed) {
             true => Err(MethodErrorKind::StateMismatch.into()),
             false => Ok(()),

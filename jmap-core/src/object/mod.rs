@@ -13,6 +13,7 @@ mod tests;
 pub use changes::{ChangesObject, delta_since};
 pub use creation::resolve_creation_ids;
 pub use get::{GetObject, Properties, properties_of};
-pub(crate) use guard::{ALONE_AFTER, Guard, TRIES};
+pub(crate) use guard::{ALONE_AFTER, Guard, States, TRIES};
 pub use query::{QueryObject, Results, Search, Window, window};
+pub(crate) use set::add_updated;
 pub use set::{Rejected, SetObject, Staged, check_state, is_same};

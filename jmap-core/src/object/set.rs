@@ -11,11 +11,12 @@ use jmap_types::{
 };
 use store::account::Ticket;
 
-use super::{GetObject, guard::Guard, resolve_creation_ids};
-use crate::{
-    Context, Handle,
-    error::{method_error, set_error},
+use super::{
+    GetObject,
+    guard::{Guard, States},
+    resolve_creation_ids,
 };
+use crate::{Context, Handle, error::set_error};
 
 /// Why an item was not staged.
 #[derive(Debug)]
@@ -119,10 +120,14 @@ impl<O: SetObject> Handle for Set<O> {
         }
         let account = context.account()?.clone();
         O::prepare(&context).await?;
+        let names = self.create.iter().map(|(name, _)| name.clone());
         let mut setting = Setting::<O> {
-            context: &context,
-            arguments: &self.arguments,
-            created_ids: &self.created_ids,
+            names: names.collect(),
+            attempt: Attempt {
+                context: &context,
+                arguments: &self.arguments,
+                created_ids: &self.created_ids,
+            },
             creates: Vec::new(),
             updates: Vec::new(),
             destroys: Vec::new(),
@@ -132,11 +137,22 @@ impl<O: SetObject> Handle for Set<O> {
             setting.stage_updates(self.update, &self.destroy).await;
             setting.stage_destroys(self.destroy).await;
         };
-        let guard = Guard::new(account.clone(), O::STATE, self.if_in_state);
-        let old_state = guard.stage(staging).await?;
-        let mut response = setting.settle(self.account_id, old_state, &guard).await;
-        guard.check()?;
-        response.new_state = State(account.head().await.map_err(method_error)?.state(O::STATE));
+        let guard = Guard::new(account, O::STATE, self.if_in_state);
+        guard.stage(staging).await?;
+        let settled = setting.settle(&guard).await;
+        let States { old, new } = guard.states().await?;
+        let mut response = SetResponse {
+            account_id: self.account_id,
+            old_state: old,
+            new_state: new,
+            created: settled.created,
+            updated: settled.updated,
+            destroyed: settled.destroyed,
+            not_created: settled.not_created,
+            not_updated: settled.not_updated,
+            not_destroyed: settled.not_destroyed,
+            implicit: Vec::new(),
+        };
         O::finish(&context, self.arguments, &mut response, &self.created_ids).await;
         Ok(response)
     }
@@ -145,14 +161,63 @@ impl<O: SetObject> Handle for Set<O> {
 /// What a new object came to: its number, and what the server set.
 type Created = (u64, Map);
 
-/// A /set under way.
-struct Setting<'s, O: SetObject> {
+/// One try of an item. What creation ids stand for is looked up by each: when another node has got in the way, it is another number.
+struct Attempt<'s, O: SetObject> {
     context: &'s Context,
     arguments: &'s O::SetArguments,
     created_ids: &'s CreatedIds,
+}
+
+impl<O: SetObject> Attempt<'_, O> {
+    async fn create(&self, properties: &Map) -> Staged<Created> {
+        let mut resolved = properties.clone();
+        resolve_creation_ids(&mut resolved, self.created_ids)?;
+        O::create(self.context, self.arguments, resolved).await
+    }
+
+    async fn update(&self, id: &str, patch: &Map) -> Staged<(u64, Option<Map>)> {
+        let number = self.number(id).ok_or_else(SetError::not_found)?;
+        let mut resolved = patch.clone();
+        resolve_creation_ids(&mut resolved, self.created_ids)?;
+        let (map, ticket) = O::update(self.context, self.arguments, number, resolved).await?;
+        Ok(((number, map), ticket))
+    }
+
+    async fn destroy(&self, id: &str) -> Staged<u64> {
+        let number = self.number(id).ok_or_else(SetError::not_found)?;
+        let ((), ticket) = O::destroy(self.context, self.arguments, number).await?;
+        Ok((number, ticket))
+    }
+
+    /// The object that an id, or a creation id behind `#`, names.
+    fn number(&self, id: &str) -> Option<u64> {
+        let id = match id.strip_prefix('#') {
+            Some(creation_id) => self.created_ids.get(creation_id)?,
+            None => WireId::parse(id)?,
+        };
+        O::parse_id(&id)
+    }
+}
+
+/// A /set under way: items as the client gave them, and what they have come to so far.
+struct Setting<'s, O: SetObject> {
+    /// The creation ids of all objects that it is to create.
+    names: HashSet<String>,
+    attempt: Attempt<'s, O>,
     creates: Vec<(String, Map, Staged<Created>)>,
-    updates: Vec<(String, u64, Map, Staged<Option<Map>>)>,
-    destroys: Vec<(String, u64, Staged<()>)>,
+    updates: Vec<(String, Map, Staged<(u64, Option<Map>)>)>,
+    destroys: Vec<(String, Staged<u64>)>,
+}
+
+/// What the items have come to.
+#[derive(Default)]
+struct Settled {
+    created: Vec<(String, Map)>,
+    updated: Vec<(WireId, Option<Map>)>,
+    destroyed: Vec<WireId>,
+    not_created: Vec<(String, SetError)>,
+    not_updated: Vec<(String, SetError)>,
+    not_destroyed: Vec<(String, SetError)>,
 }
 
 impl<O: SetObject> Setting<'_, O> {
@@ -164,8 +229,8 @@ impl<O: SetObject> Setting<'_, O> {
             let before = waiting.len();
             for (creation_id, properties) in waiting {
                 let mut resolved = properties.clone();
-                match resolve_creation_ids(&mut resolved, self.created_ids) {
-                    Ok(()) => self.stage_create(creation_id, resolved).await,
+                match resolve_creation_ids(&mut resolved, self.attempt.created_ids) {
+                    Ok(()) => self.stage_create(creation_id, properties, resolved).await,
                     Err(_) if refers_to(&properties, &names) => {
                         blocked.push((creation_id, properties))
                     }
@@ -187,113 +252,138 @@ impl<O: SetObject> Setting<'_, O> {
         }
     }
 
-    async fn stage_create(&mut self, creation_id: String, properties: Map) {
-        let staged = O::create(self.context, self.arguments, properties.clone()).await;
+    async fn stage_create(&mut self, creation_id: String, properties: Map, resolved: Map) {
+        let Attempt {
+            context, arguments, ..
+        } = self.attempt;
+        let staged = match self.can_refer(refers_to(&properties, &self.names)).await {
+            Ok(()) => O::create(context, arguments, resolved).await,
+            Err(conflict) => Err(conflict),
+        };
         if let Ok(((number, _), _)) = &staged {
-            self.created_ids
-                .insert(creation_id.clone(), O::wire_id(*number));
+            let id = O::wire_id(*number);
+            self.attempt.created_ids.insert(creation_id.clone(), id);
         }
         self.creates.push((creation_id, properties, staged));
     }
 
+    /// Before an item that refers to what this call creates: the numbers of that have to be on disk. On the way there another node may be
+    /// faster, and has given them to other objects then. A conflict: the item has its turn after what it refers to was tried again.
+    async fn can_refer(&mut self, does_refer: bool) -> Result<(), Rejected> {
+        if !does_refer {
+            return Ok(());
+        }
+        for (_, _, staged) in &mut self.creates {
+            if let Ok((_, Some(ticket))) = staged
+                && ticket.wait().await.is_err()
+            {
+                return Err(store::Error::Conflict.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn is_name(&self, id: &str) -> bool {
+        let name = id.strip_prefix('#');
+        name.is_some_and(|name| self.names.contains(name))
+    }
+
     async fn stage_updates(&mut self, update: Vec<(String, Map)>, destroy: &[String]) {
-        for (id, mut patch) in update {
-            let staged = match self.number(&id) {
-                None => Err((0, SetError::not_found())),
-                Some(number) if destroy.contains(&id) => {
-                    Err((number, SetError::new(SetErrorKind::WillDestroy)))
+        let numbers = destroy.iter().filter_map(|id| self.attempt.number(id));
+        let destroyed: HashSet<u64> = numbers.collect();
+        for (id, patch) in update {
+            let does_refer = self.is_name(&id) || refers_to(&patch, &self.names);
+            let staged = match self.attempt.number(&id) {
+                Some(number) if destroyed.contains(&number) => {
+                    Err(SetError::new(SetErrorKind::WillDestroy).into())
                 }
-                Some(number) => match resolve_creation_ids(&mut patch, self.created_ids) {
-                    Ok(()) => Ok(number),
-                    Err(error) => Err((number, error)),
+                _ => match self.can_refer(does_refer).await {
+                    Ok(()) => self.attempt.update(&id, &patch).await,
+                    Err(conflict) => Err(conflict),
                 },
             };
-            let (number, staged) = match staged {
-                Ok(number) => (
-                    number,
-                    O::update(self.context, self.arguments, number, patch.clone()).await,
-                ),
-                Err((number, error)) => (number, Err(error.into())),
-            };
-            self.updates.push((id, number, patch, staged));
+            self.updates.push((id, patch, staged));
         }
     }
 
     async fn stage_destroys(&mut self, destroy: Vec<String>) {
-        let mut seen = HashSet::new();
+        let (mut seen, mut unknown) = (HashSet::new(), HashSet::new());
         for id in destroy {
-            if !seen.insert(id.clone()) {
+            let is_new = match self.attempt.number(&id) {
+                Some(number) => seen.insert(number),
+                None => unknown.insert(id.clone()),
+            };
+            if !is_new {
                 continue;
             }
-            let (number, staged) = match self.number(&id) {
-                Some(number) => (
-                    number,
-                    O::destroy(self.context, self.arguments, number).await,
-                ),
-                None => (0, Err(SetError::not_found().into())),
+            let staged = match self.can_refer(self.is_name(&id)).await {
+                Ok(()) => self.attempt.destroy(&id).await,
+                Err(conflict) => Err(conflict),
             };
-            self.destroys.push((id, number, staged));
+            self.destroys.push((id, staged));
         }
     }
 
-    /// The object that an id, or a creation id behind `#`, names.
-    fn number(&self, id: &str) -> Option<u64> {
-        let id = match id.strip_prefix('#') {
-            Some(creation_id) => self.created_ids.get(creation_id)?,
-            None => WireId::parse(id)?,
-        };
-        O::parse_id(&id)
-    }
-
-    /// Waits until everything is on disk, and tries again what a concurrent change got in the way of.
-    async fn settle(
-        self,
-        account_id: jmap_types::AccountId,
-        old_state: State,
-        guard: &Guard,
-    ) -> SetResponse {
-        let (context, arguments) = (self.context, self.arguments);
-        let mut response = SetResponse {
-            account_id,
-            old_state: Some(old_state),
-            new_state: old_state,
-            created: Vec::new(),
-            updated: Vec::new(),
-            destroyed: Vec::new(),
-            not_created: Vec::new(),
-            not_updated: Vec::new(),
-            not_destroyed: Vec::new(),
-            implicit: Vec::new(),
-        };
+    /// Waits until everything is on disk, and tries again what a concurrent change got in the way of: in the order in which it was staged,
+    /// so that what an item refers to has its number before.
+    async fn settle(self, guard: &Guard) -> Settled {
+        let attempt = &self.attempt;
+        let created_ids = attempt.created_ids;
+        let mut settled = Settled::default();
         for (creation_id, properties, staged) in self.creates {
-            let again = || O::create(context, arguments, properties.clone());
+            let was_named = staged.is_ok();
+            let again = || attempt.create(&properties);
             match guard.durable(staged, again).await {
                 Ok((number, server_set)) => {
                     let id = O::wire_id(number);
-                    self.created_ids.insert(creation_id.clone(), id.clone());
+                    created_ids.insert(creation_id.clone(), id.clone());
                     let mut map = Map::with_capacity(server_set.len() + 1);
                     map.insert_unchecked(jmap_types::Property::Id, id.to_string());
                     map.as_mut_vec().extend(server_set.into_vec());
-                    response.created.push((creation_id, map));
+                    settled.created.push((creation_id, map));
                 }
-                Err(error) => response.not_created.push((creation_id, error)),
+                Err(error) => {
+                    if was_named {
+                        created_ids.remove(&creation_id);
+                    }
+                    settled.not_created.push((creation_id, error));
+                }
             }
         }
-        for (id, number, patch, staged) in self.updates {
-            let again = || O::update(context, arguments, number, patch.clone());
+        for (id, patch, staged) in self.updates {
+            let again = || attempt.update(&id, &patch);
             match guard.durable(staged, again).await {
-                Ok(map) => response.updated.push((O::wire_id(number), map)),
-                Err(error) => response.not_updated.push((id, error)),
+                Ok((number, map)) => add_updated(&mut settled.updated, O::wire_id(number), map),
+                Err(error) => settled.not_updated.push((id, error)),
             }
         }
-        for (id, number, staged) in self.destroys {
-            let again = || O::destroy(context, arguments, number);
+        for (id, staged) in self.destroys {
+            let again = || attempt.destroy(&id);
             match guard.durable(staged, again).await {
-                Ok(()) => response.destroyed.push(O::wire_id(number)),
-                Err(error) => response.not_destroyed.push((id, error)),
+                Ok(number) => settled.destroyed.push(O::wire_id(number)),
+                Err(error) => settled.not_destroyed.push((id, error)),
             }
         }
-        response
+        settled
+    }
+}
+
+/// Adds an object to `updated`. One that was updated under two names is there once, with what is true after the last of the two (RFC 7493 §2.3:
+/// no name twice).
+pub(crate) fn add_updated(
+    updated: &mut Vec<(WireId, Option<Map>)>,
+    id: WireId,
+    server_set: Option<Map>,
+) {
+    let Some((_, known)) = updated.iter_mut().find(|(known, _)| *known == id) else {
+        return updated.push((id, server_set));
+    };
+    let Some(server_set) = server_set else {
+        return;
+    };
+    let known = known.get_or_insert_with(Map::new);
+    for (property, value) in server_set.into_vec() {
+        known.insert(property, value);
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     directory::records::CredentialRecord,
     error::{method_error, set_error},
     mail::view::ViewEvent,
-    object::Rejected,
+    object::{Rejected, add_updated},
 };
 
 /// Octets of a deviceClientId.
@@ -88,7 +88,7 @@ impl Handle for PushSubscriptionSet {
                     .map(|map| (number, map)),
             };
             match result {
-                Ok((number, map)) => response.updated.push((wire_id(number), map)),
+                Ok((number, map)) => add_updated(&mut response.updated, wire_id(number), map),
                 Err(error) => response.not_updated.push((id, error)),
             }
         }

@@ -1,10 +1,13 @@
 //! Quota (RFC 9425): one an account, of octets, where there is a limit.
 //!
 //! Holds: the number is the account's `used_octets`, which each transaction on emails keeps.
-//! Other half: `mail::write` counts and logs the changes, `directory` has the limit.
+//! Other half: `mail::write` counts and logs the changes, `directory` has the limit, `default` tells of another one for all.
 
+mod default;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use default::DEFAULT;
 
 use jmap_types::{
     DataType, MethodError, Value,

@@ -195,6 +195,15 @@ impl Core {
                 break;
             }
         }
+        for _ in 0..ROUNDS_MAX {
+            if !self
+                .noted("tell of another default quota", self.tell_default_quota())
+                .await
+                .unwrap_or(false)
+            {
+                break;
+            }
+        }
         self.noted("resume deliveries", self.resume_deliveries())
             .await;
         self.noted("resume removals", self.resume_removals()).await;

@@ -80,6 +80,13 @@ impl CreatedIds {
             .insert(creation_id, id);
     }
 
+    pub fn remove(&self, creation_id: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(creation_id);
+    }
+
     pub fn to_map(&self) -> Map {
         let ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ids.iter()

@@ -74,6 +74,30 @@ pub fn set_of<T: ToString>(members: impl IntoIterator<Item = T>) -> Value {
     Value::Object(map)
 }
 
+/// How much memory a value takes, roughly, in octets.
+pub fn weight(value: &Value) -> usize {
+    const VALUE: usize = 48;
+    VALUE
+        + match value {
+            Value::Str(text) => text.len(),
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(map) => weight_of_map(map),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Element(_) => 0,
+        }
+}
+
+pub fn weight_of_map(map: &Map) -> usize {
+    let entries = map.iter();
+    entries
+        .map(|(key, value)| weight_of_key(key) + weight(value))
+        .sum()
+}
+
+pub fn weight_of_key(key: &Key) -> usize {
+    const KEY: usize = 32;
+    KEY + key.as_string_key().map_or(0, str::len)
+}
+
 /// The text of a string value.
 pub fn as_text(value: &Value) -> Option<&str> {
     match value {

@@ -259,10 +259,11 @@ async fn nothing_comes_between_the_transactions_of_a_turn() {
                 entered.send(()).await.unwrap();
                 let mut sequences = Vec::new();
                 for _ in 0..5 {
-                    assert_eq!(
-                        writer.staged_head().await.unwrap().sequence,
-                        sequences.last().copied().unwrap_or(0)
-                    );
+                    let before = writer.begin().await.unwrap();
+                    let last = sequences.last().copied().unwrap_or(0);
+                    assert_eq!(before.head.sequence, last);
+                    assert_eq!(before.staged_before(), last);
+                    drop(before);
                     let ticket = count(&writer).await;
                     sequences.push(ticket.sequence);
                     // What is staged goes to disk meanwhile.

@@ -1,6 +1,6 @@
 //! The Response object (RFC 8620 §3.4), and its form over WebSocket (RFC 8887 §4.3.3).
 
-use jmap_types::{Value, value::Map};
+use jmap_types::value::Map;
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeSeq},
@@ -76,23 +76,4 @@ pub fn to_json(value: &impl Serialize) -> Vec<u8> {
         tracing::error!(%error, "a response could not be written as JSON");
         b"{}".to_vec()
     })
-}
-
-/// How much memory a value takes, roughly, in octets.
-pub fn weight(value: &Value) -> usize {
-    const VALUE: usize = 48;
-    VALUE
-        + match value {
-            Value::Str(text) => text.len(),
-            Value::Array(items) => items.iter().map(weight).sum(),
-            Value::Object(map) => weight_of_map(map),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Element(_) => 0,
-        }
-}
-
-pub fn weight_of_map(map: &Map) -> usize {
-    const KEY: usize = 32;
-    map.iter()
-        .map(|(key, value)| KEY + key.as_string_key().map_or(0, str::len) + weight(value))
-        .sum()
 }

@@ -7,14 +7,15 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use jmap_core::{Caller, Core};
-use jmap_types::{MethodError, MethodErrorKind, method::CreatedIds, value::Map};
+use jmap_types::{
+    MethodError, MethodErrorKind,
+    method::CreatedIds,
+    value::{Map, weight_of_map},
+};
 
 use crate::{
     bounds::Bounds,
-    encode::{
-        problem::RequestError,
-        response::{Response, weight_of_map},
-    },
+    encode::{problem::RequestError, response::Response},
     methods::{self, Outcome, Surroundings},
     parse::request::{Invocation, Request},
     reference::Answers,

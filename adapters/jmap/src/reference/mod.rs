@@ -8,10 +8,8 @@ use std::{collections::HashMap, sync::Arc};
 use jmap_types::{
     MethodError, MethodErrorKind, Property, Value,
     patch::parse_pointer,
-    value::{Key, Map, MapExt, as_text, key},
+    value::{Key, Map, MapExt, as_text, key, weight, weight_of_map},
 };
-
-use crate::encode::response::weight;
 
 /// One response of a method call (RFC 8620 §3.2).
 #[derive(Debug)]
@@ -198,8 +196,9 @@ fn copy(value: &Value, budget: &mut usize) -> Result<Value, Lost> {
 }
 
 fn copy_map(map: &Map, budget: &mut usize) -> Result<Value, Lost> {
-    let octets = crate::encode::response::weight_of_map(map);
-    *budget = budget.checked_sub(octets).ok_or(Lost::TooLarge)?;
+    *budget = budget
+        .checked_sub(weight_of_map(map))
+        .ok_or(Lost::TooLarge)?;
     Ok(Value::Object(map.clone()))
 }
 

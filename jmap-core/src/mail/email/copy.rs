@@ -20,7 +20,7 @@ use crate::{
         access::is_email_visible,
         write::{Message, Placement},
     },
-    object::{GetObject, Guard, check_state, resolve_creation_ids},
+    object::{GetObject, Guard, States, check_state, resolve_creation_ids},
 };
 
 impl Handle for Copy<Email> {
@@ -39,22 +39,19 @@ impl Handle for Copy<Email> {
         let guard = Guard::new(account, Email::STATE, self.if_in_state);
         let mut arrivals = Arrivals::new(&context, &self.created_ids, &guard);
         let mut originals = Vec::new();
-        let staging = async {
-            for (creation_id, mut email) in self.create {
-                let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
-                    Ok(()) => read(&context, &from, email).await,
-                    Err(error) => Err(error),
-                };
-                let arrival = arrival.map(|(original, arrival)| {
-                    originals.push((creation_id.clone(), original));
-                    arrival
-                });
-                arrivals.stage(creation_id, arrival).await;
-            }
-        };
-        let old_state = guard.stage(staging).await?;
-        arrivals.settle().await;
-        guard.check()?;
+        for (creation_id, mut email) in self.create {
+            let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
+                Ok(()) => read(&context, &from, email).await,
+                Err(error) => Err(error),
+            };
+            let arrival = arrival.map(|(original, arrival)| {
+                originals.push((creation_id.clone(), original));
+                arrival
+            });
+            arrivals.add(creation_id, arrival).await?;
+        }
+        arrivals.write().await?;
+        let States { old, new } = guard.states().await?;
         let Arrivals {
             created,
             not_created,
@@ -63,8 +60,8 @@ impl Handle for Copy<Email> {
         let mut response = CopyResponse {
             from_account_id: self.from_account_id,
             account_id: self.account_id,
-            old_state: Some(old_state),
-            new_state: head_state(&context).await?,
+            old_state: old,
+            new_state: new,
             created,
             not_created,
             implicit: Vec::new(),

@@ -5,11 +5,12 @@
 use jmap_types::{
     BlobId, DataType, Id, MethodError, Property, UtcDate, Value,
     mail::{Email, EmailGetArguments, Mailbox, Thread},
-    value::{Key, Map, MapExt, key},
+    value::{Key, Map, MapExt, key, weight_of_map},
 };
 use store::{keys::BlobHash, log::Delta};
 
 use super::{
+    budget::{ANSWER_OCTETS_MAX, Budget},
     plan::{Plan, Wanted, is_part_property, is_property},
     read,
     render::{Place, Rendering},
@@ -85,22 +86,31 @@ impl GetObject for Email {
         arguments: &EmailGetArguments,
     ) -> Result<Vec<Option<Value>>, MethodError> {
         let plan = Plan::new(properties.iter(), arguments)?;
-        let mut emails = from_view(context, &plan, ids).await?;
-        if !plan.needs_summary {
-            return Ok(emails
-                .into_iter()
-                .map(|email| Some(email?.object()))
-                .collect());
-        }
-        let mut values = Vec::with_capacity(ids.len());
-        while !emails.is_empty() {
-            let count = batch_len(&plan, &emails);
-            let rest = emails.split_off(count);
-            complete(context, &plan, emails, &mut values).await?;
-            emails = rest;
-        }
-        Ok(values)
+        fetch(context, ids, &plan, &Budget::new(ANSWER_OCTETS_MAX)).await
     }
+}
+
+pub(super) async fn fetch(
+    context: &Context,
+    ids: &[u64],
+    plan: &Plan,
+    budget: &Budget,
+) -> Result<Vec<Option<Value>>, MethodError> {
+    let mut emails = from_view(context, plan, budget, ids).await?;
+    if !plan.needs_summary {
+        return Ok(emails
+            .into_iter()
+            .map(|email| Some(email?.object()))
+            .collect());
+    }
+    let mut values = Vec::with_capacity(ids.len());
+    while !emails.is_empty() {
+        let count = batch_len(plan, &emails);
+        let rest = emails.split_off(count);
+        complete(context, plan, budget, emails, &mut values).await?;
+        emails = rest;
+    }
+    Ok(values)
 }
 
 /// An email on its way: what the view has of it.
@@ -122,15 +132,18 @@ impl Found {
 async fn from_view(
     context: &Context,
     plan: &Plan,
+    budget: &Budget,
     ids: &[u64],
 ) -> Result<Vec<Option<Found>>, MethodError> {
     let standing = context.standing()?;
     let view = context.account()?.view().await.map_err(method_error)?;
     let found = |&id: &u64| {
-        let row = view.email(id)?;
-        if !is_email_visible(&view, &context.who, standing, row) {
-            return None;
-        }
+        budget.check()?;
+        let row = view.email(id);
+        let is_visible = |row: &&EmailRow| is_email_visible(&view, &context.who, standing, row);
+        let Some(row) = row.filter(is_visible) else {
+            return Ok(None);
+        };
         let mut map = Map::with_capacity(plan.wanted.len() + 1)
             .with(Property::Id, Id::<Email>::new(id).to_string());
         for wanted in &plan.wanted {
@@ -142,13 +155,14 @@ async fn from_view(
             };
             map.insert_unchecked(wanted.key(), value);
         }
-        Some(Found {
+        budget.spend(weight_of_map(&map));
+        Ok(Some(Found {
             blob: row.blob,
             size: row.size,
             map,
-        })
+        }))
     };
-    Ok(ids.iter().map(found).collect())
+    ids.iter().map(found).collect()
 }
 
 /// A property that the view has; null for others.
@@ -209,6 +223,7 @@ fn batch_len(plan: &Plan, emails: &[Option<Found>]) -> usize {
 async fn complete(
     context: &Context,
     plan: &Plan,
+    budget: &Budget,
     emails: Vec<Option<Found>>,
     values: &mut Vec<Option<Value>>,
 ) -> Result<(), MethodError> {
@@ -225,26 +240,25 @@ async fn complete(
             values.push(None);
             continue;
         };
+        budget.check()?;
         let (summary, octets) = (summaries.next().flatten(), blobs.next().flatten());
         // Between the view and the store it may have been destroyed; else it is damaged.
         let summary = summary.filter(|_| octets.is_some() || !plan.needs_octets);
         values.push(summary.map(|summary| {
-            fill(
-                plan,
-                &mut email,
-                &summary,
-                octets.as_deref().unwrap_or_default(),
-            );
+            let octets = octets.as_deref().unwrap_or_default();
+            fill(plan, budget, &mut email, &summary, octets);
             email.object()
         }));
     }
-    Ok(())
+    // Of the last one, too, everything is there.
+    budget.check()
 }
 
 /// Puts the values that are not of the view into the email's map.
-fn fill(plan: &Plan, email: &mut Found, summary: &Summary, octets: &[u8]) {
+fn fill(plan: &Plan, budget: &Budget, email: &mut Found, summary: &Summary, octets: &[u8]) {
     let rendering = Rendering {
         plan,
+        budget,
         place: Place::In {
             hash: email.blob,
             start: 0,

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use jmap_types::{
-    BlobId, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, State, UtcDate, WireId,
+    BlobId, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, UtcDate, WireId,
     email::{Import, ImportResponse},
     mail::Email,
     method::CreatedIds,
@@ -18,12 +18,11 @@ use super::{
 use crate::{
     Context, Handle,
     blob::BlobError,
-    error::method_error,
     mail::{
         message::date,
-        write::{Inserted, Message, Placement},
+        write::{Message, Placement},
     },
-    object::{GetObject, Guard, Staged, resolve_creation_ids},
+    object::{GetObject, Guard, States, resolve_creation_ids},
 };
 
 /// Octets of messages that are held until they are on disk.
@@ -33,7 +32,7 @@ const OCTETS_WAITING_MAX: usize = 16 << 20;
 pub(super) struct Arrivals<'a> {
     context: &'a Context,
     created_ids: &'a CreatedIds,
-    waiting: Vec<(String, Arrival, Staged<Inserted>)>,
+    waiting: Vec<(String, Arrival)>,
     octets: usize,
     guard: &'a Guard,
     pub created: Vec<(String, Map)>,
@@ -59,23 +58,40 @@ impl<'a> Arrivals<'a> {
         }
     }
 
-    pub async fn stage(&mut self, creation_id: String, arrival: Result<Arrival, SetError>) {
-        let arrival = match arrival {
-            Ok(arrival) => arrival,
-            Err(error) => return self.not_created.push((creation_id, error)),
-        };
-        let staged = create::insert(self.context, &arrival.message, &arrival.placement).await;
-        self.octets += arrival.message.octets.len();
-        self.waiting.push((creation_id, arrival, staged));
-        if self.octets > OCTETS_WAITING_MAX {
-            self.settle().await;
+    /// Takes one more. What waits is written once it takes much memory.
+    pub async fn add(
+        &mut self,
+        creation_id: String,
+        arrival: Result<Arrival, SetError>,
+    ) -> Result<(), MethodError> {
+        match arrival {
+            Ok(arrival) => {
+                self.octets += arrival.message.octets.len();
+                self.waiting.push((creation_id, arrival));
+            }
+            Err(error) => self.not_created.push((creation_id, error)),
+        }
+        match self.octets > OCTETS_WAITING_MAX {
+            true => self.write().await,
+            false => Ok(()),
         }
     }
 
-    /// Waits until all that is staged is on disk.
-    pub async fn settle(&mut self) {
+    /// Stages what waits, and waits until it is on disk. What was read before is read without the account's turn: it may be much.
+    ///
+    /// Errors: `stateMismatch`, and nothing was written before.
+    pub async fn write(&mut self) -> Result<(), MethodError> {
         self.octets = 0;
-        for (creation_id, arrival, staged) in std::mem::take(&mut self.waiting) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut staged = Vec::with_capacity(waiting.len());
+        let staging = async {
+            for (_, arrival) in &waiting {
+                let inserted = create::insert(self.context, &arrival.message, &arrival.placement);
+                staged.push(inserted.await);
+            }
+        };
+        self.guard.stage(staging).await?;
+        for ((creation_id, arrival), staged) in waiting.into_iter().zip(staged) {
             let again = || create::insert(self.context, &arrival.message, &arrival.placement);
             match self.guard.durable(staged, again).await {
                 Ok(inserted) => {
@@ -89,6 +105,7 @@ impl<'a> Arrivals<'a> {
                 Err(error) => self.not_created.push((creation_id, error)),
             }
         }
+        Ok(())
     }
 }
 
@@ -98,20 +115,17 @@ impl Handle for Import {
             return Err(MethodErrorKind::RequestTooLarge.into());
         }
         let account = context.account()?.clone();
-        let guard = Guard::new(account.clone(), Email::STATE, self.if_in_state);
+        let guard = Guard::new(account, Email::STATE, self.if_in_state);
         let mut arrivals = Arrivals::new(&context, &self.created_ids, &guard);
-        let staging = async {
-            for (creation_id, mut email) in self.emails {
-                let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
-                    Ok(()) => read(&context, email).await,
-                    Err(error) => Err(error),
-                };
-                arrivals.stage(creation_id, arrival).await;
-            }
-        };
-        let old_state = guard.stage(staging).await?;
-        arrivals.settle().await;
-        guard.check()?;
+        for (creation_id, mut email) in self.emails {
+            let arrival = match resolve_creation_ids(&mut email, &self.created_ids) {
+                Ok(()) => read(&context, email).await,
+                Err(error) => Err(error),
+            };
+            arrivals.add(creation_id, arrival).await?;
+        }
+        arrivals.write().await?;
+        let States { old, new } = guard.states().await?;
         let Arrivals {
             created,
             not_created,
@@ -119,14 +133,8 @@ impl Handle for Import {
         } = arrivals;
         Ok(ImportResponse {
             account_id: self.account_id,
-            old_state: Some(old_state),
-            new_state: State(
-                account
-                    .head()
-                    .await
-                    .map_err(method_error)?
-                    .state(Email::STATE),
-            ),
+            old_state: old,
+            new_state: new,
             created,
             not_created,
         })

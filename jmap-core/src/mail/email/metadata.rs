@@ -55,6 +55,9 @@ pub(super) fn mailboxes(value: Value) -> Result<Vec<u64>, SetError> {
         member_true("mailboxIds", &name, &value)?;
     }
     check_some(&mailboxes)?;
+    // A creation id and an id may name the same one.
+    mailboxes.sort_unstable();
+    mailboxes.dedup();
     Ok(mailboxes)
 }
 

@@ -3,6 +3,7 @@
 //! read only for what they alone hold; one damaged email never hides another.
 //! Other half: `message` understands messages, `write` has the transactions, `view` the columns.
 
+mod budget;
 mod copy;
 mod create;
 mod draft;

@@ -14,6 +14,7 @@ use jmap_types::{
 };
 
 use super::{
+    budget::{ANSWER_OCTETS_MAX, Budget},
     plan::{Plan, Wanted, WantedPart},
     render::{Place, Rendering},
     with_octets,
@@ -70,22 +71,35 @@ impl Handle for Parse {
             not_parsable: Vec::new(),
             not_found: Vec::new(),
         };
-        let mut seen = HashSet::new();
-        for id in self.blob_ids {
-            if !seen.insert(id.clone()) {
-                continue;
-            }
-            let Some((blob, octets)) = read_blob(&context, &id).await? else {
-                response.not_found.push(id);
-                continue;
-            };
-            match parse(&context, &plan, blob, octets).await? {
-                Some(email) => response.parsed.push((id, email)),
-                None => response.not_parsable.push(id),
-            }
-        }
+        let budget = Budget::new(ANSWER_OCTETS_MAX);
+        parse_all(&context, &plan, &budget, self.blob_ids, &mut response).await?;
         Ok(response)
     }
+}
+
+pub(super) async fn parse_all(
+    context: &Context,
+    plan: &Plan,
+    budget: &Budget,
+    ids: Vec<WireId>,
+    response: &mut ParseResponse,
+) -> Result<(), MethodError> {
+    let mut seen = HashSet::new();
+    for id in ids {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        let Some((blob, octets)) = read_blob(context, &id).await? else {
+            response.not_found.push(id);
+            continue;
+        };
+        match parse(context, plan, budget, blob, octets).await? {
+            Some(email) => response.parsed.push((id, email)),
+            None => response.not_parsable.push(id),
+        }
+        budget.check()?;
+    }
+    Ok(())
 }
 
 /// A blob that a call names; `None` when there is none for the caller.
@@ -114,6 +128,7 @@ pub(in crate::mail) async fn summary_of(octets: &Bytes) -> Option<Summary> {
 async fn parse(
     context: &Context,
     plan: &Plan,
+    budget: &Budget,
     blob: BlobId,
     octets: Bytes,
 ) -> Result<Option<Value>, MethodError> {
@@ -123,6 +138,7 @@ async fn parse(
     let place = place_of(context, plan, blob, &octets).await?;
     let rendering = Rendering {
         plan,
+        budget,
         place,
         summary: &summary,
         octets: &octets,
@@ -139,7 +155,7 @@ async fn parse(
             }
             Wanted::Header(header, _) => rendering.header(header),
         };
-        map.insert_unchecked(wanted.key(), value);
+        map.insert_unchecked(budget.key(wanted.key()), value);
     }
     Ok(Some(Value::Object(map)))
 }

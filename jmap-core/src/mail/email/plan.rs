@@ -222,11 +222,19 @@ impl WantedPart {
     }
 }
 
-/// Each name once, in their order.
+/// The letter case of a field's name is of no account (RFC 5322 §1.2.2).
+fn is_same_name(a: &str, b: &str) -> bool {
+    match (a.strip_prefix("header:"), b.strip_prefix("header:")) {
+        (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+        _ => a == b,
+    }
+}
+
+/// Each name once, in their order, as it was first written.
 fn distinct<'n>(names: impl Iterator<Item = &'n str>) -> Result<Vec<&'n str>, MethodError> {
     let mut distinct: Vec<&str> = Vec::new();
     for name in names {
-        if !distinct.contains(&name) {
+        if !distinct.iter().any(|known| is_same_name(known, name)) {
             distinct.push(name);
         }
         if distinct.len() > PROPERTIES_MAX {

@@ -9,7 +9,10 @@ use jmap_types::{
     value::{Key, Map, MapExt, key, string},
 };
 
-use super::plan::{Plan, WantedPart};
+use super::{
+    budget::Budget,
+    plan::{Plan, WantedPart},
+};
 use crate::mail::message::{
     BodyValue, EmailAddress, EmailAddressGroup, Encoding, HeaderField, HeaderProperty, HeaderValue,
     Part, PropertyValue, Summary, body_value, headers,
@@ -27,6 +30,7 @@ pub(super) enum Place {
 /// One message while its properties are made.
 pub(super) struct Rendering<'r> {
     pub plan: &'r Plan,
+    pub budget: &'r Budget,
     pub place: Place,
     pub summary: &'r Summary,
     /// Empty when the plan doesn't need them.
@@ -36,6 +40,19 @@ pub(super) struct Rendering<'r> {
 impl Rendering<'_> {
     /// A property that is in the message; null for others.
     pub fn property(&self, property: Property) -> Value {
+        match property {
+            // These count what they are made of.
+            Property::BodyStructure if self.summary.parts.is_empty() => Value::Null,
+            Property::BodyStructure => self.part(0, true),
+            Property::BodyValues => self.body_values(),
+            Property::TextBody => self.list(|summary| &summary.text_body),
+            Property::HtmlBody => self.list(|summary| &summary.html_body),
+            Property::Attachments => self.list(|summary| &summary.attachments),
+            _ => self.budget.value(|| self.of_summary(property)),
+        }
+    }
+
+    fn of_summary(&self, property: Property) -> Value {
         let summary = self.summary;
         match property {
             Property::MessageId => strings(&summary.message_id),
@@ -53,18 +70,13 @@ impl Rendering<'_> {
             Property::Preview => string(summary.preview.as_str()),
             Property::Size => summary.size.into(),
             Property::Headers => header_list(self.octets, &summary.fields),
-            Property::BodyStructure if summary.parts.is_empty() => Value::Null,
-            Property::BodyStructure => self.part(0, true),
-            Property::BodyValues => self.body_values(),
-            Property::TextBody => self.list(|summary| &summary.text_body),
-            Property::HtmlBody => self.list(|summary| &summary.html_body),
-            Property::Attachments => self.list(|summary| &summary.attachments),
             _ => Value::Null,
         }
     }
 
     pub fn header(&self, header: &HeaderProperty) -> Value {
-        property_value(header.value(self.octets, &self.summary.fields))
+        let value = || property_value(header.value(self.octets, &self.summary.fields));
+        self.budget.value(value)
     }
 
     fn list(&self, of: impl Fn(&Summary) -> &Vec<u32>) -> Value {
@@ -77,20 +89,27 @@ impl Rendering<'_> {
         let Some(part) = self.summary.parts.get(index as usize) else {
             return Value::Null;
         };
+        if self.budget.is_spent() {
+            return Value::Null;
+        }
         let fields = self.fields_of(part);
         let mut map = Map::with_capacity(self.plan.parts.len() + 1);
         let mut has_sub_parts = false;
         for wanted in &self.plan.parts {
             let value = match wanted {
-                WantedPart::Header(header, _) => property_value(header.value(self.octets, &fields)),
-                WantedPart::Property(Property::Headers) => header_list(self.octets, &fields),
                 WantedPart::Property(Property::SubParts) => {
                     has_sub_parts = true;
                     self.sub_parts(part, in_structure)
                 }
-                WantedPart::Property(property) => self.part_property(index, part, *property),
+                _ => self.budget.value(|| match wanted {
+                    WantedPart::Header(header, _) => {
+                        property_value(header.value(self.octets, &fields))
+                    }
+                    WantedPart::Property(Property::Headers) => header_list(self.octets, &fields),
+                    WantedPart::Property(property) => self.part_property(index, part, *property),
+                }),
             };
-            map.insert_unchecked(wanted.key(), value);
+            map.insert_unchecked(self.budget.key(wanted.key()), value);
         }
         // RFC 8621 §4.1.4: `bodyStructure` is the full structure.
         if in_structure && !has_sub_parts && part.is_multipart() {
@@ -188,8 +207,9 @@ impl Rendering<'_> {
             let Some(part_id) = summary.part_id(index) else {
                 continue;
             };
-            let value = body_value(self.octets, part, values.octets_max);
-            map.insert_unchecked(key(part_id), body_value_object(value));
+            let value = || body_value_object(body_value(self.octets, part, values.octets_max));
+            let value = self.budget.value(value);
+            map.insert_unchecked(self.budget.key(key(part_id)), value);
         }
         Value::Object(map)
     }

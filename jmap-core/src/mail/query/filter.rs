@@ -12,7 +12,7 @@ use store::{
     search::{Field, Query, Scope},
 };
 
-use super::search_error;
+use super::{search_error, threads::Threads};
 use crate::{
     Context,
     access::{MailboxRights, Standing, mailbox_rights},
@@ -117,9 +117,12 @@ impl Plan {
     /// The emails that match, in order of (received, id), oldest first.
     pub fn run(&self, view: &View, context: &Context) -> Result<Vec<u64>, MethodError> {
         let standing = context.standing()?;
+        let mut keywords = Vec::new();
+        self.root.keywords_of_threads(&mut keywords);
+        let threads = Threads::count(view, &self.seen, keywords);
         let matches = |id: u64| {
             view.email(id).is_some_and(|row| {
-                self.root.matches(view, &self.seen, id, row)
+                self.root.matches(view, &threads, &self.seen, id, row)
                     && (standing == Standing::Owner
                         || is_email_visible(view, &context.who, standing, row))
             })
@@ -159,11 +162,19 @@ impl Plan {
 }
 
 impl Node {
-    fn matches(&self, view: &View, seen: &Seen, id: u64, row: &EmailRow) -> bool {
+    fn matches(
+        &self,
+        view: &View,
+        threads: &Threads,
+        seen: &Seen,
+        id: u64,
+        row: &EmailRow,
+    ) -> bool {
+        let is_match = |node: &Node| node.matches(view, threads, seen, id, row);
         match self {
-            Node::And(nodes) => nodes.iter().all(|node| node.matches(view, seen, id, row)),
-            Node::Or(nodes) => nodes.iter().any(|node| node.matches(view, seen, id, row)),
-            Node::Not(nodes) => !nodes.iter().any(|node| node.matches(view, seen, id, row)),
+            Node::And(nodes) => nodes.iter().all(is_match),
+            Node::Or(nodes) => nodes.iter().any(is_match),
+            Node::Not(nodes) => !nodes.iter().any(is_match),
             Node::InMailbox(mailbox) => {
                 seen.has_mailbox(*mailbox) && row.places().any(|place| place.mailbox == *mailbox)
             }
@@ -175,10 +186,25 @@ impl Node {
             Node::MinSize(size) => u64::from(row.size) >= *size,
             Node::MaxSize(size) => u64::from(row.size) < *size,
             Node::HasKeyword(keyword) => view.has_keyword(row, keyword),
-            Node::AllInThread(keyword) => all_in_thread(view, seen, row.thread, keyword),
-            Node::SomeInThread(keyword) => some_in_thread(view, seen, row.thread, keyword),
+            Node::AllInThread(keyword) => threads.all_have(row.thread, keyword),
+            Node::SomeInThread(keyword) => threads.some_have(row.thread, keyword),
             Node::HasAttachment(has) => row.has_attachment == *has,
             Node::OneOf(ids) => ids.binary_search(&id).is_ok(),
+        }
+    }
+
+    /// The keywords that threads are asked for.
+    fn keywords_of_threads(&self, found: &mut Vec<String>) {
+        match self {
+            Node::And(nodes) | Node::Or(nodes) | Node::Not(nodes) => {
+                nodes
+                    .iter()
+                    .for_each(|node| node.keywords_of_threads(found));
+            }
+            Node::AllInThread(keyword) | Node::SomeInThread(keyword) => {
+                found.push(keyword.clone());
+            }
+            _ => {}
         }
     }
 
@@ -207,22 +233,6 @@ impl Node {
             _ => None,
         }
     }
-}
-
-pub fn all_in_thread(view: &View, seen: &Seen, thread: u64, keyword: &str) -> bool {
-    view.thread(thread)
-        .iter()
-        .filter_map(|&id| view.email(id))
-        .filter(|row| seen.has(row))
-        .all(|row| view.has_keyword(row, keyword))
-}
-
-pub fn some_in_thread(view: &View, seen: &Seen, thread: u64, keyword: &str) -> bool {
-    view.thread(thread)
-        .iter()
-        .filter_map(|&id| view.email(id))
-        .filter(|row| seen.has(row))
-        .any(|row| view.has_keyword(row, keyword))
 }
 
 /// Boxed, since a filter is as deep as the client likes (within `FILTER_DEPTH_MAX`).

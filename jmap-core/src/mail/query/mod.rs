@@ -5,6 +5,9 @@
 
 mod filter;
 mod sort;
+#[cfg(test)]
+mod tests;
+mod threads;
 
 use jmap_types::{
     MethodError, MethodErrorKind,

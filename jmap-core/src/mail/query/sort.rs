@@ -4,7 +4,10 @@ use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use jmap_types::{MethodError, mail::EmailSortKey, method::Comparator};
 
-use super::filter::{Plan, Seen, all_in_thread, some_in_thread};
+use super::{
+    filter::{Plan, Seen},
+    threads::Threads,
+};
 use crate::{
     Context,
     error::method_error,
@@ -30,10 +33,15 @@ struct TextKeys {
 }
 
 pub fn depends_on_threads(key: &EmailSortKey) -> bool {
-    matches!(
-        key,
-        EmailSortKey::AllInThreadHaveKeyword(_) | EmailSortKey::SomeInThreadHaveKeyword(_)
-    )
+    keyword_of_threads(key).is_some()
+}
+
+fn keyword_of_threads(key: &EmailSortKey) -> Option<&String> {
+    match key {
+        EmailSortKey::AllInThreadHaveKeyword(keyword)
+        | EmailSortKey::SomeInThreadHaveKeyword(keyword) => Some(keyword),
+        _ => None,
+    }
 }
 
 fn needs_summary(key: &EmailSortKey) -> bool {
@@ -90,7 +98,9 @@ impl Keys {
                     .iter()
                     .filter_map(|&id| Some((id, view.email(id)?)))
                     .collect();
-                rows.sort_by(|a, b| self.compare(view, sort, *a, *b));
+                let keywords = sort.iter().filter_map(|c| keyword_of_threads(&c.key));
+                let threads = Threads::count(view, &self.seen, keywords.cloned());
+                rows.sort_by(|a, b| self.compare(view, &threads, sort, *a, *b));
                 *ids = rows.into_iter().map(|(id, _)| id).collect();
             }
         }
@@ -99,12 +109,13 @@ impl Keys {
     fn compare(
         &self,
         view: &View,
+        threads: &Threads,
         sort: &[Comparator<EmailSortKey>],
         a: (u64, &EmailRow),
         b: (u64, &EmailRow),
     ) -> Ordering {
         for comparator in sort {
-            let ordering = self.compare_by(view, comparator, a, b);
+            let ordering = self.compare_by(view, threads, comparator, a, b);
             if ordering != Ordering::Equal {
                 return if comparator.is_ascending {
                     ordering
@@ -119,6 +130,7 @@ impl Keys {
     fn compare_by(
         &self,
         view: &View,
+        threads: &Threads,
         comparator: &Comparator<EmailSortKey>,
         (id_a, a): (u64, &EmailRow),
         (id_b, b): (u64, &EmailRow),
@@ -143,14 +155,12 @@ impl Keys {
             EmailSortKey::HasKeyword(keyword) => view
                 .has_keyword(a, keyword)
                 .cmp(&view.has_keyword(b, keyword)),
-            EmailSortKey::AllInThreadHaveKeyword(keyword) => {
-                all_in_thread(view, &self.seen, a.thread, keyword)
-                    .cmp(&all_in_thread(view, &self.seen, b.thread, keyword))
-            }
-            EmailSortKey::SomeInThreadHaveKeyword(keyword) => {
-                some_in_thread(view, &self.seen, a.thread, keyword)
-                    .cmp(&some_in_thread(view, &self.seen, b.thread, keyword))
-            }
+            EmailSortKey::AllInThreadHaveKeyword(keyword) => threads
+                .all_have(a.thread, keyword)
+                .cmp(&threads.all_have(b.thread, keyword)),
+            EmailSortKey::SomeInThreadHaveKeyword(keyword) => threads
+                .some_have(a.thread, keyword)
+                .cmp(&threads.some_have(b.thread, keyword)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jmap_types::{
-    BlobId, DataType, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, Value,
+    BlobId, DataType, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, State, Value,
     WireId,
     method::{CreatedIds, SetResponse},
     sieve::{
@@ -353,7 +353,7 @@ impl SetObject for SieveScript {
         const TRIES: usize = crate::object::TRIES;
         for _ in 0..TRIES {
             match activate(context, wanted, arguments.on_success_deactivate_script).await {
-                Ok(Some(switched)) => return tell(context, response, switched).await,
+                Ok(Some(switched)) => return tell(response, switched),
                 Ok(None) => return,
                 Err(Rejected::Store(store::Error::Conflict)) => {}
                 Err(error) => {
@@ -369,6 +369,8 @@ impl SetObject for SieveScript {
 struct Switched {
     before: Option<u64>,
     now: Option<u64>,
+    /// The states before and after it.
+    states: [State; 2],
 }
 
 /// `None`: there is no such script, or nothing to do.
@@ -386,12 +388,16 @@ async fn activate(
     if wanted.is_none() && !may_deactivate {
         return Ok(None);
     }
-    let switched = Switched {
-        before,
-        now: wanted,
-    };
+    let state = State(txn.head.state(DataType::SieveScript));
     if before == wanted {
-        return Ok(Some(switched));
+        if let Some(seen) = txn.stage_or_seen() {
+            seen.durable().await?;
+        }
+        return Ok(Some(Switched {
+            before,
+            now: wanted,
+            states: [state, state],
+        }));
     }
     txn.put_record(
         script_key(account.id, ACTIVE),
@@ -400,12 +406,16 @@ async fn activate(
     for id in before.into_iter().chain(wanted) {
         txn.changed(Change::new(DataType::SieveScript, id, ChangeKind::Updated));
     }
-    txn.commit().await?;
-    Ok(Some(switched))
+    let sequence = txn.commit().await?;
+    Ok(Some(Switched {
+        before,
+        now: wanted,
+        states: [state, State(sequence)],
+    }))
 }
 
 /// RFC 9661 §2.2: what was switched is in `created` or `updated`.
-async fn tell(context: &Context, response: &mut SetResponse, switched: Switched) {
+fn tell(response: &mut SetResponse, switched: Switched) {
     let mut tell_one = |id: u64, is_active: bool| {
         let wire = SieveScript::wire_id(id);
         let of_created = response.created.iter_mut().find(|(_, map)| {
@@ -432,11 +442,12 @@ async fn tell(context: &Context, response: &mut SetResponse, switched: Switched)
     if let Some(now) = switched.now {
         tell_one(now, true);
     }
-    if let Ok(account) = context.account()
-        && let Ok(head) = account.head().await
-    {
-        response.new_state = jmap_types::State(head.state(DataType::SieveScript));
+    let [before, after] = switched.states;
+    if response.new_state != before {
+        // Another client was faster: between the old and the new state there is its change as well.
+        response.old_state = None;
     }
+    response.new_state = after;
 }
 
 impl Handle for SieveScriptValidate {

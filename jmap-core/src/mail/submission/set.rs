@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jmap_types::{
-    DataType, Property, SetError, SetErrorKind, State, Value, WireId,
+    DataType, Property, SetError, SetErrorKind, Value, WireId,
     mail::{Email, EmailId, EmailSubmission, Identity, SubmissionSetArguments},
     method::{CreatedIds, MethodResponse, Set, SetResponse},
     value::{Map, key},
@@ -435,7 +435,8 @@ fn is_unchanged(id: u64, record: &SubmissionRecord, name: &str, value: &Value) -
     }
 }
 
-/// Sends what was created and is not held, and tells what became of it, so far as that is known soon.
+/// Sends what was created and is not held, and tells what became of it, so far as that is known soon. The new state stays: what follows from
+/// sending may come after changes of others, and /changes tells all of them.
 async fn send_created(context: &Context, response: &mut SetResponse) {
     let Ok(account) = context.account() else {
         return;
@@ -466,9 +467,6 @@ async fn send_created(context: &Context, response: &mut SetResponse) {
             }
         }
     }
-    if let Ok(head) = account.head().await {
-        response.new_state = State(head.state(DataType::EmailSubmission));
-    }
 }
 
 /// The one Email/set that `onSuccessUpdateEmail` and `onSuccessDestroyEmail` come to; `None`: nothing of them
@@ -491,10 +489,11 @@ async fn implied_call(
             .filter(|_| is_touched)
             .map(|id| id.number())
     };
-    let (mut update, mut destroy) = (Vec::new(), Vec::new());
+    let mut update: Vec<(String, Map)> = Vec::new();
+    let mut destroy = Vec::new();
     for (reference, patch) in arguments.on_success_update_email {
         if let Some(email) = email_of(context, succeeded(&reference)).await {
-            update.push((email, patch));
+            add_patch(&mut update, email, patch);
         }
     }
     for reference in arguments.on_success_destroy_email {
@@ -514,6 +513,16 @@ async fn implied_call(
         arguments: (),
         created_ids: created.clone(),
     })
+}
+
+/// Several submissions may be of one email, which is updated once (RFC 7493 §2.3: no name twice).
+fn add_patch(update: &mut Vec<(String, Map)>, email: String, patch: Map) {
+    let Some((_, known)) = update.iter_mut().find(|(known, _)| *known == email) else {
+        return update.push((email, patch));
+    };
+    for (path, value) in patch.into_vec() {
+        known.insert(path, value);
+    }
 }
 
 /// The id of the email that a submission sent.

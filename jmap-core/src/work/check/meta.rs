@@ -32,6 +32,7 @@ const LENGTHS: &[(&str, usize)] = &[
     (crate::settings::COUNTER, 8),
     (crate::bans::COUNTER, 8),
     ("next account", 8),
+    (crate::quota::DEFAULT, 16),
     ("traces", 8),
     (crate::admin::AUDIT_COUNT, 8),
     (

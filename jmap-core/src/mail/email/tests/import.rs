@@ -1,7 +1,14 @@
 use expect_test::expect;
-use jmap_types::{email::Import, mail::Email, method::Get};
+use jmap_types::{
+    AccountId, Property,
+    email::Import,
+    mail::{Email, MailboxId},
+    method::{CreatedIds, Get, Set},
+    value::{Map, MapExt as _, set_of},
+};
 
-use super::{Bench, mail, rich_mail};
+use super::{Bench, OWNER, caller, mail, rich_mail};
+use crate::mail::write::INBOX;
 
 #[tokio::test]
 async fn imports() {
@@ -218,4 +225,42 @@ async fn wrong_imports() {
             .check::<Import>(&arguments, "/notCreated/k", expected)
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_mailbox_under_two_names_is_one_place() {
+    let bench = Bench::new().await;
+    let blob = bench.upload(mail(&["Subject: x", "", "y"])).await;
+    let inbox = MailboxId::new(INBOX);
+    let created_ids = CreatedIds::default();
+    created_ids.insert("x".to_owned(), inbox.to_wire());
+    let email = || Map::new().with(Property::MailboxIds, set_of(["#x", &*inbox.to_string()]));
+    let import = Import {
+        account_id: AccountId::new(OWNER),
+        if_in_state: None,
+        emails: vec![(
+            "i".to_owned(),
+            email().with(Property::BlobId, blob.to_string()),
+        )],
+        created_ids: created_ids.clone(),
+    };
+    let set = Set::<Email> {
+        account_id: AccountId::new(OWNER),
+        if_in_state: None,
+        create: vec![("s".to_owned(), email())],
+        update: Vec::new(),
+        destroy: Vec::new(),
+        arguments: (),
+        created_ids: created_ids.clone(),
+    };
+    let who = caller(OWNER, &[]);
+    let imported = bench.core.call(&who, import).await.unwrap();
+    assert_eq!(imported.created.len(), 1, "{imported:?}");
+    let set = bench.core.call(&who, set).await.unwrap();
+    assert_eq!(set.created.len(), 1, "{set:?}");
+    let account = bench.core.accounts.handle(AccountId::new(OWNER));
+    let view = account.view().await.unwrap();
+    let places: Vec<usize> = view.emails().map(|(_, row)| row.places().count()).collect();
+    assert_eq!(places, [1, 1]);
+    assert_eq!(view.counts(INBOX).total_emails, 2);
 }

@@ -1,12 +1,18 @@
 //! What a client may ask for at most: as much is done, one more is refused, and nothing of it stays.
 
 use jmap_types::{
-    mail::{Email, Identity, Mailbox, VacationResponse},
-    method::{Get, Set},
+    AccountId, MethodErrorKind, WireId,
+    email::ParseResponse,
+    mail::{Email, EmailGetArguments, Identity, Mailbox, VacationResponse},
+    method::{Access, Get, Set},
+    value::weight,
 };
 use serde_json::{Map, Value as Json, json};
 
-use super::{Bench, OWNER, caller};
+use super::{
+    super::{budget::Budget, get, parse, plan::Plan},
+    Bench, OWNER, caller,
+};
 use crate::{
     Handle, Limits,
     mail::{
@@ -201,4 +207,113 @@ async fn one_past_the_limits_of_a_vacation_response() {
         ),
     ];
     check_update::<Set<VacationResponse>>(&bench, "singleton", rows).await;
+}
+
+/// Some emails with such properties, as Email/get and as Email/parse: with room for them, and with half of it.
+async fn check_budget(what: &str, names: &[&str], part_names: Option<&[&str]>) {
+    const EMAILS: usize = 4;
+    let bench = Bench::new().await;
+    let field = format!("X-Long: {}\r\n", "long ".repeat(2000));
+    let part = format!(
+        "{field}Content-Type: text/plain\r\n\r\n{}",
+        "x".repeat(10_000)
+    );
+    let message = format!(
+        "{field}Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{part}\r\n--b--\r\n"
+    );
+    let (mut ids, mut blobs) = (Vec::new(), Vec::new());
+    for number in 0..EMAILS {
+        let message = format!("Subject: {number}\r\n{message}");
+        blobs.push(WireId::parse(&bench.upload(message.clone()).await.to_string()).unwrap());
+        ids.push(bench.deliver(message).await);
+    }
+    let arguments = EmailGetArguments {
+        fetch_all_body_values: true,
+        body_properties: part_names.map(|names| names.iter().map(|n| (*n).to_owned()).collect()),
+        ..EmailGetArguments::default()
+    };
+    let plan = Plan::new(names.iter().copied(), &arguments).unwrap();
+    let account = Some(AccountId::new(OWNER));
+    let who = caller(OWNER, &[]);
+    let context = bench.core.context(&who, account, Access::Read).unwrap();
+    let got = async |octets| get::fetch(&context, &ids, &plan, &Budget::new(octets)).await;
+    let parsed = async |octets| {
+        let mut response = ParseResponse {
+            account_id: AccountId::new(OWNER),
+            parsed: Vec::new(),
+            not_parsable: Vec::new(),
+            not_found: Vec::new(),
+        };
+        let budget = Budget::new(octets);
+        let blobs = blobs.clone();
+        let parsed = parse::parse_all(&context, &plan, &budget, blobs, &mut response).await;
+        parsed.map(|()| response)
+    };
+    let emails = got(usize::MAX).await.unwrap();
+    let octets = emails.iter().flatten().map(weight).sum::<usize>();
+    assert!(octets > EMAILS * 10_000, "{what}: {octets}");
+    assert_eq!(got(2 * octets).await.unwrap().len(), EMAILS, "{what}");
+    let refused = got(octets / 2).await.unwrap_err();
+    assert_eq!(refused.kind, MethodErrorKind::RequestTooLarge, "{what}");
+    let emails = parsed(usize::MAX).await.unwrap().parsed;
+    let octets = emails.iter().map(|(_, email)| weight(email)).sum::<usize>();
+    assert!(octets > EMAILS * 10_000, "{what}, parsed: {octets}");
+    assert_eq!(
+        parsed(2 * octets).await.unwrap().parsed.len(),
+        EMAILS,
+        "{what}"
+    );
+    let refused = parsed(octets / 2).await.unwrap_err();
+    assert_eq!(refused.kind, MethodErrorKind::RequestTooLarge, "{what}");
+}
+
+#[tokio::test]
+async fn what_one_answer_may_take_is_counted_in_all_that_it_is_made_of() {
+    check_budget("body values", &["bodyValues"], None).await;
+    check_budget("a header field", &["header:X-Long"], None).await;
+    check_budget("all of a name", &["header:X-Long:asText:all"], None).await;
+    check_budget("the header", &["headers"], None).await;
+    for list in ["bodyStructure", "textBody"] {
+        check_budget(list, &[list], Some(&["header:X-Long"])).await;
+        check_budget(list, &[list], Some(&["headers"])).await;
+    }
+}
+
+#[tokio::test]
+async fn names_are_counted_as_well() {
+    let bench = Bench::new().await;
+    let id = bench.deliver("Subject: a\r\n\r\nx").await;
+    let names: Vec<String> = (0..100)
+        .map(|n| format!("header:{}{n}", "x".repeat(250)))
+        .collect();
+    let arguments = EmailGetArguments::default();
+    let plan = Plan::new(names.iter().map(String::as_str), &arguments).unwrap();
+    let (who, account) = (caller(OWNER, &[]), Some(AccountId::new(OWNER)));
+    let context = bench.core.context(&who, account, Access::Read).unwrap();
+    let budget = Budget::new(20_000);
+    let refused = get::fetch(&context, &[id], &plan, &budget).await;
+    assert_eq!(refused.unwrap_err().kind, MethodErrorKind::RequestTooLarge);
+}
+
+#[tokio::test]
+async fn a_field_is_given_once_however_its_name_is_written() {
+    let bench = Bench::new().await;
+    let id = bench.deliver("X-Aaa: once\r\n\r\nx").await;
+    let id = jmap_types::mail::EmailId::new(id).to_string();
+    let names = [
+        "header:X-Aaa",
+        "header:x-aaA",
+        "header:X-Aaa:asText",
+        "header:X-AAA",
+    ];
+    let answer = call::<Get<Email>>(&bench, json!({"ids": [id], "properties": names})).await;
+    let given = answer["list"][0].as_object().unwrap();
+    let given: Vec<&str> = given.keys().map(String::as_str).collect();
+    assert_eq!(given, ["header:X-Aaa", "header:X-Aaa:asText", "id"]);
+    let parts = call::<Get<Email>>(
+        &bench,
+        json!({"ids": [id], "properties": ["textBody"], "bodyProperties": names}),
+    );
+    let given = parts.await["list"][0]["textBody"][0].clone();
+    assert_eq!(given.as_object().unwrap().len(), 2, "{given}");
 }

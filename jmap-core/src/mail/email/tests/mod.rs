@@ -66,6 +66,15 @@ impl Bench {
     }
 
     pub async fn with_limits(limits: Limits) -> Self {
+        Self::made(limits, false).await
+    }
+
+    /// One of several nodes.
+    pub async fn of_node() -> Self {
+        Self::made(Limits::default(), true).await
+    }
+
+    async fn made(limits: Limits, is_node: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = SearchOptions {
             shards: 1,
@@ -82,7 +91,14 @@ impl Bench {
             hostname: "mail.example.com".to_owned(),
             search: Arc::new(SearchIndex::open(folder.path(), &options).unwrap()),
         };
-        let core = Core::open(parts).await.unwrap();
+        let core = match is_node {
+            false => Core::open(parts).await.unwrap(),
+            true => {
+                let own = folder.path().join("node");
+                let settings = crate::cluster::Settings::new(own, "node");
+                Core::open_node(parts, settings).await.unwrap()
+            }
+        };
         for account in [OWNER, OTHER] {
             let handle = core.accounts.handle(AccountId::new(account));
             let mut txn = handle.writer.begin().await.unwrap();

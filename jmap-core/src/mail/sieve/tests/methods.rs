@@ -14,6 +14,36 @@ use crate::mail::sieve::{
 use crate::{inproc::origin::Author, mail::submission::parameters};
 
 #[tokio::test]
+async fn a_script_of_another_client_before_the_activation_is_not_between_two_states() {
+    let server = Server::new().await;
+    let blob = upload(&server, &server.bob, "keep;\r\n").await;
+    let account = server.core.accounts.handle(server.bob.account);
+    let still = account.writer.pause_commits().await;
+    let create = |name: &str, activate: Option<&str>| json!({"create": {"k": {"name": name, "blobId": blob}}, "onSuccessActivateScript": activate});
+    let first = create("first", Some("#k"));
+    let first = server.call::<Set<SieveScript>>(&server.bob, first);
+    let second = async {
+        tokio::task::yield_now().await;
+        let both = server.call::<Set<SieveScript>>(&server.bob, create("second", None));
+        let release = async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            drop(still);
+        };
+        tokio::join!(both, release).0
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(second["oldState"].is_string(), "{second}");
+    assert_eq!(first["created"]["k"]["isActive"], true, "{first}");
+    assert!(first["oldState"].is_null(), "{first}");
+    let alone = create("third", Some("#k"));
+    let alone = server.call::<Set<SieveScript>>(&server.bob, alone).await;
+    assert_eq!(alone["oldState"], first["newState"], "{alone}");
+    assert_ne!(alone["newState"], alone["oldState"], "{alone}");
+}
+
+#[tokio::test]
 async fn made_changed_activated_and_destroyed() {
     let server = Server::new().await;
     let blob = upload(&server, &server.bob, "keep;\r\n").await;

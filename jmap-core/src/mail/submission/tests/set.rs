@@ -1,8 +1,10 @@
 //! EmailSubmission/set: what is refused, and what comes with success.
 
 use jmap_types::{
-    mail::EmailSubmission,
-    method::{Changes, Query, Set},
+    Property, Value,
+    mail::{Email, EmailSubmission, SubmissionSetArguments},
+    method::{Changes, CreatedIds, Get, MethodResponse as _, Query, Set},
+    value::{Map, MapExt as _, key},
 };
 use serde_json::{Value as Json, json};
 
@@ -182,6 +184,72 @@ async fn on_success_updates_and_destroys() {
         json!([email]),
         "{destroyed}"
     );
+}
+
+/// RFC 7493 §2.3: no name twice.
+#[tokio::test]
+async fn an_email_that_was_submitted_twice_is_updated_once() {
+    let server = Server::new().await;
+    let identity = server.identity(&server.ann).await;
+    let email = server.draft(HELLO).await;
+    let submission = json!({"identityId": identity, "emailId": email});
+    let answer = server
+        .call::<Set<EmailSubmission>>(
+            &server.ann,
+            json!({
+                "create": {"a": submission, "b": submission},
+                "onSuccessUpdateEmail": {
+                    "#a": {"keywords/$draft": null, "keywords/a": true},
+                    "#b": {"keywords/$draft": null, "keywords/b": true},
+                },
+            }),
+        )
+        .await;
+    let implicit = &answer["implicit"][0];
+    assert_eq!(implicit[1]["updated"], json!({email.clone(): null}));
+    assert!(implicit[1]["notUpdated"].is_null(), "{answer}");
+    let got = server
+        .call::<Get<Email>>(
+            &server.ann,
+            json!({"ids": [email], "properties": ["keywords"]}),
+        )
+        .await;
+    let keywords = &got["list"][0]["keywords"];
+    assert_eq!(
+        (&keywords["a"], &keywords["b"]),
+        (&json!(true), &json!(true))
+    );
+    // The call itself, as its members are counted before they are JSON.
+    let again = Set::<EmailSubmission> {
+        account_id: server.ann.account,
+        if_in_state: None,
+        create: ["c", "d"]
+            .map(|name| {
+                let map = Map::new()
+                    .with(Property::IdentityId, identity.clone())
+                    .with(Property::EmailId, email.clone());
+                (name.to_owned(), map)
+            })
+            .into(),
+        update: Vec::new(),
+        destroy: Vec::new(),
+        arguments: SubmissionSetArguments {
+            on_success_update_email: ["#c", "#d"]
+                .map(|name| {
+                    let mut patch = Map::new();
+                    patch.insert(key("keywords/a"), Value::Null);
+                    (name.to_owned(), patch)
+                })
+                .into(),
+            on_success_destroy_email: Vec::new(),
+        },
+        created_ids: CreatedIds::default(),
+    };
+    let mut response = server.core.call(&server.ann, again).await.unwrap();
+    let (_, updated) = response.take_implicit().remove(0);
+    let updated = updated.unwrap();
+    let updated = updated.find(Property::Updated).unwrap();
+    assert_eq!(updated.as_object().map(Map::len), Some(1));
 }
 
 fn held(seconds: &str) -> Json {
