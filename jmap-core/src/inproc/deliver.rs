@@ -695,8 +695,15 @@ impl Core {
                     return Err(DeliverError::OverQuota);
                 }
                 Err(Undelivered::Rejected(Rejected::Set(error))) => {
-                    tracing::warn!(%account, ?error, "an inbox does not take mail");
-                    return Err(DeliverError::NoSuchMailbox);
+                    return Err(match self.account_record(account).await {
+                        Ok(None) => DeliverError::NoSuchMailbox,
+                        // Its inbox is damaged, and takes mail again once that is mended.
+                        Ok(Some(_)) => {
+                            tracing::error!(%account, ?error, "an inbox does not take mail; posthorn check tells why");
+                            DeliverError::Temporary
+                        }
+                        Err(error) => temporary(error),
+                    });
                 }
                 Err(Undelivered::Refused(error)) => return Err(error),
                 Ok(success) => return Ok(success),
