@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, stream};
 use jmap_types::{AccountId, DataType};
 use store::{
     Record as _,
-    engine::{Assertion, Batch, Key, Page},
+    engine::{Assertion, Batch, EngineError, Key, Page},
     keys,
 };
 
@@ -250,6 +250,15 @@ impl Core {
             );
             match self.engine.commit(batch).await.map_err(store::Error::from) {
                 Err(store::Error::Conflict) => {}
+                // Perhaps only the answer was lost; the engine has waited until it is settled. One that a process has for itself looks it up.
+                Err(error @ store::Error::Engine(EngineError::Io(_)))
+                    if !self.engine.is_exclusive() =>
+                {
+                    return match self.engine.get(&list).await {
+                        Ok(Some(_)) => Ok(()),
+                        Ok(None) | Err(_) => Err(error),
+                    };
+                }
                 result => return result,
             }
         }

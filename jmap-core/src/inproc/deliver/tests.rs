@@ -1,8 +1,14 @@
 //! A message for several recipients when something is in the way of one of them: each gets it once, or its sender hears of it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
 use jmap_types::DataType;
 use store::{
-    engine::{Batch, Engine, FaultPlan, FaultyEngine, MemoryEngine, Page},
+    engine::{
+        Batch, CommitError, Engine, FaultPlan, FaultyEngine, Key, MemoryEngine, Page, Snapshot,
+        Write,
+    },
     keys::Subspace,
 };
 
@@ -399,4 +405,70 @@ async fn the_sender_hears_of_an_account_that_went_away() {
     let noted = core.engine.scan(Page::first(noted, 10)).await.unwrap();
     assert_eq!(noted, []);
     check_is_clean(core).await;
+}
+
+/// An engine over a network that loses the answer to a commit that puts something on the list.
+#[derive(Debug)]
+struct Losing {
+    memory: Arc<MemoryEngine>,
+    /// What is applied of such commits is all or nothing.
+    is_applied: bool,
+    lost: AtomicU64,
+}
+
+#[async_trait]
+impl Engine for Losing {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.memory.get(key).await
+    }
+
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        self.memory.multi_get(keys).await
+    }
+
+    async fn scan(&self, page: Page) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.memory.scan(page).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, EngineError> {
+        self.memory.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        let is_listed = |write: &Write| match write {
+            Write::Put(key, _) => keys::decode_pending_delivery(key).is_some(),
+            _ => false,
+        };
+        if !batch.writes.iter().any(is_listed) {
+            return self.memory.commit(batch).await;
+        }
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        if self.is_applied {
+            self.memory.commit(batch).await?;
+        }
+        Err(EngineError::Io("the answer was lost".into()).into())
+    }
+
+    async fn disk_octets(&self) -> Result<u64, EngineError> {
+        Ok(0)
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_does_not_bring_the_message_again() {
+    for is_applied in [true, false] {
+        let engine = Arc::new(Losing {
+            memory: MemoryEngine::new(),
+            is_applied,
+            lost: AtomicU64::new(0),
+        });
+        let server = Server::with(engine.clone(), Limits::default()).await;
+        let results = arrives(&server.core, &[ANN, BOB]).await;
+        assert_eq!(engine.lost.load(Ordering::Relaxed), 1);
+        let is_taken = results.iter().all(Result::is_ok);
+        assert_eq!(is_taken, is_applied, "{results:?}");
+        assert_eq!(server.core.resume_deliveries().await.unwrap(), 0);
+        let count = usize::from(is_applied);
+        assert_eq!(counts(&server).await, [count, count]);
+    }
 }
