@@ -104,6 +104,7 @@ pub struct Inner {
     /// One repair at a time.
     pub(crate) repairing: tokio::sync::Mutex<()>,
     pub(crate) backup_holds: inproc::backup::Holds,
+    pub(crate) resuming: parking_lot::Mutex<inproc::deliver::Resuming>,
     /// The account at which purging deleted emails goes on.
     pub(crate) purged_upto: AtomicU64,
     /// In one more `Arc`, as what is swapped has to have a size.
@@ -249,6 +250,7 @@ impl Core {
             alerts: Alerts::default(),
             repairing: tokio::sync::Mutex::new(()),
             backup_holds: inproc::backup::Holds::default(),
+            resuming: Default::default(),
             purged_upto: AtomicU64::new(0),
             outbound: ArcSwapOption::empty(),
             signing: OnceLock::new(),

@@ -242,6 +242,7 @@ fn left_behind(alice: AccountId, bob: AccountId) -> dump::Rows {
         parameters: None,
         reported: None,
         author: None,
+        full: None,
     };
     let policy = StsPolicyRecord {
         id: "1".to_owned(),

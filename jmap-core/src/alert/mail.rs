@@ -64,7 +64,8 @@ impl Core {
                 message: letter.clone(),
                 peer: None,
                 is_junk: false,
-                answers_each: false,
+                // One of them who can't have it now keeps it from no other.
+                answers_each: true,
                 arrival: Arrival::default(),
             };
             let results = self.deliver(inbound).await;

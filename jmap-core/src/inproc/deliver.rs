@@ -2,7 +2,11 @@
 //!
 //! Holds: when a delivery returns `Ok`, the message is on disk for that recipient, once and
 //! whole; a message for many recipients is stored once.
-//! Other half: `adapters/smtp` speaks SMTP and LMTP and calls this.
+//! Other half: `adapters/smtp` speaks SMTP and LMTP and calls this; `many` has the list of what several accounts wait for.
+
+mod many;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,16 +16,18 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use jmap_types::{AccountId, DataType, SetErrorKind};
+use jmap_types::{AccountId, SetErrorKind};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
 use store::{
     Record,
-    engine::{Assertion, Batch, EngineError, Page},
+    engine::{Assertion, EngineError},
     keys,
 };
 
 use tracing::Instrument as _;
+
+pub(crate) use self::many::Resuming;
 
 use crate::{
     Core,
@@ -30,6 +36,7 @@ use crate::{
         forward::{self, Forwarded},
         sieve::{self, Carried, Incoming},
         submission::{
+            bounce::Action,
             parameters,
             records::{EnvelopeAddress, Parameter},
             report::{self, Success},
@@ -49,6 +56,15 @@ pub struct Recipient {
     pub address: String,
     /// The accounts that get the message. None: reports of failure go on from here to the sender of a message that was forwarded.
     pub targets: Vec<AccountId>,
+}
+
+impl Recipient {
+    /// Why it takes no message with this reverse-path (`None`: the null one), whatever is in it: known at RCPT.
+    pub fn refuses(&self, mail_from: Option<&str>) -> Option<DeliverError> {
+        let is_report = mail_from.is_none_or(str::is_empty);
+        let why = || DeliverError::Refused(forward::REPORTS_ALONE.to_owned());
+        (self.targets.is_empty() && !is_report).then(why)
+    }
 }
 
 /// Why mail for an address is refused.
@@ -123,6 +139,19 @@ pub enum DeliverError {
     Temporary,
 }
 
+impl DeliverError {
+    /// Whether the same message may be taken later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::OverQuota | Self::NoRoom | Self::Temporary => true,
+            Self::Refused(_) | Self::Loop | Self::NoSuchMailbox => false,
+        }
+    }
+}
+
+/// What a sender is told whose message was accepted for others (RFC 3463 X.2.2).
+const FULL: &str = "552 5.2.2 The mailbox is full";
+
 /// Accounts that one message is delivered to at the same time.
 const DELIVERIES_AT_ONCE: usize = 16;
 
@@ -157,6 +186,9 @@ pub struct PendingDelivery {
     /// [`Arrival::author`]; `None`: nobody.
     #[n(9)]
     pub author: Option<Author>,
+    /// Addresses whose sender is to be told that the mailbox is full, in the order of the accounts: one that has some doesn't get the message.
+    #[n(10)]
+    pub full: Option<Vec<Vec<EnvelopeAddress>>>,
 }
 
 impl Record for PendingDelivery {
@@ -184,6 +216,8 @@ struct Delivery {
     fence: Option<Assertion>,
     esmtp: Esmtp,
     author: Author,
+    /// Accounts without room for it, after it was accepted for others: the addresses of which each tells the sender.
+    full: HashMap<AccountId, Vec<EnvelopeAddress>>,
     /// What each account has done, for the trace.
     told: Arc<Mutex<Vec<(AccountId, Told)>>>,
 }
@@ -249,7 +283,8 @@ pub(crate) struct Fenced {
 impl Core {
     /// Delivers a message: an answer for each recipient, in their order.
     ///
-    /// `Ok` means that the message is on disk, and will be (or already is) in the recipient's inbox.
+    /// `Ok` means that the message is on disk, and will be (or already is) in the recipient's inbox. Where there is one answer for all and somebody's
+    /// is `Ok`, the message is taken: it is seen to that the sender is told of the others (RFC 5321 §6.1), and it must not come again.
     pub async fn deliver(&self, inbound: Inbound) -> Vec<Result<(), DeliverError>> {
         let span = tracing::info_span!(
             target: crate::span::TARGET,
@@ -283,23 +318,46 @@ impl Core {
             fence: None,
             esmtp: Esmtp::new(&inbound.arrival, &inbound.recipients),
             author: inbound.arrival.author.clone(),
+            full: HashMap::new(),
             told: Arc::default(),
         };
         let mut returned = HashMap::new();
+        // Where there is one answer for all: the message comes again, for all.
+        let mut comes_again = None;
         for recipient in &inbound.recipients {
             if recipient.targets.is_empty() {
                 let mail_from = inbound.mail_from.as_deref();
                 let result = self
                     .return_report(&recipient.address, mail_from, &delivery.message, None)
                     .await;
+                if let (Err(error), false) = (&result, inbound.answers_each)
+                    && error.is_temporary()
+                {
+                    comes_again = Some(error.clone());
+                    break;
+                }
                 returned.insert(recipient.address.as_str(), result.map(drop));
             }
         }
         let (told, summary) = (delivery.told.clone(), delivery.message.summary.clone());
         let reported = delivery.esmtp.reported.clone();
-        let mut outcomes = self
-            .deliver_all(delivery, accounts.into_iter().collect())
-            .await;
+        let mut outcomes: HashMap<_, _> = match &comes_again {
+            None => {
+                self.deliver_all(delivery, accounts.into_iter().collect(), &inbound)
+                    .await
+            }
+            Some(error) => {
+                let each = accounts.into_iter();
+                each.map(|account| (account, Err(error.clone()))).collect()
+            }
+        };
+        if !inbound.answers_each && comes_again.is_none() {
+            comes_again = nobody_has_it(&outcomes);
+        }
+        if let Some(error) = comes_again {
+            let without_accounts = inbound.recipients.iter().filter(|r| r.targets.is_empty());
+            returned.extend(without_accounts.map(|r| (r.address.as_str(), Err(error.clone()))));
+        }
         let of_recipient = |recipient: &Recipient| {
             if let Some(result) = returned.get(recipient.address.as_str()) {
                 return result.clone();
@@ -344,12 +402,13 @@ impl Core {
         &self,
         delivery: Delivery,
         accounts: Vec<AccountId>,
+        inbound: &Inbound,
     ) -> HashMap<AccountId, Result<(), DeliverError>> {
         if let [account] = accounts[..] {
             let outcome = self.deliver_to(account, &delivery).await;
             return HashMap::from([(account, outcome.map(drop))]);
         }
-        self.deliver_to_many(delivery, accounts).await
+        self.deliver_to_many(delivery, accounts, inbound).await
     }
 
     /// Delivers a message of the queue: the result of each account. The rows of `fenced.number` stay.
@@ -378,6 +437,7 @@ impl Core {
                 ..Esmtp::new(&fenced.arrival, recipients)
             },
             author: fenced.arrival.author.clone(),
+            full: HashMap::new(),
             told: Arc::default(),
         };
         let delivery = &delivery;
@@ -455,219 +515,6 @@ impl Core {
         self.trace_success(&told, reported, mail_from, &delivery.message.octets);
     }
 
-    /// With several accounts some could have the message and others not when the power fails. So it
-    /// is on disk first, with the list of those that still wait for it.
-    async fn deliver_to_many(
-        &self,
-        mut delivery: Delivery,
-        accounts: Vec<AccountId>,
-    ) -> HashMap<AccountId, Result<(), DeliverError>> {
-        let mut outcomes = HashMap::new();
-        let mut open = Vec::with_capacity(accounts.len());
-        for account in accounts {
-            match self
-                .has_room(account, delivery.message.octets.len() as u64)
-                .await
-            {
-                Ok(true) => open.push(account),
-                Ok(false) => drop(outcomes.insert(account, Err(DeliverError::OverQuota))),
-                Err(error) => drop(outcomes.insert(account, Err(temporary(error)))),
-            }
-        }
-        if open.is_empty() {
-            return outcomes;
-        }
-        let number = self.rng.next_u64();
-        delivery.number = Some(number);
-        delivery.is_accepted = true;
-        if let Err(error) = self.put_pending(number, &delivery, &open).await {
-            let error = temporary(error);
-            let each = open
-                .into_iter()
-                .map(|account| (account, Err(error.clone())));
-            outcomes.extend(each);
-            return outcomes;
-        }
-        // From here on the message is safe: what fails now is tried again by background work.
-        outcomes.extend(open.iter().map(|&account| (account, Ok(()))));
-        for (account, result) in self.finish_pending(number, &delivery, &open).await {
-            // What a script refuses is not tried again.
-            if let Err(DeliverError::Refused(_) | DeliverError::Loop) = result {
-                outcomes.insert(account, result);
-            }
-        }
-        outcomes
-    }
-
-    async fn put_pending(
-        &self,
-        number: u64,
-        delivery: &Delivery,
-        accounts: &[AccountId],
-    ) -> Result<(), store::Error> {
-        let record = PendingDelivery {
-            blob: delivery.message.hash,
-            accounts: accounts.iter().map(|account| account.number()).collect(),
-            received_at: delivery.received_at,
-            mail_from: delivery.mail_from.clone(),
-            recipients: Some(
-                accounts
-                    .iter()
-                    .map(|account| delivery.address(*account))
-                    .collect(),
-            ),
-            is_junk: delivery.is_junk.then_some(true),
-            mail_parameters: some(delivery.esmtp.mail.clone()),
-            parameters: of_accounts(&delivery.esmtp.of_account, accounts),
-            reported: of_accounts(&delivery.esmtp.reported, accounts),
-            author: Some(delivery.author.clone()).filter(|author| *author != Author::Unknown),
-        };
-        for _ in 0..TRIES {
-            let mut batch = Batch::new();
-            delivery
-                .message
-                .ensure_stored(&self.engine, &mut batch)
-                .await?;
-            batch.put(keys::pending_delivery(number), record.to_bytes());
-            // The reference that keeps the blob until the accounts have theirs.
-            batch.put(
-                keys::blob_ref(&record.blob, PENDING, DataType::Email, number),
-                Bytes::new(),
-            );
-            match self.engine.commit(batch).await.map_err(store::Error::from) {
-                Err(store::Error::Conflict) => {}
-                result => return result,
-            }
-        }
-        Err(store::Error::Conflict)
-    }
-
-    /// Delivers to all, and forgets the record when all have it.
-    async fn finish_pending(
-        &self,
-        number: u64,
-        delivery: &Delivery,
-        accounts: &[AccountId],
-    ) -> Vec<(AccountId, Result<(), DeliverError>)> {
-        let each = stream::iter(accounts.to_vec())
-            .map(|account| async move { (account, self.deliver_to(account, delivery).await) });
-        let each = each.buffer_unordered(DELIVERIES_AT_ONCE);
-        let each = each.map(|(account, result)| (account, result.map(drop)));
-        let results: Vec<_> = each.collect().await;
-        // An account that went away, or is full by now, doesn't come back by trying.
-        let open = results
-            .iter()
-            .any(|(_, r)| matches!(r, Err(DeliverError::Temporary | DeliverError::NoRoom)));
-        if open {
-            return results;
-        }
-        let mut batch = Batch::new();
-        batch.delete(keys::pending_delivery(number));
-        batch.delete(keys::blob_ref(
-            &delivery.message.hash,
-            PENDING,
-            DataType::Email,
-            number,
-        ));
-        batch.put(
-            keys::blob_candidate(self.clock.now().0.max(0) as u64, &delivery.message.hash),
-            Bytes::new(),
-        );
-        for &account in accounts {
-            batch.delete(keys::delivered(account, number));
-        }
-        if let Err(error) = self.engine.commit(batch).await {
-            tracing::warn!(%error, "a finished delivery stays on the list");
-        }
-        results
-    }
-
-    /// Finishes deliveries that a crash or a fault interrupted. Returns how many are still open.
-    pub async fn resume_deliveries(&self) -> Result<usize, store::Error> {
-        const AT_ONCE: usize = 100;
-        let range = keys::all(keys::Subspace::PendingDelivery);
-        let rows = self
-            .engine
-            .scan(Page::first(range.clone(), AT_ONCE))
-            .await?;
-        for (key, value) in rows {
-            let number = keys::decode_pending_delivery(&key)
-                .ok_or_else(|| store::Error::bad_key("pending delivery", &key))?;
-            let record = match PendingDelivery::from_bytes(&key, &value) {
-                Ok(record) => record,
-                // Invariant 5: the others are finished.
-                Err(error) => {
-                    tracing::error!(%error, "a delivery can't be finished");
-                    continue;
-                }
-            };
-            let octets = match store::blob::get(&self.engine, &record.blob).await {
-                Ok(Some(octets)) => octets,
-                Ok(None) => {
-                    tracing::error!(
-                        delivery = number,
-                        "the message of a pending delivery is missing"
-                    );
-                    continue;
-                }
-                // It waits; the others don't have to.
-                Err(error) => {
-                    tracing::error!(delivery = number, %error, "the message of a pending delivery can't be read");
-                    continue;
-                }
-            };
-            let message = parse(octets).await;
-            let accounts: Vec<AccountId> =
-                record.accounts.iter().map(|&n| AccountId::new(n)).collect();
-            let delivery = Delivery {
-                message,
-                received_at: record.received_at,
-                mail_from: record.mail_from,
-                is_junk: record.is_junk.unwrap_or(false),
-                number: Some(number),
-                is_accepted: true,
-                peer: None,
-                recipients: accounts
-                    .iter()
-                    .copied()
-                    .zip(record.recipients.unwrap_or_default())
-                    .collect(),
-                // The session in which it could have been refused is over.
-                refusing: BTreeSet::new(),
-                fence: None,
-                esmtp: Esmtp {
-                    mail: record.mail_parameters.unwrap_or_default(),
-                    of_account: by_account(&accounts, record.parameters),
-                    reported: by_account(&accounts, record.reported),
-                },
-                author: record.author.unwrap_or_default(),
-                told: Arc::default(),
-            };
-            let results = self.finish_pending(number, &delivery, &accounts).await;
-            let recipients = accounts.iter().map(|&account| Recipient {
-                address: delivery.address(account),
-                targets: vec![account],
-            });
-            self.trace_local(&delivery, &recipients.collect::<Vec<_>>(), &results);
-        }
-        Ok(self
-            .engine
-            .scan(Page::first(range, AT_ONCE).keys_only())
-            .await?
-            .len())
-    }
-
-    async fn has_room(&self, account: AccountId, octets: u64) -> Result<bool, store::Error> {
-        let record = self.account_record(account).await?;
-        // What only goes on needs no room.
-        if record.is_some_and(|record| record.forward.as_ref().is_some_and(|f| !f.keep)) {
-            return Ok(true);
-        }
-        let quota = self.quota_octets(account).await?;
-        let used = self.accounts.handle(account).head().await?.used_octets;
-        Ok(quota == 0 || used.saturating_add(octets) <= quota)
-    }
-
     async fn deliver_to(
         &self,
         account: AccountId,
@@ -695,8 +542,15 @@ impl Core {
                     return Err(DeliverError::OverQuota);
                 }
                 Err(Undelivered::Rejected(Rejected::Set(error))) => {
-                    tracing::warn!(%account, ?error, "an inbox does not take mail");
-                    return Err(DeliverError::NoSuchMailbox);
+                    return Err(match self.account_record(account).await {
+                        Ok(None) => DeliverError::NoSuchMailbox,
+                        // Its inbox is damaged, and takes mail again once that is mended.
+                        Ok(Some(_)) => {
+                            tracing::error!(%account, ?error, "an inbox does not take mail; posthorn check tells why");
+                            DeliverError::Temporary
+                        }
+                        Err(error) => temporary(error),
+                    });
                 }
                 Err(Undelivered::Refused(error)) => return Err(error),
                 Ok(success) => return Ok(success),
@@ -764,6 +618,21 @@ impl Core {
             // the account doesn't count as one that has the message.
             txn.commit().await?;
             return Ok(Success::from_bytes(&noted));
+        }
+        if let Some(addresses) = delivery.full.get(&account) {
+            let reply = FULL;
+            if forward::tell_sender(self, &mut txn, &incoming, addresses, reply).await? {
+                txn.commit().await?;
+                self.queue.wake();
+                let told = |to: &EnvelopeAddress| (to.email.clone(), reply.to_owned());
+                let told: Vec<_> = addresses.iter().map(told).collect();
+                let sender = delivery.mail_from.as_deref().unwrap_or_default();
+                let octets = &delivery.message.octets;
+                let action = Action::Failed.as_str();
+                self.trace_report(account, None, sender, &told, octets, action);
+                return Err(Undelivered::Refused(DeliverError::OverQuota));
+            }
+            // There is no room for the report either. Whoever can't be told of it gets a message that was accepted.
         }
         let has_report = incoming
             .recipient
@@ -881,22 +750,13 @@ impl Delivery {
     }
 }
 
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
-    (!list.is_empty()).then_some(list)
-}
-
-/// What there is of each account, in their order; `None`: there is nothing of any.
-fn of_accounts<T: Clone>(
-    all: &HashMap<AccountId, Vec<T>>,
-    accounts: &[AccountId],
-) -> Option<Vec<Vec<T>>> {
-    let of = |account: &AccountId| all.get(account).cloned().unwrap_or_default();
-    (!all.is_empty()).then(|| accounts.iter().map(of).collect())
-}
-
-fn by_account<T>(accounts: &[AccountId], lists: Option<Vec<Vec<T>>>) -> HashMap<AccountId, Vec<T>> {
-    let pairs = accounts.iter().copied().zip(lists.unwrap_or_default());
-    pairs.filter(|(_, list)| !list.is_empty()).collect()
+/// Why a message comes again: no account has it, and one of them may take it later.
+fn nobody_has_it(outcomes: &HashMap<AccountId, Result<(), DeliverError>>) -> Option<DeliverError> {
+    if outcomes.values().any(Result::is_ok) {
+        return None;
+    }
+    let mut errors = outcomes.values().filter_map(|result| result.as_ref().err());
+    errors.find(|error| error.is_temporary()).cloned()
 }
 
 /// The address by which a message comes to each account.

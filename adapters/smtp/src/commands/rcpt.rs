@@ -70,6 +70,12 @@ async fn accept<B: Backend>(session: &mut Session<B>, rcpt: Rcpt) -> Result<(), 
         return Err(Reply::new(553, "5.6.7", text));
     }
     let recipient = resolve(session, address.as_str()).await?;
+    // Refused now, as after the message there may be one answer for all.
+    if session.mode() != Mode::Submission
+        && let Some(error) = recipient.refuses(transaction.mail_from.as_deref())
+    {
+        return Err(translate::deliver_error(&error));
+    }
     let targets = std::mem::size_of_val(&recipient.targets[..]) as u64;
     let parameters = rcpt.parameters.iter().filter_map(|p| p.value.as_ref());
     let parameters: usize = parameters.map(|value| value.len() + 64).sum();

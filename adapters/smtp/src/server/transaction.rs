@@ -224,8 +224,11 @@ impl<B: Backend> Session<B> {
             },
         };
         let mut outcomes = self.server.backend.deliver(inbound).await;
-        // An answer that is missing is not an Ok.
-        outcomes.resize(transaction.recipients.len(), Err(DeliverError::Temporary));
+        let count = transaction.recipients.len();
+        // An answer that is missing is not an Ok, and says nothing good of the others.
+        if outcomes.len() != count {
+            outcomes = vec![Err(DeliverError::Temporary); count];
+        }
         if self.mode() == Mode::Lmtp {
             return Outcome::Each(outcomes);
         }

@@ -152,23 +152,17 @@ pub fn no_room_in_flight() -> Reply {
     )
 }
 
-/// SMTP has one answer for all recipients. What was kept for some and refused for others is to be sent again: a message
-/// twice is better than none. (RFC 5321 §6.1 would have it accepted and a notification sent.)
+/// SMTP has one answer for all recipients. What one of them has must not be sent again, or they would have it twice: the core tells the
+/// sender of the others (RFC 5321 §6.1).
 ///
-/// `None`: all have it.
+/// `None`: the message is taken.
 pub fn one_for_all(outcomes: &[Result<(), DeliverError>]) -> Option<Reply> {
-    let errors = || outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
-    let first = errors().next()?;
-    let replies = || errors().map(deliver_error);
-    if let Some(temporary) = replies().find(Reply::is_temporary) {
-        return Some(temporary);
+    if outcomes.iter().any(Result::is_ok) {
+        return None;
     }
-    let all_failed = outcomes.iter().all(Result::is_err);
-    Some(if all_failed {
-        deliver_error(first)
-    } else {
-        temporary_failure()
-    })
+    let errors = || outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    let temporary = errors().find(|error| error.is_temporary());
+    temporary.or_else(|| errors().next()).map(deliver_error)
 }
 
 /// What was wrong with an AUTH exchange (RFC 4954 §4).

@@ -14,8 +14,9 @@ fn one_answer_for_all() {
         (vec![Err(NoSuchMailbox), Err(NoSuchMailbox)], Some(550)),
         (vec![Err(NoSuchMailbox), Err(OverQuota)], Some(452)),
         (vec![Err(Temporary), Err(NoSuchMailbox)], Some(451)),
-        (vec![Ok(()), Err(NoSuchMailbox)], Some(451)),
-        (vec![Ok(()), Err(NoRoom)], Some(452)),
+        // Who has it doesn't get it again.
+        (vec![Ok(()), Err(NoSuchMailbox)], None),
+        (vec![Err(OverQuota), Ok(())], None),
     ];
     for (outcomes, code) in rows {
         assert_eq!(
@@ -49,6 +50,8 @@ fn a_code_and_its_enhanced_code_agree() {
         deliver_error(&DeliverError::Refused("no".to_owned())),
         deliver_error(&DeliverError::Loop),
         deliver_error(&DeliverError::NoRoom),
+        deliver_error(&DeliverError::OverQuota),
+        deliver_error(&DeliverError::NoSuchMailbox),
         deliver_error(&DeliverError::Temporary),
         submit_error(&SubmitError::TooManyRecipients),
         submit_error(&SubmitError::SentTooMuch { minutes: 7 }),
@@ -61,6 +64,18 @@ fn a_code_and_its_enhanced_code_agree() {
         no_room_in_flight(),
         too_large(),
     ];
+    let errors = [
+        DeliverError::Refused("no".to_owned()),
+        DeliverError::Loop,
+        DeliverError::OverQuota,
+        DeliverError::NoSuchMailbox,
+        DeliverError::NoRoom,
+        DeliverError::Temporary,
+    ];
+    for error in errors {
+        let reply = deliver_error(&error);
+        assert_eq!(reply.is_temporary(), error.is_temporary(), "{error}");
+    }
     for reply in replies {
         let class = reply.code.to_string()[..1].to_owned();
         assert!(reply.enhanced.unwrap().starts_with(&class), "{reply:?}");

@@ -57,6 +57,10 @@ impl Backend for Fake {
         match local_part {
             "full" => Err(RecipientError::OverQuota),
             "disabled" => Err(RecipientError::Disabled),
+            "reports" => Ok(Recipient {
+                address: address.to_owned(),
+                targets: Vec::new(),
+            }),
             "broken" => Err(RecipientError::Temporary),
             "ann" | "bob" | "cid" | "postmaster" | "用户" | "slow" | "filling" | "failing"
             | "vanishing" => Ok(Recipient {

@@ -112,21 +112,46 @@ async fn a_pipelined_group_is_answered_in_order() {
 }
 
 #[tokio::test]
-async fn no_acknowledgement_when_delivery_fails() {
+async fn one_answer_for_all_says_whether_the_message_comes_again() {
     let server = receive();
     let mut client = server.hello("EHLO").await;
-    let rows: [(&[&str], &str); 5] = [
+    let rows: [(&[&str], &str); 7] = [
         (&["failing@example.org"], "451 4.3.0 "),
         (&["filling@example.org"], "452 4.2.2 "),
         (&["vanishing@example.org"], "550 5.1.1 "),
-        (&["bob@example.org", "failing@example.org"], "451 4.3.0 "),
-        (&["vanishing@example.org", "bob@example.org"], "451 4.3.0 "),
+        (
+            &["filling@example.org", "vanishing@example.org"],
+            "452 4.2.2 ",
+        ),
+        // The core has it for one of them, and tells the sender of the other: it must not come again.
+        (&["bob@example.org", "failing@example.org"], "250 2.0.0 "),
+        (&["vanishing@example.org", "bob@example.org"], "250 2.0.0 "),
+        (&["filling@example.org", "bob@example.org"], "250 2.0.0 "),
     ];
     for (recipients, reply) in rows {
         client.envelope(recipients).await;
         client.say("DATA", "354 ").await;
         client.send("A: b\r\n\r\n.\r\n").await;
         client.expect(reply).await;
+    }
+}
+
+#[tokio::test]
+async fn what_takes_reports_alone_refuses_others_at_rcpt() {
+    for mode in [Mode::Receive, Mode::Lmtp] {
+        let server = start(mode, |_| {});
+        let mut client = server.connect().await;
+        let hello = match mode {
+            Mode::Lmtp => "LHLO a",
+            _ => "EHLO a",
+        };
+        client.say(hello, "250 ").await;
+        for (sender, reply) in [("ann@example.net", "550 5.7.1 "), ("", "250 2.1.5 ")] {
+            let mail = format!("MAIL FROM:<{sender}>");
+            client.say(&mail, "250 2.1.0 ").await;
+            client.say("RCPT TO:<reports@example.org>", reply).await;
+            client.say("RSET", "250 ").await;
+        }
     }
 }
 

@@ -111,9 +111,11 @@ impl Core {
                 .await?;
             let mut items = Vec::with_capacity(rows.len());
             for (key, value) in &rows {
-                let (due, account, submission) = keys::decode_queue_due(key)
-                    .ok_or_else(|| store::Error::bad_key("queue", key))?;
-                match Lease::decode(key, value)? {
+                let Some((due, account, submission)) = keys::decode_queue_due(key) else {
+                    self.put_row_aside(key, value).await;
+                    continue;
+                };
+                match Lease::decode(key, value) {
                     Some(lease) if self.queue.is_anothers(&lease, now) => {
                         // In a cluster it is told when its owner has gone.
                         if self.cluster.is_none() {

@@ -25,6 +25,7 @@ use crate::{
     Core,
     cluster::Cluster,
     mail::submission::{self, records::SubmissionRecord},
+    work::check::Code,
 };
 
 /// How long a process without a cluster may work on one submission before others take it for dead, in milliseconds. Renewed while
@@ -75,12 +76,13 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub fn decode(key: &[u8], value: &Bytes) -> Result<Option<Self>, store::Error> {
+    /// `None`: it is nobody's, or can't be read. Of the latter nobody can say that it is theirs: their fence is another value.
+    pub fn decode(key: &[u8], value: &Bytes) -> Option<Self> {
         if value.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let [owner, expires] = decode_numbers(key, value)?;
-        Ok(Some(Self { owner, expires }))
+        let [owner, expires] = decode_numbers(key, value).ok()?;
+        Some(Self { owner, expires })
     }
 }
 
@@ -189,7 +191,10 @@ impl Core {
             return Ok(None);
         };
         let now = self.queue_now();
-        let lease = Lease::decode(&key, &value)?;
+        let lease = Lease::decode(&key, &value);
+        if lease.is_none() && !value.is_empty() {
+            tracing::error!(account = %item.0, submission = item.1, "nobody can tell who works on a submission: it is taken over");
+        }
         let mut epoch = None;
         if let Some(cluster) = &self.cluster {
             epoch = epoch_for(cluster, lease.as_ref()).await?;
@@ -294,7 +299,7 @@ impl Core {
                 let Some((_, account, submission)) = keys::decode_queue_due(key) else {
                     continue;
                 };
-                let lease = Lease::decode(key, value).ok().flatten();
+                let lease = Lease::decode(key, value);
                 if lease.is_none_or(|lease| cluster.is_alive(lease.owner)) {
                     continue;
                 }
@@ -309,6 +314,39 @@ impl Core {
             };
             range.start = [last, &[0u8][..]].concat();
         }
+    }
+
+    /// Puts a row aside whose key can't be read (Invariant 5): the others have their turn.
+    pub(super) async fn put_row_aside(&self, key: &Bytes, value: &Bytes) {
+        let row = keys::describe(key);
+        if let Err(error) = self.try_put_aside(key, value).await {
+            tracing::error!(row, %error, "a row of the queue can't be read");
+            return;
+        }
+        tracing::error!(
+            row,
+            "a row of the queue can't be read, and is in the quarantine; posthorn check --repair puts its submission in line again"
+        );
+    }
+
+    async fn try_put_aside(&self, key: &Bytes, value: &Bytes) -> Result<(), store::Error> {
+        let place = keys::quarantine(key);
+        let known = self.engine.get(&place).await?;
+        let aside = Aside {
+            key: key.to_vec(),
+            octets: value.to_vec(),
+            reason: Code::KeyShape.name().to_owned(),
+            at: self.clock.now().0,
+        };
+        let mut batch = Batch::new();
+        batch.assert(Assertion::Equals(key.to_vec(), value.clone()));
+        batch.assert(match &known {
+            Some(known) => Assertion::Equals(place.clone(), known.clone()),
+            None => Assertion::Absent(place.clone()),
+        });
+        batch.delete(key.to_vec());
+        quarantine::put(&mut batch, place, known.as_ref(), aside);
+        Ok(self.engine.commit(batch).await?)
     }
 
     /// Takes a row away that has no submission, or a damaged one.

@@ -16,7 +16,7 @@ mod board;
 mod here;
 mod lease;
 mod note;
-mod reports;
+pub(crate) mod reports;
 mod settings;
 #[cfg(test)]
 mod tests;

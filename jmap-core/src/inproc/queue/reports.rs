@@ -130,6 +130,14 @@ impl Limiter {
 }
 
 impl Core {
+    /// Whether a sender is told of one more failure of mail that came from another server; then it counts as told.
+    pub(crate) fn may_report(&self, sender: &str, recipient: &str, reply: &str) -> bool {
+        let (limiter, now) = (&self.queue.reports, self.clock.monotonic());
+        let news = (recipient, reply);
+        limiter.may_say(sender, news, Action::Failed, now).is_some()
+            && limiter.may_send(sender, now).is_some()
+    }
+
     /// Writes the reports, one for each kind of news; `reported` gets each.
     pub(super) async fn tell(
         &self,

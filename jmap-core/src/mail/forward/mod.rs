@@ -14,9 +14,10 @@ mod tests;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use jmap_types::AccountId;
 
-pub(crate) use self::service::Once;
 pub use self::service::ServiceError;
+pub(crate) use self::service::{Once, REPORTS_ALONE};
 pub(crate) use self::srs::{Srs, is_srs};
 use super::{
     sieve::{Incoming, RECEIVED_MAX},
@@ -30,7 +31,11 @@ use super::{
     },
     write::{MailTxn, Message},
 };
-use crate::{Core, directory::AccountKind, inproc::deliver::DeliverError};
+use crate::{
+    Core,
+    directory::{AccountKind, AccountRecord},
+    inproc::deliver::DeliverError,
+};
 
 /// Recipients of one submission; more are several.
 const RECIPIENTS_AT_ONCE: usize = 100;
@@ -167,11 +172,23 @@ async fn refuse(
         error => format!("550 5.7.1 {error}"),
     };
     let recipient = incoming.recipient.unwrap_or(own).to_owned();
-    let is_told = tell_sender(core, txn, incoming, &recipient, &reply).await?;
+    let recipients = [EnvelopeAddress::plain(recipient)];
+    let is_told = tell_sender(core, txn, incoming, &recipients, &reply).await?;
     if !is_told {
         tracing::warn!(account = %txn.account(), reply, "a message was refused, and there is nobody to tell");
     }
     Ok(Forwarded::Alone(Success::Silent))
+}
+
+/// Whether an account that only sends mail on can't do so now: too much of what it has sent waits in the queue.
+pub(crate) async fn is_held_up(
+    core: &Core,
+    account: AccountId,
+    record: &AccountRecord,
+) -> Result<bool, store::Error> {
+    // Those with an inbox keep what can't go on.
+    let has_inbox = matches!(record.kind, AccountKind::Person | AccountKind::Group);
+    Ok(!has_inbox && stage::is_full(core, account).await?)
 }
 
 /// Stages a report to the sender that a message was refused. `false`: there is nobody to tell, or no room.
@@ -179,17 +196,28 @@ pub(crate) async fn tell_sender(
     core: &Core,
     txn: &mut MailTxn,
     incoming: &Incoming<'_>,
-    recipient: &str,
+    recipients: &[EnvelopeAddress],
     reply: &str,
 ) -> Result<bool, store::Error> {
-    let sender = incoming.mail_from.unwrap_or_default().to_owned();
-    if !submission::is_address(&sender) {
-        return Ok(false);
+    let (sender, octets) = (incoming.mail_from, &incoming.message.octets);
+    match report(core, sender, octets, recipients, reply) {
+        Some((envelope, report)) => stage::automatic(core, txn, envelope, report).await,
+        None => Ok(false),
     }
-    let octets = &incoming.message.octets;
+}
+
+/// A report to the sender of a message that it was refused for these recipients. `None`: there is nobody to tell.
+pub(crate) fn report(
+    core: &Core,
+    sender: Option<&str>,
+    octets: &Bytes,
+    recipients: &[EnvelopeAddress],
+    reply: &str,
+) -> Option<(Envelope, Bytes)> {
+    let sender = sender.filter(|sender| submission::is_address(sender))?;
     let envelope = Envelope {
-        mail_from: EnvelopeAddress::plain(sender.clone()),
-        recipients: vec![EnvelopeAddress::plain(recipient)],
+        mail_from: EnvelopeAddress::plain(sender),
+        recipients: recipients.to_vec(),
     };
     let mut record = submission::new_record(core, envelope, octets, None);
     record.undo_status = UndoStatus::Final;
@@ -212,8 +240,7 @@ pub(crate) async fn tell_sender(
         random,
     };
     let built = report.build();
-    let envelope = report.envelope(&sender, &built);
-    stage::automatic(core, txn, envelope, built.into()).await
+    Some((report.envelope(sender, &built), built.into()))
 }
 
 /// Whether a message was here before, or has come too far.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What those are told who write to an address that takes reports of failure alone.
-const REPORTS_ALONE: &str = "This address takes reports of failed delivery alone";
+pub(crate) const REPORTS_ALONE: &str = "This address takes reports of failed delivery alone";
 
 /// A recipient of the queue that is answered once.
 #[derive(Clone, Debug)]
@@ -103,6 +103,18 @@ impl Core {
             tracing::error!(%error, "a report of failure could not be sent on");
             DeliverError::Temporary
         })
+    }
+
+    /// Puts a message of the server itself into the queue, not more than once. Returns the account that has noted that it is there, on disk.
+    pub(crate) async fn send_once(
+        &self,
+        to: &str,
+        octets: Bytes,
+        once: &Once,
+    ) -> Result<AccountId, ServiceError> {
+        let mail = Some((vec![to.to_owned()], octets));
+        self.service_transaction("", mail, (None, &[]), Some(once))
+            .await
     }
 
     /// Puts a message of the server itself into the queue, if there is one, and takes `gone` away with it, while `fence` is true.

@@ -388,8 +388,9 @@ impl Acting<'_> {
         let own = self.own_address(txn).await?;
         let recipient = self.incoming.recipient.map_or(own, str::to_owned);
         let reply = format!("550 5.7.1 {reason}");
+        let recipients = [EnvelopeAddress::plain(recipient)];
         let is_told =
-            forward::tell_sender(self.core, txn, self.incoming, &recipient, &reply).await?;
+            forward::tell_sender(self.core, txn, self.incoming, &recipients, &reply).await?;
         self.outgoing += usize::from(is_told);
         Ok(is_told)
     }

@@ -5,10 +5,10 @@
 //! Other half: `inproc::queue` reads the rows.
 
 use bytes::Bytes;
-use jmap_types::{DataType, SetError, SetErrorKind};
+use jmap_types::{AccountId, DataType, SetError, SetErrorKind};
 use store::{
     Change, ChangeKind, Record as _,
-    engine::{Assertion, Batch},
+    engine::{Assertion, Batch, Page},
     keys,
 };
 
@@ -57,6 +57,32 @@ async fn make_room(txn: &mut MailTxn, max: u64) -> Result<(), Rejected> {
     }
     let why = "Too many of your messages still wait to be sent.";
     Err(SetError::describe(SetErrorKind::OverQuota, why).into())
+}
+
+/// Whether there is no room for another submission, as [`make_room`] would find.
+pub(crate) async fn is_full(core: &Core, account: AccountId) -> Result<bool, store::Error> {
+    const ROWS_PER_PAGE: usize = 100;
+    let max = core.limits().max_submissions;
+    let head = core.accounts.handle(account).head().await?;
+    // An account from before they were counted finds out with its next one.
+    if head.submissions.is_none_or(|count| count < max) {
+        return Ok(false);
+    }
+    let mut range = keys::objects(account, DataType::EmailSubmission);
+    loop {
+        let page = Page::first(range.clone(), ROWS_PER_PAGE);
+        let rows = core.engine.scan(page).await?;
+        let is_done = |(key, bytes): &(Bytes, Bytes)| {
+            SubmissionRecord::from_bytes(key, bytes).is_ok_and(|record| record.is_done)
+        };
+        if rows.iter().any(is_done) {
+            return Ok(false);
+        }
+        let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS_PER_PAGE) else {
+            return Ok(true);
+        };
+        range.start = [last, &[0u8][..]].concat();
+    }
 }
 
 /// Adds a submission of `octets`, when there are fewer than `max`. `lease` is what its row of the queue holds: nothing,

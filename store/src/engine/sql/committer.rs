@@ -6,10 +6,11 @@
 //! has appeared, and then all is done anew; ranges, and absences that nothing is put into, take the lock that all writers
 //! share for themselves. So a group is as if it happened at the moment when its locks were had.
 //! What was certainly not applied is tried again for a while. Where the answer to a COMMIT was lost it is not: the caller
-//! is told so, once the transaction has ended one way or the other.
+//! is told so, once the transaction has ended one way or the other. In a database that nobody else writes to it is looked up which way.
 //! Other half: `group` decides, `Dialect` has the statements.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use sqlx::Error;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -24,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    dialect::{Cause, Dialect, Purpose, Query, engine_error, no_answer},
+    dialect::{Cause, Changes, Dialect, Purpose, Query, Wanted, engine_error, no_answer},
     group::{self, Answer, Decision, Found, Outcome},
     pool::Pool,
 };
@@ -71,7 +73,41 @@ enum Trouble {
     /// Certainly not applied.
     Failed(Cause, EngineError),
     /// Nobody knows.
-    Unknown(EngineError),
+    Unknown(EngineError, Option<Expected>),
+}
+
+/// What there is if a group was applied: keys with their values, `None` where there is none. In a database that nobody else writes to, it is
+/// there only then, or the group has changed nothing.
+struct Expected {
+    rows: Vec<(Vec<u8>, Option<Bytes>)>,
+    answers: Vec<Answer>,
+}
+
+impl Expected {
+    fn new(changes: &Changes<'_>, answers: Vec<Answer>) -> Self {
+        let puts = changes.inserts.iter().chain(&changes.updates);
+        let puts = puts.map(|(key, value)| (key.to_vec(), Some(value.clone())));
+        let deletes = changes.deletes.iter().chain(&changes.absent);
+        let deletes = deletes.map(|key| (key.to_vec(), None));
+        let mut rows: Vec<_> = puts.chain(deletes).collect();
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Self { rows, answers }
+    }
+
+    async fn is_there<D: Dialect>(
+        &self,
+        at: &Step<'_, D>,
+        connection: &mut D::Connection,
+    ) -> Result<bool, Trouble> {
+        let wanted = Wanted {
+            values: self.rows.iter().map(|(key, _)| key.as_slice()).collect(),
+            ..Wanted::default()
+        };
+        let found = at.step(at.dialect.lock(connection, &wanted)).await?;
+        let found: HashMap<Vec<u8>, Option<Bytes>> = found.into_iter().collect();
+        let mut rows = self.rows.iter();
+        Ok(rows.all(|(key, value)| found.get(key).cloned().flatten() == *value))
+    }
 }
 
 impl<D: Dialect> Committer<D> {
@@ -171,10 +207,13 @@ impl<D: Dialect> Committer<D> {
                     exclusive |= races >= RACES_MAX;
                     continue;
                 }
-                Trouble::Unknown(error) => {
+                Trouble::Unknown(error, expected) => {
                     self.failed(&error);
-                    self.settle(until).await;
-                    return Err(Failure::OfGroup(error));
+                    let is_applied = self.settle(until, expected.as_ref()).await;
+                    return match expected {
+                        Some(expected) if is_applied => Ok(expected.answers),
+                        _ => Err(Failure::OfGroup(error)),
+                    };
                 }
                 Trouble::Failed(cause, error) => (cause, error),
             };
@@ -230,7 +269,7 @@ impl<D: Dialect> Committer<D> {
         let done = self.transact(&at, &mut connection, group, exclusive).await;
         let is_open = match &done {
             Ok(_) => true,
-            Err(Trouble::Failed(Cause::Lost, _) | Trouble::Unknown(_)) => false,
+            Err(Trouble::Failed(Cause::Lost, _) | Trouble::Unknown(..)) => false,
             Err(_) => at.rollback(&mut connection).await,
         };
         if is_open {
@@ -283,7 +322,16 @@ impl<D: Dialect> Committer<D> {
         if !at.step(dialect.write(connection, &changes)).await? {
             return Err(Trouble::Raced);
         }
-        at.commit(connection).await?;
+        if let Err(trouble) = at.commit(connection).await {
+            return Err(match trouble {
+                Trouble::Unknown(error, _)
+                    if dialect.is_exclusive() && changes.ranges.is_empty() =>
+                {
+                    Trouble::Unknown(error, Some(Expected::new(&changes, answers)))
+                }
+                trouble => trouble,
+            });
+        }
         if was_failing {
             self.failing.store(false, Ordering::Relaxed);
             tracing::info!(
@@ -300,11 +348,12 @@ impl<D: Dialect> Committer<D> {
         }
     }
 
-    /// Waits until a transaction whose COMMIT has had no answer is over: it holds the lock that all writers share until then.
-    async fn settle(&mut self, until: Instant) {
+    /// Waits until a transaction whose COMMIT has had no answer is over: it holds the lock that all writers share until then. `true`: what is
+    /// expected of it is there.
+    async fn settle(&mut self, until: Instant, expected: Option<&Expected>) -> bool {
         let soon = until.max(Instant::now() + RETRY_TIME / 2);
         let Ok(mut connection) = self.pool.connect(Purpose::Commit, soon).await else {
-            return;
+            return false;
         };
         let at = Step {
             dialect: &self.pool.dialect,
@@ -314,11 +363,18 @@ impl<D: Dialect> Committer<D> {
         if at
             .step(at.dialect.begin(&mut connection, true))
             .await
-            .is_ok()
-            && at.rollback(&mut connection).await
+            .is_err()
         {
+            return false;
+        }
+        let is_there = match expected {
+            Some(expected) => expected.is_there(&at, &mut connection).await,
+            None => Ok(false),
+        };
+        if at.rollback(&mut connection).await {
             self.connection = Some((connection, Instant::now()));
         }
+        is_there.unwrap_or(false)
     }
 }
 
@@ -364,8 +420,11 @@ impl<D: Dialect> Step<'_, D> {
             {
                 Err(self.failed(&error))
             }
-            Ok(Err(error)) => Err(Trouble::Unknown(engine_error(self.dialect, &error))),
-            Err(_) => Err(Trouble::Unknown(no_answer(self.dialect, self.timeout))),
+            Ok(Err(error)) => Err(Trouble::Unknown(engine_error(self.dialect, &error), None)),
+            Err(_) => Err(Trouble::Unknown(
+                no_answer(self.dialect, self.timeout),
+                None,
+            )),
         }
     }
 

@@ -501,3 +501,45 @@ async fn a_refusal_counts_for_nothing_once_the_lease_is_lost() {
     assert_eq!(record.delivered, Delivered::Unknown);
     assert_eq!(inbox(&other, &server.ann).await, 0, "a report of failure");
 }
+
+/// A row that can't be read costs itself, and not the mail behind it.
+#[tokio::test]
+async fn damaged_rows_keep_no_others() {
+    let server = Server::new().await;
+    let core = &server.core;
+    let others = Others::new(takes);
+    core.send_with(others.clone());
+    submit(&server, &["x@one.example"]).await;
+    submit(&server, &["y@two.example"]).await;
+    submit(&server, &["bob@example.org"]).await;
+    let range = keys::all(keys::Subspace::QueueDue);
+    let rows = core.engine.scan(Page::first(range, 10)).await.unwrap();
+    let [(lost, _), (unclear, _), _] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    let mut batch = Batch::new();
+    // One has lost an octet at its end, the lease of another one says nothing.
+    batch.delete(lost.to_vec());
+    batch.put(lost[..lost.len() - 1].to_vec(), "");
+    batch.put(unclear.to_vec(), "damaged");
+    core.engine.commit(batch).await.unwrap();
+    core.send_due().await.unwrap();
+    assert_eq!(inbox(core, &server.bob).await, 1);
+    let sent = |to: &str| others.taken(to);
+    let of_remote = [sent("x@one.example"), sent("y@two.example")];
+    assert_eq!(of_remote.iter().sum::<usize>(), 1, "{of_remote:?}");
+    // It is put aside, once.
+    let aside = keys::all(keys::Subspace::Quarantine);
+    let page = Page::first(aside, 10).keys_only();
+    assert_eq!(core.engine.scan(page.clone()).await.unwrap().len(), 1);
+    core.send_due().await.unwrap();
+    assert_eq!(core.engine.scan(page).await.unwrap().len(), 1);
+    // Its submission is found again.
+    let report = core.check(Default::default(), &|_| ()).await.unwrap();
+    let codes: Vec<_> = report.problems.iter().map(|p| p.code.name()).collect();
+    assert!(codes.contains(&"queue/forgotten"), "{codes:?}");
+    core.repair(Default::default(), &|_| ()).await.unwrap();
+    check_is_clean(core).await;
+    core.send_due().await.unwrap();
+    assert_eq!([sent("x@one.example"), sent("y@two.example")], [1, 1]);
+}

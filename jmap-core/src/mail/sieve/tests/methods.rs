@@ -291,6 +291,7 @@ fn golden() {
         parameters: None,
         reported: None,
         author: None,
+        full: None,
     };
     bytes_of(
         pending.clone(),
