@@ -5,6 +5,7 @@
 //! Other half: `inproc::deliver` asks for a plan and carries it out in its transaction.
 
 mod actions;
+mod apart;
 mod compile;
 mod filter;
 mod methods;
