@@ -256,12 +256,14 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     pub async fn read_data(&mut self, limits: DataLimits) -> Result<Data, ReadError> {
         let mut unstuffer = Unstuffer::new(limits.size_max);
         let mut octets = Vec::new();
-        let started = Instant::now();
+        let mut meter = limits.pace.begin(Instant::now());
         let mut received = 0;
         loop {
             let progress = unstuffer.feed(&self.buffer, &mut octets);
             self.consume(progress.consumed);
             received += progress.consumed as u64;
+            let now = Instant::now();
+            meter.moved(progress.consumed as u64, now);
             if progress.ended {
                 break;
             }
@@ -272,8 +274,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             if unstuffer.is_too_large() && surplus > limits.discard_max {
                 return Err(ReadError::Flooded(surplus));
             }
-            let deadline = limits.pace.deadline(started, Instant::now(), received);
-            self.fill(deadline, ReadError::TooSlow).await?;
+            self.fill(meter.deadline(now), ReadError::TooSlow).await?;
         }
         if unstuffer.is_too_large() {
             return Err(ReadError::TooLarge(limits.size_max));
@@ -306,7 +307,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         octets: &mut Vec<u8>,
         pace: Pace,
     ) -> Result<(), ReadError> {
-        let started = Instant::now();
+        let mut meter = pace.begin(Instant::now());
         let mut left = length;
         let ready = self.buffered_of(left);
         octets.extend_from_slice(&self.buffer[..ready]);
@@ -318,12 +319,15 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             if octets.capacity() - octets.len() < chunk.min(READ_CHUNK_MIN) {
                 octets.reserve(chunk);
             }
-            let deadline = pace.deadline(started, Instant::now(), length - left);
+            let deadline = meter.deadline(Instant::now());
             let mut limited = (&mut self.io).take(left);
             let read = timeout_at(deadline, limited.read_buf(octets)).await;
             match read.map_err(|_| ReadError::TooSlow)?.map_err(read_error)? {
                 0 => return Err(ReadError::Truncated),
-                read => left -= read as u64,
+                read => {
+                    left -= read as u64;
+                    meter.moved(read as u64, Instant::now());
+                }
             }
         }
         Ok(())
@@ -340,17 +344,18 @@ impl<S: AsyncRead + Unpin> Reader<S> {
 
     /// Throws `length` octets away: a literal that is not wanted. The caller decides how many are worth it.
     pub async fn discard(&mut self, length: u64, pace: Pace) -> Result<(), ReadError> {
-        let started = Instant::now();
+        let mut meter = pace.begin(Instant::now());
         let mut left = length;
         loop {
             let ready = self.buffered_of(left);
             self.consume(ready);
             left -= ready as u64;
+            let now = Instant::now();
+            meter.moved(ready as u64, now);
             if left == 0 {
                 return Ok(());
             }
-            let deadline = pace.deadline(started, Instant::now(), length - left);
-            self.fill(deadline, ReadError::TooSlow).await?;
+            self.fill(meter.deadline(now), ReadError::TooSlow).await?;
         }
     }
 
