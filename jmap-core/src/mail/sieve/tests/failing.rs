@@ -1,5 +1,7 @@
 //! A script that fails never loses mail.
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     Limits,
@@ -189,6 +191,46 @@ async fn a_run_that_takes_too_long() {
         filed(&server, &server.bob).await,
         ["hello: Inbox", "next: Inbox"]
     );
+}
+
+/// A runtime whose only thread for what takes long is taken for so many milliseconds, by when a message arrives; what becomes of that.
+fn while_threads_are_taken(
+    busy_ms: u64,
+    limits: Limits,
+) -> (Result<(), DeliverError>, Vec<String>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build();
+    runtime.unwrap().block_on(async {
+        let server = Server::with(MemoryEngine::new(), limits).await;
+        activate(&server, "s", "require \"fileinto\";\nfileinto \"Junk\";\n").await;
+        let busy = move || std::thread::sleep(Duration::from_millis(busy_ms));
+        let busy = tokio::task::spawn_blocking(busy);
+        let result = arrives(&server, HELLO).await;
+        busy.await.unwrap();
+        (result, filed(&server, &server.bob).await)
+    })
+}
+
+#[test]
+fn a_run_that_begins_late_has_all_its_time() {
+    let limits = Limits {
+        max_sieve_run_ms: 400,
+        ..Limits::default()
+    };
+    let (result, filed) = while_threads_are_taken(1000, limits);
+    assert_eq!(result, Ok(()));
+    assert_eq!(filed, ["hello: Junk"]);
+}
+
+#[test]
+fn a_run_that_can_t_begin_puts_the_message_off() {
+    let limits = Limits {
+        max_sieve_wait_ms: 100,
+        ..Limits::default()
+    };
+    let (result, filed) = while_threads_are_taken(1000, limits);
+    assert_eq!(result, Err(DeliverError::Temporary));
+    assert_eq!(filed, Vec::<String>::new());
 }
 
 #[tokio::test]
