@@ -25,6 +25,9 @@ pub const READ_CHUNK_MAX: usize = 64 * 1024;
 /// Octets of an over-long line that are thrown away in search of its end, before the connection is given up.
 pub const LINE_DISCARD_OCTETS_MAX: u64 = 1 << 20;
 
+/// Octets of an over-long line that are remembered: a command and what ends it.
+pub const LINE_HEAD_OCTETS: usize = 16;
+
 /// How long a line may be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinePace {
@@ -119,6 +122,8 @@ pub struct Reader<S> {
     scanned: usize,
     /// Octets of an over-long line thrown away so far.
     discarded: Option<u64>,
+    /// How the last over-long line began.
+    long_line_head: Vec<u8>,
     /// When the first octet of an unfinished line was seen.
     line_started: Option<Instant>,
     /// Room for the next read.
@@ -133,6 +138,7 @@ impl<S> Reader<S> {
             buffer: BytesMut::new(),
             scanned: 0,
             discarded: None,
+            long_line_head: Vec::new(),
             line_started: None,
             chunk: READ_CHUNK_MIN,
         }
@@ -180,7 +186,9 @@ impl<S> Reader<S> {
         };
         self.scanned = 0;
         self.line_started = None;
-        if self.discarded.take().is_some() || end >= limit {
+        if self.discarded.is_some() || end >= limit {
+            self.note_head(end);
+            self.discarded = None;
             self.buffer.advance(end + 1);
             return Err(ReadError::LineTooLong(limit));
         }
@@ -197,8 +205,22 @@ impl<S> Reader<S> {
         Ok(Some(line))
     }
 
+    /// How the line began of which `read_line` has last said `LineTooLong`: no more than [`LINE_HEAD_OCTETS`].
+    pub fn long_line_head(&self) -> &[u8] {
+        &self.long_line_head
+    }
+
+    /// Remembers how an over-long line begins, of which `octets` are buffered, unless some of it was thrown away before.
+    fn note_head(&mut self, octets: usize) {
+        if self.discarded.is_none() {
+            let head = &self.buffer[..octets.min(LINE_HEAD_OCTETS)];
+            self.long_line_head = head.to_vec();
+        }
+    }
+
     /// Throws away what there is of an over-long line.
     fn discard_unfinished(&mut self) -> Result<(), ReadError> {
+        self.note_head(self.buffer.len());
         let discarded = self.discarded.unwrap_or(0) + self.buffer.len() as u64;
         self.discarded = Some(discarded);
         self.buffer.clear();

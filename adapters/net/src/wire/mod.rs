@@ -61,6 +61,11 @@ impl<S> Wire<S> {
         self.reader.has_buffered()
     }
 
+    /// See [`Reader::long_line_head`].
+    pub fn long_line_head(&self) -> &[u8] {
+        self.reader.long_line_head()
+    }
+
     /// Whether the next line can be read without waiting.
     pub fn has_line(&self) -> bool {
         self.reader.has_line()

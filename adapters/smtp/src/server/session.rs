@@ -22,7 +22,7 @@ use crate::backend::Backend;
 use crate::budget::Share;
 use crate::config::{ENVELOPE_OCTETS, Mode};
 use crate::encode::Reply;
-use crate::parse::{self, Command, Verb};
+use crate::parse::{self, Command, ParseError, Verb};
 use crate::translate;
 
 /// What follows a command.
@@ -220,7 +220,8 @@ impl<B: Backend> Session<B> {
                 return self.reply(wire, reply).await;
             }
             Err(ReadError::LineTooLong(_)) => {
-                return self.reply(wire, translate::line_too_long()).await;
+                let error = parse::too_long(wire.long_line_head());
+                return self.reply(wire, translate::parse_error(error)).await;
             }
             Err(error) => return Err(error),
         };
@@ -228,7 +229,7 @@ impl<B: Backend> Session<B> {
         let octets = Secret::new(line.octets);
         let command = parse::parse(octets.expose());
         if !line.form.is_strict() {
-            return self.refuse_form(wire, command.ok()).await;
+            return self.refuse_form(wire, command).await;
         }
         if let Some(place) = &self.place {
             place.active();
@@ -281,10 +282,14 @@ impl<B: Backend> Session<B> {
 
     /// RFC 5321 §2.3.8: a line with a CR or LF of its own is read differently by different servers, which is how one
     /// message is smuggled inside another.
-    async fn refuse_form(&mut self, wire: &mut Wire<Stream>, command: Option<Command>) -> Handled {
+    async fn refuse_form(
+        &mut self,
+        wire: &mut Wire<Stream>,
+        command: Result<Command, ParseError>,
+    ) -> Handled {
         const TEXT: &str = "Lines end with CRLF, and have no CR or LF elsewhere";
         // What follows such a BDAT can't be told from commands.
-        if let Some(Command::Bdat { .. }) = command {
+        if let Ok(Command::Bdat { .. }) | Err(ParseError::ChunkSize) = command {
             return self.reply(wire, Reply::new(421, "4.5.2", TEXT)).await;
         }
         self.reply(wire, Reply::new(500, "5.5.2", TEXT)).await
