@@ -14,7 +14,7 @@ use jmap_core::{
         crypto::{EndpointPolicy, PushEndpoint},
     },
     reports::{
-        Destination, DmarcWish, Head, NoAnswer, ReportSettings, Reporting,
+        Destination, DmarcWish, File, Head, NoAnswer, ReportSettings, Reporting,
         records::{AuthRow, DmarcRow, ReportRecord, TlsDetail, TlsRow},
     },
 };
@@ -58,8 +58,9 @@ impl std::fmt::Debug for Reporter {
 
 #[async_trait]
 impl Reporting for Reporter {
-    fn read(&self, message: &[u8]) -> Result<Option<ReportRecord>, String> {
-        match report::read(message) {
+    fn read(&self, files: &[File<'_>]) -> Result<Option<ReportRecord>, String> {
+        let files: Vec<report::File<'_>> = files.iter().map(of_mail).collect();
+        match report::read(&files) {
             Ok(None) => Ok(None),
             Ok(Some(Found::Dmarc(found))) => Ok(Some(dmarc_record(*found))),
             Ok(Some(Found::Tls(found))) => Ok(Some(tls_record(*found))),
@@ -110,6 +111,14 @@ impl Reporting for Reporter {
             200..=299 => Ok(()),
             status => Err(format!("the answer was {status}")),
         }
+    }
+}
+
+fn of_mail<'x>(file: &'x File<'_>) -> report::File<'x> {
+    report::File {
+        media_type: file.media_type,
+        name: file.name,
+        octets: (&*file.octets).into(),
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Limits {
     /// Hours that an upload is kept when nothing uses it.
     pub upload_hours: u64,
     pub max_push_subscriptions: u64,
+    /// Milliseconds that a message waits for a thread to run a Sieve script, before it is put off.
+    pub max_sieve_wait_ms: u64,
     /// Milliseconds that a Sieve script may run for one message.
     pub max_sieve_run_ms: u64,
     /// Seconds that it is kept what happened to messages; 0: it isn't.
@@ -86,6 +88,7 @@ impl Default for Limits {
             max_upload_octets_waiting: 1 << 30,
             upload_hours: 24,
             max_push_subscriptions: 32,
+            max_sieve_wait_ms: 30_000,
             max_sieve_run_ms: 5000,
             trace_seconds: 30 * 86_400,
             max_traces: 10_000_000,

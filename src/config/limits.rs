@@ -110,6 +110,7 @@ impl Config {
             max_upload_octets_waiting: of.max_uploads_waiting.0,
             upload_hours: of.upload_time.0.as_secs().div_ceil(3600),
             max_push_subscriptions: of.max_push_subscriptions,
+            max_sieve_wait_ms: jmap_core::Limits::default().max_sieve_wait_ms,
             max_sieve_run_ms: jmap_core::Limits::default().max_sieve_run_ms,
             trace_seconds: self.trace.keep.0.as_secs(),
             max_traces: self.trace.max_events,

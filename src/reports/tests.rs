@@ -149,12 +149,12 @@ fn an_aggregate_report() {
     "#]]
     .assert_eq(&xml);
     // What we send we can read.
-    let message = [
-        b"MIME-Version: 1.0\r\nContent-Type: text/xml; name=\"r.xml\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
-        xml.as_bytes(),
-    ]
-    .concat();
-    let Ok(Some(Found::Dmarc(read))) = report::read(&message) else {
+    let file = report::File {
+        media_type: "text/xml",
+        name: "r.xml",
+        octets: xml.as_bytes().into(),
+    };
+    let Ok(Some(Found::Dmarc(read))) = report::read(&[file]) else {
         panic!("{xml}");
     };
     let read = dmarc_record(*read);

@@ -102,10 +102,10 @@ pub async fn receive(
         return Err(ReceiveError::TooLarge);
     }
     let room = room.take(size).await.ok_or(ReceiveError::NoRoom)?;
-    let started = Instant::now();
+    let mut meter = BODY_PACE.begin(Instant::now());
     let mut octets = BytesMut::with_capacity(size.min(FIRST_OCTETS_MAX) as usize);
     loop {
-        let deadline = BODY_PACE.deadline(started, Instant::now(), octets.len() as u64);
+        let deadline = meter.deadline(Instant::now());
         let frame = match timeout_at(deadline, body.frame()).await {
             Err(_) => return Err(ReceiveError::TooSlow),
             Ok(None) => break,
@@ -121,6 +121,7 @@ pub async fn receive(
             return Err(ReceiveError::TooLarge);
         }
         octets.extend_from_slice(&data);
+        meter.moved(data.len() as u64, Instant::now());
     }
     Ok(Received {
         octets: octets.freeze(),

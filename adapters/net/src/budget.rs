@@ -1,19 +1,30 @@
 //! The memory that messages on their way in may take, over all sessions together.
 //!
 //! Holds: who has a [`Share`] of so many octets may keep so many octets, and gives them back by dropping it. Shares grow
-//! only as octets really arrive, so that an announced size takes nothing from others.
+//! only as octets really arrive, so that an announced size takes nothing from others. Strangers from one place have only a
+//! part of it together; the table of places has no more than two entries a share.
 //! Other half: the adapters' sessions, which ask before every growth.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::network::{IPV6_CLIENT_PREFIX_BITS, Network};
+
 /// Octets of messages and envelopes that all sessions keep together, unless it is configured otherwise.
 pub const IN_FLIGHT_OCTETS_MAX: u64 = 512 << 20;
 /// How long a session waits for others to finish, before its message is refused.
 pub const IN_FLIGHT_WAIT: Duration = Duration::from_secs(20);
+/// Strangers from one client have no more than one in so many of the octets, those from one network no more than one in so many.
+pub const CLIENT_ONE_IN: u64 = 4;
+pub const NETWORK_ONE_IN: u64 = 2;
+/// What counts as one network here: what one customer of a provider is given at the most (RFC 6177), and the smallest that is routed.
+pub const IPV4_NETWORK_PREFIX_BITS: u8 = 24;
+pub const IPV6_NETWORK_PREFIX_BITS: u8 = 48;
 /// What is counted: so many octets.
 const UNIT_OCTETS: u64 = 1024;
 
@@ -28,7 +39,19 @@ pub struct Budget {
     units: Arc<Semaphore>,
     /// How many units there are, whoever has them.
     all: Arc<Mutex<usize>>,
+    places: Places,
     wait: Duration,
+}
+
+/// Where strangers are from that have a share.
+type Places = Arc<Mutex<HashMap<Network, Place>>>;
+
+#[derive(Debug)]
+struct Place {
+    /// As many as there were for it when the first of them came.
+    units: Arc<Semaphore>,
+    /// Shares of those that are from it.
+    shares: usize,
 }
 
 impl Budget {
@@ -37,6 +60,7 @@ impl Budget {
         Budget {
             units: Arc::new(Semaphore::new(units)),
             all: Arc::new(Mutex::new(units)),
+            places: Places::default(),
             wait,
         }
     }
@@ -64,9 +88,36 @@ impl Budget {
     pub fn share(&self) -> Share {
         Share {
             budget: self.clone(),
-            permit: None,
+            places: Vec::new(),
+            permits: Vec::new(),
             octets: 0,
         }
+    }
+
+    /// The same for a stranger: all that are from the same place have a part of the budget together, which is no smaller than `one` message.
+    pub fn share_of(&self, stranger: IpAddr, one: u64) -> Share {
+        let stranger = stranger.to_canonical();
+        let (client_bits, network_bits) = match stranger {
+            IpAddr::V4(_) => (32, IPV4_NETWORK_PREFIX_BITS),
+            IpAddr::V6(_) => (IPV6_CLIENT_PREFIX_BITS, IPV6_NETWORK_PREFIX_BITS),
+        };
+        let all = *self.all.lock() as u64 * UNIT_OCTETS;
+        let from = [
+            (client_bits, all / CLIENT_ONE_IN),
+            (network_bits, all / NETWORK_ONE_IN),
+        ];
+        let mut share = self.share();
+        let mut places = self.places.lock();
+        for (bits, part) in from {
+            let network = Network::new(stranger, bits);
+            let place = places.entry(network).or_insert_with(|| Place {
+                units: Arc::new(Semaphore::new(units_of(part.max(one)))),
+                shares: 0,
+            });
+            place.shares += 1;
+            share.places.push((network, place.units.clone()));
+        }
+        share
     }
 
     /// Octets that nobody has.
@@ -91,7 +142,10 @@ impl Default for Budget {
 #[derive(Debug)]
 pub struct Share {
     budget: Budget,
-    permit: Option<OwnedSemaphorePermit>,
+    /// Where it is from, if that counts.
+    places: Vec<(Network, Arc<Semaphore>)>,
+    /// Of each place, and of the budget.
+    permits: Vec<OwnedSemaphorePermit>,
     octets: u64,
 }
 
@@ -99,24 +153,35 @@ impl Share {
     /// Grows by so many octets, after a wait if need be.
     pub async fn grow(&mut self, octets: u64) -> Result<(), NoRoom> {
         let total = self.octets.saturating_add(octets);
-        let held = self
-            .permit
-            .as_ref()
-            .map_or(0, |permit| permit.num_permits()) as u64;
+        let held = self.permits.last().map_or(0, |of| of.num_permits()) as u64;
         let missing = total.div_ceil(UNIT_OCTETS).saturating_sub(held);
         if missing > 0 {
             let missing = u32::try_from(missing).map_err(|_| NoRoom)?;
-            let more = self.budget.units.clone().acquire_many_owned(missing);
-            let more = tokio::time::timeout(self.budget.wait, more).await;
-            // The semaphore is never closed.
-            let more = more.map_err(|_| NoRoom)?.map_err(|_| NoRoom)?;
-            match &mut self.permit {
-                Some(permit) => permit.merge(more),
-                None => self.permit = Some(more),
+            let more = tokio::time::timeout(self.budget.wait, self.take(missing)).await;
+            let more = more.map_err(|_| NoRoom)??;
+            match self.permits.is_empty() {
+                true => self.permits = more,
+                false => {
+                    for (permit, more) in self.permits.iter_mut().zip(more) {
+                        permit.merge(more);
+                    }
+                }
             }
         }
         self.octets = total;
         Ok(())
+    }
+
+    /// Of each place first: who is from one that has its part already keeps nothing from others.
+    async fn take(&self, units: u32) -> Result<Vec<OwnedSemaphorePermit>, NoRoom> {
+        let places = self.places.iter().map(|(_, of)| of);
+        let mut permits = Vec::with_capacity(self.places.len() + 1);
+        for of in places.chain([&self.budget.units]) {
+            // The semaphores are never closed.
+            let permit = of.clone().acquire_many_owned(units).await;
+            permits.push(permit.map_err(|_| NoRoom)?);
+        }
+        Ok(permits)
     }
 
     /// A share of nothing in the same budget.
@@ -126,8 +191,25 @@ impl Share {
 
     /// Gives all back.
     pub fn clear(&mut self) {
-        self.permit = None;
+        self.permits.clear();
         self.octets = 0;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.places.is_empty() {
+            return;
+        }
+        let mut places = self.budget.places.lock();
+        for (network, _) in &self.places {
+            if let Some(place) = places.get_mut(network) {
+                place.shares -= 1;
+                if place.shares == 0 {
+                    places.remove(network);
+                }
+            }
+        }
     }
 }
 
@@ -151,6 +233,44 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), Ok(()));
         assert_eq!(budget.share().grow(4097).await, Err(NoRoom));
         assert_eq!(budget.free_octets(), 4096);
+    }
+
+    #[tokio::test]
+    async fn one_place_has_a_part_of_it() {
+        const PART: u64 = 16 * 1024;
+        let budget = Budget::new(CLIENT_ONE_IN * PART, Duration::from_millis(50));
+        let share = |address: &str| budget.share_of(address.parse().unwrap(), 1);
+        for [client, neighbour, stranger] in [
+            ["192.0.2.1", "192.0.2.2", "198.51.100.1"],
+            ["2001:db8::1", "2001:db8:0:1::1", "2001:db8:1::1"],
+        ] {
+            let (mut one, mut two) = (share(client), share(client));
+            one.grow(PART - 1024).await.unwrap();
+            two.grow(1024).await.unwrap();
+            assert_eq!(two.grow(1).await, Err(NoRoom));
+            // The neighbours have what one network may have besides; others have the rest.
+            let mut third = share(neighbour);
+            third.grow(PART).await.unwrap();
+            let mut fourth = share(&neighbour.replace(".2.2", ".2.3").replace(":1::", ":2::"));
+            assert_eq!(fourth.grow(1).await, Err(NoRoom));
+            let mut other = share(stranger);
+            assert_eq!(other.grow(PART + 1).await, Err(NoRoom));
+            other.grow(PART).await.unwrap();
+            // Who waits gets what is given back.
+            let waiting = tokio::spawn(async move { two.grow(1024).await.map(|()| two) });
+            tokio::task::yield_now().await;
+            drop(one);
+            let two = waiting.await.unwrap().unwrap();
+            // Who isn't a stranger may have what there is.
+            assert_eq!(budget.share().grow(2 * PART - 2048).await, Ok(()));
+            drop((two, third, fourth, other));
+            assert_eq!(budget.free_octets(), CLIENT_ONE_IN * PART);
+            assert!(budget.places.lock().is_empty());
+        }
+        // One message always fits, if it fits into the budget.
+        let mut large = budget.share_of("192.0.2.1".parse().unwrap(), 3 * PART);
+        assert_eq!(large.grow(3 * PART).await, Ok(()));
+        assert_eq!(large.grow(1).await, Err(NoRoom));
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ pub use listener::{
     Admission, Bind, Connection, ConnectionLimits, Gate, Listener, ListenerConfig, Refusal,
 };
 pub use network::{ClientKey, Network};
-pub use pace::Pace;
+pub use pace::{Meter, Pace};
 pub use reader::{Data, Form, Line, ReadError, Reader};
 pub use secret::Secret;
 pub use shutdown::Shutdown;

@@ -53,7 +53,7 @@ pub struct Config {
     pub budget: Budget,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
-    /// Clients whose word counts for more than their own mail: how urgent a message is (RFC 6710 §4.1).
+    /// Clients whose word counts for more than their own mail: how urgent a message is (RFC 6710 §4.1). They may also fill the whole budget.
     pub trusted: Vec<Network>,
     /// For mail from other servers (`Mode::Receive`). `None`: nothing is verified.
     pub verification: Option<Arc<Verification>>,
@@ -127,6 +127,8 @@ impl Default for Limits {
     }
 }
 
+/// Octets of an envelope for which there is room besides those of a message in what a stranger may have of the budget.
+pub const ENVELOPE_OCTETS: u64 = 1 << 20;
 /// Clients whose rate is remembered.
 pub const CLIENT_RATES_MAX: usize = 65_536;
 

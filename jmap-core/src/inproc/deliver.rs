@@ -670,7 +670,8 @@ impl Core {
                 return Err(Undelivered::Refused(error));
             }
         };
-        let filtered = sieve::plan(self, &txn, &incoming).await?;
+        let filtered = sieve::plan(self, &txn, &incoming).await;
+        let filtered = filtered.map_err(unplanned)?;
         let carried = sieve::carry_out(self, &mut txn, &incoming, filtered).await?;
         let (has_outgoing, is_open_for_reply, redirects, mut told) = match carried {
             Carried::Done {
@@ -699,14 +700,14 @@ impl Core {
             let staged = delivery.stage_success(self, &mut txn, &incoming, success);
             let has_success = staged.await?;
             txn.commit().await?;
-            Ok::<_, store::Error>((has_reply, has_success))
+            Ok::<_, sieve::NoPlan>((has_reply, has_success))
         };
         let (has_reply, has_success) = match written.await {
             Ok(written) => written,
             Err(error) => {
                 // What a script has sent on was not sent after all.
                 self.sending.give_back(account, redirects);
-                return Err(error.into());
+                return Err(unplanned(error));
             }
         };
         if has_report {
@@ -801,6 +802,16 @@ async fn parse(octets: Bytes) -> Message {
         Ok(message) => message,
         // The runtime is stopping.
         Err(_) => Message::parse(octets),
+    }
+}
+
+fn unplanned(error: sieve::NoPlan) -> Undelivered {
+    match error {
+        sieve::NoPlan::Store(error) => error.into(),
+        sieve::NoPlan::Busy => {
+            tracing::warn!(%error, "a delivery is put off");
+            Undelivered::Refused(DeliverError::Temporary)
+        }
     }
 }
 

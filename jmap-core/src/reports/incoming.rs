@@ -1,8 +1,11 @@
 //! Reports that come: found among the mail of some addresses, read in the background, kept by domain.
 //!
 //! Holds: a mail that may have a report in it is noted in the transaction of its delivery, so a crash loses none; reading it holds up nobody; a report on
-//! a domain that isn't ours, or one that can't be read, leaves nothing behind.
+//! a domain that isn't ours, or one that can't be read, leaves nothing behind. A try is on disk before it begins: a mail whose reading ends the process
+//! is put aside after [`TRIES_MAX`] of them.
 //! Other half: `inproc::deliver` calls [`note_arrival`].
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use jmap_types::DataType;
@@ -14,17 +17,24 @@ use store::{
     quarantine::{self, Aside},
 };
 
-use super::{REPORTS_PER_DOMAIN_MAX, ROWS_MAX, records::ReportRecord};
+use super::{File, REPORTS_PER_DOMAIN_MAX, ROWS_MAX, Reporting, records::ReportRecord};
 use crate::{
     Caller, Core,
     access::{self, Object, Operation},
     directory::DirectoryError,
     inproc::deliver::PENDING,
-    mail::write::{MailTxn, Message},
+    mail::{
+        message::{Part, Summary, part_octets, part_text},
+        write::{MailTxn, Message},
+    },
 };
 
 /// Reports that one look takes.
 const AT_ONCE: usize = 50;
+/// How often one mail is begun to be read.
+const TRIES_MAX: u64 = 3;
+/// Files of a mail that are looked at.
+const FILES_MAX: usize = 50;
 /// Octets of a mail that is looked at.
 const MESSAGE_OCTETS_MAX: usize = 25 << 20;
 /// Characters of a text in a report.
@@ -37,18 +47,21 @@ pub(crate) async fn note_arrival(
     message: &Message,
     received_at: i64,
 ) -> Result<(), store::Error> {
-    if message.octets.len() > MESSAGE_OCTETS_MAX || !looks_like_one(message) {
+    let parts = &message.summary.parts;
+    if message.octets.len() > MESSAGE_OCTETS_MAX || !parts.iter().any(looks_like_one) {
         return Ok(());
     }
     let number = core.rng.next_u64();
     let mut batch = Batch::new();
     message.ensure_stored(txn.engine(), &mut batch).await?;
     txn.append_unread(batch);
-    let received_at = u64::try_from(received_at).unwrap_or(0);
-    txn.put(
-        keys::report_waiting(number),
-        Bytes::from([&message.hash[..], &numbers(&[received_at])].concat()),
-    );
+    let waiting = Waiting {
+        number,
+        hash: message.hash,
+        received_at,
+        tries: 0,
+    };
+    txn.put(keys::report_waiting(number), waiting.encode());
     // The mail may be gone before it is read.
     txn.put(
         keys::blob_ref(&message.hash, PENDING, DataType::Email, number),
@@ -57,21 +70,49 @@ pub(crate) async fn note_arrival(
     Ok(())
 }
 
-/// Reports come as an attachment of one of these kinds (RFC 7489 §7.2.1.1, RFC 8460 §5.3), or what senders take for it.
-fn looks_like_one(message: &Message) -> bool {
-    message.summary.parts.iter().any(|part| {
-        let kind = &*part.media_type;
-        let is_archive = kind.ends_with("/gzip")
-            || kind.ends_with("/x-gzip")
-            || kind.contains("zip")
-            || kind.ends_with("/xml")
-            || kind.contains("tlsrpt")
-            || kind == "application/octet-stream";
-        let name = part.name.as_deref().unwrap_or_default();
-        let name = name.to_ascii_lowercase();
-        let ends = [".xml", ".gz", ".zip", ".json"];
-        is_archive || ends.iter().any(|end| name.ends_with(end))
-    })
+/// Reports come as an attachment of one of these kinds (RFC 7489 §7.2.1.1, RFC 8460 §5.3), or what senders take for it. What is in a message within
+/// the message is somebody else's.
+fn looks_like_one(part: &Part) -> bool {
+    let kind = &*part.media_type;
+    if part.is_multipart() || kind.starts_with("message/") || kind == "text/html" {
+        return false;
+    }
+    let is_archive = kind.ends_with("/gzip")
+        || kind.ends_with("/x-gzip")
+        || kind.contains("zip")
+        || kind.ends_with("/xml")
+        || kind.contains("tlsrpt")
+        || kind == "application/octet-stream";
+    let name = part.name.as_deref().unwrap_or_default();
+    let name = name.to_ascii_lowercase();
+    let ends = [".xml", ".gz", ".zip", ".json"];
+    is_archive || ends.iter().any(|end| name.ends_with(end))
+}
+
+/// Reads the report in a mail, if there is one.
+fn read(reporting: &dyn Reporting, message: &[u8]) -> Result<Option<ReportRecord>, String> {
+    let summary = Summary::parse(message);
+    let parts = summary.parts.iter().filter(|part| looks_like_one(part));
+    let files: Vec<File<'_>> = parts
+        .take(FILES_MAX)
+        .map(|part| file(message, part))
+        .collect();
+    reporting.read(&files)
+}
+
+fn file<'x>(message: &'x [u8], part: &'x Part) -> File<'x> {
+    let octets = match part.is_text() {
+        true => match part_text(message, part) {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        },
+        false => part_octets(message, part),
+    };
+    File {
+        media_type: &part.media_type,
+        name: part.name.as_deref().unwrap_or_default(),
+        octets,
+    }
 }
 
 impl Core {
@@ -88,22 +129,30 @@ impl Core {
                 .scan(Page::first(range.clone(), AT_ONCE))
                 .await?;
             for (key, value) in &rows {
-                let Some((number, hash, received_at)) = decode_waiting(key, value) else {
+                let Some(waiting) = Waiting::decode(key, value) else {
                     // Invariant 5: a bad row is put aside.
-                    let mut batch = Batch::new();
-                    batch.delete(key.to_vec());
-                    let aside = Aside {
-                        key: key.to_vec(),
-                        octets: value.to_vec(),
-                        reason: "record/unreadable".to_owned(),
-                        at: self.clock.now().0,
-                    };
-                    let place = keys::quarantine(key);
-                    let known = self.engine.get(&place).await?;
-                    quarantine::put(&mut batch, place, known.as_ref(), aside);
-                    self.engine.commit(batch).await?;
+                    let batch = Batch::new();
+                    self.put_waiting_aside(batch, key, value, "record/unreadable")
+                        .await?;
                     continue;
                 };
+                let Waiting { number, hash, .. } = waiting;
+                if waiting.tries >= TRIES_MAX {
+                    let why = "reading a mail that may have a report in it has ended the process, and isn't tried again";
+                    tracing::error!(number, tries = waiting.tries, "{why}");
+                    let mut batch = Batch::new();
+                    self.let_go(&mut batch, &waiting);
+                    self.put_waiting_aside(batch, key, value, "report/ends-the-reader")
+                        .await?;
+                    continue;
+                }
+                let mut batch = Batch::new();
+                let tried = Waiting {
+                    tries: waiting.tries + 1,
+                    ..waiting
+                };
+                batch.put(key.to_vec(), tried.encode());
+                self.engine.commit(batch).await?;
                 let mut batch = Batch::new();
                 let octets = match store::blob::get(&self.engine, &hash).await {
                     // Nothing will ever be read from it, and the others don't have to wait.
@@ -115,10 +164,12 @@ impl Core {
                 };
                 if let Some(octets) = octets {
                     let reporting = reporting.clone();
-                    let read = tokio::task::spawn_blocking(move || reporting.read(&octets)).await;
+                    let read =
+                        tokio::task::spawn_blocking(move || read(&*reporting, &octets)).await;
                     match read {
                         Ok(Ok(Some(report))) => {
-                            self.keep_report(&mut batch, report, received_at).await?;
+                            self.keep_report(&mut batch, report, waiting.received_at)
+                                .await?;
                         }
                         Ok(Ok(None)) => {}
                         Ok(Err(error)) => tracing::info!(error, "a report can't be read"),
@@ -126,15 +177,42 @@ impl Core {
                     }
                 }
                 batch.delete(key.to_vec());
-                batch.delete(keys::blob_ref(&hash, PENDING, DataType::Email, number));
-                let now = u64::try_from(self.clock.now().0).unwrap_or(0);
-                batch.put(keys::blob_candidate(now, &hash), Bytes::new());
+                self.let_go(&mut batch, &waiting);
                 self.engine.commit(batch).await?;
             }
             if rows.len() < AT_ONCE {
                 return Ok(0);
             }
         }
+    }
+
+    /// The mail needn't be held any more.
+    fn let_go(&self, batch: &mut Batch, waiting: &Waiting) {
+        let Waiting { number, hash, .. } = waiting;
+        batch.delete(keys::blob_ref(hash, PENDING, DataType::Email, *number));
+        let now = u64::try_from(self.clock.now().0).unwrap_or(0);
+        batch.put(keys::blob_candidate(now, hash), Bytes::new());
+    }
+
+    async fn put_waiting_aside(
+        &self,
+        mut batch: Batch,
+        key: &[u8],
+        value: &Bytes,
+        reason: &str,
+    ) -> Result<(), store::Error> {
+        batch.delete(key.to_vec());
+        let aside = Aside {
+            key: key.to_vec(),
+            octets: value.to_vec(),
+            reason: reason.to_owned(),
+            at: self.clock.now().0,
+        };
+        let place = keys::quarantine(key);
+        let known = self.engine.get(&place).await?;
+        quarantine::put(&mut batch, place, known.as_ref(), aside);
+        self.engine.commit(batch).await?;
+        Ok(())
     }
 
     async fn keep_report(
@@ -238,13 +316,41 @@ fn first_number(octets: &[u8]) -> u64 {
     first.map_or(0, u64::from_be_bytes)
 }
 
-/// (number, blob, received)
-pub(crate) fn decode_waiting(key: &[u8], value: &Bytes) -> Option<(u64, BlobHash, i64)> {
-    let number = keys::decode_report_waiting(key)?;
-    let (hash, rest) = value.split_first_chunk::<32>()?;
-    let rest = Bytes::copy_from_slice(rest);
-    let [received_at] = decode_numbers(key, &rest).ok()?;
-    Some((number, *hash, i64::try_from(received_at).ok()?))
+/// A mail that waits to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub number: u64,
+    pub hash: BlobHash,
+    pub received_at: i64,
+    /// How often its reading has begun.
+    pub tries: u64,
+}
+
+impl Waiting {
+    /// What was never tried has no number for it, nor has a row of before tries were counted.
+    pub fn decode(key: &[u8], value: &Bytes) -> Option<Waiting> {
+        let number = keys::decode_report_waiting(key)?;
+        let (hash, rest) = value.split_first_chunk::<32>()?;
+        let rest = Bytes::copy_from_slice(rest);
+        let [received_at, tries] = decode_numbers(key, &rest)
+            .or_else(|_| decode_numbers(key, &rest).map(|[received_at]| [received_at, 0]))
+            .ok()?;
+        Some(Waiting {
+            number,
+            hash: *hash,
+            received_at: i64::try_from(received_at).ok()?,
+            tries,
+        })
+    }
+
+    fn encode(&self) -> Bytes {
+        let received_at = u64::try_from(self.received_at).unwrap_or(0);
+        let numbers = match self.tries {
+            0 => numbers(&[received_at]),
+            tries => numbers(&[received_at, tries]),
+        };
+        Bytes::from([&self.hash[..], &numbers].concat())
+    }
 }
 
 /// Others' texts, as long as they are of use.

@@ -12,14 +12,14 @@ pub mod records;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-pub(crate) use self::incoming::{decode_waiting, note_arrival};
+pub(crate) use self::incoming::{Waiting, note_arrival};
 use self::{
     gather::Gathered,
     records::{DmarcRow, ReportRecord, TlsRow},
@@ -86,6 +86,17 @@ pub struct Head {
     pub end: i64,
 }
 
+/// A file in a mail that may be a report.
+#[derive(Clone, Debug)]
+pub struct File<'x> {
+    /// In lower case, without parameters, as `application/gzip`.
+    pub media_type: &'x str,
+    /// Empty: it has none.
+    pub name: &'x str,
+    /// Without its transfer encoding; a text is in UTF-8.
+    pub octets: Cow<'x, [u8]>,
+}
+
 /// The DNS has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the DNS has not answered")]
@@ -94,8 +105,8 @@ pub struct NoAnswer;
 /// Reads and writes reports, and finds out who wants them.
 #[async_trait]
 pub trait Reporting: Send + Sync + fmt::Debug {
-    /// The report in a mail; `None`: there is none. Takes its time: called on a thread for that. The error is a sentence.
-    fn read(&self, message: &[u8]) -> Result<Option<ReportRecord>, String>;
+    /// The report among the files of a mail; `None`: there is none. Takes its time: called on a thread for that. The error is a sentence.
+    fn read(&self, files: &[File<'_>]) -> Result<Option<ReportRecord>, String>;
     /// `None`: the domain has no DMARC record.
     async fn dmarc_wish(&self, domain: &str) -> Result<Option<DmarcWish>, NoAnswer>;
     /// RFC 8460 §3: `_smtp._tls`.

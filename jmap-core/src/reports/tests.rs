@@ -1,8 +1,12 @@
 //! Reports that come, counts, and reports that go.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use jmap_types::DataType;
@@ -34,13 +38,22 @@ struct Fake {
     tls: Mutex<Vec<Destination>>,
     refuses_posts: Mutex<bool>,
     posted: Mutex<Vec<String>>,
+    /// Mails that were read.
+    read: Mutex<usize>,
+    /// Whoever reads a mail stays at it.
+    stalls: AtomicBool,
 }
 
 #[async_trait]
 impl Reporting for Fake {
-    /// A mail with the line `report: DOMAIN ID` in it is a report.
-    fn read(&self, message: &[u8]) -> Result<Option<ReportRecord>, String> {
-        let text = String::from_utf8_lossy(message);
+    /// A mail with a file that has the line `report: DOMAIN ID` in it is a report.
+    fn read(&self, files: &[File<'_>]) -> Result<Option<ReportRecord>, String> {
+        *self.read.lock() += 1;
+        while self.stalls.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let octets: Vec<&[u8]> = files.iter().map(|file| &*file.octets).collect();
+        let text = String::from_utf8_lossy(&octets.concat()).into_owned();
         if text.contains("broken") {
             return Err("it is broken".to_owned());
         }
@@ -143,6 +156,10 @@ async fn arrives(server: &Server, to: &str, line: &str) {
     let message = format!(
         "From: far@example.net\r\nSubject: a report\r\nMIME-Version: 1.0\r\nContent-Type: application/gzip; name=\"x.gz\"\r\n\r\n{line}\r\n"
     );
+    arrives_whole(server, to, message.into_bytes()).await;
+}
+
+async fn arrives_whole(server: &Server, to: &str, message: Vec<u8>) {
     let inbound = Inbound {
         mail_from: Some("far@example.net".to_owned()),
         recipients: vec![server.core.resolve_recipient(to).await.unwrap()],
@@ -234,6 +251,72 @@ async fn a_report_that_comes_is_read_and_kept() {
     assert_eq!(server.inbox(&server.ann).await.len(), 8);
     assert_eq!(rows_of(&server, keys::Subspace::ReportWaiting).await, 0);
     check(&server).await;
+}
+
+/// Messages within messages, which a parser that takes them apart to any depth can't drop again on a stack of this size.
+#[tokio::test]
+async fn nothing_in_a_nest_of_messages_is_read() {
+    let (server, fake) = server().await;
+    let nest = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
+    let named = format!("Content-Type: message/rfc822; name=\"a.xml\"\r\n\r\n{nest}");
+    arrives_whole(&server, ANN, named.clone().into_bytes()).await;
+    assert_eq!(rows_of(&server, keys::Subspace::ReportWaiting).await, 0);
+    // Beside a file that may be a report, plain and encoded.
+    let encoded = STANDARD.encode(&nest);
+    for part in [
+        named,
+        format!(
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{encoded}"
+        ),
+        format!(
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{nest}"
+        ),
+    ] {
+        let message = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{part}\r\n--b\r\nContent-Type: text/xml\r\n\r\nreport: example.org 1\r\n--b--\r\n"
+        );
+        arrives_whole(&server, ANN, message.into_bytes()).await;
+    }
+    assert_eq!(rows_of(&server, keys::Subspace::ReportWaiting).await, 3);
+    server.core.read_reports().await.unwrap();
+    assert_eq!(*fake.read.lock(), 3);
+    let admin = Caller::server();
+    let reports = server.core.reports(&admin, None, 0).await.unwrap();
+    assert_eq!(reports.len(), 1);
+    check(&server).await;
+}
+
+#[tokio::test]
+async fn what_ends_its_reader_is_put_aside() {
+    let (server, fake) = server().await;
+    arrives(&server, ANN, "report: example.org 1").await;
+    for tries in 1..=3 {
+        // The process ends while it reads.
+        fake.stalls.store(true, Ordering::Relaxed);
+        let reading = server.core.read_reports();
+        let ended = async {
+            while *fake.read.lock() < tries {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = reading => panic!("it was read"),
+            () = ended => {}
+        }
+        fake.stalls.store(false, Ordering::Relaxed);
+    }
+    assert_eq!(rows_of(&server, keys::Subspace::ReportWaiting).await, 1);
+    // Who comes later isn't kept from being read.
+    arrives(&server, ANN, "report: example.org 2").await;
+    server.core.read_reports().await.unwrap();
+    assert_eq!(*fake.read.lock(), 4);
+    assert_eq!(rows_of(&server, keys::Subspace::ReportWaiting).await, 0);
+    assert_eq!(rows_of(&server, keys::Subspace::Quarantine).await, 1);
+    let admin = Caller::server();
+    let reports = server.core.reports(&admin, None, 0).await.unwrap();
+    let ids: Vec<&str> = reports.iter().map(|report| &*report.report_id).collect();
+    assert_eq!(ids, ["2"]);
+    assert_eq!(rows_of(&server, keys::Subspace::BlobRef).await, 2);
 }
 
 #[tokio::test]

@@ -1,16 +1,17 @@
-//! DMARC aggregate reports (RFC 7489 §7.2, RFC 9990) and TLS reports (RFC 8460): those in a mail are read, those to be sent are written, and who
-//! wants them is asked of the DNS.
+//! DMARC aggregate reports (RFC 7489 §7.2, RFC 9990) and TLS reports (RFC 8460): those that come as a file in a mail are read, those to be sent
+//! are written, and who wants them is asked of the DNS.
 //!
-//! Holds: whatever is in a mail, reading it takes bounded memory and time: compressed files are unpacked up to a bound, a document with a DTD or
+//! Holds: whatever is in a file, reading it takes bounded memory and time: compressed files are unpacked up to a bound, a document with a DTD or
 //! with more elements than any report has is refused before it is parsed, and after a few of them the rest is left alone.
-//! Other half: the crate `mail-auth`, which knows the formats; the binary, which hands the core what is found here.
+//! Other half: the crate `mail-auth`, which knows the formats; the core, which takes the mail apart; the binary, which hands it what is found here.
 
 mod wish;
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read, Write as _};
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use mail_parser::{DateTime, MessageParser, MimeHeaders as _, PartType};
+use mail_parser::DateTime;
 
 pub use self::wish::{Destination, DmarcWish, NoAnswer};
 pub use mail_auth::report::tlsrpt::TlsReport;
@@ -27,8 +28,7 @@ pub const REPORT_OCTETS_MAX: usize = 8 << 20;
 pub const TAGS_MAX: usize = 500_000;
 /// Records of an XML report, objects of one of JSON: each costs much more memory than the few octets it may be written with.
 pub const RECORDS_MAX: usize = 20_000;
-/// Parts of a mail that are looked at, and those of them that are unpacked and parsed.
-pub const PARTS_MAX: usize = 50;
+/// Files of a mail that are unpacked and parsed.
 pub const TRIED_MAX: usize = 5;
 /// Files of an archive that are looked at, and those that it may list.
 pub const FILES_MAX: usize = 3;
@@ -76,33 +76,26 @@ enum Packing {
     Zip,
 }
 
-/// The first report in a mail; `None`: there is nothing that looks like one.
-pub fn read(message: &[u8]) -> Result<Option<Found>, Unreadable> {
-    let Some(message) = MessageParser::new().parse(message) else {
-        return Ok(None);
-    };
+/// A file in a mail.
+#[derive(Clone, Debug)]
+pub struct File<'x> {
+    /// In lower case, without parameters, as `application/gzip`.
+    pub media_type: &'x str,
+    /// Empty: it has none.
+    pub name: &'x str,
+    /// Without its transfer encoding.
+    pub octets: Cow<'x, [u8]>,
+}
+
+/// The first report among the files of a mail; `None`: there is nothing that looks like one.
+pub fn read(files: &[File<'_>]) -> Result<Option<Found>, Unreadable> {
     let mut failed = None;
-    let mut tried = 0;
-    for part in message.parts.iter().take(PARTS_MAX) {
-        let octets: &[u8] = match &part.body {
-            PartType::Text(text) => text.as_bytes(),
-            PartType::Binary(octets) | PartType::InlineBinary(octets) => octets,
-            PartType::Html(_) | PartType::Message(_) | PartType::Multipart(_) => continue,
-        };
-        let subtype = part
-            .content_type()
-            .and_then(|kind| kind.subtype())
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let name = part.attachment_name().unwrap_or_default();
-        let name = name.to_ascii_lowercase();
-        let Some(packing) = packing(&subtype, &name, octets) else {
-            continue;
-        };
-        if tried == TRIED_MAX {
-            break;
-        }
-        tried += 1;
+    let looks_like_one = files.iter().filter_map(|file| {
+        let subtype = file.media_type.split_once('/').unwrap_or_default().1;
+        let name = file.name.to_ascii_lowercase();
+        Some((packing(subtype, &name, &file.octets)?, &*file.octets))
+    });
+    for (packing, octets) in looks_like_one.take(TRIED_MAX) {
         match unpacked(packing, octets).and_then(|octets| parse(&octets)) {
             Ok(found) => return Ok(Some(found)),
             Err(error) => failed = Some(error),

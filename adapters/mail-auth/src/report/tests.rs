@@ -2,8 +2,6 @@
 
 use std::io::Write as _;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
 use super::*;
 
 /// A report of the form of RFC 7489 Appendix C.
@@ -69,15 +67,22 @@ const TLS: &str = r#"{
   }]
 }"#;
 
-fn mail(kind: &str, name: &str, octets: &[u8]) -> Vec<u8> {
-    let body = STANDARD.encode(octets);
-    format!(
-        "From: far@far.example\r\nTo: postmaster@example.org\r\nSubject: Report\r\nMIME-Version: 1.0\r\n\
-         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nA report.\r\n--b\r\n\
-         Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\
-         Content-Disposition: attachment; filename=\"{name}\"\r\n\r\n{body}\r\n--b--\r\n"
-    )
-    .into_bytes()
+/// The files of a mail with a text and an attachment.
+fn mail<'x>(media_type: &'x str, name: &'x str, octets: &'x [u8]) -> [File<'x>; 2] {
+    let text = File {
+        media_type: "text/plain",
+        name: "",
+        octets: b"A report.".into(),
+    };
+    [text, file(media_type, name, octets)]
+}
+
+fn file<'x>(media_type: &'x str, name: &'x str, octets: &'x [u8]) -> File<'x> {
+    File {
+        media_type,
+        name,
+        octets: octets.into(),
+    }
 }
 
 fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -145,13 +150,10 @@ fn reports_as_they_are_packed() {
 
 #[test]
 fn mail_without_a_report() {
-    for message in [
-        mail("image/png", "a.png", b"-"),
-        b"Subject: hi\r\n\r\nhello\r\n".to_vec(),
-        Vec::new(),
-    ] {
-        assert_eq!(read(&message), Ok(None));
-    }
+    assert_eq!(read(&mail("image/png", "a.png", b"-")), Ok(None));
+    assert_eq!(read(&[file("text/plain", "", b"hello")]), Ok(None));
+    assert_eq!(read(&[file("", "", b"")]), Ok(None));
+    assert_eq!(read(&[]), Ok(None));
 }
 
 #[test]
@@ -279,16 +281,11 @@ fn lists_without_end() {
 /// Only so many files of a mail are unpacked: a report behind more of them isn't seen.
 #[test]
 fn files_without_end() {
-    let part = |octets: &[u8]| {
-        let body = STANDARD.encode(gzip(octets));
-        format!(
-            "--b\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n{body}\r\n"
-        )
-    };
+    let (other, good) = (gzip(b"<feedback/>"), gzip(DMARC.as_bytes()));
     let found = |others: usize| {
-        let parts = part(b"<feedback/>").repeat(others) + &part(DMARC.as_bytes());
-        let head = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
-        read(format!("{head}{parts}--b--\r\n").as_bytes())
+        let mut files = vec![file("application/gzip", "", &other); others];
+        files.push(file("application/gzip", "", &good));
+        read(&files)
     };
     assert!(found(TRIED_MAX - 1).unwrap().is_some());
     assert!(matches!(found(TRIED_MAX), Err(Unreadable::Format(_))));

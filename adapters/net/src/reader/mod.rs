@@ -25,6 +25,9 @@ pub const READ_CHUNK_MAX: usize = 64 * 1024;
 /// Octets of an over-long line that are thrown away in search of its end, before the connection is given up.
 pub const LINE_DISCARD_OCTETS_MAX: u64 = 1 << 20;
 
+/// Octets of an over-long line that are remembered: a command and what ends it.
+pub const LINE_HEAD_OCTETS: usize = 16;
+
 /// How long a line may be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinePace {
@@ -119,6 +122,8 @@ pub struct Reader<S> {
     scanned: usize,
     /// Octets of an over-long line thrown away so far.
     discarded: Option<u64>,
+    /// How the last over-long line began.
+    long_line_head: Vec<u8>,
     /// When the first octet of an unfinished line was seen.
     line_started: Option<Instant>,
     /// Room for the next read.
@@ -133,6 +138,7 @@ impl<S> Reader<S> {
             buffer: BytesMut::new(),
             scanned: 0,
             discarded: None,
+            long_line_head: Vec::new(),
             line_started: None,
             chunk: READ_CHUNK_MIN,
         }
@@ -180,7 +186,9 @@ impl<S> Reader<S> {
         };
         self.scanned = 0;
         self.line_started = None;
-        if self.discarded.take().is_some() || end >= limit {
+        if self.discarded.is_some() || end >= limit {
+            self.note_head(end);
+            self.discarded = None;
             self.buffer.advance(end + 1);
             return Err(ReadError::LineTooLong(limit));
         }
@@ -197,8 +205,22 @@ impl<S> Reader<S> {
         Ok(Some(line))
     }
 
+    /// How the line began of which `read_line` has last said `LineTooLong`: no more than [`LINE_HEAD_OCTETS`].
+    pub fn long_line_head(&self) -> &[u8] {
+        &self.long_line_head
+    }
+
+    /// Remembers how an over-long line begins, of which `octets` are buffered, unless some of it was thrown away before.
+    fn note_head(&mut self, octets: usize) {
+        if self.discarded.is_none() {
+            let head = &self.buffer[..octets.min(LINE_HEAD_OCTETS)];
+            self.long_line_head = head.to_vec();
+        }
+    }
+
     /// Throws away what there is of an over-long line.
     fn discard_unfinished(&mut self) -> Result<(), ReadError> {
+        self.note_head(self.buffer.len());
         let discarded = self.discarded.unwrap_or(0) + self.buffer.len() as u64;
         self.discarded = Some(discarded);
         self.buffer.clear();
@@ -256,12 +278,14 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     pub async fn read_data(&mut self, limits: DataLimits) -> Result<Data, ReadError> {
         let mut unstuffer = Unstuffer::new(limits.size_max);
         let mut octets = Vec::new();
-        let started = Instant::now();
+        let mut meter = limits.pace.begin(Instant::now());
         let mut received = 0;
         loop {
             let progress = unstuffer.feed(&self.buffer, &mut octets);
             self.consume(progress.consumed);
             received += progress.consumed as u64;
+            let now = Instant::now();
+            meter.moved(progress.consumed as u64, now);
             if progress.ended {
                 break;
             }
@@ -272,8 +296,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             if unstuffer.is_too_large() && surplus > limits.discard_max {
                 return Err(ReadError::Flooded(surplus));
             }
-            let deadline = limits.pace.deadline(started, Instant::now(), received);
-            self.fill(deadline, ReadError::TooSlow).await?;
+            self.fill(meter.deadline(now), ReadError::TooSlow).await?;
         }
         if unstuffer.is_too_large() {
             return Err(ReadError::TooLarge(limits.size_max));
@@ -306,7 +329,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         octets: &mut Vec<u8>,
         pace: Pace,
     ) -> Result<(), ReadError> {
-        let started = Instant::now();
+        let mut meter = pace.begin(Instant::now());
         let mut left = length;
         let ready = self.buffered_of(left);
         octets.extend_from_slice(&self.buffer[..ready]);
@@ -318,12 +341,15 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             if octets.capacity() - octets.len() < chunk.min(READ_CHUNK_MIN) {
                 octets.reserve(chunk);
             }
-            let deadline = pace.deadline(started, Instant::now(), length - left);
+            let deadline = meter.deadline(Instant::now());
             let mut limited = (&mut self.io).take(left);
             let read = timeout_at(deadline, limited.read_buf(octets)).await;
             match read.map_err(|_| ReadError::TooSlow)?.map_err(read_error)? {
                 0 => return Err(ReadError::Truncated),
-                read => left -= read as u64,
+                read => {
+                    left -= read as u64;
+                    meter.moved(read as u64, Instant::now());
+                }
             }
         }
         Ok(())
@@ -340,17 +366,18 @@ impl<S: AsyncRead + Unpin> Reader<S> {
 
     /// Throws `length` octets away: a literal that is not wanted. The caller decides how many are worth it.
     pub async fn discard(&mut self, length: u64, pace: Pace) -> Result<(), ReadError> {
-        let started = Instant::now();
+        let mut meter = pace.begin(Instant::now());
         let mut left = length;
         loop {
             let ready = self.buffered_of(left);
             self.consume(ready);
             left -= ready as u64;
+            let now = Instant::now();
+            meter.moved(ready as u64, now);
             if left == 0 {
                 return Ok(());
             }
-            let deadline = pace.deadline(started, Instant::now(), length - left);
-            self.fill(deadline, ReadError::TooSlow).await?;
+            self.fill(meter.deadline(now), ReadError::TooSlow).await?;
         }
     }
 

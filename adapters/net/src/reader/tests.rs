@@ -102,6 +102,22 @@ async fn lines() {
 }
 
 #[tokio::test]
+async fn how_an_over_long_line_began() {
+    let input = b"BDAT 7890123456789 LAST\r\nBDAT 8901\r\nx\r\n";
+    for size in 1..=input.len() {
+        let mut reader = Reader::new(Pieces { input, size });
+        assert_eq!(show(reader.read_line(10, LINE_PACE).await), "long");
+        let head = reader.long_line_head();
+        // What is thrown away at once is at least as much as the limit.
+        assert!(head.len() >= 10 && head.len() <= LINE_HEAD_OCTETS);
+        assert!(input.starts_with(head), "{size}");
+        assert_eq!(show(reader.read_line(10, LINE_PACE).await), "long");
+        assert!(reader.long_line_head().starts_with(b"BDAT 8901"), "{size}");
+        assert_eq!(show(reader.read_line(10, LINE_PACE).await), "\"x\"");
+    }
+}
+
+#[tokio::test]
 async fn a_line_without_end_is_given_up() {
     let allowed = vec![b'x'; LINE_DISCARD_OCTETS_MAX as usize];
     let input = [&allowed[..], b"\r\nx\r\n"].concat();

@@ -61,6 +61,11 @@ impl<S> Wire<S> {
         self.reader.has_buffered()
     }
 
+    /// See [`Reader::long_line_head`].
+    pub fn long_line_head(&self) -> &[u8] {
+        self.reader.long_line_head()
+    }
+
     /// Whether the next line can be read without waiting.
     pub fn has_line(&self) -> bool {
         self.reader.has_line()
@@ -85,10 +90,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.out.is_empty() && !self.unflushed {
             return Ok(());
         }
-        let started = Instant::now();
-        let mut written = 0u64;
+        let mut meter = self.pace.begin(Instant::now());
         while !self.out.is_empty() {
-            let deadline = self.pace.deadline(started, Instant::now(), written);
+            let deadline = meter.deadline(Instant::now());
             let write = timeout_at(deadline, self.reader.get_mut().write(&self.out)).await;
             let count = write.map_err(|_| WriteError::TooSlow)?;
             let count = count.map_err(writer::write_error)?;
@@ -97,12 +101,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             self.out.advance(count);
             self.unflushed = true;
-            written += count as u64;
+            meter.moved(count as u64, Instant::now());
         }
         if self.out.capacity() > OUT_REST_OCTETS_MAX {
             self.out = BytesMut::new();
         }
-        writer::flush(self.reader.get_mut(), self.pace, started, written).await?;
+        writer::flush(self.reader.get_mut(), &meter).await?;
         self.unflushed = false;
         Ok(())
     }

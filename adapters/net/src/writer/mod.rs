@@ -8,7 +8,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::stall_guard::StallGuard;
-use crate::pace::Pace;
+use crate::pace::{Meter, Pace};
 
 mod stall_guard;
 
@@ -42,13 +42,12 @@ pub async fn write_both<W: AsyncWrite + Unpin>(
     mut second: &[u8],
     pace: Pace,
 ) -> Result<(), WriteError> {
-    let started = Instant::now();
-    let mut written = 0u64;
+    let mut meter = pace.begin(Instant::now());
     while !(first.is_empty() && second.is_empty()) {
         // The second may begin only where all of the first fits in.
         let both = first.len() <= WRITE_CHUNK_MAX;
         let slices = [chunk(first), chunk(if both { second } else { &[] })];
-        let deadline = pace.deadline(started, Instant::now(), written);
+        let deadline = meter.deadline(Instant::now());
         let write = timeout_at(deadline, writer.write_vectored(&slices)).await;
         let count = write
             .map_err(|_| WriteError::TooSlow)?
@@ -56,22 +55,20 @@ pub async fn write_both<W: AsyncWrite + Unpin>(
         if count == 0 {
             return Err(WriteError::Closed);
         }
-        written += count as u64;
+        meter.moved(count as u64, Instant::now());
         let of_first = count.min(first.len());
         first = &first[of_first..];
         second = second.get(count - of_first..).unwrap_or_default();
     }
-    flush(writer, pace, started, written).await
+    flush(writer, &meter).await
 }
 
 /// Flushes what the transport holds back (TLS).
 pub(crate) async fn flush<W: AsyncWrite + Unpin>(
     writer: &mut W,
-    pace: Pace,
-    started: Instant,
-    written: u64,
+    meter: &Meter,
 ) -> Result<(), WriteError> {
-    let deadline = pace.deadline(started, Instant::now(), written);
+    let deadline = meter.deadline(Instant::now());
     let flush = timeout_at(deadline, writer.flush()).await;
     flush.map_err(|_| WriteError::TooSlow)?.map_err(write_error)
 }

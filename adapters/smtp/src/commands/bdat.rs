@@ -30,8 +30,8 @@ pub async fn run<B: Backend>(
         return session.reply(wire, reply).await;
     };
     let body = transaction.body.take();
-    let mut body = body.unwrap_or_else(|| Body::new(server.config.budget.share()));
-    body::read_chunk(wire, &mut body, size, limits, pace).await?;
+    let mut body = body.unwrap_or_else(|| Body::new(session.share(), pace));
+    body::read_chunk(wire, &mut body, size, limits).await?;
     if last {
         body.end_chunks();
         return session.finish(wire, transaction, body).await;

@@ -36,8 +36,8 @@ pub async fn run<B: Backend>(
         .await?;
     let server = session.server.clone();
     let config = &server.config;
-    let mut body = Body::new(config.budget.share());
-    body::read_data(wire, &mut body, &config.limits, config.timeouts.data).await?;
+    let mut body = Body::new(session.share(), config.timeouts.data);
+    body::read_data(wire, &mut body, &config.limits).await?;
     let flow = session.finish(wire, transaction, body).await?;
     debug_assert_eq!(flow, Flow::Continue);
     Ok(flow)

@@ -97,7 +97,7 @@ pub async fn run<B: Backend>(
         }
         return session.reply(wire, reply).await;
     }
-    let mut share = session.server.config.budget.share();
+    let mut share = session.share();
     let octets = mail.from.as_ref().map_or(0, |from| from.as_str().len());
     let parameters = mail.parameters.iter().filter_map(|p| p.value.as_ref());
     let octets = octets + parameters.map(|value| value.len() + 64).sum::<usize>();

@@ -209,12 +209,7 @@ pub fn parse(line: &[u8]) -> Result<Command, ParseError> {
         return Err(unknown(word));
     };
     if line.len() + 2 > verb.octets_max() {
-        let bdat = verb == Verb::Bdat;
-        return Err(if bdat {
-            ParseError::ChunkSize
-        } else {
-            ParseError::TooLong
-        });
+        return Err(too_long(line));
     }
     match verb {
         Verb::Helo => hello(rest).map(Command::Helo),
@@ -233,6 +228,15 @@ pub fn parse(line: &[u8]) -> Result<Command, ParseError> {
         Verb::Help => Ok(Command::Help),
         Verb::Vrfy => Ok(Command::Vrfy),
         Verb::Expn => Ok(Command::Expn),
+    }
+}
+
+/// What is wrong with a line that is longer than a command may be, and begins with `head`.
+pub fn too_long(head: &[u8]) -> ParseError {
+    let (word, _) = split_word(head);
+    match Verb::named(word) {
+        Some(Verb::Bdat) => ParseError::ChunkSize,
+        _ => ParseError::TooLong,
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Holds: it is kept in one piece of memory, with room in front for what we add, and never copied as a whole; its room
 //! grows as octets arrive, and each growth is asked of the budget first. What is not kept is still read to its end, so
-//! that the client sees the answer.
+//! that the client sees the answer. All chunks of a message, and the waits between them, have one pace.
 //! Other half: `transaction`, which makes a message of it.
 
 use bytes::Bytes;
 use net::reader::{ReadError, Unstuffer};
-use net::{Pace, Stream, Wire};
+use net::{Meter, Pace, Stream, Wire};
 use tokio::time::Instant;
 
 use crate::budget::Share;
@@ -36,19 +36,27 @@ pub struct Body {
     /// The octets while others read them.
     lent: Option<Bytes>,
     share: Share,
+    meter: Meter,
     fate: Fate,
     strict: bool,
 }
 
 impl Body {
-    pub fn new(share: Share) -> Body {
+    /// One that begins to arrive now.
+    pub fn new(share: Share, pace: Pace) -> Body {
         Body {
             octets: Vec::new(),
             lent: None,
             share,
+            meter: pace.begin(Instant::now()),
             fate: Fate::Kept,
             strict: true,
         }
+    }
+
+    /// When its next chunk must be on its way.
+    pub fn due(&self) -> Instant {
+        self.meter.due()
     }
 
     pub fn fate(&self) -> Fate {
@@ -146,20 +154,18 @@ pub async fn read_data(
     wire: &mut Wire<Stream>,
     body: &mut Body,
     limits: &Limits,
-    pace: Pace,
 ) -> Result<(), ReadError> {
     let mut unstuffer = Unstuffer::new(limits.size_max);
     let mut nowhere = Vec::new();
-    let mut started = Instant::now();
     let mut received = 0u64;
     loop {
-        let deadline = pace.deadline(started, Instant::now(), received);
+        let deadline = body.meter.deadline(Instant::now());
         let input = wire.fill_buffer(deadline).await?;
         let before = Instant::now();
         // One more: a CR that looked like a part of the end.
         body.make_room(input.len() + 1, limits.size_max).await;
         // Our own waits are not the client's fault.
-        started += before.elapsed();
+        body.meter.excuse(before.elapsed());
         let progress = match body.fate {
             Fate::Kept => unstuffer.feed(input, &mut body.octets),
             Fate::TooLarge | Fate::NoRoom => {
@@ -169,6 +175,7 @@ pub async fn read_data(
         };
         wire.consume(progress.consumed);
         received += progress.consumed as u64;
+        body.meter.moved(progress.consumed as u64, Instant::now());
         if unstuffer.is_too_large() {
             body.give_up(Fate::TooLarge);
         }
@@ -189,7 +196,6 @@ pub async fn read_chunk(
     body: &mut Body,
     size: u64,
     limits: &Limits,
-    pace: Pace,
 ) -> Result<(), ReadError> {
     let total = (body.content().len() as u64).saturating_add(size);
     if total > limits.size_max {
@@ -198,22 +204,22 @@ pub async fn read_chunk(
     if body.fate != Fate::Kept && size > limits.discard_max.saturating_add(limits.size_max) {
         return Err(ReadError::Flooded(size));
     }
-    let mut started = Instant::now();
     let mut left = size;
     while left > 0 {
-        let deadline = pace.deadline(started, Instant::now(), size - left);
+        let deadline = body.meter.deadline(Instant::now());
         let input = wire.fill_buffer(deadline).await?;
         let most = usize::try_from(left).unwrap_or(usize::MAX);
         let input = &input[..input.len().min(most)];
         let before = Instant::now();
         body.make_room(input.len(), limits.size_max).await;
-        started += before.elapsed();
+        body.meter.excuse(before.elapsed());
         if body.fate == Fate::Kept {
             body.octets.extend_from_slice(input);
         }
         let taken = input.len();
         wire.consume(taken);
         left -= taken as u64;
+        body.meter.moved(taken as u64, Instant::now());
     }
     Ok(())
 }

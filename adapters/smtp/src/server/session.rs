@@ -16,11 +16,13 @@ use net::sasl::Channel;
 use net::{Connection, Peer, Secret, Shutdown, Stream, TlsInfo, Wire};
 
 use super::Server;
+use super::body::{Body, FRONT_OCTETS};
 use super::transaction::Transaction;
 use crate::backend::Backend;
-use crate::config::Mode;
+use crate::budget::Share;
+use crate::config::{ENVELOPE_OCTETS, Mode};
 use crate::encode::Reply;
-use crate::parse::{self, Command, Verb};
+use crate::parse::{self, Command, ParseError, Verb};
 use crate::translate;
 
 /// What follows a command.
@@ -153,6 +155,22 @@ impl<B: Backend> Session<B> {
         trusted.any(|network| network.contains(ip))
     }
 
+    /// Memory for what arrives. Strangers from one place can't have all that there is; who has logged in, or is trusted, may.
+    pub fn share(&self) -> Share {
+        let config = &self.server.config;
+        let is_stranger =
+            self.mode() == Mode::Receive && self.caller.is_none() && !self.is_trusted();
+        match self.peer_ip() {
+            Some(ip) if is_stranger => {
+                let one = config.limits.size_max.saturating_add(FRONT_OCTETS as u64);
+                config
+                    .budget
+                    .share_of(ip, one.saturating_add(ENVELOPE_OCTETS))
+            }
+            _ => config.budget.share(),
+        }
+    }
+
     /// For logs.
     pub fn peer_name(&self) -> String {
         match self.peer {
@@ -202,7 +220,8 @@ impl<B: Backend> Session<B> {
                 return self.reply(wire, reply).await;
             }
             Err(ReadError::LineTooLong(_)) => {
-                return self.reply(wire, translate::line_too_long()).await;
+                let error = parse::too_long(wire.long_line_head());
+                return self.reply(wire, translate::parse_error(error)).await;
             }
             Err(error) => return Err(error),
         };
@@ -210,7 +229,7 @@ impl<B: Backend> Session<B> {
         let octets = Secret::new(line.octets);
         let command = parse::parse(octets.expose());
         if !line.form.is_strict() {
-            return self.refuse_form(wire, command.ok()).await;
+            return self.refuse_form(wire, command).await;
         }
         if let Some(place) = &self.place {
             place.active();
@@ -235,6 +254,15 @@ impl<B: Backend> Session<B> {
         Some(Reply::new(421, "4.7.0", ending.text()))
     }
 
+    /// Returns once a message that comes in chunks should have gone on, whatever else is said between them.
+    async fn overdue(&self) {
+        let body = self.transaction.as_ref().and_then(|t| t.body.as_ref());
+        match body.map(Body::due) {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The next line; None when the session was ended, or the server is being stopped and the client has nothing under way.
     async fn read_command(&mut self, wire: &mut Wire<Stream>) -> Result<Option<Line>, ReadError> {
         let octets_max = match self.mode() {
@@ -247,16 +275,21 @@ impl<B: Backend> Session<B> {
             biased;
             () = self.shutdown.requested(), if is_free => Ok(None),
             () = self.ended() => Ok(None),
+            () = self.overdue() => Err(ReadError::TooSlow),
             line = wire.read_line(octets_max, pace) => line.map(Some),
         }
     }
 
     /// RFC 5321 §2.3.8: a line with a CR or LF of its own is read differently by different servers, which is how one
     /// message is smuggled inside another.
-    async fn refuse_form(&mut self, wire: &mut Wire<Stream>, command: Option<Command>) -> Handled {
+    async fn refuse_form(
+        &mut self,
+        wire: &mut Wire<Stream>,
+        command: Result<Command, ParseError>,
+    ) -> Handled {
         const TEXT: &str = "Lines end with CRLF, and have no CR or LF elsewhere";
         // What follows such a BDAT can't be told from commands.
-        if let Some(Command::Bdat { .. }) = command {
+        if let Ok(Command::Bdat { .. }) | Err(ParseError::ChunkSize) = command {
             return self.reply(wire, Reply::new(421, "4.5.2", TEXT)).await;
         }
         self.reply(wire, Reply::new(500, "5.5.2", TEXT)).await

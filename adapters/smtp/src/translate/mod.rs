@@ -20,7 +20,7 @@ pub fn parse_error(error: ParseError) -> Reply {
     match error {
         ParseError::UnknownCommand => Reply::new(500, "5.5.1", "There is no such command"),
         ParseError::OtherProtocol => Reply::new(421, "4.7.0", "This is a mail server"),
-        ParseError::TooLong => line_too_long(),
+        ParseError::TooLong => Reply::new(500, "5.5.2", "The line is too long"),
         ParseError::Syntax(syntax) => Reply::new(501, "5.5.4", format!("Syntax: {syntax}")),
         ParseError::SenderAddress => Reply::new(
             501,
@@ -42,10 +42,6 @@ pub fn parse_error(error: ParseError) -> Reply {
         ),
         ParseError::ChunkSize => Reply::new(421, "4.5.4", "Syntax: BDAT octets [LAST]; closing"),
     }
-}
-
-pub fn line_too_long() -> Reply {
-    Reply::new(500, "5.5.2", "The line is too long")
 }
 
 /// At RCPT.

@@ -96,3 +96,27 @@ async fn rset_forgets_chunks() {
     assert_eq!(server.budget.free_octets(), free);
     client.say("BDAT 0 LAST", "503 ").await;
 }
+
+#[tokio::test]
+async fn a_chunk_after_a_line_that_is_too_long_is_not_commands() {
+    for mode in [Mode::Receive, Mode::Submission] {
+        for spaces in [500, 2000, 20_000] {
+            let server = start(mode, |_| {});
+            let mut client = server.hello("EHLO").await;
+            let spaces = " ".repeat(spaces);
+            client
+                .send(format!("bdat 12 LAST{spaces}\r\nNOOP\r\nNOOP\r\n"))
+                .await;
+            client.expect("421 4.5.4 ").await;
+            client.expect_end().await;
+        }
+    }
+    // Nor after one that has a line end of its own in it.
+    for line in ["BDAT 6 LAST\n", "BDAT 6 \rLAST\r\n", "BDAT x\n"] {
+        let server = start(Mode::Receive, |_| {});
+        let mut client = server.hello("EHLO").await;
+        client.send(format!("{line}NOOP\r\n")).await;
+        client.expect("421 4.5.2 ").await;
+        client.expect_end().await;
+    }
+}

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use net::reader::LinePace;
+use net::reader::{LinePace, ReadError};
 use net::{Pace, Rate};
 use smtp::message::RECEIVED_FIELDS_MAX;
 use smtp::parse::{AUTH_OCTETS_MAX, COMMAND_OCTETS_MAX};
 use smtp::{Budget, Mode};
 
-use crate::fixture::start;
+use crate::fixture::{Client, start};
 
 const SHORT: Pace = Pace {
     stall: Duration::from_millis(200),
@@ -226,6 +226,111 @@ async fn an_octet_at_a_time_is_too_slow() {
     }
     client.expect_end_or("421 4.4.2 ").await;
     assert!(server.fake.delivered().is_empty());
+}
+
+/// Says so every 50 ms until the server has had enough, and how long that took.
+async fn drip(client: &mut Client, octets: &str) -> Duration {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(10) {
+        if client.0.send(octets.as_bytes()).await.is_err() || client.0.flush().await.is_err() {
+            break;
+        }
+        let reply = client.0.read_line(1000, QUICK).await;
+        match reply {
+            Ok(line) if line.octets.starts_with(b"250 ") => {
+                tokio::time::sleep(QUICK.idle).await;
+            }
+            Ok(line) => {
+                assert!(line.octets.starts_with(b"421 4.4.2 "), "{line:?}");
+                break;
+            }
+            Err(ReadError::Idle) => {}
+            Err(_) => break,
+        }
+    }
+    started.elapsed()
+}
+
+const QUICK: LinePace = LinePace {
+    idle: Duration::from_millis(50),
+    line: Duration::from_secs(10),
+};
+/// Longer than the grace of `SHORT`, and much shorter than what a megabyte would earn.
+const SOON: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn what_was_sent_fast_earns_no_time() {
+    for command in ["DATA", "BDAT 2000000"] {
+        let server = start(Mode::Receive, |config| config.timeouts.data = SHORT);
+        let free = server.budget.free_octets();
+        let mut client = server.hello("EHLO").await;
+        client.envelope(&["bob@example.org"]).await;
+        client.send(format!("{command}\r\n")).await;
+        if command == "DATA" {
+            client.expect("354 ").await;
+        }
+        client.send("x".repeat(1_000_000)).await;
+        assert!(drip(&mut client, "x").await < SOON, "{command}");
+        while server.budget.free_octets() < free {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(server.fake.delivered().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn all_chunks_have_one_pace() {
+    let server = start(Mode::Receive, |config| config.timeouts.data = SHORT);
+    let mut client = server.hello("EHLO").await;
+    for dripping in ["BDAT 1\r\nx", "BDAT 0\r\n", "NOOP\r\n", ""] {
+        let mut client = server.hello("EHLO").await;
+        client.envelope(&["bob@example.org"]).await;
+        client.send("BDAT 6\r\nA: b\r\n").await;
+        client.expect("250 ").await;
+        assert!(drip(&mut client, dripping).await < SOON, "{dripping}");
+    }
+    // Chunks that keep it, for longer than the grace.
+    client.envelope(&["bob@example.org"]).await;
+    client.send("BDAT 8\r\nA: b\r\n\r\n").await;
+    client.expect("250 ").await;
+    let line = format!("BDAT 1000\r\n{}\r\n", "x".repeat(998));
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.send(&line).await;
+        client.expect("250 ").await;
+    }
+    client.say("BDAT 0 LAST", "250 2.0.0 Accepted").await;
+    assert_eq!(server.fake.delivered().len(), 1);
+}
+
+#[tokio::test]
+async fn strangers_from_one_place_have_a_part_of_the_budget() {
+    const MIB: usize = 1 << 20;
+    for is_trusted in [false, true] {
+        let server = start(Mode::Receive, |config| {
+            config.budget = Budget::new(16 * MIB as u64, Duration::from_millis(50));
+            config.limits.size_max = MIB as u64;
+            if is_trusted {
+                config.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+            }
+        });
+        let mut clients = Vec::new();
+        for at in 0..4 {
+            let mut client = server.hello("EHLO").await;
+            client.envelope(&["bob@example.org"]).await;
+            client
+                .send(format!("BDAT {MIB}\r\n{}", "x".repeat(MIB)))
+                .await;
+            // Each takes a little more than a mebibyte.
+            let reply = match at < 3 || is_trusted {
+                true => "250 ",
+                false => "451 4.3.2 ",
+            };
+            client.expect(reply).await;
+            clients.push(client);
+        }
+        assert!(server.budget.free_octets() > 11 * MIB as u64);
+    }
 }
 
 #[tokio::test]

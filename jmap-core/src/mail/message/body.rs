@@ -50,6 +50,14 @@ pub fn part_octets<'x>(raw: &'x [u8], part: &Part) -> Cow<'x, [u8]> {
     decode_octets(encoded_octets(raw, part), part.encoding).0
 }
 
+/// The whole text of a part, in UTF-8; its line ends stay what they are.
+pub fn part_text<'x>(raw: &'x [u8], part: &Part) -> Cow<'x, str> {
+    match part_octets(raw, part) {
+        Cow::Borrowed(octets) => decode_text(octets, part).0,
+        Cow::Owned(octets) => Cow::Owned(decode_text(&octets, part).0.into_owned()),
+    }
+}
+
 fn decode_octets(encoded: &[u8], encoding: Encoding) -> (Cow<'_, [u8]>, bool) {
     match encoding {
         Encoding::Identity => (Cow::Borrowed(encoded), false),

@@ -26,7 +26,7 @@ pub mod words;
 mod tests;
 
 pub use address::{EmailAddress, EmailAddressGroup};
-pub use body::{BodyValue, SearchText, body_value, part_octets, search_text};
+pub use body::{BodyValue, SearchText, body_value, part_octets, part_text, search_text};
 pub use build::{
     BuildContext, BuildError, NewBodyValue, NewHeader, NewHeaderValue, NewMessage, NewPart,
 };

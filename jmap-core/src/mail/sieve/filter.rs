@@ -1,13 +1,14 @@
 //! What is to be done with a message that arrives in an account: the run of its active script.
 //!
-//! Holds: it always comes to a plan; whatever is wrong with the script, the plan is the inbox. A run that goes on after its time holds up
-//! nobody but the account's own script.
+//! Holds: whatever is wrong with the script, the plan is the inbox; a script that can't be run for want of a free thread isn't passed over, the
+//! message comes again. A run that goes on after its time holds up nobody but the account's own script.
 //! Other half: `run`; `actions` carries the plan out.
 
 use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use jmap_types::{AccountId, DataType, mail::MailboxId};
 use store::keys::BlobHash;
+use tokio::sync::oneshot;
 
 use super::{
     INCLUDES_MAX, REMEMBERED, RememberedRecord, ScriptRecord, compile,
@@ -58,10 +59,35 @@ pub(crate) struct Filtered {
     pub error: Option<String>,
 }
 
+/// Why there can't be a plan now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoPlan {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// For longer than is waited for one.
+    #[error("no thread is free to run a script")]
+    Busy,
+}
+
 /// Why there is no plan of the script's.
 enum Failure {
     Script(String),
-    Store(store::Error),
+    Not(NoPlan),
+}
+
+impl From<NotRun> for Failure {
+    fn from(error: NotRun) -> Self {
+        match error {
+            NotRun::Script(why) => Self::Script(why),
+            NotRun::Busy => Self::Not(NoPlan::Busy),
+        }
+    }
+}
+
+/// Why a run has come to nothing.
+enum NotRun {
+    Script(String),
+    Busy,
 }
 
 impl From<store::Error> for Failure {
@@ -69,7 +95,7 @@ impl From<store::Error> for Failure {
         match error {
             // Invariant 5: a bad record is reported, and mail goes on arriving.
             error @ store::Error::Corrupt { .. } => Self::Script(error.to_string()),
-            error => Self::Store(error),
+            error => Self::Not(NoPlan::Store(error)),
         }
     }
 }
@@ -79,7 +105,7 @@ pub(crate) async fn plan(
     core: &Core,
     txn: &MailTxn,
     incoming: &Incoming<'_>,
-) -> Result<Filtered, store::Error> {
+) -> Result<Filtered, NoPlan> {
     let mut filtered = Filtered {
         plan: Plan::inbox(),
         script: None,
@@ -92,7 +118,7 @@ pub(crate) async fn plan(
     match try_plan(core, txn, incoming, &mut filtered.script).await {
         Ok(Some(plan)) => filtered.plan = plan,
         Ok(None) => {}
-        Err(Failure::Store(error)) => return Err(error),
+        Err(Failure::Not(error)) => return Err(error),
         Err(Failure::Script(why)) => filtered.error = Some(why),
     }
     Ok(filtered)
@@ -123,11 +149,10 @@ async fn try_plan(
     world.remembered = valid.map(|entry| entry.hash).collect();
     // Each time it needs one thing more, and nothing twice.
     for _ in 0..INCLUDES_MAX + 2 {
-        match limited(core, txn.account(), &world, &record.name, &script).await {
-            Err(why) => return Err(Failure::Script(why)),
-            Ok(Ran::Planned(plan)) => return Ok(Some(plan)),
-            Ok(Ran::Needs(Need::Mailboxes)) => world.mailboxes = Some(places(txn).await?),
-            Ok(Ran::Needs(Need::Script(name))) => {
+        match limited(core, txn.account(), &world, &record.name, &script).await? {
+            Ran::Planned(plan) => return Ok(Some(plan)),
+            Ran::Needs(Need::Mailboxes) => world.mailboxes = Some(places(txn).await?),
+            Ran::Needs(Need::Script(name)) => {
                 let scripts = super::all_in(txn).await?;
                 let named = scripts.into_iter().find(|(_, record)| record.name == name);
                 let script = match named {
@@ -196,24 +221,34 @@ async fn compiled(core: &Core, hash: &BlobHash) -> Result<compile::Compiled, Fai
     Ok(compiled)
 }
 
-/// A run that takes no longer than it may. It can't be stopped from outside: one that goes on is left alone, and until it ends there is no
-/// other one for the account.
+/// A run that takes no longer than it may, from when it begins. It can't be stopped from outside: one that goes on is left alone, and until it
+/// ends there is no other one for the account.
 async fn limited(
     core: &Core,
     account: AccountId,
     world: &World,
     name: &str,
     script: &compile::Compiled,
-) -> Result<Ran, String> {
+) -> Result<Ran, NotRun> {
     if core.sieve.stuck.lock().contains(&account) {
-        return Err("an earlier run still goes on".to_owned());
+        return Err(NotRun::Script("an earlier run still goes on".to_owned()));
     }
     let (world, name, script) = (world.clone(), name.to_owned(), script.clone());
-    let mut task = tokio::task::spawn_blocking(move || run::run(&world, &name, &script));
-    let limit = Duration::from_millis(core.limits().max_sieve_run_ms);
+    let (begins, begun) = oneshot::channel();
+    let mut task = tokio::task::spawn_blocking(move || {
+        let _ = begins.send(());
+        run::run(&world, &name, &script)
+    });
+    let limits = core.limits();
+    let wait = Duration::from_millis(limits.max_sieve_wait_ms);
+    if !matches!(tokio::time::timeout(wait, begun).await, Ok(Ok(()))) {
+        task.abort();
+        return Err(NotRun::Busy);
+    }
+    let limit = Duration::from_millis(limits.max_sieve_run_ms);
     match tokio::time::timeout(limit, &mut task).await {
-        Ok(Ok(ran)) => ran,
-        Ok(Err(_)) => Err("the interpreter failed".to_owned()),
+        Ok(Ok(ran)) => ran.map_err(NotRun::Script),
+        Ok(Err(_)) => Err(NotRun::Script("the interpreter failed".to_owned())),
         Err(_) => {
             core.sieve.stuck.lock().insert(account);
             let core = core.clone();
@@ -221,7 +256,8 @@ async fn limited(
                 drop(task.await);
                 core.sieve.stuck.lock().remove(&account);
             });
-            Err(format!("it took longer than {} ms", limit.as_millis()))
+            let why = format!("it took longer than {} ms", limit.as_millis());
+            Err(NotRun::Script(why))
         }
     }
 }
@@ -232,7 +268,7 @@ pub(crate) async fn answers(
     txn: &MailTxn,
     incoming: &Incoming<'_>,
     own_address: &str,
-) -> Result<bool, store::Error> {
+) -> Result<bool, NoPlan> {
     let escaped = own_address.replace('\\', "\\\\").replace('"', "\\\"");
     let text = format!(
         "require \"vacation\";\r\n\
@@ -249,7 +285,8 @@ pub(crate) async fn answers(
     match limited(core, txn.account(), &world, "VacationResponse", &script).await {
         Ok(Ran::Planned(plan)) => Ok(plan.vacation.is_some()),
         Ok(Ran::Needs(_)) => Ok(false),
-        Err(why) => {
+        Err(NotRun::Busy) => Err(NoPlan::Busy),
+        Err(NotRun::Script(why)) => {
             tracing::warn!(account = %txn.account(), why, "a vacation response can't be run");
             Ok(false)
         }

@@ -5,6 +5,7 @@
 //! Other half: `inproc::deliver` asks for a plan and carries it out in its transaction.
 
 mod actions;
+mod apart;
 mod compile;
 mod filter;
 mod methods;
@@ -28,7 +29,7 @@ use crate::{Core, mail::write::MailTxn};
 
 pub(crate) use actions::{Carried, carry_out};
 pub use compile::{check, check_aside};
-pub(crate) use filter::{Incoming, answers, plan};
+pub(crate) use filter::{Incoming, NoPlan, answers, plan};
 pub(crate) use run::Vacation;
 
 /// RFC 9661 §1.3 `implementation`, RFC 5804 §1.7 IMPLEMENTATION.

@@ -14,11 +14,11 @@ use ::sieve::{
     Context, Envelope, Event, Input, Mailbox, Recipient, Runtime, Script, runtime::Variable,
 };
 use bytes::Bytes;
-use mail_parser::{Message, MessageParser};
 
 use super::{
     EXTENSIONS, FILINGS_MAX, IMPLEMENTATION, INCLUDES_NESTED_MAX, INSTRUCTIONS_MAX, RECEIVED_MAX,
-    REDIRECTS_MAX, REMEMBERED_SECONDS_MAX, VARIABLE_OCTETS_MAX, compile::Compiled, hash,
+    REDIRECTS_MAX, REMEMBERED_SECONDS_MAX, VARIABLE_OCTETS_MAX, apart::take_apart,
+    compile::Compiled, hash,
 };
 
 /// What a run can see. Cheap to clone.
@@ -141,7 +141,7 @@ pub(super) fn run(world: &World, name: &str, script: &Compiled) -> Result<Ran, S
 
 fn try_run(world: &World, name: &str, script: &Compiled) -> Result<Ran, String> {
     let runtime = runtime(world);
-    let mut context = runtime.filter_parsed(parse(&world.message));
+    let mut context = runtime.filter_parsed(take_apart(&world.message)?);
     context.set_user_address(world.user_address.as_str());
     context.set_user_full_name(&world.user_name);
     let envelope = vec![
@@ -201,39 +201,6 @@ fn runtime(world: &World) -> Runtime {
         runtime.set_env_variable(name, value.to_owned());
     }
     runtime
-}
-
-/// Words without which no message is nested in another one.
-const NESTING: &[&[u8]] = &[b"rfc822", b"message/global", b"digest"];
-/// How often they may be there. The parser takes messages within messages apart to any depth, one stack frame each.
-const NESTING_MAX: usize = 100;
-
-/// Takes a message apart for the interpreter; of one that is nested very deeply, only the header.
-fn parse(message: &[u8]) -> Message<'_> {
-    let lower = message.to_ascii_lowercase();
-    let count = |word: &&[u8]| memchr::memmem::find_iter(&lower, word).count();
-    let parsed = match NESTING.iter().map(count).sum::<usize>() <= NESTING_MAX {
-        true => MessageParser::new().parse(message),
-        false => MessageParser::new().parse_headers(message),
-    };
-    parsed.unwrap_or_else(|| empty(message))
-}
-
-/// What the parser finds nothing in is a text without header.
-fn empty(message: &[u8]) -> Message<'_> {
-    Message {
-        parts: vec![mail_parser::MessagePart {
-            headers: Vec::new(),
-            is_encoding_problem: false,
-            body: mail_parser::PartType::Text("".into()),
-            encoding: mail_parser::Encoding::None,
-            offset_header: 0,
-            offset_body: 0,
-            offset_end: 0,
-        }],
-        raw_message: message.into(),
-        ..Message::default()
-    }
 }
 
 struct Running<'w> {

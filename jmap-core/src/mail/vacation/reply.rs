@@ -18,7 +18,7 @@ use crate::{
             BuildContext, EmailAddress, NewBodyValue, NewHeader, NewHeaderValue, NewMessage,
             NewPart, SentAt, Summary, address,
         },
-        sieve,
+        sieve::{self, NoPlan},
         submission::{self, envelope::Envelope, records::EnvelopeAddress, stage},
         write::{MailTxn, Message},
     },
@@ -40,14 +40,14 @@ pub(crate) async fn reply(
     core: &Core,
     txn: &mut MailTxn,
     incoming: &sieve::Incoming<'_>,
-) -> Result<bool, store::Error> {
+) -> Result<bool, NoPlan> {
     // An account that never had a vacation response ends here.
     if incoming.is_junk || txn.head.state(DataType::VacationResponse) == 0 {
         return Ok(false);
     }
     match try_reply(core, txn, incoming).await {
         // Invariant 5: a damaged record is no reason to refuse mail.
-        Err(error @ store::Error::Corrupt { .. }) => {
+        Err(NoPlan::Store(error @ store::Error::Corrupt { .. })) => {
             tracing::error!(%error, account = %txn.account(), "a vacation response could not be read");
             Ok(false)
         }
@@ -61,7 +61,7 @@ async fn try_reply(
     core: &Core,
     txn: &mut MailTxn,
     incoming: &sieve::Incoming<'_>,
-) -> Result<bool, store::Error> {
+) -> Result<bool, NoPlan> {
     let account = txn.account();
     let now = core.clock.now().seconds();
     let (Some(sender), message) = (incoming.mail_from, incoming.message) else {
@@ -92,7 +92,7 @@ async fn try_reply(
         mail_from: EnvelopeAddress::default(),
         recipients: vec![EnvelopeAddress::plain(sender)],
     };
-    stage::automatic(core, txn, envelope, octets).await
+    Ok(stage::automatic(core, txn, envelope, octets).await?)
 }
 
 /// The reply that a script's `vacation` wants, as our own message. `None`: it can't be written.

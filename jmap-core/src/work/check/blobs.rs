@@ -22,7 +22,7 @@ use crate::{
         undelete,
     },
     reports::{
-        decode_waiting,
+        Waiting,
         records::{DmarcCounts, ReportRecord, TlsCounts},
     },
 };
@@ -477,7 +477,7 @@ impl Checker<'_> {
 
     /// `false`: the row can't be read.
     async fn check_waiting(&mut self, key: &[u8], bytes: &Bytes) -> Result<bool, CheckError> {
-        let Some((number, hash, _)) = decode_waiting(key, bytes) else {
+        let Some(Waiting { number, hash, .. }) = Waiting::decode(key, bytes) else {
             let why = "a mail that may have a report in it can't be found";
             self.problem(Code::Record, key, why);
             return Ok(false);

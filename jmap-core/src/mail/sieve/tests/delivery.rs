@@ -170,6 +170,62 @@ async fn parts_of_a_message() {
 }
 
 #[tokio::test]
+async fn messages_within_a_message() {
+    let inner =
+        |n: usize, body: &str| format!("Subject: inner{n}\nContent-Type: message/rfc822\n\n{body}");
+    let nested = |depth: usize| {
+        let inmost = "Subject: inmost\nContent-Type: multipart/alternative; boundary=c\n\n--c\nContent-Transfer-Encoding: base64\n\nZGVlcA==\n--c--\n";
+        (1..depth).fold(inmost.to_owned(), |body, n| inner(n, &body))
+    };
+    let message = |depth: usize| {
+        format!(
+            "From: ann@example.org\nTo: bob@example.org\nSubject: outer\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nhi\n--b\nContent-Type: message/rfc822\n\n{}\n--b\nContent-Type: text/html; charset=iso-8859-1\n\n<p>gr\u{fc}n</p>\n--b--\n",
+            nested(depth)
+        )
+    };
+    let test = |test: &str| {
+        format!("require [\"body\", \"fileinto\"];\nif {test} {{ fileinto \"Junk\"; }}\n")
+    };
+    let deepest = crate::mail::sieve::apart::NESTED_DEPTH_MAX;
+    let deep = test("body :content \"text\" :contains \"deep\"");
+    assert_eq!(after(&deep, &message(1)).await, ["outer: Junk"]);
+    assert_eq!(after(&deep, &message(deepest)).await, ["outer: Junk"]);
+    assert_eq!(after(&deep, &message(deepest + 1)).await, ["outer: Inbox"]);
+    for (row, want) in [
+        (
+            "body :content \"message/rfc822\" :contains \"Subject: inner1\"",
+            "outer: Junk",
+        ),
+        (
+            "body :content \"message/rfc822\" :contains \"Subject: inmost\"",
+            "outer: Junk",
+        ),
+        (
+            "body :content \"message/rfc822\" :contains \"hi\"",
+            "outer: Inbox",
+        ),
+        ("body :text :contains \"hi\"", "outer: Junk"),
+        ("body :raw :contains \"ZGVlcA==\"", "outer: Junk"),
+        ("header :is \"subject\" \"outer\"", "outer: Junk"),
+    ] {
+        assert_eq!(after(&test(row), &message(2)).await, [want], "{row}");
+    }
+    // What is kept of a message that was changed.
+    let server = Server::new().await;
+    activate(
+        &server,
+        "s",
+        "require \"editheader\";\naddheader \"X-Seen\" \"yes\";\n",
+    )
+    .await;
+    arrives(&server, &message(2)).await.unwrap();
+    let kept = server.inbox_messages(&server.bob).await;
+    let text = String::from_utf8_lossy(&kept[0]).into_owned();
+    let want = format!("X-Seen: yes\r\n{}", message(2).replace('\n', "\r\n"));
+    assert!(text.ends_with(&want), "{text}");
+}
+
+#[tokio::test]
 async fn a_changed_header_makes_another_message() {
     let server = Server::new().await;
     let script = "require [\"editheader\", \"fileinto\", \"copy\"];\nfileinto :copy \"Archive\";\naddheader \"X-Seen\" \"yes\";\ndeleteheader \"Subject\";\naddheader \"Subject\" \"changed\";\ndeleteheader \"Received\";\nkeep;\n";

@@ -1,13 +1,16 @@
 //! A script that fails never loses mail.
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     Limits,
     mail::sieve::{
         ActiveRecord, FILINGS_MAX, INCLUDES_MAX, INCLUDES_NESTED_MAX, REDIRECTS_MAX, ScriptRecord,
-        script_key,
+        apart::HEADERS_OCTETS_MAX, script_key,
     },
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use store::{
     Record as _,
     engine::{Batch, MemoryEngine},
@@ -190,6 +193,46 @@ async fn a_run_that_takes_too_long() {
     );
 }
 
+/// A runtime whose only thread for what takes long is taken for so many milliseconds, by when a message arrives; what becomes of that.
+fn while_threads_are_taken(
+    busy_ms: u64,
+    limits: Limits,
+) -> (Result<(), DeliverError>, Vec<String>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build();
+    runtime.unwrap().block_on(async {
+        let server = Server::with(MemoryEngine::new(), limits).await;
+        activate(&server, "s", "require \"fileinto\";\nfileinto \"Junk\";\n").await;
+        let busy = move || std::thread::sleep(Duration::from_millis(busy_ms));
+        let busy = tokio::task::spawn_blocking(busy);
+        let result = arrives(&server, HELLO).await;
+        busy.await.unwrap();
+        (result, filed(&server, &server.bob).await)
+    })
+}
+
+#[test]
+fn a_run_that_begins_late_has_all_its_time() {
+    let limits = Limits {
+        max_sieve_run_ms: 400,
+        ..Limits::default()
+    };
+    let (result, filed) = while_threads_are_taken(1000, limits);
+    assert_eq!(result, Ok(()));
+    assert_eq!(filed, ["hello: Junk"]);
+}
+
+#[test]
+fn a_run_that_can_t_begin_puts_the_message_off() {
+    let limits = Limits {
+        max_sieve_wait_ms: 100,
+        ..Limits::default()
+    };
+    let (result, filed) = while_threads_are_taken(1000, limits);
+    assert_eq!(result, Err(DeliverError::Temporary));
+    assert_eq!(filed, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn what_is_missing_or_damaged() {
     let server = Server::new().await;
@@ -243,12 +286,48 @@ async fn what_is_missing_or_damaged() {
     );
 }
 
+/// A parser that takes messages within messages apart to any depth can't drop what it has found on a stack of this size, or copies it once a level.
 #[tokio::test]
 async fn messages_nested_very_deeply() {
     let server = Server::new().await;
-    activate(&server, "s", "require [\"body\", \"fileinto\"];\nif header :is \"subject\" \"hello\" { fileinto \"Junk\"; }\n").await;
-    let nest = "Content-Type: message/rfc822\n\n".repeat(20_000);
-    let message = format!("From: ann@example.org\nSubject: hello\n{nest}\nHi\n");
-    arrives(&server, &message).await.unwrap();
-    assert_eq!(filed(&server, &server.bob).await, ["hello: Junk"]);
+    activate(&server, "s", "require [\"body\", \"fileinto\"];\nif allof (header :is \"subject\" \"hello\", not body :content \"text\" :contains \"inmost\") { fileinto \"Junk\"; }\n").await;
+    let nest = |kind: &str| format!("Content-Type: {kind}\n\n").repeat(20_000) + "\ninmost\n";
+    let encoded = STANDARD.encode(nest("message/rfc822"));
+    let quoted = nest("message/rfc822").replace("822", "82=32");
+    let rows = [
+        nest("message/rfc822"),
+        nest("message / global"),
+        format!("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{encoded}"),
+        format!(
+            "Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n{quoted}"
+        ),
+        "Content-Type: multipart/digest; boundary=b\n\n--b\n\n".repeat(20_000),
+    ];
+    let count = rows.len();
+    for body in rows {
+        let message = format!("From: ann@example.org\nSubject: hello\n{body}");
+        arrives(&server, &message).await.unwrap();
+    }
+    let filed = filed(&server, &server.bob).await;
+    assert_eq!(filed, vec!["hello: Junk"; count]);
+}
+
+#[tokio::test]
+async fn one_past_the_octets_of_header_fields() {
+    let server = Server::new().await;
+    activate(&server, "s", "require \"fileinto\";\nfileinto \"Junk\";\n").await;
+    // Its line ends have one octet here, and two when it arrives.
+    let message = |octets: usize| {
+        let head = "Subject: hello\nContent-Type: multipart/mixed; boundary=b\n\n";
+        let fields = octets - (head.len() + 3) - 2;
+        let last = format!("A:{}\n", "x".repeat(fields % 4));
+        let fields = "A:\n".repeat(fields / 4 - 1);
+        format!("{head}--b\n{fields}{last}\nHi\n--b--\n")
+    };
+    for octets in [HEADERS_OCTETS_MAX, HEADERS_OCTETS_MAX + 1] {
+        arrives(&server, &message(octets)).await.unwrap();
+    }
+    let mut filed = filed(&server, &server.bob).await;
+    filed.sort_unstable();
+    assert_eq!(filed, ["hello: Inbox", "hello: Junk"]);
 }
