@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::filter::Seen;
 use crate::mail::view::View;
 
 /// By thread: a number of emails.
@@ -17,8 +18,8 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// Counts the emails that have these keywords.
-    pub fn count(view: &View, keywords: impl IntoIterator<Item = String>) -> Self {
+    /// Counts the emails that have these keywords, of those that are seen.
+    pub fn count(view: &View, seen: &Seen, keywords: impl IntoIterator<Item = String>) -> Self {
         let mut threads = Self {
             emails: Counts::new(),
             with: keywords.into_iter().map(|k| (k, Counts::new())).collect(),
@@ -26,7 +27,7 @@ impl Threads {
         if threads.with.is_empty() {
             return threads;
         }
-        for (_, row) in view.emails() {
+        for (_, row) in view.emails().filter(|(_, row)| seen.has(row)) {
             *threads.emails.entry(row.thread).or_default() += 1;
             for keyword in view.keywords(row) {
                 if let Some(with) = threads.with.get_mut(&**keyword) {
