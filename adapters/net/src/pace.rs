@@ -62,11 +62,20 @@ pub struct Meter {
 impl Meter {
     /// So many octets were moved by `now`.
     pub fn moved(&mut self, octets: u64, now: Instant) {
+        let most = now + self.pace.grace.min(FOREVER);
+        self.due = (self.due + self.earned_by(octets)).min(most);
+    }
+
+    /// So many of the octets that were moved turn out to be no part of the exchange.
+    pub fn moved_in_vain(&mut self, octets: u64) {
+        let less = self.due.checked_sub(self.earned_by(octets));
+        self.due = less.unwrap_or(self.due);
+    }
+
+    fn earned_by(&self, octets: u64) -> Duration {
         let rate = self.pace.rate_min.max(1);
         let earned = u128::from(octets) * 1_000_000_000 / u128::from(rate);
-        let earned = Duration::from_nanos(u64::try_from(earned).unwrap_or(u64::MAX)).min(FOREVER);
-        let most = now + self.pace.grace.min(FOREVER);
-        self.due = (self.due + earned).min(most);
+        Duration::from_nanos(u64::try_from(earned).unwrap_or(u64::MAX)).min(FOREVER)
     }
 
     /// A time that the peer has waited for us.
@@ -139,6 +148,18 @@ mod tests {
         let mut steps = steps;
         steps[0].1 = 0;
         check(Pace::DATA, &steps, 130);
+    }
+
+    #[test]
+    fn what_was_moved_in_vain_earns_nothing() {
+        let started = Instant::now();
+        let mut meter = Pace::DATA.begin(started);
+        let now = started + Duration::from_secs(20);
+        meter.moved(10 * MIN_DATA_RATE, now);
+        meter.moved_in_vain(10 * MIN_DATA_RATE);
+        assert_eq!(meter.due(), started + DATA_GRACE);
+        meter.moved_in_vain(u64::MAX);
+        assert!(meter.due() <= started + DATA_GRACE);
     }
 
     #[test]

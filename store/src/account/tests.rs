@@ -90,7 +90,7 @@ async fn what_was_handed_in_is_written_also_when_the_caller_is_gone() {
     use futures_util::FutureExt as _;
     for fresh in FreshEngine::of_all_kinds().await {
         let (writer, published) = writer(fresh.engine.clone());
-        writer.staged_head().await.unwrap();
+        drop(writer.begin().await.unwrap());
         let paused = writer.pause_commits().await;
         let mut commit = Box::pin(counted(writer.clone()));
         assert!(commit.as_mut().now_or_never().is_none());

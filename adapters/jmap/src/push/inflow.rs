@@ -13,7 +13,10 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use jmap_types::AccountId;
-use net::slots::{Slot, Slots};
+use net::{
+    pace::Meter,
+    slots::{Slot, Slots},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::OwnedSemaphorePermit,
@@ -74,9 +77,7 @@ pub struct Inflow<S> {
     places: Places,
     /// Octets that have come of what isn't complete.
     octets: u64,
-    /// Those of them since `begun`, from when on the pace is measured.
-    paced: u64,
-    begun: Instant,
+    meter: Meter,
     heard: Instant,
     late: Pin<Box<Sleep>>,
     taking: Option<BoxFuture<'static, Option<Place>>>,
@@ -90,8 +91,7 @@ impl<S> Inflow<S> {
             inner,
             places,
             octets: 0,
-            paced: 0,
-            begun: now,
+            meter: BODY_PACE.begin(now),
             heard: now,
             late: Box::pin(sleep_until(now)),
             taking: None,
@@ -112,7 +112,7 @@ impl<S> Inflow<S> {
     pub fn control(&mut self, payload: usize) {
         let octets = CONTROL_OCTETS + payload as u64;
         self.octets = self.octets.saturating_sub(octets);
-        self.paced = self.paced.saturating_sub(octets);
+        self.meter.moved_in_vain(octets);
         if self.octets == 0 {
             self.complete();
         }
@@ -120,9 +120,8 @@ impl<S> Inflow<S> {
 
     /// The pace is measured from now on: until now, nobody has read.
     pub fn measure_anew(&mut self) {
-        self.begun = Instant::now();
-        self.heard = self.begun;
-        self.paced = 0;
+        self.heard = Instant::now();
+        self.meter = BODY_PACE.begin(self.heard);
     }
 
     fn came(&mut self, octets: u64) {
@@ -131,12 +130,12 @@ impl<S> Inflow<S> {
         }
         self.heard = Instant::now();
         self.octets += octets;
-        self.paced += octets;
+        self.meter.moved(octets, self.heard);
     }
 
     /// Whether what isn't complete is too late.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = BODY_PACE.deadline(self.begun, self.heard, self.paced);
+        let deadline = self.meter.deadline(self.heard);
         if self.late.deadline() != deadline {
             self.late.as_mut().reset(deadline);
         }
