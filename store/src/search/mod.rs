@@ -46,7 +46,7 @@ pub use token::{TOKEN_OCTETS_MAX, TOKENS_PER_TEXT_MAX, Token, tokens};
 /// The least memory tantivy writes with.
 const WRITER_MEMORY_OCTETS_MIN: usize = 15_000_000;
 /// What a few thousand mails take: with less, a batch becomes several segments, each with a dictionary of its own.
-const WRITER_MEMORY_OCTETS: usize = 24_000_000;
+const WRITER_MEMORY_OCTETS: usize = 18_000_000;
 /// More memory than this buys nothing.
 const WRITER_MEMORY_OCTETS_MAX: usize = 1 << 30;
 

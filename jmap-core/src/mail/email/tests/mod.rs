@@ -95,6 +95,7 @@ impl Bench {
             false => Core::open(parts).await.unwrap(),
             true => {
                 let own = folder.path().join("node");
+                std::fs::create_dir(&own).unwrap();
                 let settings = crate::cluster::Settings::new(own, "node");
                 Core::open_node(parts, settings).await.unwrap()
             }
