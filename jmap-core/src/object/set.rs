@@ -231,6 +231,10 @@ impl<O: SetObject> Setting<'_, O> {
                 let mut resolved = properties.clone();
                 match resolve_creation_ids(&mut resolved, self.attempt.created_ids) {
                     Ok(()) => self.stage_create(creation_id, properties, resolved).await,
+                    Err(_) if refers_to(&properties, &self.to_be_tried_again()) => {
+                        let conflict = store::Error::Conflict.into();
+                        self.creates.push((creation_id, properties, Err(conflict)));
+                    }
                     Err(_) if refers_to(&properties, &names) => {
                         blocked.push((creation_id, properties))
                     }
@@ -274,13 +278,25 @@ impl<O: SetObject> Setting<'_, O> {
             return Ok(());
         }
         for (_, _, staged) in &mut self.creates {
-            if let Ok((_, Some(ticket))) = staged
-                && ticket.wait().await.is_err()
-            {
+            let does_hold = match staged {
+                Ok((_, Some(ticket))) => ticket.wait().await.is_ok(),
+                Ok((_, None)) | Err(Rejected::Set(_)) => true,
+                Err(Rejected::Store(_)) => false,
+            };
+            if !does_hold {
                 return Err(store::Error::Conflict.into());
             }
         }
         Ok(())
+    }
+
+    /// The objects that have no numbers yet, and may get some.
+    fn to_be_tried_again(&self) -> HashSet<String> {
+        let conflicts = self.creates.iter().filter_map(|(name, _, staged)| {
+            let is_conflict = matches!(staged, Err(Rejected::Store(_)));
+            is_conflict.then(|| name.clone())
+        });
+        conflicts.collect()
     }
 
     fn is_name(&self, id: &str) -> bool {

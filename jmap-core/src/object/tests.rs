@@ -324,7 +324,11 @@ async fn what_refers_to_an_object_finds_it_when_another_node_has_taken_its_numbe
     let bench = Bench::of_node().await;
     let arguments = json!({
         "accountId": "a1",
-        "create": {"a": {"name": "A"}, "b": {"name": "B", "parentId": "#a"}},
+        "create": {
+            "a": {"name": "A"},
+            "b": {"name": "B", "parentId": "#a"},
+            "c": {"name": "C", "parentId": "#b"},
+        },
         "update": {"#a": {"sortOrder": 7}},
     });
     let answer = beside_another_node::<Set<Mailbox>>(&bench, arguments).await;
@@ -338,6 +342,7 @@ async fn what_refers_to_an_object_finds_it_when_another_node_has_taken_its_numbe
     assert_eq!(&of("A").1, a.as_str().unwrap());
     assert_ne!(of("other").1, of("A").1);
     assert_eq!(&of("B").2, a, "{all:?}");
+    assert_eq!(of("C").2, of("B").1, "{all:?}");
 }
 
 #[tokio::test]

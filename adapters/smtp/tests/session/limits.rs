@@ -231,7 +231,7 @@ async fn an_octet_at_a_time_is_too_slow() {
 /// Says so every 50 ms until the server has had enough, and how long that took.
 async fn drip(client: &mut Client, octets: &str) -> Duration {
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(10) {
+    while started.elapsed() < SOON * 2 {
         if client.0.send(octets.as_bytes()).await.is_err() || client.0.flush().await.is_err() {
             break;
         }
@@ -256,7 +256,7 @@ const QUICK: LinePace = LinePace {
     line: Duration::from_secs(10),
 };
 /// Longer than the grace of `SHORT`, and much shorter than what a megabyte would earn.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn what_was_sent_fast_earns_no_time() {
@@ -281,7 +281,6 @@ async fn what_was_sent_fast_earns_no_time() {
 #[tokio::test]
 async fn all_chunks_have_one_pace() {
     let server = start(Mode::Receive, |config| config.timeouts.data = SHORT);
-    let mut client = server.hello("EHLO").await;
     for dripping in ["BDAT 1\r\nx", "BDAT 0\r\n", "NOOP\r\n", ""] {
         let mut client = server.hello("EHLO").await;
         client.envelope(&["bob@example.org"]).await;
@@ -289,14 +288,25 @@ async fn all_chunks_have_one_pace() {
         client.expect("250 ").await;
         assert!(drip(&mut client, dripping).await < SOON, "{dripping}");
     }
-    // Chunks that keep it, for longer than the grace.
+    assert!(server.fake.delivered().is_empty());
+}
+
+#[tokio::test]
+async fn chunks_that_keep_their_pace_may_take_longer_than_the_grace() {
+    let pace = Pace {
+        grace: Duration::from_secs(2),
+        stall: Duration::from_secs(10),
+        ..SHORT
+    };
+    let server = start(Mode::Receive, |config| config.timeouts.data = pace);
+    let mut client = server.hello("EHLO").await;
     client.envelope(&["bob@example.org"]).await;
     client.send("BDAT 8\r\nA: b\r\n\r\n").await;
     client.expect("250 ").await;
-    let line = format!("BDAT 1000\r\n{}\r\n", "x".repeat(998));
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        client.send(&line).await;
+    let chunk = format!("BDAT 1000\r\n{}\r\n", "x".repeat(998));
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        client.send(&chunk).await;
         client.expect("250 ").await;
     }
     client.say("BDAT 0 LAST", "250 2.0.0 Accepted").await;

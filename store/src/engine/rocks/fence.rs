@@ -13,6 +13,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufReader, Read},
+    ops::RangeInclusive,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -115,7 +116,7 @@ impl Fence {
             if !(mark.first..mark.end).contains(&number) {
                 continue;
             }
-            let Some(length) = good_octets(&path, mark.sequence)? else {
+            let Some(length) = good_octets(&path, number, mark.sequence)? else {
                 continue;
             };
             tracing::warn!(log = %path.display(), length, "cutting off commits that had failed");
@@ -188,11 +189,18 @@ const HEADER_OCTETS: usize = 7;
 const SEQUENCE_OCTETS: usize = 8;
 const FULL: u8 = 1;
 const FIRST: u8 = 2;
+/// In files that are used again for one log after another, types are others, and the header goes on with the low half of the log's number
+/// (4, little-endian): behind the last record there may be some of the log that the file was before.
+const OF_REUSED: RangeInclusive<u8> = 5..=8;
+const FULL_OF_REUSED: u8 = 5;
+const FIRST_OF_REUSED: u8 = 6;
+const LOG_NUMBER_OCTETS: usize = 4;
 
-/// Where the first record after `sequence` begins in a log, if there is one.
+/// Where the first record after `sequence` begins in the log with the number `log_number`, if there is one.
 ///
-/// Ends at whatever isn't a record: RocksDB reads no further either.
-fn good_octets(path: &Path, sequence: u64) -> io::Result<Option<u64>> {
+/// Ends at whatever isn't a record of this log: RocksDB reads no further either. What it takes for a record behind the last one is none of
+/// ours; to cut that off costs nothing.
+fn good_octets(path: &Path, log_number: u64, sequence: u64) -> io::Result<Option<u64>> {
     let mut log = BufReader::with_capacity(BLOCK_OCTETS as usize, File::open(path)?);
     let mut at = 0_u64;
     let mut record_at = 0;
@@ -205,13 +213,21 @@ fn good_octets(path: &Path, sequence: u64) -> io::Result<Option<u64>> {
             continue;
         }
         let mut header = [0; HEADER_OCTETS];
-        match log.read_exact(&mut header) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
+        if !read_whole(&mut log, &mut header)? {
+            return Ok(None);
         }
         let length = u64::from(u16::from_le_bytes([header[4], header[5]]));
-        if header[6] == FULL || header[6] == FIRST {
+        let mut header_octets = HEADER_OCTETS;
+        if OF_REUSED.contains(&header[6]) {
+            let mut number = [0; LOG_NUMBER_OCTETS];
+            if !read_whole(&mut log, &mut number)?
+                || u32::from_le_bytes(number) != log_number as u32
+            {
+                return Ok(None);
+            }
+            header_octets += LOG_NUMBER_OCTETS;
+        }
+        if let FULL | FIRST | FULL_OF_REUSED | FIRST_OF_REUSED = header[6] {
             record_at = at;
             number.clear();
         }
@@ -231,7 +247,16 @@ fn good_octets(path: &Path, sequence: u64) -> io::Result<Option<u64>> {
             }
         }
         skip(&mut log, length.saturating_sub(read))?;
-        at += HEADER_OCTETS as u64 + length;
+        at += header_octets as u64 + length;
+    }
+}
+
+/// `false`: the file ends before.
+fn read_whole(log: &mut impl Read, octets: &mut [u8]) -> io::Result<bool> {
+    match log.read_exact(octets) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

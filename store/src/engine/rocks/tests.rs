@@ -2,7 +2,11 @@
 
 mod crash;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tempfile::TempDir;
 
@@ -192,11 +196,43 @@ async fn damage_is_told_from_other_errors() {
     assert!(matches!(error, EngineError::Corrupt(_)), "{error}");
 }
 
+/// A database whose log is in a file that was a longer log before; `path`: its folder.
+fn with_reused_log(path: &Path, octets: usize) -> rocksdb::DB {
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    options.set_recycle_log_file_num(1);
+    let db = rocksdb::DB::open(&options, path).expect("opens");
+    let length = |log: &Path| fs::metadata(log).map_or(0, |of| of.len() as usize);
+    for count in 0_u8..100 {
+        if newest_log(path).is_some_and(|log| length(&log) >= octets) {
+            return db;
+        }
+        // Records of many lengths, so that what is left of them begins anywhere.
+        for part in 0..=octets / 1000 {
+            db.put(b"a", vec![count; 1000 + part % 77])
+                .expect("written");
+        }
+        db.flush().expect("flushed");
+    }
+    panic!("no log was used again");
+}
+
+fn newest_log(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .max()
+}
+
 /// A log with three records; the fence is behind the second. `size` makes records span blocks.
-async fn check_fence(size: usize) {
+async fn check_fence(size: usize, is_reused: bool) {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path();
-    let db = rocksdb::DB::open_default(path).expect("opens");
+    let db = match is_reused {
+        true => with_reused_log(path, 4 * size + 100_000),
+        false => rocksdb::DB::open_default(path).expect("opens"),
+    };
     db.put(b"a", vec![1; size]).expect("written");
     db.put(b"b", vec![2; size]).expect("written");
     let sequence = db.latest_sequence_number();
@@ -222,7 +258,8 @@ async fn a_fence_cuts_off_what_failed() {
     for size in [
         0, 1, 100, 10_900, 16_300, 32_700, 32_741, 32_750, 40_000, 200_000,
     ] {
-        check_fence(size).await;
+        check_fence(size, false).await;
+        check_fence(size, true).await;
     }
 }
 
