@@ -14,7 +14,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{
     Message,
     protocol::frame::{
-        Frame,
+        Frame as WsFrame,
         coding::{CloseCode, Data, OpCode},
     },
 };
@@ -371,7 +371,7 @@ fn in_two(octets: usize) -> [Message; 2] {
     let (first, rest) = request.split_at(octets);
     let frame = |text: &str, code, is_last| {
         let payload = text.as_bytes().to_vec();
-        Message::Frame(Frame::message(payload, OpCode::Data(code), is_last))
+        Message::Frame(WsFrame::message(payload, OpCode::Data(code), is_last))
     };
     [
         frame(first, Data::Text, false),
