@@ -160,6 +160,8 @@ impl<O: SetObject> Handle for Set<O> {
 
 /// What a new object came to: its number, and what the server set.
 type Created = (u64, Map);
+/// What an update came to: the object's number, and what the server set.
+type Updated = (u64, Option<Map>);
 
 /// One try of an item. What creation ids stand for is looked up by each: when another node has got in the way, it is another number.
 struct Attempt<'s, O: SetObject> {
@@ -175,7 +177,7 @@ impl<O: SetObject> Attempt<'_, O> {
         O::create(self.context, self.arguments, resolved).await
     }
 
-    async fn update(&self, id: &str, patch: &Map) -> Staged<(u64, Option<Map>)> {
+    async fn update(&self, id: &str, patch: &Map) -> Staged<Updated> {
         let number = self.number(id).ok_or_else(SetError::not_found)?;
         let mut resolved = patch.clone();
         resolve_creation_ids(&mut resolved, self.created_ids)?;
@@ -205,7 +207,7 @@ struct Setting<'s, O: SetObject> {
     names: HashSet<String>,
     attempt: Attempt<'s, O>,
     creates: Vec<(String, Map, Staged<Created>)>,
-    updates: Vec<(String, Map, Staged<(u64, Option<Map>)>)>,
+    updates: Vec<(String, Map, Staged<Updated>)>,
     destroys: Vec<(String, Staged<u64>)>,
 }
 

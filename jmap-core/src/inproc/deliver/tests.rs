@@ -154,7 +154,8 @@ async fn what_nobody_has_room_for_comes_again() {
 /// It was accepted: then it is kept, though there is no room.
 #[tokio::test]
 async fn who_can_not_be_told_has_it_delivered() {
-    let rows: [(&str, fn(&mut Inbound)); 3] = [
+    type Change = fn(&mut Inbound);
+    let rows: [(&str, Change); 3] = [
         ("the null reverse-path", |inbound| inbound.mail_from = None),
         ("NOTIFY=NEVER", |inbound| {
             let never = parameters::of_rcpt("NOTIFY", Some("NEVER")).unwrap();
