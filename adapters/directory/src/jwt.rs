@@ -110,15 +110,23 @@ impl Token<'_> {
             let verified = key.verify(self.signed.as_bytes(), &self.signature);
             Some(verified.is_ok())
         };
-        // RFC 7518 §6.2.1: a point, uncompressed.
-        let point = || Some([vec![4], octets(&key.x)?, octets(&key.y)?].concat());
+        // RFC 7518 §6.2.1: a point, uncompressed. Some leave out the zeros that its coordinates begin with, of one key in a hundred.
+        let coordinate = |part: &Option<String>, size: usize| {
+            let given = octets(part)?;
+            let zeros = size.checked_sub(given.len())?;
+            Some([vec![0; zeros], given].concat())
+        };
+        let point = |size| {
+            let (x, y) = (coordinate(&key.x, size)?, coordinate(&key.y, size)?);
+            Some([vec![4], x, y].concat())
+        };
         match (algorithm, key.kty.as_str(), key.crv.as_deref()) {
             ("RS256", "RSA", _) => rsa(&RSA_PKCS1_2048_8192_SHA256),
             ("RS384", "RSA", _) => rsa(&RSA_PKCS1_2048_8192_SHA384),
             ("RS512", "RSA", _) => rsa(&RSA_PKCS1_2048_8192_SHA512),
             ("PS256", "RSA", _) => rsa(&RSA_PSS_2048_8192_SHA256),
-            ("ES256", "EC", Some("P-256")) => plain(&ECDSA_P256_SHA256_FIXED, point()?),
-            ("ES384", "EC", Some("P-384")) => plain(&ECDSA_P384_SHA384_FIXED, point()?),
+            ("ES256", "EC", Some("P-256")) => plain(&ECDSA_P256_SHA256_FIXED, point(32)?),
+            ("ES384", "EC", Some("P-384")) => plain(&ECDSA_P384_SHA384_FIXED, point(48)?),
             // RFC 8037 §3.1
             ("EdDSA" | "Ed25519", "OKP", Some("Ed25519")) => plain(&ED25519, octets(&key.x)?),
             _ => Some(false),
@@ -154,6 +162,24 @@ mod tests {
             assert!(token.is_signed_by(&keys[signer]));
             assert!(!token.is_signed_by(&keys[1 - signer]));
         }
+    }
+
+    #[test]
+    fn a_coordinate_without_the_zeros_that_it_begins_with() {
+        const SIGNED: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJqb2UifQ.cNCBrRe1b6mAXU2ms2ArAoO9BP3mrPVGB0XbK5g4fjVNGc_8neXUQ3nizLo21KMaM0UGmhDaspD-PjSKDi8fAw";
+        let [short, long] = ["", "AA"].map(|zeros| {
+            let set = json!({"keys": [{
+                "kty": "EC",
+                "crv": "P-256",
+                "x": "6Xn1hKKj38NjPlMPVFpVEhzd7IuPI-csIkGk_RSrhw",
+                "y": format!("{zeros}VBsR6dsI-yqPK2_VU10J_ZYwtwr_RC6Iz5CCKnG62WQ"),
+            }]});
+            keys(&set).remove(0)
+        });
+        let token = parse(SIGNED).unwrap();
+        assert!(token.is_signed_by(&short));
+        // Nor is one that is too long a key.
+        assert!(!token.is_signed_by(&long));
     }
 
     #[test]
