@@ -216,7 +216,7 @@ pub const TABLE: &[(Subspace, &str, &str)] = &[
     (
         Subspace::ReportWaiting,
         "number u64",
-        "hash of a mail that may have a report in it, time received u64",
+        "hash of a mail that may have a report in it, time received u64, and once it was tried how often u64",
     ),
     (Subspace::Node, "node u64", "node record"),
     (Subspace::Lease, "name of the work", "lease record"),
