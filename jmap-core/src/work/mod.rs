@@ -137,42 +137,13 @@ impl Core {
 
     /// What one node does for all.
     async fn keep_up(&self) {
-        for _ in 0..ROUNDS_MAX {
-            if !self
-                .noted("expire uploads", self.expire_uploads())
-                .await
-                .unwrap_or(false)
-            {
-                break;
-            }
-        }
-        for _ in 0..ROUNDS_MAX {
-            if !self
-                .noted("collect blobs", self.collect_blobs())
-                .await
-                .unwrap_or(false)
-            {
-                break;
-            }
-        }
-        for _ in 0..ROUNDS_MAX {
-            if !self
-                .noted("purge traces", self.purge_traces())
-                .await
-                .unwrap_or(false)
-            {
-                break;
-            }
-        }
-        for _ in 0..ROUNDS_MAX {
-            if !self
-                .noted("purge the audit", self.purge_audit())
-                .await
-                .unwrap_or(false)
-            {
-                break;
-            }
-        }
+        self.in_rounds("expire uploads", || self.expire_uploads())
+            .await;
+        self.in_rounds("collect blobs", || self.collect_blobs())
+            .await;
+        self.in_rounds("purge traces", || self.purge_traces()).await;
+        self.in_rounds("purge the audit", || self.purge_audit())
+            .await;
         self.noted("forget bans", self.purge_bans()).await;
         self.noted(
             "forget requests that were made once",
@@ -195,21 +166,28 @@ impl Core {
                 break;
             }
         }
-        for _ in 0..ROUNDS_MAX {
-            if !self
-                .noted("tell of another default quota", self.tell_default_quota())
-                .await
-                .unwrap_or(false)
-            {
-                break;
-            }
-        }
+        self.in_rounds("tell of another default quota", || {
+            self.tell_default_quota()
+        })
+        .await;
         self.noted("resume deliveries", self.resume_deliveries())
             .await;
         self.noted("resume removals", self.resume_removals()).await;
         if self.rng.next_u64().is_multiple_of(STS_ROUNDS) {
             self.noted("expire MTA-STS policies", self.expire_sts_policies())
                 .await;
+        }
+    }
+
+    /// Does rounds of some work, each of which returns whether there is more; what is left after [`ROUNDS_MAX`] of them is for the next time.
+    async fn in_rounds<F>(&self, work: &'static str, mut round: impl FnMut() -> F)
+    where
+        F: Future<Output = Result<bool, store::Error>>,
+    {
+        for _ in 0..ROUNDS_MAX {
+            if !self.noted(work, round()).await.unwrap_or(false) {
+                break;
+            }
         }
     }
 
