@@ -302,8 +302,11 @@ impl Core {
             .flat_map(|r| r.targets.iter().copied())
             .collect();
         let may_refuse = inbound.answers_each || inbound.recipients.len() == 1;
+        let mut message = parse(inbound.message.clone()).await;
+        // The trace header field before it is of this transaction alone.
+        message.is_new = accounts.len() == 1;
         let delivery = Delivery {
-            message: parse(inbound.message.clone()).await,
+            message,
             received_at: self.clock.now().seconds(),
             mail_from: inbound.mail_from.clone(),
             is_junk: inbound.is_junk,
@@ -718,6 +721,9 @@ impl Core {
         }
         if is_forwarded {
             told.actions.push("forward".to_owned());
+        }
+        if !told.mailboxes.is_empty() {
+            self.search.has_arrived(&delivery.message);
         }
         told.reported = has_success.then_some(success);
         delivery.told.lock().push((account, told));

@@ -121,6 +121,8 @@ pub struct Message {
     pub summary: Arc<Summary>,
     pub encoded_summary: Bytes,
     pub encoded_structure: Bytes,
+    /// Nobody else can have stored these octets yet, so the store isn't asked for them. Should it have them all the same, they are written once more.
+    pub is_new: bool,
 }
 
 impl Message {
@@ -137,6 +139,7 @@ impl Message {
             encoded_structure: WireStructure::new(&octets, &summary).encode().into(),
             summary,
             octets,
+            is_new: false,
         }
     }
 
@@ -146,7 +149,10 @@ impl Message {
         engine: &Arc<dyn store::engine::Engine>,
         batch: &mut Batch,
     ) -> Result<(), store::Error> {
-        store::blob::ensure(engine, batch, &self.hash, &self.octets).await?;
+        match self.is_new {
+            true => drop(batch.put(keys::blob(&self.hash), self.octets.clone())),
+            false => store::blob::ensure(engine, batch, &self.hash, &self.octets).await?,
+        }
         batch.put(keys::summary(&self.hash), self.encoded_summary.clone());
         batch.put(keys::structure(&self.hash), self.encoded_structure.clone());
         Ok(())

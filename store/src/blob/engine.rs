@@ -104,6 +104,29 @@ pub struct BlobEngine {
     pub(super) keyring: SharedKeyring,
     /// The last octets that were to go outside didn't get there.
     pub(super) fails: AtomicBool,
+    is_plain: Plain,
+}
+
+/// Whether the rows of blobs are all there is: no stub was ever written, and nothing here writes one. Once that isn't so, it never is again.
+#[derive(Clone, Debug)]
+struct Plain(Arc<AtomicBool>);
+
+impl Plain {
+    /// Only where no other process writes can it be known.
+    async fn of(inner: &Arc<dyn Engine>, writes_stubs: bool) -> Result<Self, Error> {
+        let stubs = Page::first(keys::all(Subspace::BlobStub), 1).keys_only();
+        let is_plain = inner.is_exclusive() && !writes_stubs && inner.scan(stubs).await?.is_empty();
+        Ok(Self(Arc::new(AtomicBool::new(is_plain))))
+    }
+
+    /// Asked before a commit, and after rows were read: a stub that is committed later isn't theirs.
+    fn holds(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn ends(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl BlobEngine {
@@ -152,6 +175,8 @@ impl BlobEngine {
         };
         let outside_from =
             (settings.writes_outside && outside.is_some()).then_some(settings.threshold);
+        let writes_stubs = outside_from.is_some() || keyring.now().newest().is_some();
+        let is_plain = Plain::of(&inner, writes_stubs).await?;
         let reader = Reader::new(inner.clone(), outside, cache, keyring.clone());
         Ok(Arc::new(BlobEngine {
             inner,
@@ -163,6 +188,7 @@ impl BlobEngine {
             rewriting: tokio::sync::Mutex::default(),
             keyring,
             fails: AtomicBool::new(false),
+            is_plain,
         }))
     }
 
@@ -175,6 +201,9 @@ impl BlobEngine {
             .try_lock()
             .map_err(|_| OpenError::Rewriting)?;
         use_keys(&self.inner, &keyring).await?;
+        if keyring.newest().is_some() {
+            self.is_plain.ends();
+        }
         self.keyring.join(keyring).map_err(OpenError::WrongKey)
     }
 
@@ -299,7 +328,14 @@ impl Engine for BlobEngine {
         let Some(hash) = keys::decode_blob(key) else {
             return self.inner.get(key).await;
         };
-        match self.reader.rows(&hash).await? {
+        let mut rows = None;
+        if self.is_plain.holds() {
+            rows = self.inner.get(key).await?.map(|row| (row, None));
+        }
+        if !self.is_plain.holds() {
+            rows = self.reader.rows(&hash).await?;
+        }
+        match rows {
             Some(rows) => self.reader.blob(&hash, rows).await,
             None => Ok(None),
         }
@@ -313,6 +349,13 @@ impl Engine for BlobEngine {
     }
 
     async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        if self.is_plain.holds() {
+            let values = self.inner.multi_get(keys).await?;
+            if self.is_plain.holds() {
+                let hashes = keys.iter().map(|key| keys::decode_blob(key)).collect();
+                return resolved(&self.reader, hashes, values).await;
+            }
+        }
         let (all, hashes) = with_stubs(keys);
         let values = self.inner.multi_get(&all).await?;
         resolved(&self.reader, hashes, values).await
@@ -344,6 +387,10 @@ impl Engine for BlobEngine {
 
     /// A batch with blobs takes its place when their octets are where they are to be.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        // Keys that are loaded at this moment are a node's that writes at the same time: see `put`.
+        if self.is_plain.holds() {
+            return self.inner.commit(batch).await;
+        }
         match Plan::of(&batch) {
             None => self.inner.commit(batch).await,
             Some(plan) => self.commit_blobs(batch, plan).await,

@@ -5,6 +5,7 @@
 //! an object store, one builds each shard for all.
 //! Other half: `worker` brings the index up to date, `shared` is what nodes share of it.
 
+mod arrivals;
 mod cursors;
 mod shared;
 mod worker;
@@ -30,10 +31,11 @@ use store::{
 };
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
-use self::shared::Shared;
+use self::{arrivals::Arrivals, shared::Shared};
 use super::{
     message::{SearchText, Summary, search_text},
     records::EmailRecord,
+    write::Message,
 };
 use crate::bus::Watcher;
 
@@ -62,6 +64,7 @@ pub struct Search {
     /// One batch is written at a time.
     indexing: AsyncMutex<()>,
     texts: quick_cache::sync::Cache<[u8; 32], Arc<DocumentText>, TextWeight>,
+    arrivals: Arrivals,
     /// Documents that went into the index.
     indexed: AtomicU64,
 }
@@ -142,6 +145,7 @@ impl Search {
             waiting: AtomicU64::new(0),
             indexing: AsyncMutex::new(()),
             texts: quick_cache::sync::Cache::with_weighter(1024, TEXT_CACHE_OCTETS, TextWeight),
+            arrivals: Arrivals::default(),
             indexed: AtomicU64::new(0),
         };
         if search.shared().is_some() {
@@ -172,6 +176,11 @@ impl Search {
         }
         search.wake.notify_one();
         Ok(Arc::new(search))
+    }
+
+    /// A message has come in, and is to be indexed soon: it needn't be read again for that.
+    pub fn has_arrived(&self, message: &Message) {
+        self.arrivals.note(message);
     }
 
     /// Accounts whose index is behind: a metric.
@@ -232,6 +241,7 @@ impl Search {
     /// Forgets the texts, and the words of the index, that are remembered between queries.
     pub fn forget_texts(&self) {
         self.texts.clear();
+        self.arrivals.forget();
         self.index.trim_memory();
     }
 
@@ -453,23 +463,37 @@ impl Search {
         account: AccountId,
         id: u64,
     ) -> Result<Option<Arc<DocumentText>>, Error> {
+        match self.record_of(account, id).await? {
+            Some(record) => self.text_of_record(&record).await,
+            None => Ok(None),
+        }
+    }
+
+    /// An email that is searched; `None` when it is gone or damaged.
+    async fn record_of(&self, account: AccountId, id: u64) -> Result<Option<EmailRecord>, Error> {
         let key = keys::object(account, DataType::Email, id);
         let Some(bytes) = self.engine.get(&key).await? else {
             return Ok(None);
         };
-        let record = match EmailRecord::from_bytes(&key, &bytes) {
-            Ok(record) if record.is_visible() => record,
+        match EmailRecord::from_bytes(&key, &bytes) {
+            Ok(record) if record.is_visible() => Ok(Some(record)),
             // RFC 8621 §4.1.1: JMAP doesn't see it. It comes in when it is taken back.
-            Ok(_) => return Ok(None),
+            Ok(_) => Ok(None),
             Err(error) => {
                 tracing::error!(%error, "an email is not searched");
-                return Ok(None);
+                Ok(None)
             }
-        };
+        }
+    }
+
+    async fn text_of_record(
+        &self,
+        record: &EmailRecord,
+    ) -> Result<Option<Arc<DocumentText>>, Error> {
         if let Some(text) = self.texts.get(&record.blob) {
             return Ok(Some(text));
         }
-        let text = self.read_text(&record).await?.map(Arc::new);
+        let text = self.read_text(record).await?.map(Arc::new);
         if let Some(text) = &text {
             self.texts.insert(record.blob, text.clone());
         }
@@ -498,7 +522,11 @@ impl Search {
 fn document_text(octets: &Bytes, summary: Option<&Bytes>) -> DocumentText {
     let summary = summary.and_then(|bytes| Summary::decode(bytes).ok());
     let summary = summary.unwrap_or_else(|| Summary::parse(octets));
-    to_document(search_text(octets, &summary))
+    words_of(octets, &summary)
+}
+
+fn words_of(octets: &[u8], summary: &Summary) -> DocumentText {
+    to_document(search_text(octets, summary))
 }
 
 /// The texts of a message as the index takes them.

@@ -26,7 +26,9 @@ const LAG: Duration = Duration::from_secs(10);
 pub(super) const WAITING_MAX: u64 = 6000;
 /// Documents and octets of text that one batch has at the most.
 const BATCH_DOCUMENTS: usize = 4000;
-const BATCH_OCTETS: usize = 12 << 20;
+pub(super) const BATCH_OCTETS: usize = 12 << 20;
+/// After so many, others who wait for the thread have their turn.
+const TURN_DOCUMENTS: usize = 16;
 /// After a fault.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -72,6 +74,7 @@ impl Search {
         let mut waited = Duration::ZERO;
         while waited < LAG && self.waiting.load(Ordering::Relaxed) < WAITING_MAX {
             tokio::time::sleep(STEP).await;
+            self.arrivals.take_words().await;
             waited += STEP;
         }
     }
@@ -89,6 +92,8 @@ impl Search {
                 pending.retain(|account, _| shared.builds(*account));
             }
             if waiting.is_empty() {
+                // Of what is gone again, or came to several accounts.
+                self.arrivals.forget();
                 return Ok(());
             }
             let reached = self.index_some(self.of_one_shard(&waiting)).await?;
@@ -246,7 +251,10 @@ impl Search {
             .map(|&id| Change::Delete(document_key(account, id)))
             .collect();
         let mut size = 0;
-        for id in delta.created {
+        for (number, id) in delta.created.into_iter().enumerate() {
+            if number % TURN_DOCUMENTS == TURN_DOCUMENTS - 1 {
+                tokio::task::yield_now().await;
+            }
             // One account may go over the octets: its rows are not split.
             if let Some(change) = self.upsert(account, id).await? {
                 size += text_octets(&change);
@@ -314,9 +322,17 @@ impl Search {
     }
 
     async fn upsert(&self, account: AccountId, id: u64) -> Result<Option<Change>, Error> {
-        let text = self.text_of(account, id).await?;
+        let Some(record) = self.record_of(account, id).await? else {
+            return Ok(None);
+        };
+        let text = match self.arrivals.take(&record.blob) {
+            Some(text) => Some(text),
+            None => self
+                .text_of_record(&record)
+                .await?
+                .map(Arc::unwrap_or_clone),
+        };
         Ok(text.map(|text| {
-            let text = Arc::try_unwrap(text).unwrap_or_else(|shared| (*shared).clone());
             Change::Upsert(Document {
                 key: document_key(account, id),
                 text,

@@ -30,6 +30,66 @@ async fn plain_conforms() {
     conformance::run(|| async { fresh(&memory(), &settings()).await }).await;
 }
 
+/// Where nobody else writes, the first keys are the end of a store that needs no stubs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_loaded_into_a_store_without_stubs() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RocksOptions::default();
+    let inner: Arc<dyn Engine> = RocksEngine::open(folder.path().join("db"), &options).unwrap();
+    let before = Bytes::from_static(b"before there were keys");
+    let after = Bytes::from_static(b"after");
+    {
+        let engine = open(&inner, &settings()).await;
+        let snapshot = engine.snapshot().await.unwrap();
+        let old = put(&engine, before.clone()).await;
+        assert_eq!(get(&engine, &old).await.unwrap(), before);
+        engine.load_keys(keyring(&[("key", 1)])).await.unwrap();
+        let new = put(&engine, after.clone()).await;
+        // The same octets again, now encrypted.
+        put(&engine, before.clone()).await;
+        for (hash, octets) in [(&old, &before), (&new, &after)] {
+            let row = inner.get(&keys::blob(hash)).await.unwrap();
+            assert_ne!(row.as_ref(), Some(octets));
+        }
+        for (hash, octets) in [(&old, &before), (&new, &after)] {
+            assert_eq!(get(&engine, hash).await.unwrap(), *octets);
+            let many = engine.multi_get(&[keys::blob(hash)]).await.unwrap();
+            assert_eq!(many, [Some(octets.clone())]);
+            assert_eq!(snapshot.get(&keys::blob(hash)).await.unwrap(), None);
+        }
+    }
+    // No key encrypts any more, but there are stubs.
+    let mut settings = BlobSettings {
+        keyring: keyring(&[("key", 1)]),
+        ..settings()
+    };
+    settings.keyring.encrypt_no_more();
+    let engine = open(&inner, &settings).await;
+    for octets in [&before, &after] {
+        let hash = super::super::hash(octets);
+        assert_eq!(get(&engine, &hash).await.unwrap(), *octets);
+        let mut batch = Batch::new();
+        batch.delete(keys::blob(&hash));
+        engine.commit(batch).await.unwrap();
+        assert_eq!(get(&engine, &hash).await, None);
+    }
+    let stubs = Page::first(keys::all(Subspace::BlobStub), 1);
+    assert!(inner.scan(stubs).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plain_conforms_over_rocksdb() {
+    let folders = tempfile::tempdir().unwrap();
+    let number = AtomicU64::new(0);
+    let of_rocksdb = || async {
+        let number = number.fetch_add(1, Ordering::Relaxed).to_string();
+        let options = RocksOptions::default();
+        let inner = RocksEngine::open(folders.path().join(number), &options).unwrap();
+        fresh(&(inner as Arc<dyn Engine>), &settings()).await
+    };
+    conformance::run(of_rocksdb).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn encrypted_conforms() {
     let settings = BlobSettings {
