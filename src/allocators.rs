@@ -82,6 +82,8 @@ pub fn give_back() -> BoxFuture<'static, ()> {
         mi_collect(true);
         #[cfg(target_env = "gnu")]
         malloc_trim(0);
+        #[cfg(target_os = "linux")]
+        crate::program::give_back_pages();
     })
 }
 

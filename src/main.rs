@@ -21,6 +21,8 @@ mod metrics;
 mod moving;
 mod notices;
 mod otlp;
+#[cfg(target_os = "linux")]
+mod program;
 mod publish;
 mod push_transport;
 mod reports;
