@@ -31,6 +31,10 @@ use crate::{
 pub const DATA_SOURCES_MAX: usize = 64;
 /// Octets of data that one Blob/get gives.
 pub const BLOB_GET_OCTETS_MAX: u64 = 50 << 20;
+/// Of the largest blobs, so many are read by one Blob/get or one Blob/upload. A part of a blob costs as much as all of it.
+pub const BLOBS_READ_MAX: u64 = 5;
+/// From so many octets on, an object of Blob/get is made where nobody waits for the thread.
+const INLINE_OCTETS: usize = 1 << 20;
 /// RFC 9404 §3.1 `supportedDigestAlgorithms`.
 pub const DIGEST_ALGORITHMS: &[&str] = &["sha", "sha-256", "sha-512"];
 /// RFC 9404 §3.1 `supportedTypeNames`.
@@ -94,6 +98,7 @@ impl Handle for BlobUpload {
                 Err(error) => response.not_created.push((creation_id, error)),
             }
         }
+        let mut reading = Reading::new(&context, self.account_id);
         // An object may take from one that is made in the same call: it has to wait for that one.
         while !waiting.is_empty() {
             let names: HashSet<String> = waiting.iter().map(|(name, _)| name.clone()).collect();
@@ -107,7 +112,7 @@ impl Handle for BlobUpload {
                 (ready, blocked)
             };
             for (creation_id, object) in ready {
-                match upload(&context, self.account_id, object, &self.created_ids).await {
+                match upload(&mut reading, object, &self.created_ids).await {
                     Ok(blob) => {
                         self.created_ids
                             .insert(creation_id.clone(), blob.id.clone());
@@ -131,9 +136,47 @@ fn refers_to(object: &UploadObject, names: &HashSet<String>) -> bool {
     })
 }
 
-async fn upload(
-    context: &Context,
+/// The blobs that one call reads: how much it may, and the one that it read last.
+struct Reading<'c> {
+    context: &'c Context,
     account: AccountId,
+    octets: u64,
+    last: Option<(BlobId, Bytes)>,
+}
+
+impl<'c> Reading<'c> {
+    fn new(context: &'c Context, account: AccountId) -> Self {
+        Self {
+            context,
+            account,
+            octets: 0,
+            last: None,
+        }
+    }
+
+    /// All octets of a blob; `None`: the call has read too much.
+    async fn read(&mut self, id: BlobId) -> Result<Option<Bytes>, BlobError> {
+        // A store that is on this machine never makes anybody wait, and the others are to have their turn.
+        tokio::task::yield_now().await;
+        if let Some((last, octets)) = &self.last
+            && *last == id
+        {
+            return Ok(Some(octets.clone()));
+        }
+        let core = &self.context.core;
+        let max = core.limits().max_size_upload.saturating_mul(BLOBS_READ_MAX);
+        if self.octets >= max {
+            return Ok(None);
+        }
+        let octets = core.read_blob(&self.context.who, self.account, id).await?;
+        self.octets = self.octets.saturating_add(octets.len() as u64);
+        self.last = Some((id, octets.clone()));
+        Ok(Some(octets))
+    }
+}
+
+async fn upload(
+    reading: &mut Reading<'_>,
     object: UploadObject,
     created: &CreatedIds,
 ) -> Result<CreatedBlob, SetError> {
@@ -141,10 +184,11 @@ async fn upload(
         let why = format!("A blob is made of at most {DATA_SOURCES_MAX} data sources.");
         return Err(SetError::invalid_property("data", why));
     }
-    let max = context.core.limits().max_size_upload;
+    let (core, account) = (&reading.context.core, reading.account);
+    let max = core.limits().max_size_upload;
     let mut octets = Vec::new();
     for source in object.data {
-        let part = part(context, account, source, created).await?;
+        let part = part(reading, source, created).await?;
         if (octets.len() + part.len()) as u64 > max {
             return Err(BlobError::TooLarge { max }.into());
         }
@@ -152,9 +196,9 @@ async fn upload(
     }
     let size = octets.len() as u64;
     let media_type = object.media_type.as_deref().unwrap_or_default();
-    let id = context
-        .core
-        .write_blob(&context.who, account, octets.into(), media_type)
+    let who = &reading.context.who;
+    let id = core
+        .write_blob(who, account, octets.into(), media_type)
         .await?;
     Ok(CreatedBlob {
         id: id.to_wire(),
@@ -164,8 +208,7 @@ async fn upload(
 }
 
 async fn part(
-    context: &Context,
-    account: AccountId,
+    reading: &mut Reading<'_>,
     source: DataSource,
     created: &CreatedIds,
 ) -> Result<Bytes, SetError> {
@@ -180,8 +223,12 @@ async fn part(
         DataSource::Blob { id, offset, length } => {
             let not_found = || SetError::blob_not_found(WireId::parse(&id).into_iter().collect());
             let blob = named(&id, created).ok_or_else(not_found)?;
-            let octets = match context.core.read_blob(&context.who, account, blob).await {
-                Ok(octets) => octets,
+            let octets = match reading.read(blob).await {
+                Ok(Some(octets)) => octets,
+                Ok(None) => {
+                    let why = "The data sources of one call are of too many octets together.";
+                    return Err(SetError::describe(SetErrorKind::TooLarge, why));
+                }
                 Err(BlobError::NotFound) => return Err(not_found()),
                 Err(error) => return Err(error.into()),
             };
@@ -277,6 +324,7 @@ impl Handle for BlobGet {
         };
         let mut seen = HashSet::new();
         let mut sum = 0u64;
+        let mut reading = Reading::new(&context, self.account_id);
         for id in self.ids {
             if !seen.insert(id.clone()) {
                 continue;
@@ -285,12 +333,9 @@ impl Handle for BlobGet {
                 response.not_found.push(id);
                 continue;
             };
-            let octets = match context
-                .core
-                .read_blob(&context.who, self.account_id, blob)
-                .await
-            {
-                Ok(octets) => octets,
+            let octets = match reading.read(blob).await {
+                Ok(Some(octets)) => octets,
+                Ok(None) => return Err(MethodErrorKind::RequestTooLarge.into()),
                 Err(BlobError::NotFound) => {
                     response.not_found.push(id);
                     continue;
@@ -302,9 +347,17 @@ impl Handle for BlobGet {
             if sum > BLOB_GET_OCTETS_MAX {
                 return Err(MethodErrorKind::RequestTooLarge.into());
             }
-            response
-                .list
-                .push(object(blob, &octets, &range, &properties));
+            let object = match range.end - range.start {
+                ..=INLINE_OCTETS => object(blob, &octets, &range, &properties),
+                _ => {
+                    let properties = properties.clone();
+                    let make = move || object(blob, &octets, &range, &properties);
+                    let made = tokio::task::spawn_blocking(make).await;
+                    // The runtime is stopping.
+                    made.map_err(|_| MethodError::new(MethodErrorKind::ServerUnavailable))?
+                }
+            };
+            response.list.push(object);
         }
         Ok(response)
     }

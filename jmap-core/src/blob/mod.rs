@@ -30,7 +30,9 @@ use crate::{
     mail::{access::is_email_visible, message::decode, records::EmailRecord},
 };
 
-pub use methods::{BLOB_GET_OCTETS_MAX, DATA_SOURCES_MAX, DIGEST_ALGORITHMS, LOOKUP_TYPES};
+pub use methods::{
+    BLOB_GET_OCTETS_MAX, BLOBS_READ_MAX, DATA_SOURCES_MAX, DIGEST_ALGORITHMS, LOOKUP_TYPES,
+};
 pub(crate) use uploads::UPLOAD;
 pub use uploads::{
     UPLOADERS_MAX, UPLOADS_OF_ACCOUNT_MAX, UPLOADS_WAITING_MAX, UploadRecord, Uploader,

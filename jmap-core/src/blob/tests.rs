@@ -16,8 +16,8 @@ use store::{
 };
 
 use super::{
-    BLOB_GET_OCTETS_MAX, BlobError, DATA_SOURCES_MAX, GRACE, UPLOADERS_MAX, UPLOADS_OF_ACCOUNT_MAX,
-    UPLOADS_WAITING_MAX, UploadRecord, Uploader, methods::Selected,
+    BLOB_GET_OCTETS_MAX, BLOBS_READ_MAX, BlobError, DATA_SOURCES_MAX, GRACE, UPLOADERS_MAX,
+    UPLOADS_OF_ACCOUNT_MAX, UPLOADS_WAITING_MAX, UploadRecord, Uploader, methods::Selected,
 };
 use crate::{
     Caller, Core, Limits, Role,
@@ -401,6 +401,99 @@ async fn one_octet_past_what_a_get_may_give() {
     assert_eq!(get(&ids[..2]).await.unwrap(), 2);
     let error = get(&ids).await.unwrap_err();
     assert_eq!(error.kind, MethodErrorKind::RequestTooLarge);
+}
+
+#[tokio::test]
+async fn a_name_twice_says_no_more_than_once() {
+    let (server, ann, caller) = server_with(Limits::default()).await;
+    let ids = CreatedIds::default();
+    let create = r##""create":{"c1":{"data":[{"data:asText":"hello"}]}}"##;
+    call::<BlobUpload>(&server, &caller, ann, create, &ids).await;
+    let names = vec!["\"Email\""; 10_000].join(",");
+    let lookup = format!(r##""typeNames":["Thread",{names}],"ids":["#c1"]"##);
+    let response = call::<BlobLookup>(&server, &caller, ann, &lookup, &ids).await;
+    let want = r#""matchedIds":{"Thread":[],"Email":[]}"#;
+    assert!(response.contains(want), "{response}");
+    let names = vec!["\"digest:sha\""; 10_000].join(",");
+    let json = format!(r##"{{"accountId":"{ann}","ids":["#c1"],"properties":[{names}]}}"##);
+    let get = BlobGet::from_arguments(Arguments::new(map(&json))).unwrap();
+    assert_eq!(get.properties.unwrap(), ["digest:sha"]);
+}
+
+#[tokio::test]
+async fn one_past_what_a_call_may_read() {
+    let limits = Limits {
+        max_size_upload: 100,
+        ..Limits::default()
+    };
+    let (server, ann, caller) = server_with(limits).await;
+    let none = CreatedIds::default();
+    let mut ids = Vec::new();
+    for number in 0..=BLOBS_READ_MAX {
+        let octets = Bytes::from(vec![b'a' + number as u8; 100]);
+        let id = server.core.write_blob(&caller, ann, octets, "").await;
+        ids.push(id.unwrap().to_string());
+    }
+    let max = BLOBS_READ_MAX as usize;
+    let get = async |ids: &[String]| {
+        let ids = ids.join("\",\"");
+        let json = format!("{{\"accountId\":\"{ann}\",\"ids\":[\"{ids}\"],\"length\":1}}");
+        let call = BlobGet::from_arguments(Arguments::new(map(&json))).unwrap();
+        let got = server.core.call(&caller, call).await;
+        got.map(|got| got.list.len()).map_err(|error| error.kind)
+    };
+    assert_eq!(get(&ids[..max]).await, Ok(max));
+    assert_eq!(get(&ids).await, Err(MethodErrorKind::RequestTooLarge));
+    let upload = async |ids: &[&String]| {
+        let source = |id: &&String| format!("{{\"blobId\":\"{id}\",\"length\":1}}");
+        let sources: Vec<String> = ids.iter().map(source).collect();
+        let create = format!(r#""create":{{"c":{{"data":[{}]}}}}"#, sources.join(","));
+        call::<BlobUpload>(&server, &caller, ann, &create, &none).await
+    };
+    let all: Vec<&String> = ids.iter().collect();
+    let response = upload(&all[..max]).await;
+    assert!(response.contains(&format!("\"size\":{max}")), "{response}");
+    let response = upload(&all).await;
+    assert!(response.contains("\"type\":\"tooLarge\""), "{response}");
+    // Parts of one blob, one after the other, are read out of it.
+    let response = upload(&[&ids[0]; 60]).await;
+    assert!(response.contains("\"size\":60"), "{response}");
+}
+
+#[tokio::test]
+async fn a_damaged_upload_is_in_nobodys_way() {
+    let (server, ann, caller) = server_with(Limits::default()).await;
+    let core = &server.core;
+    let write = async |text: &'static str| write(core, &caller, ann, text).await;
+    let (damaged, whole) = (write("damaged").await, write("whole").await);
+    let damage = async || {
+        let mut batch = Batch::new();
+        batch.put(
+            keys::upload(ann, &damaged.hash),
+            Bytes::from_static(b"\xff"),
+        );
+        core.engine.commit(batch).await.unwrap();
+    };
+    let reads = async |id| core.read_blob(&caller, ann, id).await.is_ok();
+    damage().await;
+    assert!(!reads(damaged).await && reads(whole).await);
+    let other = write("another").await;
+    assert!(reads(other).await);
+    // The same octets again.
+    write("damaged").await;
+    assert!(reads(damaged).await);
+    damage().await;
+    server.pass(25 * 3600);
+    while core.expire_uploads().await.unwrap() {}
+    let rows = core
+        .engine
+        .scan(Page::first(keys::uploads_of(ann), 10))
+        .await;
+    assert_eq!(rows.unwrap(), []);
+    server.pass(GRACE.as_secs() + 1);
+    while core.collect_blobs().await.unwrap() {}
+    let octets = store::blob::get(&core.engine, &damaged.hash).await;
+    assert_eq!(octets.unwrap(), None);
 }
 
 #[test]

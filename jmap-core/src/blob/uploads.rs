@@ -112,7 +112,8 @@ impl UploadRecord {
 /// What waits in an account, as it is stored and as it is to be.
 struct Waiting {
     hash: BlobHash,
-    stored: Option<(Bytes, UploadRecord)>,
+    /// `None` in it: it is damaged.
+    stored: Option<(Bytes, Option<UploadRecord>)>,
     record: Option<UploadRecord>,
 }
 
@@ -128,7 +129,7 @@ impl Waiting {
 
     /// What has changed, if nobody else was faster.
     fn write(&self, account: AccountId, now: u64, batch: &mut Batch) {
-        let before = self.stored.as_ref().map(|(_, record)| record);
+        let before = self.stored.as_ref().and_then(|(_, record)| record.as_ref());
         if before == self.record.as_ref() {
             return;
         }
@@ -235,7 +236,7 @@ impl Core {
         record: &UploadRecord,
     ) -> Result<(), store::Error> {
         let now = self.now_ms();
-        let mut waiting = self.uploads(account).await?;
+        let mut waiting = self.uploads(account, hash).await?;
         let known = waiting.iter().position(|row| row.hash == *hash);
         let mut this = match known {
             Some(at) => waiting.swap_remove(at),
@@ -247,8 +248,8 @@ impl Core {
         };
         // The same octets again: the uploader, or only the time, is new.
         this.record = Some(match &this.stored {
-            Some((_, former)) => record.joined(former, now),
-            None => record.clone(),
+            Some((_, Some(former))) => record.joined(former, now),
+            Some((_, None)) | None => record.clone(),
         });
         let octets_max = self.limits().max_upload_octets_waiting;
         make_room(&mut waiting, record.by, record.size, octets_max);
@@ -260,7 +261,12 @@ impl Core {
         Ok(self.engine.commit(batch).await?)
     }
 
-    async fn uploads(&self, account: AccountId) -> Result<Vec<Waiting>, store::Error> {
+    /// The uploads that wait; `uploaded` among them also if it is damaged.
+    async fn uploads(
+        &self,
+        account: AccountId,
+        uploaded: &BlobHash,
+    ) -> Result<Vec<Waiting>, store::Error> {
         let mut waiting = Vec::new();
         let mut range = keys::uploads_of(account);
         loop {
@@ -270,13 +276,25 @@ impl Core {
             for (key, bytes) in rows {
                 let (_, hash) = keys::decode_upload(&key)
                     .ok_or_else(|| store::Error::bad_key("upload", &key))?;
-                let record = UploadRecord::from_bytes(&key, &bytes)?;
                 range.start = [&key[..], &[0u8][..]].concat();
-                waiting.push(Waiting {
-                    hash,
-                    stored: Some((bytes, record.clone())),
-                    record: Some(record),
-                });
+                match UploadRecord::from_bytes(&key, &bytes) {
+                    Ok(record) => waiting.push(Waiting {
+                        hash,
+                        stored: Some((bytes, Some(record.clone()))),
+                        record: Some(record),
+                    }),
+                    // It is in nobody's way, and is written anew when the octets come again.
+                    Err(error) => {
+                        tracing::error!(%account, %error, "an upload that waits is damaged");
+                        if hash == *uploaded {
+                            waiting.push(Waiting {
+                                hash,
+                                stored: Some((bytes, None)),
+                                record: None,
+                            });
+                        }
+                    }
+                }
             }
             if count < ROWS_AT_ONCE {
                 return Ok(waiting);
@@ -295,7 +313,14 @@ impl Core {
         let Some(bytes) = self.engine.get(&key).await? else {
             return Ok(false);
         };
-        let record = UploadRecord::from_bytes(&key, &bytes)?;
+        let record = match UploadRecord::from_bytes(&key, &bytes) {
+            Ok(record) => record,
+            // Emails may refer to the blob all the same.
+            Err(error) => {
+                tracing::error!(%account, %error, "an upload that waits is damaged");
+                return Ok(false);
+            }
+        };
         let expires = record.expires_for(who.account.number());
         Ok(expires.is_some_and(|expires| expires > self.now_ms()))
     }

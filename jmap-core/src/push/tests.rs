@@ -19,7 +19,7 @@ use store::{
 
 use super::{
     record::{KeysRecord, PushSubscriptionRecord},
-    worker::Housekeeping,
+    worker::{Housekeeping, Told},
     *,
 };
 use crate::{
@@ -553,6 +553,25 @@ async fn only_wanted_types_of_visible_accounts() {
     server.wait(60);
     server.change(alice.account, &[DataType::Mailbox]).await;
     assert!(server.pushed().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_changed_meanwhile_is_not_undone() {
+    let mut server = Server::new().await;
+    let alice = server.account("alice").await;
+    let id = server.subscribe(&alice, json!({})).await;
+    let key = server.core.push.index.lock().of_account(alice.account)[0];
+    let read_before = server.core.subscription(key).await.unwrap().unwrap();
+    let code = &server.pushed().await[0]["verificationCode"];
+    let update = json!({"update": {&id: {"verificationCode": code}}});
+    server.set(&alice, update).await;
+    // Who had read it before comes late.
+    let late = server.core.take_in(key, read_before, Told::AsBefore);
+    late.await.unwrap();
+    server.wait(60);
+    let state = server.change(alice.account, &[DataType::Email]).await;
+    let want = state_change(alice.account, json!({"Email": state}));
+    assert_eq!(server.pushed().await, [want]);
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ pub(super) struct Housekeeping {
 
 /// What a subscription was told before it was taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+pub(super) enum Told {
     Nothing,
     /// It isn't known what.
     Something,
@@ -252,7 +252,7 @@ impl Core {
         let known = self.push.index.lock().of_account(account);
         for key in known {
             match self.subscription(key).await? {
-                Some(record) => self.take_in(key, &record, Told::AsBefore).await?,
+                Some(record) => self.take_in(key, record, Told::AsBefore).await?,
                 None => self.push.index.lock().remove(key),
             }
         }
@@ -281,13 +281,34 @@ impl Core {
                     continue;
                 }
             };
-            self.take_in(key, &record, told).await?;
+            self.take_in(key, record, told).await?;
         }
         Ok(())
     }
 
     /// Puts what is in force into the index, and destroys the rest.
-    async fn take_in(
+    pub(super) async fn take_in(
+        &self,
+        key: SubscriptionKey,
+        record: PushSubscriptionRecord,
+        told: Told,
+    ) -> Result<(), store::Error> {
+        let (mut record, mut told) = (record, told);
+        loop {
+            self.take_in_as(key, &record, told).await?;
+            // Whoever has changed it since it was read has told the index, before this.
+            match self.subscription(key).await? {
+                Some(now) if now == record => return Ok(()),
+                Some(now) => (record, told) = (now, Told::AsBefore),
+                None => {
+                    self.push.forget(key);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn take_in_as(
         &self,
         key: SubscriptionKey,
         record: &PushSubscriptionRecord,
@@ -352,7 +373,7 @@ impl Core {
         Ok(())
     }
 
-    async fn subscription(
+    pub(super) async fn subscription(
         &self,
         key: SubscriptionKey,
     ) -> Result<Option<PushSubscriptionRecord>, store::Error> {
@@ -382,7 +403,7 @@ impl Core {
             .keys_to_check(directory_changed, self.clock.now().seconds());
         for key in keys {
             let result = match self.subscription(key).await {
-                Ok(Some(record)) => self.take_in(key, &record, Told::AsBefore).await,
+                Ok(Some(record)) => self.take_in(key, record, Told::AsBefore).await,
                 Ok(None) => {
                     self.push.forget(key);
                     Ok(())

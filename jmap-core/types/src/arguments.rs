@@ -2,6 +2,8 @@
 //!
 //! Holds: an argument of the wrong type, a missing one and an unknown one are errors that name it.
 
+use std::collections::HashSet;
+
 use crate::{
     AccountId, MethodError, MethodErrorKind, Property, UtcDate, WireId,
     value::{Map, MapExt, Value},
@@ -54,6 +56,16 @@ impl Arguments {
         Ok(self.optional(property)?.unwrap_or_default())
     }
 
+    /// Names of properties or types, each once: twice says no more than once, and must not cost or answer more.
+    pub fn names(&mut self, property: Property) -> Result<Option<Vec<String>>, MethodError> {
+        Ok(self.optional(property)?.map(distinct))
+    }
+
+    /// As [`Arguments::names`], where they must be given.
+    pub fn required_names(&mut self, property: Property) -> Result<Vec<String>, MethodError> {
+        self.required(property).map(distinct)
+    }
+
     /// RFC 8620 §3.6.2: an accountId that isn't one names no account.
     pub fn account_id(&mut self) -> Result<AccountId, MethodError> {
         let id: String = self.required(Property::AccountId)?;
@@ -74,6 +86,12 @@ impl Arguments {
     pub fn into_rest(self) -> Map {
         self.0
     }
+}
+
+fn distinct(mut names: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }
 
 fn convert<T: FromValue>(property: Property, value: Value) -> Result<T, MethodError> {
@@ -139,5 +157,30 @@ impl<T: FromValue> FromValue for Vec<(String, T)> {
         entries
             .map(|(key, value)| Some((key.into_string(), T::from_value(value)?)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::property::NoElement;
+
+    fn arguments(json: &'static str) -> Arguments {
+        let value = jmap_tools::Value::<Property, NoElement>::parse_json(json);
+        Arguments::new(value.expect("JSON").into_object().expect("an object"))
+    }
+
+    #[test]
+    fn names_come_once_in_their_order() {
+        let mut of = arguments(r#"{"properties":["b","a","b","A","a"],"typeNames":["x","x"]}"#);
+        let names = of.names(Property::Properties).expect("names");
+        assert_eq!(names.expect("some"), ["b", "a", "A"]);
+        assert_eq!(of.names(Property::Properties).expect("none"), None);
+        let names = of.required_names(Property::TypeNames).expect("names");
+        assert_eq!(names, ["x"]);
+        assert!(of.required_names(Property::TypeNames).is_err());
+        let mut null = arguments(r#"{"properties":null,"typeNames":[1]}"#);
+        assert_eq!(null.names(Property::Properties).expect("null"), None);
+        assert!(null.names(Property::TypeNames).is_err());
     }
 }

@@ -233,7 +233,7 @@ impl MethodCall for BlobGet {
         let call = Self {
             account_id: arguments.account_id()?,
             ids: arguments.required(Property::Ids)?,
-            properties: arguments.optional(Property::Properties)?,
+            properties: arguments.names(Property::Properties)?,
             offset: arguments.or_default(Property::Offset)?,
             length: arguments.optional(Property::Length)?,
             created_ids: CreatedIds::default(),
@@ -260,7 +260,7 @@ impl MethodCall for BlobLookup {
         let account_id = arguments.account_id()?;
         let call = Self {
             account_id,
-            type_names: arguments.required(Property::TypeNames)?,
+            type_names: arguments.required_names(Property::TypeNames)?,
             ids: arguments.required(Property::Ids)?,
             created_ids: CreatedIds::default(),
         };

@@ -82,7 +82,7 @@ impl MethodCall for Parse {
         let call = Self {
             account_id: arguments.account_id()?,
             blob_ids: arguments.required(Property::BlobIds)?,
-            properties: arguments.optional(Property::Properties)?,
+            properties: arguments.names(Property::Properties)?,
             arguments: EmailGetArguments::take(&mut arguments)?,
         };
         arguments.finish()?;

@@ -203,7 +203,7 @@ pub struct EmailGetArguments {
 impl ExtraArguments for EmailGetArguments {
     fn take(arguments: &mut Arguments) -> Result<Self, MethodError> {
         Ok(Self {
-            body_properties: arguments.optional(Property::BodyProperties)?,
+            body_properties: arguments.names(Property::BodyProperties)?,
             fetch_text_body_values: arguments.or_default(Property::FetchTextBodyValues)?,
             fetch_html_body_values: arguments.or_default(Property::FetchHTMLBodyValues)?,
             fetch_all_body_values: arguments.or_default(Property::FetchAllBodyValues)?,

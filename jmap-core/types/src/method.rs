@@ -434,7 +434,7 @@ impl<O: Object> MethodCall for Get<O> {
         let call = Self {
             account_id: arguments.account_id()?,
             ids: arguments.optional(Property::Ids)?,
-            properties: arguments.optional(Property::Properties)?,
+            properties: arguments.names(Property::Properties)?,
             arguments: O::GetArguments::take(&mut arguments)?,
         };
         arguments.finish()?;

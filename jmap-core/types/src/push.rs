@@ -55,7 +55,7 @@ impl MethodCall for PushSubscriptionGet {
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let call = Self {
             ids: arguments.optional(Property::Ids)?,
-            properties: arguments.optional(Property::Properties)?,
+            properties: arguments.names(Property::Properties)?,
         };
         arguments.finish()?;
         Ok(call)

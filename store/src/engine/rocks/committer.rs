@@ -209,7 +209,9 @@ impl Writer {
         self.usual = average(self.usual, began.elapsed());
         match written {
             Ok(()) if failing.load(Ordering::Relaxed) => {
-                // Before anybody is told that it is on disk.
+                // Before anybody is told that it is on disk. What was written isn't in the logs alone then: others may have
+                // begun a new one at this moment, and the fence would go around the one that it is in.
+                self.db.flush().map_err(engine_error)?;
                 self.fence.leave()?;
                 failing.store(false, Ordering::Relaxed);
                 tracing::info!("the database can be written again");
