@@ -1,6 +1,7 @@
 //! The API endpoint (RFC 8620 §3.1): one Request in, one Response out.
 //!
-//! Holds: an account has a bounded number of requests at once, each until its response has been sent.
+//! Holds: an account has a bounded number of requests at once, each until its response has been sent; a response that is
+//! large has its room until then.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tokio::task;
 
 use crate::{
     auth::Login,
+    bounds::RESPONSE_FREE_OCTETS,
     connection::Shared,
     encode::{
         body::Body,
@@ -27,6 +29,7 @@ use crate::{
     },
     process,
     receive::{self, ReceiveError},
+    room::Held,
     session,
     translate::BUSY_WAIT,
 };
@@ -47,7 +50,8 @@ pub async fn post(
     let slot = shared.requests.enter(login.who.account).await;
     let slot = slot.map_err(|_| too_many_requests(shared))?;
     let limit = shared.core.limits().max_size_request;
-    let received = receive::receive(&shared.room, body, limit).await;
+    let room = shared.bodies.of(login.who.account);
+    let received = receive::receive(room, body, limit).await;
     let received = received.map_err(|error| receive_problem(error, || too_large(shared)))?;
     let octets = decompress(shared, received.octets, sent_as).await?;
     let request = read(octets).await.and_then(request::request)?;
@@ -81,26 +85,50 @@ async fn answer(
     request: Request,
     coding: Coding,
 ) -> Result<HttpResponse<Body>, Problem> {
-    let octets = respond(&shared, &login, &base_url, request, to_json).await?;
-    Ok(json_response(octets, coding).await)
+    let (octets, mut room) = respond(&shared, &login, &base_url, request, to_json).await?;
+    let mut response = json_response(octets, coding).await;
+    let body = response.body_mut();
+    room.shrink_to(body.octets() as u64);
+    body.keep(room);
+    Ok(response)
 }
 
-/// Checks and processes a request, and writes its response. For both HTTP and WebSocket.
+/// Checks and processes a request, and writes its response, which has room. For both HTTP and WebSocket.
 pub async fn respond(
     shared: &Shared,
     login: &Login,
     base_url: &str,
     request: Request,
     write: impl FnOnce(&crate::encode::response::Response) -> Vec<u8>,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<(Vec<u8>, Held), Problem> {
     let limits = &*shared.core.limits();
     let offered = |uri: &str| session::is_offered(limits, &shared.config, uri);
     process::check(&request, offered, shared.core.limits().max_calls_in_request)?;
     let who = login.who.clone();
     let core = shared.core.clone();
     let session = session::session(&core, &shared.config, &who, base_url).await?;
-    let response = process::process(core, who, request, session.state, &shared.config.bounds).await;
-    Ok(write(&response))
+    let room = shared.responses.of(who.account);
+    let bounds = &shared.config.bounds;
+    let (response, mut room) =
+        process::process(core, who, request, session.state, bounds, room).await;
+    let octets = write(&response);
+    drop(response);
+    let size = octets.len() as u64;
+    room.shrink_to(size);
+    // What is escaped in JSON is longer than what was counted before.
+    if size > RESPONSE_FREE_OCTETS && room.have_at_once(size).is_err() {
+        return Err(no_room());
+    }
+    Ok((octets, room))
+}
+
+/// There is no room for a response.
+pub fn no_room() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The server has no room for the response at the moment.",
+    )
+    .retry_after(BUSY_WAIT)
 }
 
 /// Reads JSON; much of it where it keeps nobody else waiting.

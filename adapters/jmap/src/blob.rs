@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{self, HeaderName},
@@ -17,6 +18,7 @@ use serde_json::json;
 use crate::{
     api,
     auth::Login,
+    bounds::RESPONSE_FREE_OCTETS,
     connection::Shared,
     encode::{body::Body, problem::Problem},
     parse::{
@@ -24,6 +26,7 @@ use crate::{
         url,
     },
     receive,
+    room::Held,
     translate::{BUSY_WAIT, blob_problem},
 };
 
@@ -61,7 +64,8 @@ pub async fn upload(
         .retry_after(BUSY_WAIT)
     })?;
     let limit = shared.core.limits().max_size_upload;
-    let received = receive::receive(&shared.room, body, limit).await;
+    let room = shared.bodies.of(login.who.account);
+    let received = receive::receive(room, body, limit).await;
     let received = received.map_err(|error| {
         api::receive_problem(error, || {
             Problem::limit(
@@ -140,8 +144,7 @@ pub async fn download(
         )
         .retry_after(BUSY_WAIT)
     })?;
-    let read = shared.core.read_blob(&login.who, what.account, what.blob);
-    let octets = read.await.map_err(blob_problem)?;
+    let (octets, room) = read(shared, &login, &what).await?;
     let etag = format!("\"{}\"", what.blob);
     let size = octets.len() as u64;
     let unchanged = headers::text(fields, &header::IF_NONE_MATCH)
@@ -174,7 +177,7 @@ pub async fn download(
             return Ok(response);
         }
     };
-    response.body_mut().keep(slot);
+    response.body_mut().keep((slot, room));
     set(&mut response, header::ETAG, &etag);
     set(&mut response, header::CONTENT_TYPE, &what.media_type);
     // RFC 8620 §6.2, RFC 8246.
@@ -188,6 +191,22 @@ pub async fn download(
     fields.insert(header::CONTENT_DISPOSITION, headers::attachment(&what.name));
     fields.insert(header::VARY, HeaderValue::from_static("Authorization"));
     Ok(response)
+}
+
+/// The octets of a blob, with the room that they take until they are sent.
+async fn read(shared: &Shared, login: &Login, what: &Download) -> Result<(Bytes, Held), Problem> {
+    let read = || shared.core.read_blob(&login.who, what.account, what.blob);
+    let octets = read().await.map_err(blob_problem)?;
+    let mut room = shared.responses.of(login.who.account);
+    let size = octets.len() as u64;
+    if size <= RESPONSE_FREE_OCTETS || room.have_at_once(size).is_ok() {
+        return Ok((octets, room));
+    }
+    // Nothing is kept in memory while it waits; a blob never changes.
+    drop(octets);
+    room.have(size).await.map_err(|_| api::no_room())?;
+    let octets = read().await.map_err(blob_problem)?;
+    Ok((octets, room))
 }
 
 fn with_status(status: StatusCode, body: Body) -> Response<Body> {

@@ -4,10 +4,15 @@
 
 use std::time::Duration;
 
-/// Octets that all bodies being received or processed may take together.
+/// Octets that all bodies being received or processed may take together; and as many all responses until they are sent. An
+/// account has no more than a quarter of either.
 pub const BODIES_OCTETS_MAX: usize = 512 << 20;
 /// Octets of memory that the responses of one request may take before further calls are refused.
 pub const RESPONSES_OCTETS_MAX: usize = 256 << 20;
+/// Octets of a response, or a download, that take no room: requests are counted themselves.
+pub const RESPONSE_FREE_OCTETS: u64 = 64 << 10;
+/// Octets of responses that wait for room although they are in memory already.
+pub const RESPONSE_WAITING_OCTETS_MAX: u64 = 1 << 20;
 /// Octets that the references of one request may copy together.
 pub const REFERENCE_OCTETS_MAX: usize = 64 << 20;
 /// Downloads of one account at once; a browser asks for many pictures together.

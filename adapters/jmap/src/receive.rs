@@ -1,17 +1,18 @@
 //! Receiving the body of a request.
 //!
-//! Holds: a body has a size that it can't exceed and a pace that it must keep; what all bodies take together is bounded.
+//! Holds: a body has a size that it can't exceed and a pace that it must keep; it takes room as it comes, whatever size
+//! it says it has.
+//! Other half: `room`, which bounds what all bodies take together.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body;
 use net::Pace;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::room::Held;
 
 /// What a client has to keep to.
 pub const BODY_PACE: Pace = Pace {
@@ -20,23 +21,11 @@ pub const BODY_PACE: Pace = Pace {
     rate_min: 1024,
 };
 /// Octets that are set aside at once for a body, however long it says it is.
-const FIRST_OCTETS_MAX: u64 = 1 << 20;
+const FIRST_OCTETS_MAX: u64 = 64 << 10;
 
 /// Octets of a refused body that are still read, and how long.
 const DISCARD_OCTETS_MAX: usize = 1 << 20;
 const DISCARD_WAIT: Duration = Duration::from_secs(5);
-/// Counts octets in units of this many.
-const UNIT: usize = 1024;
-
-/// The room for bodies.
-#[derive(Debug, Clone)]
-pub struct Room {
-    free: Arc<Semaphore>,
-    /// All that there is.
-    units: u32,
-    /// How long a body waits for others to be done with.
-    wait: Duration,
-}
 
 /// Why a body was not received.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,31 +41,12 @@ pub enum ReceiveError {
 #[derive(Debug)]
 pub struct Received {
     pub octets: Bytes,
-    pub room: OwnedSemaphorePermit,
-}
-
-impl Room {
-    pub fn new(octets: usize, wait: Duration) -> Room {
-        let units = u32::try_from(octets / UNIT).unwrap_or(u32::MAX).max(1);
-        Room {
-            free: Arc::new(Semaphore::new(units as usize)),
-            units,
-            wait,
-        }
-    }
-
-    /// Room for so many octets; `None`: there was none for as long as a body waits.
-    pub async fn take(&self, octets: u64) -> Option<OwnedSemaphorePermit> {
-        let units = octets.div_ceil(UNIT as u64).max(1);
-        let units = u32::try_from(units).unwrap_or(u32::MAX).min(self.units);
-        let permit = timeout(self.wait, self.free.clone().acquire_many_owned(units)).await;
-        permit.ok()?.ok()
-    }
+    pub room: Held,
 }
 
 /// Reads what a refused request still sends, as far as that is little: a connection that is closed with unread octets
 /// may take the answer with it.
-pub async fn discard(mut body: Incoming) {
+pub async fn discard(mut body: impl Body<Data = Bytes> + Unpin) {
     let reading = async {
         let mut octets = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -89,19 +59,17 @@ pub async fn discard(mut body: Incoming) {
     let _ = timeout(DISCARD_WAIT, reading).await;
 }
 
-/// Receives a body of up to `limit` octets.
+/// Receives a body of up to `limit` octets; `room` grows with it.
 pub async fn receive(
-    room: &Room,
-    mut body: Incoming,
+    mut room: Held,
+    mut body: impl Body<Data = Bytes> + Unpin,
     limit: u64,
 ) -> Result<Received, ReceiveError> {
-    let declared = body.size_hint().exact();
-    let size = declared.unwrap_or(limit);
+    let size = body.size_hint().exact().unwrap_or(limit);
     if size > limit {
         discard(body).await;
         return Err(ReceiveError::TooLarge);
     }
-    let room = room.take(size).await.ok_or(ReceiveError::NoRoom)?;
     let mut meter = BODY_PACE.begin(Instant::now());
     let mut octets = BytesMut::with_capacity(size.min(FIRST_OCTETS_MAX) as usize);
     loop {
@@ -116,10 +84,19 @@ pub async fn receive(
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if octets.len() as u64 + data.len() as u64 > limit {
+        let so_far = octets.len() as u64 + data.len() as u64;
+        let asked = Instant::now();
+        let refused = match so_far > limit {
+            true => Some(ReceiveError::TooLarge),
+            false => room.have(so_far).await.err().map(|_| ReceiveError::NoRoom),
+        };
+        if let Some(refused) = refused {
+            drop((room, octets));
             discard(body).await;
-            return Err(ReceiveError::TooLarge);
+            return Err(refused);
         }
+        // The client has waited for us.
+        meter.excuse(asked.elapsed());
         octets.extend_from_slice(&data);
         meter.moved(data.len() as u64, Instant::now());
     }
@@ -131,21 +108,144 @@ pub async fn receive(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
 
-    #[tokio::test]
-    async fn one_octet_past_the_room_waits_in_vain() {
-        let kib = UNIT as u64;
-        let room = Room::new(4 * UNIT, Duration::from_millis(50));
-        let three = room.take(3 * kib).await.unwrap();
-        assert!(room.take(kib + 1).await.is_none(), "one past");
-        let last = room.take(kib).await.expect("as much as there is");
-        assert!(room.take(0).await.is_none(), "what is empty takes room too");
-        drop((three, last));
-        // A body that is larger than all room has to have it for itself.
-        let all = room.take(100 * kib).await.unwrap();
-        assert!(room.take(1).await.is_none());
-        drop(all);
-        assert!(room.take(1).await.is_some());
+    use hyper::body::{Frame, SizeHint};
+    use jmap_types::AccountId;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+    use crate::room::Room;
+
+    const KIB: usize = 1024;
+    const WAIT: Duration = Duration::from_secs(10);
+
+    /// A body that says how long it is, and comes when it is sent.
+    struct Announced {
+        octets: u64,
+        frames: UnboundedReceiver<Bytes>,
+    }
+
+    impl Body for Announced {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let next = self.frames.poll_recv(context);
+            next.map(|octets| octets.map(|octets| Ok(Frame::data(octets))))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.octets)
+        }
+    }
+
+    fn announced(octets: usize) -> (UnboundedSender<Bytes>, Announced) {
+        let (client, frames) = unbounded_channel();
+        let octets = octets as u64;
+        (client, Announced { octets, frames })
+    }
+
+    fn send(client: &UnboundedSender<Bytes>, octets: usize) {
+        client.send(vec![0; octets].into()).unwrap();
+    }
+
+    type Receiving = tokio::task::JoinHandle<Result<Received, ReceiveError>>;
+
+    /// Begins to receive what is announced to have so many octets.
+    fn begin(room: &Room, account: u64, octets: usize) -> (UnboundedSender<Bytes>, Receiving) {
+        let (client, body) = announced(octets);
+        let room = room.of(AccountId::new(account));
+        (client, tokio::spawn(receive(room, body, octets as u64)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_announced_takes_nothing_from_others() {
+        let room = Room::new(64 * KIB, WAIT);
+        // Each announces all that there is, and sends next to nothing of it.
+        let slow: Vec<_> = (0..16).map(|of| begin(&room, of, 64 * KIB)).collect();
+        for (client, _) in &slow {
+            send(client, 1);
+        }
+        tokio::task::yield_now().await;
+        let before = Instant::now();
+        let (client, receiving) = begin(&room, 99, 300);
+        send(&client, 300);
+        drop(client);
+        let received = receiving.await.unwrap().unwrap();
+        assert_eq!((received.octets.len(), received.room.octets()), (300, 300));
+        assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_account_leaves_room_for_others() {
+        let room = Room::new(64 * KIB, WAIT);
+        // What has come of these is the account's part.
+        let slow: Vec<_> = (0..4).map(|_| begin(&room, 1, 64 * KIB)).collect();
+        for (client, _) in &slow {
+            send(client, 4 * KIB);
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(room.free_octets(), 48 * KIB as u64);
+        for (account, expected) in [(1, Err(ReceiveError::NoRoom)), (2, Ok(300))] {
+            let (client, receiving) = begin(&room, account, 300);
+            send(&client, 300);
+            drop(client);
+            let received = receiving.await.unwrap();
+            assert_eq!(received.map(|it| it.octets.len()), expected, "{account}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_wait_for_one_another_end() {
+        let room = Room::new(64 * KIB, WAIT);
+        let mut half = Vec::new();
+        for account in 0..8 {
+            let (client, receiving) = begin(&room, account, 16 * KIB);
+            send(&client, 8 * KIB);
+            half.push((client, receiving));
+            // One after the other, as they would come.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(room.free_octets(), 0);
+        for (client, _) in &half {
+            send(client, 8 * KIB);
+        }
+        let begun = Instant::now();
+        let mut whole = 0;
+        for (client, receiving) in half {
+            drop(client);
+            match receiving.await.unwrap() {
+                Ok(received) => whole += received.octets.len() / (16 * KIB),
+                Err(error) => assert_eq!(error, ReceiveError::NoRoom),
+            }
+        }
+        assert!(begun.elapsed() <= 2 * WAIT, "{:?}", begun.elapsed());
+        assert!(whole <= 8);
+        assert_eq!(room.free_octets(), 64 * KIB as u64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_is_not_late() {
+        let room = Room::new(64 * KIB, BODY_PACE.stall * 4);
+        let mut others: Vec<_> = (0..4).map(|of| room.of(AccountId::new(of))).collect();
+        for other in &mut others {
+            other.have(16 * KIB as u64).await.unwrap();
+        }
+        let (client, receiving) = begin(&room, 9, 2);
+        send(&client, 1);
+        tokio::time::sleep(BODY_PACE.stall * 3).await;
+        drop(others);
+        tokio::time::sleep(BODY_PACE.stall / 2).await;
+        send(&client, 1);
+        drop(client);
+        assert_eq!(receiving.await.unwrap().unwrap().octets.len(), 2);
     }
 }

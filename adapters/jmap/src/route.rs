@@ -104,7 +104,7 @@ pub async fn respond(
         tracing::error!("answering a request panicked");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed.").into_response()
     });
-    response.body_mut().keep(busy);
+    busy.until_sent(response.body_mut());
     response
 }
 

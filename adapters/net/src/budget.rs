@@ -2,7 +2,7 @@
 //!
 //! Holds: who has a [`Share`] of so many octets may keep so many octets, and gives them back by dropping it. Shares grow
 //! only as octets really arrive, so that an announced size takes nothing from others. Strangers from one place have only a
-//! part of it together; the table of places has no more than two entries a share.
+//! part of it together, and so has a user where users are told apart; the table of these has no more than two entries a share.
 //! Other half: the adapters' sessions, which ask before every growth.
 
 use std::collections::HashMap;
@@ -22,6 +22,8 @@ pub const IN_FLIGHT_WAIT: Duration = Duration::from_secs(20);
 /// Strangers from one client have no more than one in so many of the octets, those from one network no more than one in so many.
 pub const CLIENT_ONE_IN: u64 = 4;
 pub const NETWORK_ONE_IN: u64 = 2;
+/// One user has no more than one in so many of the octets, where users are told apart.
+pub const USER_ONE_IN: u64 = 4;
 /// What counts as one network here: what one customer of a provider is given at the most (RFC 6177), and the smallest that is routed.
 pub const IPV4_NETWORK_PREFIX_BITS: u8 = 24;
 pub const IPV6_NETWORK_PREFIX_BITS: u8 = 48;
@@ -39,18 +41,26 @@ pub struct Budget {
     units: Arc<Semaphore>,
     /// How many units there are, whoever has them.
     all: Arc<Mutex<usize>>,
-    places: Places,
+    parts: Parts,
     wait: Duration,
 }
 
-/// Where strangers are from that have a share.
-type Places = Arc<Mutex<HashMap<Network, Place>>>;
+/// Those that have a part, as long as they have a share.
+type Parts = Arc<Mutex<HashMap<Whose, Part>>>;
+
+/// Whose shares are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    /// Strangers from one place.
+    Network(Network),
+    User(u64),
+}
 
 #[derive(Debug)]
-struct Place {
+struct Part {
     /// As many as there were for it when the first of them came.
     units: Arc<Semaphore>,
-    /// Shares of those that are from it.
+    /// Shares that are counted here.
     shares: usize,
 }
 
@@ -60,7 +70,7 @@ impl Budget {
         Budget {
             units: Arc::new(Semaphore::new(units)),
             all: Arc::new(Mutex::new(units)),
-            places: Places::default(),
+            parts: Parts::default(),
             wait,
         }
     }
@@ -88,7 +98,7 @@ impl Budget {
     pub fn share(&self) -> Share {
         Share {
             budget: self.clone(),
-            places: Vec::new(),
+            parts: Vec::new(),
             permits: Vec::new(),
             octets: 0,
         }
@@ -101,23 +111,45 @@ impl Budget {
             IpAddr::V4(_) => (32, IPV4_NETWORK_PREFIX_BITS),
             IpAddr::V6(_) => (IPV6_CLIENT_PREFIX_BITS, IPV6_NETWORK_PREFIX_BITS),
         };
-        let all = *self.all.lock() as u64 * UNIT_OCTETS;
+        let all = self.all_octets();
         let from = [
             (client_bits, all / CLIENT_ONE_IN),
             (network_bits, all / NETWORK_ONE_IN),
         ];
-        let mut share = self.share();
-        let mut places = self.places.lock();
-        for (bits, part) in from {
+        let of = from.map(|(bits, part)| {
             let network = Network::new(stranger, bits);
-            let place = places.entry(network).or_insert_with(|| Place {
-                units: Arc::new(Semaphore::new(units_of(part.max(one)))),
+            (Whose::Network(network), part.max(one))
+        });
+        self.share_among(&of)
+    }
+
+    /// The same for a user, who has [`Budget::part_of_user`] with all shares together.
+    pub fn share_of_user(&self, user: u64) -> Share {
+        self.share_among(&[(Whose::User(user), self.part_of_user())])
+    }
+
+    /// The most octets that one user can have.
+    pub fn part_of_user(&self) -> u64 {
+        let part = self.all_octets() / USER_ONE_IN;
+        (part - part % UNIT_OCTETS).max(UNIT_OCTETS)
+    }
+
+    fn share_among(&self, of: &[(Whose, u64)]) -> Share {
+        let mut share = self.share();
+        let mut parts = self.parts.lock();
+        for &(whose, octets) in of {
+            let part = parts.entry(whose).or_insert_with(|| Part {
+                units: Arc::new(Semaphore::new(units_of(octets))),
                 shares: 0,
             });
-            place.shares += 1;
-            share.places.push((network, place.units.clone()));
+            part.shares += 1;
+            share.parts.push((whose, part.units.clone()));
         }
         share
+    }
+
+    fn all_octets(&self) -> u64 {
+        *self.all.lock() as u64 * UNIT_OCTETS
     }
 
     /// Octets that nobody has.
@@ -142,9 +174,9 @@ impl Default for Budget {
 #[derive(Debug)]
 pub struct Share {
     budget: Budget,
-    /// Where it is from, if that counts.
-    places: Vec<(Network, Arc<Semaphore>)>,
-    /// Of each place, and of the budget.
+    /// Whose it is, if that counts.
+    parts: Vec<(Whose, Arc<Semaphore>)>,
+    /// Of each part, and of the budget.
     permits: Vec<OwnedSemaphorePermit>,
     octets: u64,
 }
@@ -172,11 +204,11 @@ impl Share {
         Ok(())
     }
 
-    /// Of each place first: who is from one that has its part already keeps nothing from others.
+    /// Of each part first: whose part is taken already keeps nothing from others.
     async fn take(&self, units: u32) -> Result<Vec<OwnedSemaphorePermit>, NoRoom> {
-        let places = self.places.iter().map(|(_, of)| of);
-        let mut permits = Vec::with_capacity(self.places.len() + 1);
-        for of in places.chain([&self.budget.units]) {
+        let parts = self.parts.iter().map(|(_, of)| of);
+        let mut permits = Vec::with_capacity(self.parts.len() + 1);
+        for of in parts.chain([&self.budget.units]) {
             // The semaphores are never closed.
             let permit = of.clone().acquire_many_owned(units).await;
             permits.push(permit.map_err(|_| NoRoom)?);
@@ -189,6 +221,23 @@ impl Share {
         self.budget.share()
     }
 
+    /// How many octets it has.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// Gives back what is more than so many octets.
+    pub fn shrink_to(&mut self, octets: u64) {
+        if octets >= self.octets {
+            return;
+        }
+        let kept = units_of(octets.next_multiple_of(UNIT_OCTETS));
+        for permit in &mut self.permits {
+            drop(permit.split(permit.num_permits().saturating_sub(kept)));
+        }
+        self.octets = octets;
+    }
+
     /// Gives all back.
     pub fn clear(&mut self) {
         self.permits.clear();
@@ -198,15 +247,15 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if self.places.is_empty() {
+        if self.parts.is_empty() {
             return;
         }
-        let mut places = self.budget.places.lock();
-        for (network, _) in &self.places {
-            if let Some(place) = places.get_mut(network) {
-                place.shares -= 1;
-                if place.shares == 0 {
-                    places.remove(network);
+        let mut parts = self.budget.parts.lock();
+        for (whose, _) in &self.parts {
+            if let Some(part) = parts.get_mut(whose) {
+                part.shares -= 1;
+                if part.shares == 0 {
+                    parts.remove(whose);
                 }
             }
         }
@@ -265,12 +314,52 @@ mod tests {
             assert_eq!(budget.share().grow(2 * PART - 2048).await, Ok(()));
             drop((two, third, fourth, other));
             assert_eq!(budget.free_octets(), CLIENT_ONE_IN * PART);
-            assert!(budget.places.lock().is_empty());
+            assert!(budget.parts.lock().is_empty());
         }
         // One message always fits, if it fits into the budget.
         let mut large = budget.share_of("192.0.2.1".parse().unwrap(), 3 * PART);
         assert_eq!(large.grow(3 * PART).await, Ok(()));
         assert_eq!(large.grow(1).await, Err(NoRoom));
+    }
+
+    #[tokio::test]
+    async fn one_user_has_a_part_of_it() {
+        const PART: u64 = 16 * 1024;
+        let budget = Budget::new(USER_ONE_IN * PART, Duration::from_millis(50));
+        assert_eq!(budget.part_of_user(), PART);
+        let mut shares: Vec<Share> = (0..USER_ONE_IN)
+            .map(|user| budget.share_of_user(user))
+            .collect();
+        let mut second = budget.share_of_user(0);
+        shares[0].grow(PART - 1024).await.unwrap();
+        second.grow(1024).await.unwrap();
+        assert_eq!(second.grow(1).await, Err(NoRoom), "one past its part");
+        for share in &mut shares[1..] {
+            share.grow(PART).await.unwrap();
+        }
+        assert_eq!(budget.share_of_user(9).grow(1).await, Err(NoRoom));
+        // What is given back early is there for others.
+        shares[1].shrink_to(PART - 1);
+        assert_eq!(budget.free_octets(), 0, "what is begun is had");
+        shares[1].shrink_to(1024);
+        shares[1].shrink_to(PART);
+        assert_eq!(
+            (shares[1].octets(), budget.free_octets()),
+            (1024, PART - 1024)
+        );
+        shares[1].grow(PART - 1024).await.unwrap();
+        shares[1].shrink_to(0);
+        drop((shares, second));
+        assert_eq!(budget.free_octets(), USER_ONE_IN * PART);
+        assert!(budget.parts.lock().is_empty());
+        // However small it is, one unit is everybody's.
+        assert_eq!(
+            Budget::new(1024, Duration::ZERO)
+                .share_of_user(1)
+                .grow(1024)
+                .await,
+            Ok(())
+        );
     }
 
     #[tokio::test]

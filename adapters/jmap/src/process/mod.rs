@@ -1,7 +1,8 @@
 //! Doing what a Request says (RFC 8620 §3.3 to §3.7), over HTTP and WebSocket alike.
 //!
-//! Holds: calls run one after the other, in their order; whatever becomes of one, the next ones run; a request that has
-//! been begun is done to its end, also when nobody waits for the response any more.
+//! Holds: calls run one after the other, in their order; whatever becomes of one, the next ones run, as long as there is
+//! room for their responses; a request that has been begun is done to its end, also when nobody waits for the response any
+//! more.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -14,11 +15,12 @@ use jmap_types::{
 };
 
 use crate::{
-    bounds::Bounds,
+    bounds::{Bounds, RESPONSE_FREE_OCTETS, RESPONSE_WAITING_OCTETS_MAX},
     encode::{problem::RequestError, response::Response},
     methods::{self, Outcome, Surroundings},
     parse::request::{Invocation, Request},
     reference::Answers,
+    room::Held,
 };
 
 /// What a request is checked for before anything of it is done.
@@ -42,14 +44,15 @@ pub fn check(
     Ok(())
 }
 
-/// Makes all calls of a request that has been checked.
+/// Makes all calls of a request that has been checked; `room` is what the response has of it then.
 pub async fn process(
     core: Core,
     who: Caller,
     request: Request,
     session_state: String,
     bounds: &Bounds,
-) -> Response {
+    room: Held,
+) -> (Response, Held) {
     let created = CreatedIds::default();
     for (creation_id, id) in request.created_ids.iter().flatten() {
         created.insert(creation_id.clone(), id.clone());
@@ -62,19 +65,24 @@ pub async fn process(
             created,
         },
         answers: Answers::new(bounds.reference_octets),
-        octets: 0,
-        octets_max: bounds.responses_octets,
+        space: Space {
+            room,
+            octets: 0,
+            is_full: false,
+        },
+        octets_max: bounds.responses_octets as u64,
     };
     for call in request.calls {
         run.call(call).await;
     }
-    Response {
+    let response = Response {
         answers: run.answers,
         created_ids: request
             .created_ids
             .map(|_| run.surroundings.created.to_map()),
         session_state,
-    }
+    };
+    (response, run.space.room)
 }
 
 struct Run {
@@ -82,8 +90,16 @@ struct Run {
     who: Caller,
     surroundings: Surroundings,
     answers: Answers,
-    octets: usize,
-    octets_max: usize,
+    space: Space,
+    octets_max: u64,
+}
+
+/// What the answers take in memory.
+struct Space {
+    room: Held,
+    octets: u64,
+    /// There was no room for an answer.
+    is_full: bool,
 }
 
 impl Run {
@@ -91,21 +107,29 @@ impl Run {
         let call_id: Arc<str> = call.call_id.into();
         match self.outcome(&call.name, call.arguments).await {
             Ok((name, (map, implied))) => {
-                self.answer(name, Ok(map), &call_id);
+                self.answer(name, Ok(map), &call_id).await;
                 for (name, response) in implied {
-                    self.answer(name, response, &call_id);
+                    self.answer(name, response, &call_id).await;
                 }
             }
-            Err(error) => self.answer("error", Err(error), &call_id),
+            Err(error) => self.answer("error", Err(error), &call_id).await,
         }
     }
 
-    fn answer(&mut self, name: &'static str, result: Result<Map, MethodError>, call_id: &Arc<str>) {
+    async fn answer(
+        &mut self,
+        name: &'static str,
+        result: Result<Map, MethodError>,
+        call_id: &Arc<str>,
+    ) {
         let (name, map) = match result {
             Ok(map) => (name, map),
             Err(error) => ("error", error.into_map()),
         };
-        self.octets = self.octets.saturating_add(weight_of_map(&map));
+        let (name, map) = match self.space.admits(weight_of_map(&map) as u64).await {
+            true => (name, map),
+            false => ("error", no_room_for(name).into_map()),
+        };
         self.answers.push(name, map, call_id.clone());
     }
 
@@ -118,11 +142,14 @@ impl Run {
             .filter(|method| method.is_in(&self.surroundings))
             .ok_or(MethodErrorKind::UnknownMethod)?;
         let arguments = self.answers.resolve(arguments)?;
-        if self.octets > self.octets_max {
+        if self.space.octets > self.octets_max {
             return Err(MethodError::describe(
                 MethodErrorKind::RequestTooLarge,
                 "The responses to the calls before this one are too large already.",
             ));
+        }
+        if self.space.is_full {
+            return Err(no_room());
         }
         let call = (method.run)(
             self.core.clone(),
@@ -131,6 +158,47 @@ impl Run {
             self.surroundings.clone(),
         );
         Ok((method.name, caught(method.name, call).await?))
+    }
+}
+
+/// A call that is not made.
+fn no_room() -> MethodError {
+    MethodError::describe(
+        MethodErrorKind::ServerUnavailable,
+        "The server has no room for the response at the moment.",
+    )
+}
+
+/// What is said in place of an answer that there is no room for. RFC 8620 §3.6.2: who has changed something has to look what
+/// has become of it.
+fn no_room_for(method: &str) -> MethodError {
+    match method.rsplit('/').next() {
+        Some(
+            "get" | "changes" | "query" | "queryChanges" | "parse" | "lookup" | "validate" | "echo",
+        ) => no_room(),
+        _ => MethodError::describe(
+            MethodErrorKind::ServerPartialFail,
+            "The call was made, but the server has no room for the response at the moment.",
+        ),
+    }
+}
+
+impl Space {
+    /// Whether there is room for one more answer. A small one is kept in any case.
+    async fn admits(&mut self, octets: u64) -> bool {
+        let all = self.octets.saturating_add(octets);
+        if !self.is_full && all > RESPONSE_FREE_OCTETS {
+            let room = match all {
+                ..=RESPONSE_WAITING_OCTETS_MAX => self.room.have(all).await,
+                _ => self.room.have_at_once(all),
+            };
+            self.is_full = room.is_err();
+        }
+        let is_admitted = !self.is_full || octets <= RESPONSE_FREE_OCTETS;
+        if is_admitted {
+            self.octets = all;
+        }
+        is_admitted
     }
 }
 

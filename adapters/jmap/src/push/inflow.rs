@@ -1,7 +1,7 @@
 //! What the client of a WebSocket sends, as it comes in.
 //!
 //! Holds: a message that isn't complete keeps the pace of a body, whatever else the client says meanwhile; from
-//! [`MESSAGE_FREE_OCTETS`] on it takes the room of one, and no more of it is read before it has that.
+//! [`MESSAGE_FREE_OCTETS`] on it takes room as it comes, and no more of it is read before it has that.
 //! Other half: `websocket`, which says when a message is complete.
 
 use std::{
@@ -19,14 +19,18 @@ use net::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::receive::{BODY_PACE, Room};
+use crate::{
+    receive::BODY_PACE,
+    room::{Held, Room},
+};
 
 /// Octets of a message that isn't complete which take no room: connections are counted themselves.
 pub const MESSAGE_FREE_OCTETS: u64 = 16 << 10;
+/// Octets that a message takes room for at a time.
+const STEP_OCTETS: u64 = 256 << 10;
 /// Octets of a control frame of a client beside its payload (RFC 6455 §5.2, §5.5): they have a mask, and 125 octets at most.
 const CONTROL_OCTETS: u64 = 6;
 
@@ -40,19 +44,33 @@ pub struct Places {
     pub octets: u64,
 }
 
-/// The room of one message.
+/// What one message has.
 #[derive(Debug)]
 struct Place {
     _slot: Slot<AccountId>,
-    room: OwnedSemaphorePermit,
+    room: Held,
+    /// Octets of the message that may come before there has to be more room.
+    until: u64,
 }
 
 impl Places {
-    /// As for a body: first the account's turn, then the room of all.
+    /// As for a body: first the account's turn, then room.
     async fn take(self) -> Option<Place> {
         let slot = self.slots.enter(self.account).await.ok()?;
-        let room = self.room.take(self.octets).await?;
-        Some(Place { _slot: slot, room })
+        let place = Place {
+            _slot: slot,
+            room: self.room.of(self.account),
+            until: 0,
+        };
+        self.more(place).await
+    }
+
+    /// A step more. The room of a message that waits in vain is given back.
+    async fn more(self, mut place: Place) -> Option<Place> {
+        place.until += STEP_OCTETS;
+        let octets = place.until.min(self.octets);
+        place.room.have(octets).await.ok()?;
+        Some(place)
     }
 }
 
@@ -100,7 +118,7 @@ impl<S> Inflow<S> {
     }
 
     /// A message is complete. What it takes of the room of all is the caller's from now on.
-    pub fn complete(&mut self) -> Option<OwnedSemaphorePermit> {
+    pub fn complete(&mut self) -> Option<Held> {
         // The octets of a next one that were read along with it are few: one reading's.
         self.octets = 0;
         self.taking = None;
@@ -133,6 +151,12 @@ impl<S> Inflow<S> {
         self.meter.moved(octets, self.heard);
     }
 
+    /// Octets that may come before there has to be more room.
+    fn octets_in_place(&self) -> u64 {
+        let place = self.place.as_ref();
+        place.map_or(MESSAGE_FREE_OCTETS, |place| place.until)
+    }
+
     /// Whether what isn't complete is too late.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.meter.deadline(self.heard);
@@ -143,10 +167,13 @@ impl<S> Inflow<S> {
     }
 
     fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let places = &self.places;
-        let taking = self
-            .taking
-            .get_or_insert_with(|| Box::pin(places.clone().take()));
+        let taking = self.taking.get_or_insert_with(|| {
+            let places = self.places.clone();
+            match self.place.take() {
+                None => Box::pin(places.take()),
+                Some(place) => Box::pin(places.more(place)),
+            }
+        });
         let taken = ready!(taking.as_mut().poll(cx));
         self.taking = None;
         self.measure_anew();
@@ -165,7 +192,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Inflow<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.octets >= MESSAGE_FREE_OCTETS && this.place.is_none() {
+        if this.octets >= this.octets_in_place() {
             ready!(this.poll_place(cx))?;
         }
         let before = buffer.filled().len();
@@ -214,12 +241,12 @@ mod tests {
     const MESSAGE: u64 = 1 << 20;
     const WAIT: Duration = Duration::from_secs(10);
 
-    /// Two messages of an account at once, and room for three of all.
+    /// Two messages, and two steps, of an account at once.
     fn places() -> Places {
         Places {
             slots: Slots::new(2, 0, WAIT),
             account: ALICE,
-            room: Room::new(3 * MESSAGE as usize, WAIT),
+            room: Room::new(8 * STEP_OCTETS as usize, WAIT),
             octets: MESSAGE,
         }
     }
@@ -262,14 +289,12 @@ mod tests {
             assert!(inflow.place.is_some(), "one octet more");
             open.push((client, inflow));
         }
-        for account in [ALICE, BOB] {
-            let (mut client, mut inflow) = inflow(&places, account);
-            come(&mut client, &mut inflow, MESSAGE_FREE_OCTETS)
-                .await
-                .unwrap();
-            let more = come(&mut client, &mut inflow, 1).await;
-            assert_eq!(more, Err(Refusal::NoRoom), "{account}");
-        }
+        let (mut client, mut third) = inflow(&places, ALICE);
+        come(&mut client, &mut third, MESSAGE_FREE_OCTETS)
+            .await
+            .unwrap();
+        let more = come(&mut client, &mut third, 1).await;
+        assert_eq!(more, Err(Refusal::NoRoom));
         // A message that is complete gives the account's turn back at once, and the room when it is done with.
         let room = open[0].1.complete();
         let (mut client, mut inflow) = inflow(&places, ALICE);
@@ -280,6 +305,33 @@ mod tests {
         assert_eq!(more, Err(Refusal::NoRoom));
         drop(room);
         come(&mut client, &mut inflow, 1).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_takes_room_as_it_comes() {
+        let places = places();
+        let taken = || 8 * STEP_OCTETS - places.room.free_octets();
+        let (mut alice, mut first) = inflow(&places, ALICE);
+        for octets in [MESSAGE_FREE_OCTETS, STEP_OCTETS - MESSAGE_FREE_OCTETS] {
+            come(&mut alice, &mut first, octets).await.unwrap();
+        }
+        assert_eq!(taken(), STEP_OCTETS);
+        // Another message takes the rest of the account's part: no more comes of the first, whose room is there again.
+        let (mut more, mut second) = inflow(&places, ALICE);
+        for octets in [MESSAGE_FREE_OCTETS, 1] {
+            come(&mut more, &mut second, octets).await.unwrap();
+        }
+        assert_eq!(taken(), 2 * STEP_OCTETS);
+        let refused = come(&mut alice, &mut first, 1).await;
+        assert_eq!(refused, Err(Refusal::NoRoom));
+        assert_eq!(taken(), STEP_OCTETS);
+        // Others are not kept from anything.
+        let (mut bob, mut other) = inflow(&places, BOB);
+        for octets in [MESSAGE_FREE_OCTETS, STEP_OCTETS - MESSAGE_FREE_OCTETS, 1] {
+            come(&mut bob, &mut other, octets).await.unwrap();
+        }
+        assert_eq!(taken(), 3 * STEP_OCTETS);
+        assert_eq!(other.complete().unwrap().octets(), 2 * STEP_OCTETS);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,8 +1,8 @@
 //! JMAP over WebSocket (RFC 8887), upgraded from HTTP/1.1 (RFC 6455).
 //!
 //! Holds: a connection has a bounded number of requests at once, and is not read from while it has them; responses are
-//! sent as they are ready; a peer that doesn't answer pings, or reads nothing, is let go; what a large message takes is
-//! counted with the bodies of HTTP, until it is answered.
+//! sent as they are ready; a peer that doesn't answer pings, or reads too little, is let go; what a large message takes is
+//! counted with the bodies of HTTP, until it is answered, and what a large response takes with theirs, until it is sent.
 //! Other half: `api::respond`, which processes requests the same way for HTTP; `inflow`, which reads.
 
 use std::{sync::Arc, time::Duration};
@@ -23,10 +23,7 @@ use jmap_types::{
 };
 use net::{Shutdown, slots::Slot};
 use serde_json::json;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -53,6 +50,7 @@ use crate::{
         response::{WebSocketResponse, to_json},
     },
     parse::{headers, request},
+    room::Held,
     translate::BUSY_WAIT,
 };
 
@@ -194,10 +192,13 @@ struct Connection {
 /// What a client hears whose login is no longer good.
 const OVER: (CloseCode, &str) = (CloseCode::Policy, "The login is no longer good.");
 
+/// The text of a response, and the room that it has.
+type Answered = (Vec<u8>, Option<Held>);
+
 /// What comes next.
 enum Event {
     Received(Option<Result<Message, Error>>),
-    Answered(Vec<u8>),
+    Answered(Answered),
     Changed(StateChange),
     Ping,
     Renew,
@@ -231,7 +232,7 @@ impl Connection {
         let places = Places {
             slots: self.shared.messages.clone(),
             account: self.login.who.account,
-            room: self.shared.room.clone(),
+            room: self.shared.bodies.clone(),
             octets: limit as u64,
         };
         let io = Inflow::new(TokioIo::new(upgraded), places);
@@ -248,7 +249,7 @@ impl Connection {
     /// Until either side has enough; the reason why it was us.
     async fn talk(&mut self, socket: &mut Socket) -> Option<(CloseCode, &'static str)> {
         let at_once = (self.shared.core.limits().max_concurrent_requests as usize).max(1);
-        let mut running: FuturesUnordered<BoxFuture<'static, Vec<u8>>> = FuturesUnordered::new();
+        let mut running: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
         let mut push: Option<Following> = None;
         let (mut heard, mut pinged, mut renewed) = (Instant::now(), Instant::now(), Instant::now());
         loop {
@@ -264,6 +265,8 @@ impl Connection {
                 () = sleep_until(renewed + RENEW_EVERY) => Event::Renew,
                 () = sleep_until(heard + SILENCE_MAX), if reading => Event::Silence,
             };
+            // What a response takes is kept until it has been sent.
+            let mut _room = None;
             let message = match event {
                 Event::Stop => return Some((CloseCode::Away, "The server is being stopped.")),
                 Event::Ended => {
@@ -301,7 +304,8 @@ impl Connection {
                         Message::Frame(_) => None,
                     }
                 }
-                Event::Answered(octets) => {
+                Event::Answered((octets, held)) => {
+                    _room = held;
                     // Time that was spent on requests without reading is no silence of the client.
                     heard = Instant::now();
                     socket.get_mut().measure_anew();
@@ -345,8 +349,8 @@ impl Connection {
     async fn receive(
         &self,
         octets: Utf8Bytes,
-        room: Option<OwnedSemaphorePermit>,
-        running: &mut FuturesUnordered<BoxFuture<'static, Vec<u8>>>,
+        room: Option<Held>,
+        running: &mut FuturesUnordered<BoxFuture<'static, Answered>>,
         push: &mut Option<Following>,
     ) -> Option<Message> {
         let value = match api::read(octets.into()).await {
@@ -391,8 +395,8 @@ impl Connection {
         &self,
         id: Option<String>,
         value: Value,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> BoxFuture<'static, Vec<u8>> {
+        room: Option<Held>,
+    ) -> BoxFuture<'static, Answered> {
         let (shared, login) = (self.shared.clone(), self.login.clone());
         let base_url = self.base_url.clone();
         let request_id = id.clone();
@@ -412,14 +416,14 @@ impl Connection {
         });
         Box::pin(async move {
             let problem = match task.await {
-                Ok(Ok(octets)) => return octets,
+                Ok(Ok((octets, room))) => return (octets, Some(room)),
                 Ok(Err(problem)) => problem,
                 Err(error) => {
                     tracing::error!(%error, "a request was not answered");
                     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed.")
                 }
             };
-            request_error(problem, request_id.as_deref())
+            (request_error(problem, request_id.as_deref()), None)
         })
     }
 }

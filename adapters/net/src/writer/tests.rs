@@ -74,7 +74,7 @@ async fn a_peer_that_has_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_guarded_stream_fails_by_itself() {
     let (io, mut peer) = duplex(1000);
-    let mut guarded = StallGuard::new(io, SECOND * 20);
+    let mut guarded = StallGuard::new(io, PACE);
     guarded.write_all(&[0; 1000]).await.unwrap();
     let started = Instant::now();
     let error = guarded.write_all(&[0; 1]).await.unwrap_err();
@@ -86,4 +86,31 @@ async fn a_guarded_stream_fails_by_itself() {
     let started = Instant::now();
     assert!(guarded.write_all(&[0; 1]).await.is_err());
     assert_eq!(started.elapsed().as_secs(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guarded_stream_fails_when_its_peer_takes_too_little() {
+    let (io, mut peer) = duplex(10);
+    let mut guarded = StallGuard::new(io, PACE);
+    // What nobody waits for may take as long as it likes.
+    for _ in 0..10 {
+        guarded.write_all(&[0; 10]).await.unwrap();
+        peer.read_exact(&mut [0; 10]).await.unwrap();
+        tokio::time::sleep(PACE.grace).await;
+    }
+    let reader = async {
+        loop {
+            peer.read_u8().await.unwrap();
+            tokio::time::sleep(PACE.stall / 2).await;
+        }
+    };
+    let started = Instant::now();
+    let error = tokio::select! {
+        () = reader => unreachable!(),
+        result = guarded.write_all(&[0; 2000]) => result.unwrap_err(),
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    let passed = started.elapsed();
+    assert!(passed <= PACE.grace + SECOND, "{passed:?}");
+    assert!(passed > PACE.grace - SECOND, "{passed:?}");
 }

@@ -1,24 +1,35 @@
 //! One connection, from its acceptance to its end: HTTP/1.1 or HTTP/2, whichever the client speaks.
 //!
 //! Holds: a connection at rest ends after a while; one that is busy ends when its exchanges have, once a stop is asked
-//! for; a peer that reads nothing is let go; a WebSocket keeps the connection's place until it is closed.
+//! for; a peer that reads too little is let go; a WebSocket keeps the connection's place until it is closed.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
-use hyper::service::service_fn;
+use http::{Request, Response};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
 use jmap_core::Core;
 use jmap_types::AccountId;
-use net::{Connection, Listener, Shutdown, slots::Slots, writer::StallGuard};
+use net::{Connection, Listener, Pace, Shutdown, slots::Slots, writer::StallGuard};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
 
-use crate::{Config, client::Transport, receive::Room, route};
+use crate::{
+    Config,
+    client::Transport,
+    encode::body::Body,
+    readers::{READER_PACE, Readers},
+    room::Room,
+    route,
+};
 
 /// Octets of a request's header in HTTP/1.1, request line included.
 pub const HEADER_OCTETS_MAX: usize = 32 << 10;
@@ -30,11 +41,16 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for a peer to take one more octet.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
+const WRITE_PACE: Pace = Pace {
+    stall: WRITE_STALL,
+    ..READER_PACE
+};
 /// HTTP/2: requests at once on one connection.
 pub const STREAMS_MAX: u32 = 64;
 const STREAM_WINDOW_OCTETS: u32 = 256 << 10;
 const CONNECTION_WINDOW_OCTETS: u32 = 1 << 20;
-const SEND_OCTETS_MAX: usize = 128 << 10;
+/// HTTP/2: octets that are taken from a response before the client has them.
+const SEND_OCTETS_MAX: usize = 32 << 10;
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -54,7 +70,8 @@ pub(crate) struct Shared {
     pub websockets: Arc<Slots<AccountId>>,
     /// Large messages over WebSocket that are being received.
     pub messages: Arc<Slots<AccountId>>,
-    pub room: Room,
+    pub bodies: Room,
+    pub responses: Room,
 }
 
 /// What a connection's requests share.
@@ -62,6 +79,7 @@ pub(crate) struct Exchange {
     pub transport: Transport,
     pub shutdown: Shutdown,
     open: watch::Sender<usize>,
+    readers: Arc<Readers>,
     /// What goes on with the connection once it is no longer HTTP.
     upgrade: Mutex<Option<BoxFuture<'static, ()>>>,
 }
@@ -81,7 +99,8 @@ impl Jmap {
             event_sources: slots(bounds.streams_of_account, 0),
             websockets: slots(bounds.streams_of_account, 0),
             messages: slots(limits.max_concurrent_requests as usize, bounds.waiting),
-            room: Room::new(bounds.bodies_octets, bounds.wait),
+            bodies: Room::new(bounds.bodies_octets, bounds.wait),
+            responses: Room::new(bounds.bodies_octets, bounds.wait),
             core,
             config,
         };
@@ -115,49 +134,55 @@ impl Jmap {
         let tls = connection.stream.is_tls();
         let shared = self.0.load_full();
         let proxies = &shared.config.proxies;
-        let exchange = Arc::new(Exchange {
-            transport: Transport::new(connection.peer, proxy, tls, proxies),
-            shutdown: connection.shutdown,
-            open: watch::Sender::new(0),
-            upgrade: Mutex::default(),
-        });
-        let io = TokioIo::new(StallGuard::new(connection.stream, WRITE_STALL));
-        Box::pin(self.http(io, exchange.clone())).await;
+        let transport = Transport::new(connection.peer, proxy, tls, proxies);
+        let exchange = Exchange::new(transport, connection.shutdown);
+        let shared = self.0;
+        let answer = {
+            let exchange = exchange.clone();
+            move |request| route::respond(shared.load_full(), exchange.clone(), request)
+        };
+        Box::pin(http(connection.stream, exchange.clone(), answer)).await;
         let upgrade = exchange.upgrade.lock().take();
         if let Some(upgrade) = upgrade {
             upgrade.await;
         }
     }
+}
 
-    async fn http(self, io: TokioIo<StallGuard<net::Stream>>, exchange: Arc<Exchange>) {
-        let service = {
-            let (shared, exchange) = (self.0, exchange.clone());
-            service_fn(move |request| {
-                let answer = route::respond(shared.load_full(), exchange.clone(), request);
-                // Boxed: what a request needs is not kept for as long as the connection lives.
-                let answer = Box::pin(answer);
-                async move { Ok::<_, Infallible>(answer.await) }
-            })
-        };
-        let builder = builder();
-        let mut http = pin!(builder.serve_connection_with_upgrades(io, service));
-        let mut leaving = false;
-        loop {
-            tokio::select! {
-                biased;
-                ended = http.as_mut() => {
-                    if let Err(error) = ended {
-                        tracing::debug!(peer = %exchange.transport.peer, %error, "a connection has broken");
-                    }
-                    return;
+/// Speaks HTTP to its end, or to where it becomes something else.
+async fn http<S, F>(stream: S, exchange: Arc<Exchange>, answer: impl Fn(Request<Incoming>) -> F)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let service = service_fn(|request| {
+        // Boxed: what a request needs is not kept for as long as the connection lives.
+        let answer = Box::pin(answer(request));
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let io = TokioIo::new(StallGuard::new(stream, WRITE_PACE));
+    let builder = builder();
+    let mut http = pin!(builder.serve_connection_with_upgrades(io, service));
+    let mut leaving = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = http.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(peer = %exchange.transport.peer, %error, "a connection has broken");
                 }
-                () = exchange.shutdown.requested(), if !leaving => {}
-                () = exchange.rested(IDLE_TIMEOUT), if !leaving => {}
-                () = exchange.rested(GOODBYE_TIMEOUT), if leaving => return,
+                return;
             }
-            leaving = true;
-            http.as_mut().graceful_shutdown();
+            () = exchange.readers.late() => {
+                tracing::debug!(peer = %exchange.transport.peer, "a client reads too slowly");
+                return;
+            }
+            () = exchange.shutdown.requested(), if !leaving => {}
+            () = exchange.rested(IDLE_TIMEOUT), if !leaving => {}
+            () = exchange.rested(GOODBYE_TIMEOUT), if leaving => return,
         }
+        leaving = true;
+        http.as_mut().graceful_shutdown();
     }
 }
 
@@ -183,6 +208,16 @@ fn builder() -> Builder<TokioExecutor> {
 }
 
 impl Exchange {
+    fn new(transport: Transport, shutdown: Shutdown) -> Arc<Exchange> {
+        Arc::new(Exchange {
+            transport,
+            shutdown,
+            open: watch::Sender::new(0),
+            readers: Arc::default(),
+            upgrade: Mutex::default(),
+        })
+    }
+
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.open.send_modify(|open| *open += 1);
         Busy(self.clone())
@@ -207,8 +242,20 @@ impl Exchange {
     }
 }
 
+impl Busy {
+    /// The exchange goes on until the response has been sent, at the client's pace.
+    pub fn until_sent(self, body: &mut Body) {
+        let readers = self.0.readers.clone();
+        body.keep(self);
+        body.send(|| readers.begin());
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.open.send_modify(|open| *open -= 1);
     }
 }
+
+#[cfg(test)]
+mod tests;
