@@ -75,6 +75,14 @@ fn a_guest_sees_what_is_shared_and_nothing_else() {
     let (mut bob, owner) = (server.jmap("bob"), alice.account.clone());
     let account = bob.session["accounts"][&owner].clone();
     assert_eq!(account["isPersonal"], false, "{}", bob.session);
+    // What bob subscribes to is his own, so the account isn't read-only as a whole (RFC 8620 §2).
+    assert_eq!(account["isReadOnly"], false);
+    let subscribe = json!({"update": {&inbox: {"isSubscribed": true}}});
+    let response = guest_call(&mut bob, &owner, "Mailbox/set", subscribe);
+    assert_eq!(outcome(&response, &inbox), "ok", "{response}");
+    let unsubscribe = json!({"update": {&inbox: {"isSubscribed": false}}});
+    let response = guest_call(&mut bob, &owner, "Mailbox/set", unsubscribe);
+    assert_eq!(outcome(&response, &inbox), "ok", "{response}");
     let capabilities: Vec<&str> = account["accountCapabilities"]
         .as_object()
         .into_iter()
