@@ -122,6 +122,19 @@ fn offered(limits: &Limits) -> impl Iterator<Item = &'static methods::Capability
     all.filter(move |c| c.is_complete() && is_of_use(c.uri))
 }
 
+/// RFC 8620 §2 `accountCapabilities`: those whose methods somebody of this standing may use with an account.
+fn supported(
+    limits: &Limits,
+    standing: Standing,
+) -> impl Iterator<Item = &'static methods::Capability> {
+    offered(limits).filter(move |capability| access::has_capability(standing, capability.uri))
+}
+
+/// Whether an account has what the methods of a capability need: those of the core's work with each account.
+pub fn is_supported(limits: &Limits, standing: Standing, uri: &str) -> bool {
+    uri == methods::CORE || supported(limits, standing).any(|capability| capability.uri == uri)
+}
+
 fn capabilities(limits: &Limits, config: &Config, base: &str) -> Map<String, Value> {
     let mut all = Map::new();
     let core = json!({
@@ -167,11 +180,10 @@ fn submission_extensions(limits: &Limits) -> Map<String, Value> {
     .collect()
 }
 
-/// RFC 8620 §2 `accountCapabilities`: those whose methods the caller may use with the account.
 fn account_capabilities(limits: &Limits, standing: Standing) -> Map<String, Value> {
     let owner = standing == Standing::Owner;
     let mut all = Map::new();
-    for capability in offered(limits) {
+    for capability in supported(limits, standing) {
         let value = match capability.uri {
             methods::MAIL => json!({
                 "maxMailboxesPerEmail": limits.max_mailboxes_per_email,
@@ -181,14 +193,12 @@ fn account_capabilities(limits: &Limits, standing: Standing) -> Map<String, Valu
                 "emailQuerySortOptions": EMAIL_SORTS,
                 "mayCreateTopLevelMailbox": owner,
             }),
-            // Blobs belong to whoever may see something of the account.
             methods::BLOB => json!({
                 "maxSizeBlobSet": limits.max_size_upload,
                 "maxDataSources": blob::DATA_SOURCES_MAX,
                 "supportedTypeNames": blob::LOOKUP_TYPES,
                 "supportedDigestAlgorithms": blob::DIGEST_ALGORITHMS,
             }),
-            _ if !owner => continue,
             methods::SUBMISSION => json!({
                 "maxDelayedSend": limits.max_delayed_send,
                 "submissionExtensions": submission_extensions(limits),

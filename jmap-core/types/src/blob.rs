@@ -184,6 +184,10 @@ impl MethodCall for BlobCopy {
         Some(self.account_id)
     }
 
+    fn from_account_id(&self) -> Option<AccountId> {
+        self.from_account_id
+    }
+
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let from: String = arguments.required(Property::FromAccountId)?;
         let call = Self {

@@ -36,6 +36,10 @@ pub trait MethodCall: Sized + Send + 'static {
     type Response: MethodResponse;
 
     fn account_id(&self) -> Option<AccountId>;
+    /// The account that it copies from, if it does (RFC 8620 §5.4, §6.3).
+    fn from_account_id(&self) -> Option<AccountId> {
+        None
+    }
     fn from_arguments(arguments: Arguments) -> Result<Self, MethodError>;
     /// Lets the call see and add creation ids of the request it belongs to (RFC 8620 §3.3, §5.3).
     fn set_created_ids(&mut self, _created: CreatedIds) {}
@@ -509,6 +513,10 @@ impl<O: Object> MethodCall for Copy<O> {
 
     fn account_id(&self) -> Option<AccountId> {
         Some(self.account_id)
+    }
+
+    fn from_account_id(&self) -> Option<AccountId> {
+        Some(self.from_account_id)
     }
 
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {

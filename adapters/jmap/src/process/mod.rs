@@ -125,6 +125,7 @@ impl Run {
             ));
         }
         let call = (method.run)(
+            method,
             self.core.clone(),
             self.who.clone(),
             arguments,
