@@ -491,9 +491,9 @@ impl<O: Object> MethodCall for Set<O> {
         let call = Self {
             account_id: arguments.account_id()?,
             if_in_state: arguments.optional(Property::IfInState)?,
-            create: arguments.or_default(Property::Create)?,
-            update: arguments.or_default(Property::Update)?,
-            destroy: arguments.or_default(Property::Destroy)?,
+            create: arguments.creations(Property::Create)?,
+            update: arguments.patches(Property::Update)?,
+            destroy: arguments.references(Property::Destroy)?,
             arguments: O::SetArguments::take(&mut arguments)?,
             created_ids: CreatedIds::default(),
         };
@@ -526,7 +526,7 @@ impl<O: Object> MethodCall for Copy<O> {
             if_from_in_state: arguments.optional(Property::IfFromInState)?,
             account_id: arguments.account_id()?,
             if_in_state: arguments.optional(Property::IfInState)?,
-            create: arguments.required(Property::Create)?,
+            create: arguments.required_creations(Property::Create)?,
             on_success_destroy_original: arguments.or(Property::OnSuccessDestroyOriginal, false)?,
             destroy_from_if_in_state: arguments.optional(Property::DestroyFromIfInState)?,
             created_ids: CreatedIds::default(),
