@@ -380,6 +380,12 @@ fn every_error_of_an_item_by_its_name() {
         ),
         (
             "VacationResponse/set",
+            json!({"update": {"singleton": {"isEnabled": false, "isEnabled/x": 1}}}),
+            "singleton",
+            "invalidPatch",
+        ),
+        (
+            "VacationResponse/set",
             json!({"create": {"x": {}}}),
             "x",
             "singleton",

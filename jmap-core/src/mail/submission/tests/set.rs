@@ -286,6 +286,21 @@ async fn holds_and_undoing() {
         .send(&HELLO.replace("hello", "second"), held("600"))
         .await;
     let id = answer["created"]["k"]["id"].as_str().unwrap();
+    // RFC 8620 §5.3: paths that can't be.
+    for patch in [
+        json!({"undoStatus": "canceled", "undoStatus/x": 1}),
+        json!({"undoStatus/x": 1}),
+        json!({"envelope/rcptTo/0/email": "eve@example.org"}),
+    ] {
+        let answer = server
+            .call::<Set<EmailSubmission>>(&server.ann, json!({"update": {id: patch}}))
+            .await;
+        assert_eq!(answer["notUpdated"][id]["type"], "invalidPatch", "{answer}");
+    }
+    // What can't change may be given as it is, also within a property.
+    let same = json!({"update": {id: {"envelope/mailFrom/email": ANN}}});
+    let answer = server.call::<Set<EmailSubmission>>(&server.ann, same).await;
+    assert_eq!(answer["updated"], json!({id: null}), "{answer}");
     let cancel = json!({"update": {id: {"undoStatus": "canceled", "sendAt": answer["created"]["k"]["sendAt"]}}});
     let answer = server
         .call::<Set<EmailSubmission>>(&server.ann, cancel)
