@@ -10,7 +10,7 @@ use jmap_types::{
     mail::{Email, EmailId, EmailSubmission, Identity, SubmissionSetArguments},
     method::{CreatedIds, MethodResponse, Set, SetResponse},
     patch,
-    value::{Map, key},
+    value::{Map, MapExt as _, key},
 };
 use store::{Record as _, keys};
 
@@ -149,11 +149,13 @@ impl SetObject for EmailSubmission {
                 return Err(SetError::invalid_property("undoStatus", why).into());
             }
         }
-        record.undo_status = UndoStatus::Canceled;
+        record.cancel();
         stage::release(&mut txn, id, &mut record, context.core.clock.now());
         let due = context.core.kept_until();
         stage::update(&mut txn, id, &mut record, due);
-        Ok((None, Some(txn.stage())))
+        let mut server_set = Map::with_capacity(1);
+        server_set.set(Property::DeliveryStatus, record.delivery_status_value());
+        Ok((Some(server_set), Some(txn.stage())))
     }
 
     async fn destroy(context: &Context, _: &SubmissionSetArguments, id: u64) -> Staged<()> {

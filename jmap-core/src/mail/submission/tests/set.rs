@@ -305,11 +305,20 @@ async fn holds_and_undoing() {
     let answer = server
         .call::<Set<EmailSubmission>>(&server.ann, cancel)
         .await;
-    assert_eq!(answer["updated"], json!({id: null}), "{answer}");
+    let status = json!({BOB: {
+        "smtpReply": "554 5.7.0 The message was canceled by its sender",
+        "delivered": "no",
+        "displayed": "unknown",
+    }});
+    let told = json!({id: {"deliveryStatus": status}});
+    assert_eq!(answer["updated"], told, "{answer}");
     server.pass(3600);
     server.core.send_due().await.unwrap();
     assert_eq!(server.inbox(&server.bob).await, ["hello"]);
-    assert_eq!(server.submission(id).await["undoStatus"], "canceled");
+    let canceled = server.submission(id).await;
+    assert_eq!(canceled["undoStatus"], "canceled");
+    // RFC 8621 §7: `queued` would say that it is still to change.
+    assert_eq!(canceled["deliveryStatus"], status);
     let other = json!({"update": {id: {"identityId": "i999"}}});
     let answer = server
         .call::<Set<EmailSubmission>>(&server.ann, other)
