@@ -63,6 +63,18 @@ pub fn standing(who: &Caller, account: AccountId) -> Result<Standing, MethodErro
     Err(MethodErrorKind::AccountNotFound.into())
 }
 
+/// RFC 8620 §2 `accountCapabilities`: whether somebody of this standing may use the methods of a capability with an account. Of what
+/// isn't their own, there are mailboxes with their emails, and blobs: the rest can't be shared.
+pub fn has_capability(standing: Standing, uri: &str) -> bool {
+    match standing {
+        Standing::Owner => true,
+        Standing::Guest => matches!(
+            uri,
+            "urn:ietf:params:jmap:mail" | "urn:ietf:params:jmap:blob"
+        ),
+    }
+}
+
 /// Whether the credential that was used is good for a method: an app password or a token may be for reading mail alone.
 pub fn may_use(who: &Caller, method: &str) -> Result<(), MethodError> {
     let has = |scope| who.scopes().contains(scope);

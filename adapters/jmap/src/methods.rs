@@ -1,12 +1,16 @@
 //! The methods that can be called over JSON, and the capabilities that they belong to.
 //!
-//! Holds: a capability is offered only when all of its methods are in the table.
+//! Holds: a capability is offered only when all of its methods are in the table; a method is called only with accounts of which the
+//! session says that they have its capability.
 //! Other half: `jmap_core::Handle`, which does what a method says.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use jmap_core::{Caller, Core, Handle};
+use jmap_core::{
+    Caller, Core, Handle, Limits,
+    access::{self, Standing},
+};
 use jmap_types::{
     Arguments, MethodError, MethodErrorKind,
     blob::{BlobCopy, BlobGet, BlobLookup, BlobUpload},
@@ -21,6 +25,8 @@ use jmap_types::{
     undelete::{DeletedEmail, DeletedEmailRestore},
     value::Map,
 };
+
+use crate::session;
 
 /// A method.
 #[derive(Debug)]
@@ -47,7 +53,7 @@ impl Surroundings {
 }
 
 /// Reads the arguments and makes the call.
-pub type Run = fn(Core, Caller, Map, Surroundings) -> BoxFuture<'static, Outcome>;
+pub type Run = fn(&'static Method, Core, Caller, Map, Surroundings) -> BoxFuture<'static, Outcome>;
 
 /// The method's own response and those that it implies, by name; the future fails where there is no response of its own.
 pub type Outcome = Result<(Map, Vec<(&'static str, Result<Map, MethodError>)>), MethodError>;
@@ -62,6 +68,7 @@ const fn entry<C: Handle>(capability: &'static str) -> Method {
 }
 
 fn run<C: Handle>(
+    method: &'static Method,
     core: Core,
     who: Caller,
     arguments: Map,
@@ -69,6 +76,13 @@ fn run<C: Handle>(
 ) -> BoxFuture<'static, Outcome> {
     Box::pin(async move {
         let mut call = C::from_arguments(Arguments::new(arguments))?;
+        let standing = |id| access::standing(&who, id).ok();
+        let (to, from) = (call.account_id(), call.from_account_id());
+        method.check_accounts(
+            &core.limits(),
+            to.and_then(standing),
+            from.and_then(standing),
+        )?;
         if call
             .named_types()
             .iter()
@@ -251,7 +265,32 @@ pub static CAPABILITIES: &[Capability] = &[
 impl Method {
     /// Whether all that it needs is in `using`.
     pub fn is_in(&self, surroundings: &Surroundings) -> bool {
-        surroundings.uses(self.capability) && self.others.iter().all(|uri| surroundings.uses(uri))
+        self.needs().all(|uri| surroundings.uses(uri))
+    }
+
+    fn needs(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.capability).chain(self.others.iter().copied())
+    }
+
+    /// RFC 8620 §2, §5.4: whether the accounts of a call have all that it needs. `None`: the call names no account, or none that the
+    /// caller can see, which the core says.
+    fn check_accounts(
+        &self,
+        limits: &Limits,
+        to: Option<Standing>,
+        from: Option<Standing>,
+    ) -> Result<(), MethodErrorKind> {
+        let has_all = |standing: Standing| {
+            self.needs()
+                .all(|uri| session::is_supported(limits, standing, uri))
+        };
+        if !to.is_none_or(has_all) {
+            return Err(MethodErrorKind::AccountNotSupportedByMethod);
+        }
+        if !from.is_none_or(has_all) {
+            return Err(MethodErrorKind::FromAccountNotSupportedByMethod);
+        }
+        Ok(())
     }
 }
 
@@ -271,6 +310,8 @@ impl Capability {
 
 #[cfg(test)]
 mod tests {
+    use jmap_types::{AccountId, Value, method::MethodCall};
+
     use super::*;
 
     #[test]
@@ -286,5 +327,47 @@ mod tests {
             });
             assert!(listed || method.capability == CORE, "{}", method.name);
         }
+    }
+    fn check(name: &str, to: Option<Standing>, from: Option<Standing>, expected: Option<&str>) {
+        let method = find(name).unwrap();
+        let checked = method.check_accounts(&Limits::default(), to, from);
+        assert_eq!(
+            checked.err().map(MethodErrorKind::as_str),
+            expected,
+            "{name}"
+        );
+    }
+
+    #[test]
+    fn an_account_without_the_capability_is_not_supported() {
+        let (owner, guest) = (Some(Standing::Owner), Some(Standing::Guest));
+        let refused = Some("accountNotSupportedByMethod");
+        for method in METHODS {
+            let is_shared = [CORE, MAIL, BLOB].contains(&method.capability);
+            let expected = refused.filter(|_| !is_shared);
+            check(method.name, guest, None, expected);
+            check(method.name, owner, None, None);
+            // One that the caller can't see is the core's matter.
+            check(method.name, None, None, None);
+        }
+        check("Email/copy", owner, guest, None);
+        check("Email/copy", guest, owner, None);
+        let refused = Some("fromAccountNotSupportedByMethod");
+        check("SieveScript/set", owner, guest, refused);
+        check("SieveScript/set", owner, None, None);
+    }
+
+    #[test]
+    fn copies_name_the_account_that_they_are_from() {
+        let arguments = |more: &str| {
+            let json = format!(r#"{{"fromAccountId":"a7","accountId":"a8",{more}}}"#);
+            let value = Value::parse_json(json.leak()).unwrap();
+            Arguments::new(value.into_object().unwrap())
+        };
+        let copy = Copy::<Email>::from_arguments(arguments(r#""create":{}"#)).unwrap();
+        let of_blobs = BlobCopy::from_arguments(arguments(r#""blobIds":[]"#)).unwrap();
+        let from = AccountId::parse("a7");
+        assert_eq!(copy.from_account_id(), from);
+        assert_eq!(MethodCall::from_account_id(&of_blobs), from);
     }
 }

@@ -10,6 +10,7 @@ use jmap_core::{
     Caller, Core, Limits,
     access::{self, Standing},
     blob,
+    directory::AccountInfo,
     mail::{sieve, submission},
 };
 use serde_json::{Map, Value, json};
@@ -58,20 +59,14 @@ pub async fn session(
         let Ok(standing) = access::standing(who, id) else {
             continue;
         };
-        let capabilities = account_capabilities(&core.limits(), standing, info.is_read_only);
+        let capabilities = account_capabilities(&core.limits(), standing);
         if id == who.account {
             let ids = capabilities
                 .keys()
                 .map(|uri| (uri.clone(), json!(id.to_string())));
             primary = ids.collect();
         }
-        let account = json!({
-            "name": info.name,
-            "isPersonal": info.is_personal,
-            "isReadOnly": info.is_read_only,
-            "accountCapabilities": capabilities,
-        });
-        accounts.insert(id.to_string(), account);
+        accounts.insert(id.to_string(), account(&info, capabilities));
     }
     let mut json = json!({
         "capabilities": capabilities(&core.limits(), config, base),
@@ -86,6 +81,17 @@ pub async fn session(
     let state = hash(&json);
     json["state"] = json!(state);
     Ok(Session { json, state })
+}
+
+/// RFC 8620 §2: an Account object. It is never read-only as a whole: what a guest subscribes to is their own, and the rights on
+/// mailboxes tell the rest.
+fn account(info: &AccountInfo, capabilities: Map<String, Value>) -> Value {
+    json!({
+        "name": info.name,
+        "isPersonal": info.is_personal,
+        "isReadOnly": false,
+        "accountCapabilities": capabilities,
+    })
 }
 
 /// Objects are maps in the order of their names, so equal ones have one text.
@@ -114,6 +120,19 @@ fn offered(limits: &Limits) -> impl Iterator<Item = &'static methods::Capability
     };
     let all = methods::CAPABILITIES.iter();
     all.filter(move |c| c.is_complete() && is_of_use(c.uri))
+}
+
+/// RFC 8620 §2 `accountCapabilities`: those whose methods somebody of this standing may use with an account.
+fn supported(
+    limits: &Limits,
+    standing: Standing,
+) -> impl Iterator<Item = &'static methods::Capability> {
+    offered(limits).filter(move |capability| access::has_capability(standing, capability.uri))
+}
+
+/// Whether an account has what the methods of a capability need: those of the core's work with each account.
+pub fn is_supported(limits: &Limits, standing: Standing, uri: &str) -> bool {
+    uri == methods::CORE || supported(limits, standing).any(|capability| capability.uri == uri)
 }
 
 fn capabilities(limits: &Limits, config: &Config, base: &str) -> Map<String, Value> {
@@ -161,15 +180,10 @@ fn submission_extensions(limits: &Limits) -> Map<String, Value> {
     .collect()
 }
 
-/// RFC 8620 §2 `accountCapabilities`: those whose methods the caller may use with the account.
-fn account_capabilities(
-    limits: &Limits,
-    standing: Standing,
-    read_only: bool,
-) -> Map<String, Value> {
+fn account_capabilities(limits: &Limits, standing: Standing) -> Map<String, Value> {
     let owner = standing == Standing::Owner;
     let mut all = Map::new();
-    for capability in offered(limits) {
+    for capability in supported(limits, standing) {
         let value = match capability.uri {
             methods::MAIL => json!({
                 "maxMailboxesPerEmail": limits.max_mailboxes_per_email,
@@ -177,16 +191,14 @@ fn account_capabilities(
                 "maxSizeMailboxName": limits.max_size_mailbox_name,
                 "maxSizeAttachmentsPerEmail": limits.max_size_attachments_per_email,
                 "emailQuerySortOptions": EMAIL_SORTS,
-                "mayCreateTopLevelMailbox": owner && !read_only,
+                "mayCreateTopLevelMailbox": owner,
             }),
-            // Blobs belong to whoever may see something of the account.
             methods::BLOB => json!({
                 "maxSizeBlobSet": limits.max_size_upload,
                 "maxDataSources": blob::DATA_SOURCES_MAX,
                 "supportedTypeNames": blob::LOOKUP_TYPES,
                 "supportedDigestAlgorithms": blob::DIGEST_ALGORITHMS,
             }),
-            _ if !owner => continue,
             methods::SUBMISSION => json!({
                 "maxDelayedSend": limits.max_delayed_send,
                 "submissionExtensions": submission_extensions(limits),
@@ -205,4 +217,26 @@ fn account_capabilities(
         all.insert(capability.uri.into(), value);
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use jmap_types::AccountId;
+
+    use super::*;
+
+    #[test]
+    fn an_account_is_not_read_only_for_a_guest() {
+        let info = AccountInfo {
+            id: AccountId::new(7),
+            name: "alice@example.org".into(),
+            is_personal: false,
+        };
+        let of_guest = account_capabilities(&Limits::default(), Standing::Guest);
+        let account = account(&info, of_guest);
+        assert_eq!(account["isReadOnly"], false);
+        assert_eq!(account["isPersonal"], false);
+        let mail = &account["accountCapabilities"][methods::MAIL];
+        assert_eq!(mail["mayCreateTopLevelMailbox"], false);
+    }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Core,
-    access::{self, MailboxRights, Object, Operation, Standing},
+    access::{self, Object, Operation},
     auth::{
         Scopes,
         token::{TokenHash, TokenId},
@@ -40,7 +40,6 @@ pub struct AccountInfo {
     pub id: AccountId,
     pub name: String,
     pub is_personal: bool,
-    pub is_read_only: bool,
 }
 
 /// A bearer token that is known.
@@ -386,32 +385,17 @@ impl Core {
         who: &Caller,
         id: AccountId,
     ) -> Result<Option<AccountInfo>, store::Error> {
-        let Ok(standing) = access::standing(who, id) else {
+        if access::standing(who, id).is_err() {
             return Ok(None);
-        };
+        }
         let Some(record) = self.account_record(id).await? else {
             return Ok(None);
-        };
-        let is_read_only = match standing {
-            Standing::Owner => false,
-            Standing::Guest => !self.guest_may_write(who, id).await?,
         };
         Ok(Some(AccountInfo {
             id,
             name: record.name.clone(),
             is_personal: who.account == id,
-            is_read_only,
         }))
-    }
-
-    async fn guest_may_write(&self, who: &Caller, id: AccountId) -> Result<bool, store::Error> {
-        let handle = self.accounts.handle(id);
-        let view = handle.view().await?;
-        let may_write = view.mailboxes().any(|(_, row)| {
-            let rights = access::mailbox_rights(who, Standing::Guest, &row.record);
-            rights.0 & !MailboxRights::READ_ITEMS.0 != 0
-        });
-        Ok(may_write)
     }
 
     /// Octets that an account may use by its own quota; 0: no limit.

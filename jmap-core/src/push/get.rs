@@ -18,7 +18,7 @@ use crate::{
     error::method_error,
 };
 
-const PROPERTIES: &[&str] = &[
+pub(super) const PROPERTIES: &[&str] = &[
     "id",
     "deviceClientId",
     "verificationCode",
@@ -47,7 +47,7 @@ impl Handle for PushSubscriptionGet {
         let Some(ids) = self.ids else {
             let objects = mine
                 .iter()
-                .map(|(id, record)| object(*id, record, &properties));
+                .map(|(id, record)| Value::Object(to_map(*id, record, &properties)));
             response.list = objects.collect();
             return Ok(response);
         };
@@ -58,7 +58,11 @@ impl Handle for PushSubscriptionGet {
             }
             let number = id.as_id::<PushSubscription>().map(|id| id.number());
             match mine.iter().find(|(id, _)| Some(*id) == number) {
-                Some((id, record)) => response.list.push(object(*id, record, &properties)),
+                Some((id, record)) => {
+                    response
+                        .list
+                        .push(Value::Object(to_map(*id, record, &properties)))
+                }
                 None => response.not_found.push(id),
             }
         }
@@ -91,7 +95,7 @@ pub(super) fn wire_id(number: u64) -> WireId {
     jmap_types::Id::<PushSubscription>::new(number).to_wire()
 }
 
-fn object(id: u64, record: &PushSubscriptionRecord, properties: &[&str]) -> Value {
+pub(super) fn to_map(id: u64, record: &PushSubscriptionRecord, properties: &[&str]) -> Map {
     let mut map = Map::with_capacity(properties.len());
     for &name in properties {
         let value = match name {
@@ -105,7 +109,7 @@ fn object(id: u64, record: &PushSubscriptionRecord, properties: &[&str]) -> Valu
         };
         map.insert(key(name), value);
     }
-    Value::Object(map)
+    map
 }
 
 fn types(record: &PushSubscriptionRecord) -> Value {

@@ -11,6 +11,7 @@ use jmap_types::{
     FromValue, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, UtcDate, Value,
     WireId,
     mail::PushSubscription,
+    patch,
     push::{PushSubscriptionSet, PushSubscriptionSetResponse},
     value::{Map, MapExt, string},
 };
@@ -19,7 +20,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     crypto::{PushEndpoint, SubscriptionKeys},
-    get::{server_set, wire_id},
+    get::{PROPERTIES, server_set, to_map, wire_id},
     index::Facts,
     record::{KeysRecord, PushSubscriptionRecord, SubscriptionKey},
 };
@@ -214,8 +215,10 @@ impl Setting<'_> {
         };
         let mut txn = self.account.writer.begin().await?;
         let mut record = self.mine(&txn, key).await?;
+        let shown = || to_map(id, &record, PROPERTIES);
+        let patch = patch::whole_properties(patch.clone(), shown).map_err(SetError::from)?;
         let mut changed = Map::new();
-        for (name, value) in patch.clone().into_vec() {
+        for (name, value) in patch.into_vec() {
             let name = name.to_string();
             match Property::from_name(&name) {
                 Some(Property::VerificationCode) => verify(&mut record, &value)?,

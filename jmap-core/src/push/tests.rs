@@ -515,11 +515,24 @@ async fn update_keeps_what_is_immutable() {
     let server = Server::new().await;
     let alice = server.account("alice").await;
     let id = server.subscribe(&alice, json!({})).await;
-    for property in ["url", "keys", "deviceClientId", "id", "colour", "types/0"] {
+    for property in ["url", "keys", "deviceClientId", "id", "colour"] {
         let response = server
             .set(&alice, json!({"update": {&id: {property: "x"}}}))
             .await;
-        assert_eq!(response["notUpdated"][&id]["properties"], json!([property]));
+        let error = &response["notUpdated"][&id];
+        assert_eq!(error["type"], "invalidProperties", "{property}");
+        assert_eq!(error["properties"], json!([property]));
+    }
+    for patch in [
+        json!({"types/0": "Email"}),
+        json!({"types": null, "types/0": "Email"}),
+        json!({"expires/x": 1}),
+    ] {
+        let response = server
+            .set(&alice, json!({"update": {&id: patch.clone()}}))
+            .await;
+        let error = &response["notUpdated"][&id];
+        assert_eq!(error["type"], "invalidPatch", "{patch} {error}");
     }
     let same =
         json!({"update": {&id: {"deviceClientId": "d1", "id": id, "verificationCode": null}}});

@@ -1,6 +1,7 @@
 //! Reading the arguments of a method call, strictly (RFC 8620 §3.6.2 `invalidArguments`).
 //!
-//! Holds: an argument of the wrong type, a missing one and an unknown one are errors that name it.
+//! Holds: an argument of the wrong type, a missing one and an unknown one are errors that name it; what is an id, or a creation id, has
+//! the octets of an Id (§1.2).
 
 use std::collections::HashSet;
 
@@ -66,6 +67,39 @@ impl Arguments {
         self.required(property).map(distinct)
     }
 
+    /// Objects by creation id (RFC 8620 §5.3 `create`).
+    pub fn creations(&mut self, property: Property) -> Result<Vec<(String, Map)>, MethodError> {
+        let objects: Vec<(String, Map)> = self.or_default(property)?;
+        check_each(property, objects, |(id, _)| WireId::is_valid(id))
+    }
+
+    /// As [`Arguments::creations`], where they must be given.
+    pub fn required_creations(
+        &mut self,
+        property: Property,
+    ) -> Result<Vec<(String, Map)>, MethodError> {
+        let objects: Vec<(String, Map)> = self.required(property)?;
+        check_each(property, objects, |(id, _)| WireId::is_valid(id))
+    }
+
+    /// Patches by id, or by creation id behind `#` (RFC 8620 §5.3 `update`).
+    pub fn patches(&mut self, property: Property) -> Result<Vec<(String, Map)>, MethodError> {
+        let patches: Vec<(String, Map)> = self.or_default(property)?;
+        check_each(property, patches, |(id, _)| is_reference(id))
+    }
+
+    /// Ids, or creation ids behind `#` (RFC 8620 §5.3 `destroy`).
+    pub fn references(&mut self, property: Property) -> Result<Vec<String>, MethodError> {
+        let ids: Vec<String> = self.or_default(property)?;
+        check_each(property, ids, |id| is_reference(id))
+    }
+
+    /// As [`Arguments::references`], where they must be given.
+    pub fn required_references(&mut self, property: Property) -> Result<Vec<String>, MethodError> {
+        let ids: Vec<String> = self.required(property)?;
+        check_each(property, ids, |id| is_reference(id))
+    }
+
     /// RFC 8620 §3.6.2: an accountId that isn't one names no account.
     pub fn account_id(&mut self) -> Result<AccountId, MethodError> {
         let id: String = self.required(Property::AccountId)?;
@@ -92,6 +126,23 @@ fn distinct(mut names: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
+}
+
+fn check_each<T>(
+    property: Property,
+    items: Vec<T>,
+    is_valid: impl Fn(&T) -> bool,
+) -> Result<Vec<T>, MethodError> {
+    match items.iter().all(is_valid) {
+        true => Ok(items),
+        false => Err(MethodError::invalid_arguments(format!(
+            "\"{property}\" has something that is no Id."
+        ))),
+    }
+}
+
+fn is_reference(id: &str) -> bool {
+    WireId::is_valid(id.strip_prefix('#').unwrap_or(id))
 }
 
 fn convert<T: FromValue>(property: Property, value: Value) -> Result<T, MethodError> {
@@ -182,5 +233,55 @@ mod tests {
         let mut null = arguments(r#"{"properties":null,"typeNames":[1]}"#);
         assert_eq!(null.names(Property::Properties).expect("null"), None);
         assert!(null.names(Property::TypeNames).is_err());
+    }
+
+    type Read = fn(&mut Arguments, Property) -> Result<usize, MethodError>;
+
+    /// Both as the keys of an object and as the items of an array.
+    const KEYS: [Read; 3] = [
+        |of, name| of.creations(name).map(|all| all.len()),
+        |of, name| of.required_creations(name).map(|all| all.len()),
+        |of, name| of.patches(name).map(|all| all.len()),
+    ];
+    const ITEMS: [Read; 2] = [
+        |of, name| of.references(name).map(|all| all.len()),
+        |of, name| of.required_references(name).map(|all| all.len()),
+    ];
+
+    fn check_id(id: &str, is_creation_id: bool, is_reference: bool) {
+        let keys = format!(r#"{{"create":{{"ok":{{}},"{id}":{{}}}}}}"#).leak();
+        let items = format!(r#"{{"create":["ok","{id}"]}}"#).leak();
+        let [creations, required, patches] =
+            KEYS.map(|read| read(&mut arguments(keys), Property::Create));
+        let [references, required_references] =
+            ITEMS.map(|read| read(&mut arguments(items), Property::Create));
+        for (read, is_valid) in [
+            (creations, is_creation_id),
+            (required, is_creation_id),
+            (patches, is_reference),
+            (references, is_reference),
+            (required_references, is_reference),
+        ] {
+            match read {
+                Ok(count) => assert!(is_valid && count == 2, "{id}"),
+                Err(error) => {
+                    assert!(!is_valid, "{id}");
+                    assert_eq!(error.kind, MethodErrorKind::InvalidArguments, "{id}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ids_and_creation_ids_are_ids() {
+        check_id("k1", true, true);
+        check_id("0_-Z", true, true);
+        check_id(&"k".repeat(255), true, true);
+        check_id("#k1", false, true);
+        check_id(&format!("#{}", "k".repeat(255)), false, true);
+        for wrong in ["", "a b", "é", "a.b", "a/b", "#", "##k", "#a b"] {
+            check_id(wrong, false, false);
+        }
+        check_id(&"k".repeat(256), false, false);
     }
 }

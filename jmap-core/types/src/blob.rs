@@ -184,6 +184,10 @@ impl MethodCall for BlobCopy {
         Some(self.account_id)
     }
 
+    fn from_account_id(&self) -> Option<AccountId> {
+        self.from_account_id
+    }
+
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let from: String = arguments.required(Property::FromAccountId)?;
         let call = Self {
@@ -208,7 +212,7 @@ impl MethodCall for BlobUpload {
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let call = Self {
             account_id: arguments.account_id()?,
-            create: arguments.required(Property::Create)?,
+            create: arguments.required_creations(Property::Create)?,
             created_ids: CreatedIds::default(),
         };
         arguments.finish()?;
@@ -232,7 +236,7 @@ impl MethodCall for BlobGet {
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let call = Self {
             account_id: arguments.account_id()?,
-            ids: arguments.required(Property::Ids)?,
+            ids: arguments.required_references(Property::Ids)?,
             properties: arguments.names(Property::Properties)?,
             offset: arguments.or_default(Property::Offset)?,
             length: arguments.optional(Property::Length)?,
@@ -261,7 +265,7 @@ impl MethodCall for BlobLookup {
         let call = Self {
             account_id,
             type_names: arguments.required_names(Property::TypeNames)?,
-            ids: arguments.required(Property::Ids)?,
+            ids: arguments.required_references(Property::Ids)?,
             created_ids: CreatedIds::default(),
         };
         arguments.finish()?;

@@ -57,7 +57,7 @@ impl MethodCall for Import {
         let call = Self {
             account_id: arguments.account_id()?,
             if_in_state: arguments.optional(Property::IfInState)?,
-            emails: arguments.required(Property::Emails)?,
+            emails: arguments.required_creations(Property::Emails)?,
             created_ids: CreatedIds::default(),
         };
         arguments.finish()?;

@@ -121,11 +121,13 @@ pub const ID_OCTETS_MAX: usize = 255;
 impl WireId {
     /// RFC 8620 §1.2: 1 to 255 octets of the URL-safe base64 alphabet.
     pub fn parse(text: &str) -> Option<Self> {
-        let valid = (1..=ID_OCTETS_MAX).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        valid.then(|| Self(text.into()))
+        Self::is_valid(text).then(|| Self(text.into()))
+    }
+
+    /// Whether [`WireId::parse`] takes it.
+    pub fn is_valid(text: &str) -> bool {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=ID_OCTETS_MAX).contains(&text.len()) && text.bytes().all(is_allowed)
     }
 
     pub fn as_str(&self) -> &str {

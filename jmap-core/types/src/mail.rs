@@ -353,8 +353,8 @@ pub struct SubmissionSetArguments {
 impl ExtraArguments for SubmissionSetArguments {
     fn take(arguments: &mut Arguments) -> Result<Self, MethodError> {
         Ok(Self {
-            on_success_update_email: arguments.or_default(Property::OnSuccessUpdateEmail)?,
-            on_success_destroy_email: arguments.or_default(Property::OnSuccessDestroyEmail)?,
+            on_success_update_email: arguments.patches(Property::OnSuccessUpdateEmail)?,
+            on_success_destroy_email: arguments.references(Property::OnSuccessDestroyEmail)?,
         })
     }
 }

@@ -93,8 +93,8 @@ impl MethodCall for MdnSend {
         let call = Self {
             account_id: account_id(&mut arguments)?,
             identity_id: arguments.required(Property::IdentityId)?,
-            send: arguments.required(Property::Send)?,
-            on_success_update_email: arguments.or_default(Property::OnSuccessUpdateEmail)?,
+            send: arguments.required_creations(Property::Send)?,
+            on_success_update_email: arguments.patches(Property::OnSuccessUpdateEmail)?,
         };
         arguments.finish()?;
         Ok(call)

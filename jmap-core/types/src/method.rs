@@ -36,6 +36,10 @@ pub trait MethodCall: Sized + Send + 'static {
     type Response: MethodResponse;
 
     fn account_id(&self) -> Option<AccountId>;
+    /// The account that it copies from, if it does (RFC 8620 §5.4, §6.3).
+    fn from_account_id(&self) -> Option<AccountId> {
+        None
+    }
     fn from_arguments(arguments: Arguments) -> Result<Self, MethodError>;
     /// Lets the call see and add creation ids of the request it belongs to (RFC 8620 §3.3, §5.3).
     fn set_created_ids(&mut self, _created: CreatedIds) {}
@@ -487,9 +491,9 @@ impl<O: Object> MethodCall for Set<O> {
         let call = Self {
             account_id: arguments.account_id()?,
             if_in_state: arguments.optional(Property::IfInState)?,
-            create: arguments.or_default(Property::Create)?,
-            update: arguments.or_default(Property::Update)?,
-            destroy: arguments.or_default(Property::Destroy)?,
+            create: arguments.creations(Property::Create)?,
+            update: arguments.patches(Property::Update)?,
+            destroy: arguments.references(Property::Destroy)?,
             arguments: O::SetArguments::take(&mut arguments)?,
             created_ids: CreatedIds::default(),
         };
@@ -511,6 +515,10 @@ impl<O: Object> MethodCall for Copy<O> {
         Some(self.account_id)
     }
 
+    fn from_account_id(&self) -> Option<AccountId> {
+        Some(self.from_account_id)
+    }
+
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let from: String = arguments.required(Property::FromAccountId)?;
         let call = Self {
@@ -518,7 +526,7 @@ impl<O: Object> MethodCall for Copy<O> {
             if_from_in_state: arguments.optional(Property::IfFromInState)?,
             account_id: arguments.account_id()?,
             if_in_state: arguments.optional(Property::IfInState)?,
-            create: arguments.required(Property::Create)?,
+            create: arguments.required_creations(Property::Create)?,
             on_success_destroy_original: arguments.or(Property::OnSuccessDestroyOriginal, false)?,
             destroy_from_if_in_state: arguments.optional(Property::DestroyFromIfInState)?,
             created_ids: CreatedIds::default(),

@@ -2,13 +2,25 @@
 //!
 //! Holds: a patch that can't be applied as a whole changes nothing.
 
-use crate::value::{Map, Value, key};
+use crate::{
+    SetError, SetErrorKind,
+    value::{Map, Value, key},
+};
 
 /// Why a patch is no patch: the path at fault.
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub struct InvalidPatch {
     pub path: String,
     pub why: &'static str,
+}
+
+impl From<InvalidPatch> for SetError {
+    fn from(invalid: InvalidPatch) -> Self {
+        Self {
+            properties: vec![invalid.path],
+            ..Self::describe(SetErrorKind::InvalidPatch, invalid.why)
+        }
+    }
 }
 
 /// How deep a patch may point.
@@ -62,6 +74,31 @@ pub fn apply(object: &mut Map, patch: Map) -> Result<(), InvalidPatch> {
     }
     *object = patched;
     Ok(())
+}
+
+/// What a patch makes of each property that it touches, as a whole; null of one that it takes away. `object` is the object before: it is
+/// made only for a patch that goes into a property.
+pub fn whole_properties(patch: Map, object: impl FnOnce() -> Map) -> Result<Map, InvalidPatch> {
+    let is_name = |path: &str| !path.contains(['/', '~']);
+    if patch.keys().all(|path| is_name(&path.to_string())) {
+        return Ok(patch);
+    }
+    let mut properties = Map::with_capacity(patch.len());
+    for path in patch.keys() {
+        // A path that is none is refused below.
+        let steps = parse_pointer(&path.to_string()).unwrap_or_default();
+        if let Some(name) = steps.into_iter().next() {
+            properties.insert(key(name), Value::Null);
+        }
+    }
+    let mut patched = object();
+    apply(&mut patched, patch)?;
+    for (name, value) in properties.as_mut_vec() {
+        if let Some(now) = patched.get_mut(name) {
+            *value = std::mem::replace(now, Value::Null);
+        }
+    }
+    Ok(properties)
 }
 
 /// RFC 8620 §5.3: no pointer may be a prefix of another.
@@ -162,6 +199,40 @@ mod tests {
         check(object, r#"{"l/0": 2}"#, Err("l/0"));
         check(object, r#"{"a": {}, "a/x": null}"#, Err("a/x"));
         check(object, r#"{"a~2": 1}"#, Err("a~2"));
+    }
+
+    fn check_whole(patch: &str, expected: Result<&str, &str>) {
+        let object = || map(r#"{"a": {"x": true}, "n": 1, "l": [1], "nothing": null}"#);
+        let whole = whole_properties(map(patch), object);
+        match expected {
+            Ok(json) => assert_eq!(
+                whole.map(Value::Object),
+                Ok(Value::Object(map(json))),
+                "{patch}"
+            ),
+            Err(path) => assert_eq!(whole.unwrap_err().path, path, "{patch}"),
+        }
+    }
+
+    #[test]
+    fn whole_properties_of_a_patch() {
+        check_whole(r#"{"n": 2, "l": null}"#, Ok(r#"{"n": 2, "l": null}"#));
+        let patch = r#"{"n": null, "a/y": 1, "a/x": null, "other": 3}"#;
+        check_whole(patch, Ok(r#"{"n": null, "a": {"y": 1}, "other": 3}"#));
+        check_whole(r#"{"a~1b": 1}"#, Ok(r#"{"a/b": 1}"#));
+        for (patch, path) in [
+            (r#"{"l/0": 1}"#, "l/0"),
+            (r#"{"l/-": 1}"#, "l/-"),
+            (r#"{"l/0/x": 1}"#, "l/0/x"),
+            (r#"{"n/x": 1}"#, "n/x"),
+            (r#"{"nothing/x": 1}"#, "nothing/x"),
+            (r#"{"other/x": 1}"#, "other/x"),
+            (r#"{"n": 2, "n/x": 1}"#, "n/x"),
+            (r#"{"a": {}, "a/x": 1}"#, "a/x"),
+            (r#"{"n~2": 1}"#, "n~2"),
+        ] {
+            check_whole(patch, Err(path));
+        }
     }
 
     #[test]

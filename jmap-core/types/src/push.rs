@@ -73,9 +73,9 @@ impl MethodCall for PushSubscriptionSet {
 
     fn from_arguments(mut arguments: Arguments) -> Result<Self, MethodError> {
         let call = Self {
-            create: arguments.or_default(Property::Create)?,
-            update: arguments.or_default(Property::Update)?,
-            destroy: arguments.or_default(Property::Destroy)?,
+            create: arguments.creations(Property::Create)?,
+            update: arguments.patches(Property::Update)?,
+            destroy: arguments.references(Property::Destroy)?,
             created_ids: CreatedIds::default(),
         };
         arguments.finish()?;

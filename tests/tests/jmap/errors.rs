@@ -116,6 +116,29 @@ fn every_error_of_a_method_by_its_name() {
             json!({"ids": [], "unknown": 1}),
             "invalidArguments",
         ),
+        // RFC 8620 §5.3, §1.2: what names an object is an Id.
+        (
+            "Mailbox/set",
+            json!({"create": {"a b": {"name": "x"}}}),
+            "invalidArguments",
+        ),
+        ("Email/set", json!({"create": {"": {}}}), "invalidArguments"),
+        (
+            "Email/set",
+            json!({"update": {"a b": {}}}),
+            "invalidArguments",
+        ),
+        ("Email/set", json!({"destroy": ["a b"]}), "invalidArguments"),
+        (
+            "Email/import",
+            json!({"emails": {"é": {}}}),
+            "invalidArguments",
+        ),
+        (
+            "Blob/upload",
+            json!({"create": {"k".repeat(256): {}}}),
+            "invalidArguments",
+        ),
         (
             "Email/get",
             json!({"ids": [], "properties": ["nonsense"]}),
@@ -354,6 +377,12 @@ fn every_error_of_an_item_by_its_name() {
             json!({"create": {"x": {"name": "y", "parentId": "#nothing"}}}),
             "x",
             "invalidProperties",
+        ),
+        (
+            "VacationResponse/set",
+            json!({"update": {"singleton": {"isEnabled": false, "isEnabled/x": 1}}}),
+            "singleton",
+            "invalidPatch",
         ),
         (
             "VacationResponse/set",

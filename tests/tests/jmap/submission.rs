@@ -214,6 +214,9 @@ fn a_message_is_called_back_until_it_has_gone() {
     assert_eq!(changes["updated"], json!([id]));
     let canceled = alice.call("EmailSubmission/get", json!({"ids": [id]}));
     assert_eq!(canceled["list"][0]["undoStatus"], "canceled");
+    // RFC 8621 §7: `queued` would say that it is still to change.
+    let status = &canceled["list"][0]["deliveryStatus"]["bob@example.org"];
+    assert_eq!(status["delivered"], "no", "{status}");
     assert!(bob.query_all(Value::Null).is_empty());
 }
 

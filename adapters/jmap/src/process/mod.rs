@@ -152,6 +152,7 @@ impl Run {
             return Err(no_room());
         }
         let call = (method.run)(
+            method,
             self.core.clone(),
             self.who.clone(),
             arguments,

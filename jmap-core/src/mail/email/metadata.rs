@@ -6,7 +6,7 @@
 use jmap_types::{
     Id, Property, SetError, SetErrorKind, Value,
     mail::Mailbox,
-    patch::parse_pointer,
+    patch::{InvalidPatch, parse_pointer},
     value::{Key, Map},
 };
 
@@ -163,11 +163,9 @@ impl<T: PartialEq + Clone> SetPatch<T> {
     }
 }
 
-fn invalid_patch(path: impl ToString, why: &str) -> SetError {
-    SetError {
-        properties: vec![path.to_string()],
-        ..SetError::describe(SetErrorKind::InvalidPatch, why)
-    }
+fn invalid_patch(path: impl ToString, why: &'static str) -> SetError {
+    let path = path.to_string();
+    InvalidPatch { path, why }.into()
 }
 
 /// A patch of an email, taken apart.

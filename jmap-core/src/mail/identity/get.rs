@@ -73,13 +73,19 @@ impl GetObject for Identity {
             let may_delete = super::may_delete(&context.core, account, record)
                 .await
                 .map_err(method_error)?;
-            values.push(Some(to_value(*id, record, may_delete, properties)));
+            let map = to_map(*id, record, may_delete, |name| properties.has(name));
+            values.push(Some(Value::Object(map)));
         }
         Ok(values)
     }
 }
 
-fn to_value(id: u64, record: &IdentityRecord, may_delete: bool, properties: &Properties) -> Value {
+pub(super) fn to_map(
+    id: u64,
+    record: &IdentityRecord,
+    may_delete: bool,
+    has: impl Fn(&str) -> bool,
+) -> Map {
     let addresses = |list: &Option<Vec<NamedAddress>>| match list {
         None => Value::Null,
         Some(list) => Value::Array(list.iter().map(NamedAddress::to_value).collect()),
@@ -95,10 +101,10 @@ fn to_value(id: u64, record: &IdentityRecord, may_delete: bool, properties: &Pro
     ];
     let mut map = Map::with_capacity(8);
     map.insert(key("id"), string(Identity::wire_id(id).as_str()));
-    for (name, value) in values.into_iter().filter(|(name, _)| properties.has(name)) {
+    for (name, value) in values.into_iter().filter(|(name, _)| has(name)) {
         map.insert(key(name), value);
     }
-    Value::Object(map)
+    map
 }
 
 impl ChangesObject for Identity {

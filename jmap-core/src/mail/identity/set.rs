@@ -4,13 +4,14 @@ use jmap_types::{
     DataType, SetError, SetErrorKind, Value,
     arguments::FromValue,
     mail::Identity,
+    patch,
     value::{Map, key, string},
 };
 use store::{Change, ChangeKind, keys};
 
 use super::{
     ADDRESSES_MAX, EMAIL_OCTETS_MAX, IDENTITIES_MAX, IdentityRecord, NAME_OCTETS_MAX, NamedAddress,
-    SIGNATURE_OCTETS_MAX, put,
+    SIGNATURE_OCTETS_MAX, get, put,
 };
 use crate::{
     Context,
@@ -91,6 +92,8 @@ impl SetObject for Identity {
             return Err(SetError::not_found().into());
         };
         let may_delete = super::may_delete(&context.core, account.id, &old).await?;
+        let shown = || get::to_map(id, &old, may_delete, |_| true);
+        let patch = patch::whole_properties(patch, shown).map_err(SetError::from)?;
         let mut record = old.clone();
         for (key, value) in patch.into_vec() {
             let name = key.to_string().into_owned();

@@ -143,6 +143,36 @@ async fn changes_and_the_end() {
     assert_eq!(answer["notDestroyed"]["i999"]["type"], "notFound");
 }
 
+/// RFC 8620 §5.3: such paths make a patch invalid, whatever is to be set.
+#[tokio::test]
+async fn patches_that_are_none() {
+    let server = Server::new().await;
+    let addresses = json!([{"name": null, "email": "x@example.net"}]);
+    let id = create(&server, json!({"email": ANN, "replyTo": addresses})).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for (patch, kind) in [
+        (json!({"replyTo/0/email": "x@z"}), "invalidPatch"),
+        (json!({"replyTo/-": {"email": "x@z"}}), "invalidPatch"),
+        (json!({"bcc/0": {"email": "x@z"}}), "invalidPatch"),
+        (json!({"name": "a", "name/b": "c"}), "invalidPatch"),
+        (json!({"replyTo": null, "replyTo/0": null}), "invalidPatch"),
+        (json!({"other/x": 1}), "invalidPatch"),
+        (json!({"na~me": 1}), "invalidPatch"),
+        (json!({"other": 1}), "invalidProperties"),
+        (json!({"replyTo": 1, "bcc": null}), "invalidProperties"),
+    ] {
+        let answer = server
+            .call::<Set<Identity>>(&server.ann, json!({"update": {&id: patch.clone()}}))
+            .await;
+        let error = &answer["notUpdated"][&id];
+        assert_eq!(error["type"], kind, "{patch} {answer}");
+    }
+    let list = list(&server, &server.ann).await;
+    assert_eq!(list[1]["replyTo"], addresses, "nothing was changed");
+}
+
 #[tokio::test]
 async fn one_past_the_number_of_identities() {
     let server = Server::new().await;

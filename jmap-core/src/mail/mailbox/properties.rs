@@ -4,7 +4,7 @@
 //! Other half: `get` shows what is compared with here; `set` looks at what it comes to among the other mailboxes.
 
 use jmap_types::{
-    AccountId, Id, Property, SetError, SetErrorKind, Value,
+    AccountId, Id, Property, SetError, Value,
     mail::Mailbox,
     patch,
     value::{Key, Map, MapExt, as_text, string},
@@ -284,9 +284,5 @@ pub(super) fn apply_patch(
 }
 
 fn apply(whole: &mut Map, patch: Map) -> Result<(), SetError> {
-    patch::apply(whole, patch).map_err(|invalid| {
-        let mut error = SetError::describe(SetErrorKind::InvalidPatch, invalid.why);
-        error.properties = vec![invalid.path];
-        error
-    })
+    patch::apply(whole, patch).map_err(SetError::from)
 }

@@ -5,6 +5,7 @@ use jmap_types::{
     BlobId, DataType, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, State, Value,
     WireId,
     method::{CreatedIds, SetResponse},
+    patch,
     sieve::{
         SieveScript, SieveScriptSetArguments, SieveScriptValidate, SieveScriptValidateResponse,
     },
@@ -269,6 +270,8 @@ impl SetObject for SieveScript {
     ) -> Staged<Option<Map>> {
         let account = context.account()?.clone();
         let is_active = super::active(&context.core, account.id).await? == Some(id);
+        // No property of a script has anything within it.
+        let patch = patch::whole_properties(patch, Map::new).map_err(SetError::from)?;
         let given = Given::read(patch, Some(id), is_active)?;
         let content = match &given.blob {
             Some(blob) => Some(Content::read(context, blob).await?),

@@ -69,7 +69,7 @@ impl GetObject for EmailSubmission {
             let record = record
                 .map_err(method_error)?
                 .filter(|record| !record.is_hidden);
-            values.push(record.map(|record| to_value(id, &record, properties)));
+            values.push(record.map(|record| Value::Object(to_map(id, &record, properties.iter()))));
         }
         Ok(values)
     }
@@ -97,15 +97,19 @@ pub(super) fn property(record: &SubmissionRecord, name: &str) -> Option<Value> {
     })
 }
 
-fn to_value(id: u64, record: &SubmissionRecord, properties: &Properties) -> Value {
+pub(super) fn to_map<'n>(
+    id: u64,
+    record: &SubmissionRecord,
+    names: impl Iterator<Item = &'n str>,
+) -> Map {
     let mut map = Map::with_capacity(10);
     map.insert(key("id"), string(EmailSubmission::wire_id(id).as_str()));
-    for name in properties.iter() {
+    for name in names {
         if let Some(value) = property(record, name) {
             map.insert(key(name), value);
         }
     }
-    Value::Object(map)
+    map
 }
 
 impl ChangesObject for EmailSubmission {

@@ -252,6 +252,8 @@ impl Delivered {
 
 /// What is said of a recipient that the queue has not looked at yet.
 pub const QUEUED: &str = "250 2.0.0 Queued";
+/// What is said of one who waited when the sender took the message back.
+pub const CANCELED: &str = "554 5.7.0 The message was canceled by its sender";
 
 impl RecipientRecord {
     pub fn new(address: EnvelopeAddress) -> Self {
@@ -279,6 +281,18 @@ impl SubmissionRecord {
         self.recipients
             .iter()
             .any(|recipient| recipient.delivered == Delivered::Queued)
+    }
+
+    /// RFC 8621 §7: its sender takes it back. Who waits for it doesn't get it, and isn't `queued` any more.
+    pub fn cancel(&mut self) {
+        self.undo_status = UndoStatus::Canceled;
+        let waits = |recipient: &&mut RecipientRecord| recipient.delivered == Delivered::Queued;
+        for recipient in self.recipients.iter_mut().filter(waits) {
+            recipient.delivered = Delivered::No;
+            recipient.smtp_reply = CANCELED.to_owned();
+            recipient.remote = None;
+            recipient.next_try = None;
+        }
     }
 
     /// When the server took it, in seconds since 1970.

@@ -9,7 +9,8 @@ use jmap_types::{
     DataType, Property, SetError, SetErrorKind, Value, WireId,
     mail::{Email, EmailId, EmailSubmission, Identity, SubmissionSetArguments},
     method::{CreatedIds, MethodResponse, Set, SetResponse},
-    value::{Map, key},
+    patch,
+    value::{Map, MapExt as _, key},
 };
 use store::{Record as _, keys};
 
@@ -28,7 +29,7 @@ use crate::{
         message::{Summary, address},
         records::EmailRecord,
     },
-    object::{GetObject as _, Rejected, SetObject, Staged},
+    object::{GetObject as _, Rejected, SetObject, Staged, is_same},
     trace::Submitted,
 };
 
@@ -115,6 +116,9 @@ impl SetObject for EmailSubmission {
         let account = context.account()?.clone();
         let mut txn = account.writer.begin().await?;
         let mut record = visible_record(context, &txn, id).await?;
+        let names = EmailSubmission::DEFAULT_PROPERTIES.iter().copied();
+        let shown = || get::to_map(id, &record, names);
+        let patch = patch::whole_properties(patch, shown).map_err(SetError::from)?;
         let mut wanted = None;
         for (key, value) in patch.into_vec() {
             let name = key.to_string();
@@ -145,11 +149,13 @@ impl SetObject for EmailSubmission {
                 return Err(SetError::invalid_property("undoStatus", why).into());
             }
         }
-        record.undo_status = UndoStatus::Canceled;
+        record.cancel();
         stage::release(&mut txn, id, &mut record, context.core.clock.now());
         let due = context.core.kept_until();
         stage::update(&mut txn, id, &mut record, due);
-        Ok((None, Some(txn.stage())))
+        let mut server_set = Map::with_capacity(1);
+        server_set.set(Property::DeliveryStatus, record.delivery_status_value());
+        Ok((Some(server_set), Some(txn.stage())))
     }
 
     async fn destroy(context: &Context, _: &SubmissionSetArguments, id: u64) -> Staged<()> {
@@ -431,7 +437,7 @@ async fn visible_record(
 fn is_unchanged(id: u64, record: &SubmissionRecord, name: &str, value: &Value) -> bool {
     match (name, value) {
         ("id", Value::Str(text)) => **text == *EmailSubmission::wire_id(id).as_str(),
-        (name, value) => get::property(record, name).is_some_and(|now| now == *value),
+        (name, value) => get::property(record, name).is_some_and(|now| is_same(&now, value)),
     }
 }
 

@@ -4,6 +4,7 @@ use jmap_types::{
     DataType, MethodError, MethodErrorKind, SetError, SetErrorKind, UtcDate, Value, WireId,
     arguments::FromValue,
     mail::VacationResponse,
+    patch,
     value::{Map, key, string},
 };
 use store::{Change, ChangeKind, Record as _};
@@ -56,8 +57,9 @@ impl GetObject for VacationResponse {
             .map(|bytes| VacationRecord::from_bytes(&key, &bytes))
             .transpose();
         let record = record.map_err(method_error)?.unwrap_or_default();
-        let value =
-            |id: &u64| (*id == VACATION).then(|| to_value(&record, |name| properties.has(name)));
+        let value = |id: &u64| {
+            (*id == VACATION).then(|| Value::Object(to_map(&record, |name| properties.has(name))))
+        };
         Ok(ids.iter().map(value).collect())
     }
 
@@ -71,7 +73,7 @@ impl GetObject for VacationResponse {
     }
 }
 
-fn to_value(record: &VacationRecord, has: impl Fn(&str) -> bool) -> Value {
+fn to_map(record: &VacationRecord, has: impl Fn(&str) -> bool) -> Map {
     let date =
         |date: Option<i64>| date.map_or(Value::Null, |date| string(UtcDate(date).to_string()));
     let text = |text: &Option<String>| text.clone().map_or(Value::Null, string);
@@ -88,7 +90,7 @@ fn to_value(record: &VacationRecord, has: impl Fn(&str) -> bool) -> Value {
     for (name, value) in values.into_iter().filter(|(name, _)| has(name)) {
         map.insert(key(name), value);
     }
-    Value::Object(map)
+    map
 }
 
 impl SetObject for VacationResponse {
@@ -104,6 +106,8 @@ impl SetObject for VacationResponse {
             .record::<VacationRecord>(&key)
             .await?
             .unwrap_or_default();
+        let patch = patch::whole_properties(patch, || to_map(&old, |_| true));
+        let patch = patch.map_err(SetError::from)?;
         let mut record = old.clone();
         for (name, value) in patch.into_vec() {
             read_property(&mut record, &name.to_string(), value)?;

@@ -60,19 +60,23 @@ async fn a_singleton() {
         .await;
     assert_eq!(answer["notCreated"]["k"]["type"], "singleton", "{answer}");
     assert_eq!(answer["notDestroyed"]["singleton"]["type"], "singleton");
-    for patch in [
-        json!({"isEnabled": 1}),
-        json!({"fromDate": "x"}),
-        json!({"other": 1}),
-        json!({"subject": "a\nb"}),
+    for (patch, kind) in [
+        (json!({"isEnabled": 1}), "invalidProperties"),
+        (json!({"fromDate": "x"}), "invalidProperties"),
+        (json!({"other": 1}), "invalidProperties"),
+        (json!({"subject": "a\nb"}), "invalidProperties"),
+        // RFC 8620 §5.3: paths that can't be.
+        (
+            json!({"isEnabled": false, "isEnabled/x": 1}),
+            "invalidPatch",
+        ),
+        (json!({"textBody/x": "y"}), "invalidPatch"),
     ] {
         let answer = server
             .call::<Set<VacationResponse>>(&server.bob, json!({"update": {"singleton": patch}}))
             .await;
-        assert_eq!(
-            answer["notUpdated"]["singleton"]["type"], "invalidProperties",
-            "{patch}"
-        );
+        let error = &answer["notUpdated"]["singleton"];
+        assert_eq!(error["type"], kind, "{patch}");
     }
 }
 

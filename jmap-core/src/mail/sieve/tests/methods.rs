@@ -84,6 +84,15 @@ async fn made_changed_activated_and_destroyed() {
         "{answer}"
     );
     assert_eq!(answer["updated"], json!(null));
+    // RFC 8620 §5.3: paths that can't be.
+    for patch in [
+        json!({"name": "x", "name/y": "z"}),
+        json!({"blobId/0": "z"}),
+    ] {
+        let update = json!({"update": {l: patch}});
+        let answer = server.call::<Set<SieveScript>>(&server.bob, update).await;
+        assert_eq!(answer["notUpdated"][l]["type"], "invalidPatch", "{answer}");
+    }
     // Activating one deactivates the other.
     let answer = server
         .call::<Set<SieveScript>>(

@@ -286,15 +286,39 @@ async fn holds_and_undoing() {
         .send(&HELLO.replace("hello", "second"), held("600"))
         .await;
     let id = answer["created"]["k"]["id"].as_str().unwrap();
+    // RFC 8620 §5.3: paths that can't be.
+    for patch in [
+        json!({"undoStatus": "canceled", "undoStatus/x": 1}),
+        json!({"undoStatus/x": 1}),
+        json!({"envelope/rcptTo/0/email": "eve@example.org"}),
+    ] {
+        let answer = server
+            .call::<Set<EmailSubmission>>(&server.ann, json!({"update": {id: patch}}))
+            .await;
+        assert_eq!(answer["notUpdated"][id]["type"], "invalidPatch", "{answer}");
+    }
+    // What can't change may be given as it is, also within a property.
+    let same = json!({"update": {id: {"envelope/mailFrom/email": ANN}}});
+    let answer = server.call::<Set<EmailSubmission>>(&server.ann, same).await;
+    assert_eq!(answer["updated"], json!({id: null}), "{answer}");
     let cancel = json!({"update": {id: {"undoStatus": "canceled", "sendAt": answer["created"]["k"]["sendAt"]}}});
     let answer = server
         .call::<Set<EmailSubmission>>(&server.ann, cancel)
         .await;
-    assert_eq!(answer["updated"], json!({id: null}), "{answer}");
+    let status = json!({BOB: {
+        "smtpReply": "554 5.7.0 The message was canceled by its sender",
+        "delivered": "no",
+        "displayed": "unknown",
+    }});
+    let told = json!({id: {"deliveryStatus": status}});
+    assert_eq!(answer["updated"], told, "{answer}");
     server.pass(3600);
     server.core.send_due().await.unwrap();
     assert_eq!(server.inbox(&server.bob).await, ["hello"]);
-    assert_eq!(server.submission(id).await["undoStatus"], "canceled");
+    let canceled = server.submission(id).await;
+    assert_eq!(canceled["undoStatus"], "canceled");
+    // RFC 8621 §7: `queued` would say that it is still to change.
+    assert_eq!(canceled["deliveryStatus"], status);
     let other = json!({"update": {id: {"identityId": "i999"}}});
     let answer = server
         .call::<Set<EmailSubmission>>(&server.ann, other)
