@@ -466,6 +466,9 @@ async fn event_source() {
     let mut read = String::new();
     read_until(&mut stream, &mut read, "id: ").await;
     assert!(read.contains("text/event-stream"));
+    read_until(&mut stream, &mut read, "\n\n").await;
+    // RFC 8620 §7.3: a ping has no id, and there is none where it isn't asked for.
+    assert!(!read.contains("event:"), "{read}");
     if offered(&server, "mail").await {
         make_mailbox(&server, "one").await;
         read_until(&mut stream, &mut read, "\"@type\":\"StateChange\"").await;
