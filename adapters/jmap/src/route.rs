@@ -5,7 +5,9 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use hyper::body::Incoming;
 use jmap_core::bans::BanRule;
 
@@ -16,7 +18,7 @@ use crate::{
     client::Client,
     connection::{Exchange, Shared},
     encode::{body::Body, problem::Problem},
-    parse::headers::accepted_coding,
+    parse::{headers::accepted_coding, url},
     push::{event_source, websocket},
     receive, session,
 };
@@ -127,6 +129,11 @@ async fn answer(
             Problem::new(StatusCode::FORBIDDEN, detail).into_response(),
         );
     }
+    if !has_host(request.version(), request.headers()) {
+        let detail = "A request needs one Host field, with the name of a host.";
+        let problem = Problem::new(StatusCode::BAD_REQUEST, detail);
+        return finish(shared, problem.into_response());
+    }
     let path = request.uri().path().to_owned();
     let Some(route) = Route::find(&path) else {
         let is_stranger = !request.headers().contains_key(header::AUTHORIZATION)
@@ -158,6 +165,19 @@ async fn answer(
         dispatch(shared, exchange, &client, route, request).await
     };
     finish(shared, response.unwrap_or_else(Problem::into_response))
+}
+
+/// RFC 9112 §3.2: a request of HTTP/1.1 says once for which host it is; one of HTTP/1.0 needn't, yet not twice.
+/// HTTP/2 has `:authority` for that.
+fn has_host(version: Version, fields: &HeaderMap) -> bool {
+    let mut hosts = fields.get_all(header::HOST).iter();
+    let is_good = |field: &HeaderValue| field.to_str().ok().and_then(url::host).is_some();
+    match (hosts.next(), hosts.next()) {
+        _ if version >= Version::HTTP_2 => true,
+        (None, _) => version < Version::HTTP_11,
+        (Some(host), None) => is_good(host),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Whether a browser says that a page of another site has asked for it: no page can have those banned who look at it.
@@ -344,5 +364,30 @@ mod tests {
         }
         assert!(Route::Api.allows(&Method::POST) && !Route::Api.allows(&Method::GET));
         assert!(Route::Session.allows(&Method::HEAD) && !Route::Session.allows(&Method::POST));
+    }
+
+    #[test]
+    fn hosts() {
+        let rows: [(&[&str], bool, bool); 8] = [
+            // The fields; whether HTTP/1.0 and HTTP/1.1 take them.
+            (&[], true, false),
+            (&[""], false, false),
+            (&["mail.example.org"], true, true),
+            (&["mail.example.org:8080"], true, true),
+            (&["[::1]:8080"], true, true),
+            (&["a", "a"], false, false),
+            (&["a/b"], false, false),
+            (&["a b"], false, false),
+        ];
+        for (hosts, old, new) in rows {
+            let mut fields = HeaderMap::new();
+            for host in hosts {
+                fields.append(header::HOST, HeaderValue::from_str(host).unwrap());
+            }
+            let has = |version| has_host(version, &fields);
+            assert_eq!(has(Version::HTTP_10), old, "{hosts:?}");
+            assert_eq!(has(Version::HTTP_11), new, "{hosts:?}");
+            assert!(has(Version::HTTP_2), "{hosts:?}");
+        }
     }
 }

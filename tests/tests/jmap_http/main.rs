@@ -450,6 +450,35 @@ async fn offered(server: &Server, name: &str) -> bool {
         .is_some()
 }
 
+/// RFC 9112 §3.2, at every address, whoever asks.
+#[tokio::test]
+async fn requests_without_one_host_are_refused() {
+    let server = server().await;
+    let rows = [
+        ("HTTP/1.1", "", 400),
+        ("HTTP/1.1", "Host:\r\n", 400),
+        ("HTTP/1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("HTTP/1.1", "Host: a/b\r\n", 400),
+        ("HTTP/1.1", "Host: a\r\n", 200),
+        ("HTTP/1.0", "", 200),
+        ("HTTP/1.0", "Host: a\r\nHost: b\r\n", 400),
+    ];
+    for (version, hosts, status) in rows {
+        for path in ["/jmap/session", "/healthz", "/metrics"] {
+            let head = format!(
+                "GET {path} {version}\r\n{hosts}Connection: close\r\n{}\r\n",
+                authorization()
+            );
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut octets = Vec::new();
+            let read = stream.read_to_end(&mut octets);
+            timeout(PATIENCE, read).await.unwrap().unwrap();
+            assert_eq!(answer(octets).status, status, "{version} {hosts:?} {path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn event_source() {
     let server = server().await;
