@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request as HttpRequest, Response as HttpResponse, StatusCode, header,
 };
-use hyper::body::Incoming;
 use jmap_types::Value;
 use tokio::task;
 
@@ -21,6 +20,7 @@ use crate::{
         problem::{Problem, RequestError},
         response::to_json,
     },
+    incoming::Incoming,
     parse::{
         headers::{self, Coding},
         request::{self, Request},

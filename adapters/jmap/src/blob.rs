@@ -10,7 +10,6 @@ use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{self, HeaderName},
 };
-use hyper::body::Incoming;
 use jmap_types::{AccountId, BlobId};
 use serde_json::json;
 
@@ -19,6 +18,7 @@ use crate::{
     auth::Login,
     connection::Shared,
     encode::{body::Body, problem::Problem},
+    incoming::Incoming,
     parse::{
         headers::{self, Coding, Range},
         url,

@@ -479,6 +479,31 @@ async fn requests_without_one_host_are_refused() {
     }
 }
 
+/// RFC 9112 §9.6: the client hears that the connection ends, and only where it does.
+#[tokio::test]
+async fn an_early_answer_tells_that_the_connection_ends() {
+    let server = server().await;
+    let good = format!("POST /jmap/upload/{}", server.account);
+    let rows = [
+        ("POST /jmap/upload/zz", "Content-Length: 100000\r\n", true),
+        ("POST /jmap/session", "Content-Length: 100000\r\n", true),
+        ("POST /elsewhere", "Content-Length: 100000\r\n", true),
+        ("GET /jmap/session", "", false),
+        ("GET /elsewhere", "", false),
+        (&good, "Content-Length: 0\r\n", false),
+    ];
+    for (line, length, closes) in rows {
+        let fields = format!("{length}{}", authorization());
+        let head = format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut read = String::new();
+        read_until(&mut stream, &mut read, "\r\n\r\n").await;
+        let says = read.to_ascii_lowercase().contains("connection: close");
+        assert_eq!(says, closes, "{line}: {read}");
+    }
+}
+
 #[tokio::test]
 async fn event_source() {
     let server = server().await;

@@ -8,7 +8,6 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use jmap_core::{
     bus::StateChange,
     sessions::{OpenSession, SessionKind},
@@ -27,6 +26,7 @@ use crate::{
     auth::Login,
     connection::{Exchange, Shared},
     encode::{body::Body, problem::Problem},
+    incoming::Incoming,
     parse::{headers, url},
     translate::{BUSY_WAIT, states_problem},
 };
