@@ -118,7 +118,9 @@ pub enum Problem {
     SizeWithPartId,
     #[error("Content-Transfer-Encoding can't be set")]
     TransferEncodingGiven,
-    #[error("a multipart has subParts and no content, any other part has content and no subParts")]
+    #[error(
+        "a multipart has at least one part in subParts and no content, any other part has content and no subParts"
+    )]
     MultipartContent,
     #[error("isEncodingProblem and isTruncated must be false")]
     FlagOnBodyValue,

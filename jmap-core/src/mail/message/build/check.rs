@@ -210,7 +210,9 @@ impl Check {
         let has_content = part.part_id.is_some() || part.blob_id.is_some();
         let is_multipart = has_prefix(&media_type(part), "multipart/");
         if is_multipart || part.sub_parts.is_some() {
-            if !is_multipart || part.sub_parts.is_none() || has_content {
+            // RFC 2046 §5.1.1: a multipart has at least one part.
+            let is_empty = part.sub_parts.as_deref().is_none_or(<[_]>::is_empty);
+            if !is_multipart || is_empty || has_content {
                 self.add(format!("{path}/subParts"), Problem::MultipartContent);
             }
             return;

@@ -349,6 +349,29 @@ fn what_is_refused() {
         problems(|m| m.attachments = Some(vec![blob_part("text", "multipart/mixed")])),
         "attachments/0/subParts MultipartContent"
     );
+    for sub_parts in [None, Some(vec![])] {
+        for media_type in [Some("multipart/mixed".to_owned()), None] {
+            if media_type.is_none() && sub_parts.is_none() {
+                continue;
+            }
+            let empty = NewPart {
+                media_type,
+                sub_parts: sub_parts.clone(),
+                ..NewPart::default()
+            };
+            assert_eq!(
+                problems(|m| {
+                    m.text_body = None;
+                    m.body_structure = Some(empty.clone());
+                }),
+                "bodyStructure/subParts MultipartContent"
+            );
+            assert_eq!(
+                problems(|m| m.attachments = Some(vec![empty.clone()])),
+                "attachments/0/subParts MultipartContent"
+            );
+        }
+    }
     assert_eq!(
         problems(|m| m.attachments = Some(vec![blob_part("text", "a/b\r\nX: y")])),
         "attachments/0/type BadValue"
