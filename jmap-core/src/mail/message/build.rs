@@ -315,7 +315,7 @@ fn write_header(header: &NewHeader, out: &mut Vec<u8>) {
         let name = header.name.as_str();
         match value {
             NewHeaderValue::Raw(value) => emit::raw_field(out, name, value),
-            NewHeaderValue::Text(value) => emit::field(out, name, emit::text(value)),
+            NewHeaderValue::Text(value) => emit::text_field(out, name, value),
             NewHeaderValue::Date(value) => {
                 if let Some(at) = SentAt::parse_rfc3339(value) {
                     emit::raw_field(out, name, &format!(" {}", at.to_rfc5322()));

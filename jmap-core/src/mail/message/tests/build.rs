@@ -499,3 +499,52 @@ fn any_text_comes_back() {
         assert_eq!(body_value(&raw, &summary.parts[0], 0).value, text);
     }
 }
+
+/// What looks like encoded words is no less a text (RFC 2047).
+#[test]
+fn a_text_that_looks_encoded_comes_back() {
+    let long = "=?utf-8?q?a?= and more of it, ".repeat(20);
+    let rows = [
+        "=?utf-8?q?a?= b",
+        "=?utf-8?B?YQ==?=",
+        "a =?iso-8859-1?Q?b_c?=  =?us-ascii?q?d?= e",
+        "=?",
+        "2 =? 1+1",
+        "ä =?utf-8?q?a?= b",
+        long.trim_end(),
+    ];
+    for text in rows {
+        let long_name = format!("header:X-{}:asText", "x".repeat(70));
+        let mut file = text_part("1", "text/plain");
+        file.name = Some(text.to_owned());
+        file.disposition = Some("attachment".to_owned());
+        let message = NewMessage {
+            headers: vec![
+                header("subject", NewHeaderValue::Text(text.to_owned())),
+                header(&long_name, NewHeaderValue::Text(text.to_owned())),
+                header(
+                    "from",
+                    NewHeaderValue::Addresses(vec![address(Some(text), "a@b.c")]),
+                ),
+            ],
+            body_structure: Some(file),
+            body_values: values(&[("1", "x")]),
+            ..NewMessage::default()
+        };
+        let raw = build(&message).unwrap();
+        let show = String::from_utf8_lossy(&raw);
+        let is_short = |line: &str| line.len() <= 78 || line.starts_with("X-");
+        assert!(show.lines().all(is_short), "{show}");
+        let summary = Summary::parse(&raw);
+        assert_eq!(summary.subject.as_deref(), Some(text), "{show}");
+        let other = HeaderProperty::parse(&long_name).unwrap();
+        assert_eq!(
+            other.value(&raw, &summary.fields),
+            PropertyValue::One(HeaderValue::Text(text.to_owned())),
+            "{show}"
+        );
+        let from = summary.from.unwrap();
+        assert_eq!(from[0].addresses[0].name.as_deref(), Some(text), "{show}");
+        assert_eq!(summary.parts[0].name.as_deref(), Some(text), "{show}");
+    }
+}
