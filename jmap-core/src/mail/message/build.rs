@@ -148,6 +148,9 @@ pub enum BuildError {
     BlobNotFound(Vec<String>),
 }
 
+/// Octets of a message id that fits into a line, whatever the field is called (RFC 5322 §2.1.1).
+pub const MESSAGE_ID_OCTETS_MAX: usize = 900;
+
 /// Field name and form of a convenience property (RFC 8621 §4.1.3).
 pub fn convenience(property: &str) -> Option<(&'static str, Form)> {
     Some(match property {
@@ -333,6 +336,27 @@ fn write_header(header: &NewHeader, out: &mut Vec<u8>) {
     }
 }
 
+/// The Content-Type of a part, with parameters of ours and those that were given.
+fn write_type(
+    part: &NewPart,
+    media_type: &str,
+    params: &[(&str, Option<&str>)],
+    out: &mut Vec<u8>,
+) {
+    let given = given_type(part);
+    let mut all: Vec<(&str, Option<&str>)> = params.to_vec();
+    if let Some(given) = &given {
+        let is_new = |name: &str| {
+            !params
+                .iter()
+                .any(|(known, value)| *known == name && value.is_some())
+        };
+        let more = given.params.iter().filter(|(name, _)| is_new(name));
+        all.extend(more.map(|(name, value)| (name.as_str(), Some(value.as_str()))));
+    }
+    emit::field(out, "Content-Type", emit::parameterized(media_type, &all));
+}
+
 fn has_prefix(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len())
         .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
@@ -463,18 +487,7 @@ impl PartWriter<'_> {
         params: &[(&str, Option<&str>)],
         out: &mut Vec<u8>,
     ) {
-        let given = given_type(part);
-        let mut all: Vec<(&str, Option<&str>)> = params.to_vec();
-        if let Some(given) = &given {
-            let is_new = |name: &str| {
-                !params
-                    .iter()
-                    .any(|(known, value)| *known == name && value.is_some())
-            };
-            let more = given.params.iter().filter(|(name, _)| is_new(name));
-            all.extend(more.map(|(name, value)| (name.as_str(), Some(value.as_str()))));
-        }
-        emit::field(out, "Content-Type", emit::parameterized(media_type, &all));
+        write_type(part, media_type, params, out);
         if let Some(disposition) = &part.disposition {
             let params = [("filename", part.name.as_deref())];
             emit::field(

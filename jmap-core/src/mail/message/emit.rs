@@ -206,7 +206,8 @@ fn is_seven_bit(octets: &[u8]) -> bool {
         && !octets.split(|c| *c == b'\n').any(|line| line.starts_with(b"From "))
 }
 
-fn lines_fit(octets: &[u8]) -> bool {
+/// Whether no line is longer than one may be.
+pub(super) fn lines_fit(octets: &[u8]) -> bool {
     octets
         .split(|c| *c == b'\n')
         .all(|line| line.len() <= LINE_OCTETS_MAX + 1)

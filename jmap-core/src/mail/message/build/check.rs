@@ -5,13 +5,16 @@
 
 use super::{
     InvalidProperty, NewHeader, NewHeaderValue, NewMessage, NewPart, Problem, given_type,
-    has_field, has_prefix, media_type,
+    has_field, has_prefix, media_type, write_header, write_type,
 };
 use crate::mail::message::address::EmailAddress;
 use crate::mail::message::date::SentAt;
 use crate::mail::message::headers::{Form, HeaderPropertyError, is_field_name};
 use crate::mail::message::{MIME_DEPTH_MAX, MIME_PARTS_MAX, emit};
 use std::collections::BTreeSet;
+
+/// What a line has room for besides the name of a Content-* field (RFC 5322 §2.1.1).
+const WORD_OCTETS_MAX: usize = 900;
 
 /// Collects what is not valid.
 #[derive(Default)]
@@ -92,7 +95,7 @@ impl Check {
             let is_allowed = |value| form_of(value).is_allowed_for(&header.name);
             if !header.values.iter().all(is_allowed) {
                 self.add(path, Problem::Field(HeaderPropertyError::FormNotAllowed));
-            } else if !header.values.iter().all(is_valid) {
+            } else if !header.values.iter().all(is_valid) || !fits(header) {
                 self.add(path, Problem::BadValue);
             }
         }
@@ -119,6 +122,7 @@ impl Check {
         }
         self.part_fields(part, &path, names);
         self.headers(&part.headers, &format!("{path}/"), names);
+        self.given_type(part, &path);
         self.part_content(message, part, &path);
         for (at, sub) in part.sub_parts.iter().flatten().enumerate() {
             let path = format!("{path}/subParts/{at}");
@@ -144,7 +148,7 @@ impl Check {
                 .is_some_and(|(main, sub)| token(main) && token(sub))
         };
         let one_word = |text: &str| {
-            !text.is_empty()
+            (1..WORD_OCTETS_MAX).contains(&text.len())
                 && text
                     .bytes()
                     .all(|c| c.is_ascii_graphic() && !b"<>;,\"".contains(&c))
@@ -185,14 +189,15 @@ impl Check {
                 "language",
                 "content-language",
                 part.language.is_some(),
-                tags.iter().all(|tag| one_word(tag)),
+                tags.iter().all(|tag| one_word(tag)) && tags.join(", ").len() < WORD_OCTETS_MAX,
             ),
             (
                 "location",
                 "content-location",
                 part.location.is_some(),
                 part.location.as_deref().is_none_or(|uri| {
-                    !uri.is_empty() && uri.len() < 900 && uri.bytes().all(|c| c.is_ascii_graphic())
+                    (1..WORD_OCTETS_MAX).contains(&uri.len())
+                        && uri.bytes().all(|c| c.is_ascii_graphic())
                 }),
             ),
         ];
@@ -203,6 +208,19 @@ impl Check {
             if is_given && !names.insert(field.to_owned()) {
                 self.add(format!("{path}/{property}"), Problem::DuplicateField);
             }
+        }
+    }
+
+    /// The Content-Type of a header property is not written as it came.
+    fn given_type(&mut self, part: &NewPart, path: &str) {
+        let is_it = |header: &&NewHeader| header.name.eq_ignore_ascii_case("Content-Type");
+        let Some(header) = part.headers.iter().find(is_it) else {
+            return;
+        };
+        let mut written = Vec::new();
+        write_type(part, &media_type(part), &[], &mut written);
+        if !emit::lines_fit(&written) {
+            self.add(format!("{path}/{}", header.property), Problem::BadValue);
         }
     }
 
@@ -236,6 +254,13 @@ impl Check {
             self.add(format!("{path}/size"), Problem::SizeWithPartId);
         }
     }
+}
+
+/// RFC 5322 §2.1.1: whether no line of the field is too long: what has no space in it can't be folded.
+fn fits(header: &NewHeader) -> bool {
+    let mut written = Vec::new();
+    write_header(header, &mut written);
+    emit::lines_fit(&written)
 }
 
 /// Whether a value can be written as one field of the form.

@@ -548,3 +548,69 @@ fn a_text_that_looks_encoded_comes_back() {
         assert_eq!(summary.parts[0].name.as_deref(), Some(text), "{show}");
     }
 }
+
+/// RFC 5322 §2.1.1: no line has more than 998 octets, whatever the value is given as.
+#[test]
+fn lines_that_would_be_too_long_are_refused() {
+    let long = "z".repeat(1200);
+    let raw = NewHeaderValue::Raw;
+    let addresses = NewHeaderValue::Addresses(vec![address(None, &format!("{long}@b.c"))]);
+    let group = EmailAddressGroup {
+        addresses: vec![address(None, &format!("{long}@b.c"))],
+        name: None,
+    };
+    let rows = [
+        (
+            "header:List-Post:asURLs",
+            NewHeaderValue::Urls(vec![format!("http://x/{long}")]),
+        ),
+        (
+            "references",
+            NewHeaderValue::MessageIds(vec![format!("{long}@x")]),
+        ),
+        ("to", addresses),
+        (
+            "header:Cc:asGroupedAddresses",
+            NewHeaderValue::GroupedAddresses(vec![group]),
+        ),
+        // The name of the field is part of the line.
+        ("header:X-Long", raw(format!(" {}", "z".repeat(997)))),
+    ];
+    for (property, value) in rows {
+        let header = header(property, value);
+        assert_eq!(
+            problems(|m| m.headers = vec![header.clone()]),
+            format!("{property} BadValue")
+        );
+        assert_eq!(
+            problems(|m| part(m).headers = vec![header.clone()]),
+            format!("textBody/0/{property} BadValue")
+        );
+    }
+    let fits = header("header:X-Long", raw(format!(" {}", "z".repeat(990))));
+    assert_eq!(problems(|m| m.headers = vec![fits.clone()]), "ok");
+    let text = header("subject", NewHeaderValue::Text(long.clone()));
+    assert_eq!(problems(|m| m.headers = vec![text.clone()]), "ok");
+    assert_eq!(problems(|m| part(m).name = Some(long.clone())), "ok");
+    assert_eq!(
+        problems(|m| part(m).cid = Some(long.clone())),
+        "textBody/0/cid BadValue"
+    );
+    assert_eq!(
+        problems(|m| part(m).disposition = Some(long.clone())),
+        "textBody/0/disposition BadValue"
+    );
+    assert_eq!(
+        problems(|m| part(m).language = Some(vec!["de".to_owned(); 400])),
+        "textBody/0/language BadValue"
+    );
+    let given = format!(" text/plain;\r\n {}=x", "y".repeat(995));
+    let given = header("header:Content-Type", raw(given));
+    assert_eq!(
+        problems(|m| {
+            part(m).media_type = None;
+            part(m).headers = vec![given.clone()];
+        }),
+        "textBody/0/header:Content-Type BadValue"
+    );
+}
