@@ -100,6 +100,8 @@ pub enum Problem {
     Field(#[from] HeaderPropertyError),
     #[error("the value is not valid for this header field")]
     BadValue,
+    #[error("a message has exactly one Message-ID, in angle brackets")]
+    NotOneMessageId,
     #[error("Content-* header fields can be set on body parts only")]
     ContentFieldOnEmail,
     #[error("bodyStructure can't be given together with textBody, htmlBody or attachments")]
@@ -235,8 +237,9 @@ impl NewMessage {
             given
                 .iter()
                 .filter(|h| is_it(h))
-                .any(|h| !h.values.is_empty())
+                .any(|h| !h.values.iter().all(is_blank))
         };
+        // RFC 8621 §4.6: what is not included, or is no more than white space, comes from here.
         if !has("Date") {
             emit::raw_field(out, "Date", &format!(" {}", context.now.to_rfc5322()));
         }
@@ -313,8 +316,27 @@ fn has_field(headers: &[NewHeader], name: &str) -> bool {
         .any(|header| header.name.eq_ignore_ascii_case(name))
 }
 
+/// Whether a field would say nothing.
+fn is_blank(value: &NewHeaderValue) -> bool {
+    match value {
+        NewHeaderValue::Raw(text) | NewHeaderValue::Text(text) => text.trim().is_empty(),
+        NewHeaderValue::Addresses(list) => list.is_empty(),
+        NewHeaderValue::GroupedAddresses(list) => list.is_empty(),
+        NewHeaderValue::MessageIds(list) | NewHeaderValue::Urls(list) => list.is_empty(),
+        NewHeaderValue::Date(_) => false,
+    }
+}
+
+/// Fields that a message has in any case.
+const GENERATED: [&str; 3] = ["Date", "Message-ID", "MIME-Version"];
+
 fn write_header(header: &NewHeader, out: &mut Vec<u8>) {
+    let is_it = |name: &&str| name.eq_ignore_ascii_case(&header.name);
+    let is_generated = GENERATED.iter().any(is_it);
     for value in &header.values {
+        if is_generated && is_blank(value) {
+            continue;
+        }
         let name = header.name.as_str();
         match value {
             NewHeaderValue::Raw(value) => emit::raw_field(out, name, value),

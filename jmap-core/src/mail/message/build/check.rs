@@ -5,11 +5,11 @@
 
 use super::{
     InvalidProperty, NewHeader, NewHeaderValue, NewMessage, NewPart, Problem, given_type,
-    has_field, has_prefix, media_type, write_header, write_type,
+    has_field, has_prefix, is_blank, media_type, write_header, write_type,
 };
 use crate::mail::message::address::EmailAddress;
 use crate::mail::message::date::SentAt;
-use crate::mail::message::headers::{Form, HeaderPropertyError, is_field_name};
+use crate::mail::message::headers::{Form, HeaderPropertyError, is_field_name, message_ids};
 use crate::mail::message::{MIME_DEPTH_MAX, MIME_PARTS_MAX, emit};
 use std::collections::BTreeSet;
 
@@ -97,6 +97,8 @@ impl Check {
                 self.add(path, Problem::Field(HeaderPropertyError::FormNotAllowed));
             } else if !header.values.iter().all(is_valid) || !fits(header) {
                 self.add(path, Problem::BadValue);
+            } else if header.name.eq_ignore_ascii_case("Message-ID") && !is_one_id(header) {
+                self.add(path, Problem::NotOneMessageId);
             }
         }
     }
@@ -254,6 +256,20 @@ impl Check {
             self.add(format!("{path}/size"), Problem::SizeWithPartId);
         }
     }
+}
+
+/// RFC 5322 §3.6.4: whether a Message-ID is one id; none at all will be generated.
+fn is_one_id(header: &NewHeader) -> bool {
+    let mut given = header.values.iter().filter(|value| !is_blank(value));
+    let is_one = |value: &NewHeaderValue| match value {
+        NewHeaderValue::MessageIds(ids) => ids.len() == 1,
+        NewHeaderValue::Raw(text) => {
+            let ids = message_ids(text.as_bytes());
+            text.contains('<') && ids.is_some_and(|ids| ids.len() == 1)
+        }
+        _ => false,
+    };
+    given.next().is_none_or(is_one) && given.next().is_none()
 }
 
 /// RFC 5322 §2.1.1: whether no line of the field is too long: what has no space in it can't be folded.

@@ -614,3 +614,77 @@ fn lines_that_would_be_too_long_are_refused() {
         "textBody/0/header:Content-Type BadValue"
     );
 }
+
+/// RFC 8621 §4.6, RFC 5322 §3.6.4.
+#[test]
+fn a_message_has_one_message_id() {
+    let ids = |list: &[&str]| {
+        let list = list.iter().map(|id| (*id).to_owned());
+        NewHeaderValue::MessageIds(list.collect())
+    };
+    let raw = |value: &str| NewHeaderValue::Raw(value.into());
+    let generated = "abababababababababababababababab@example.com";
+    let rows = [
+        ("messageId", vec![], generated),
+        ("messageId", vec![ids(&[])], generated),
+        ("messageId", vec![ids(&["a@b"])], "a@b"),
+        ("messageId", vec![ids(&["a@b", "c@d"])], "no"),
+        ("header:Message-ID", vec![raw(" ")], generated),
+        ("header:message-id", vec![raw("")], generated),
+        ("header:Message-ID", vec![raw(" <a@b>")], "a@b"),
+        ("header:Message-ID", vec![raw(" <a@b> <c@d>")], "no"),
+        ("header:Message-ID", vec![raw(" a@b")], "no"),
+        ("header:Message-ID:asMessageIds", vec![ids(&[])], generated),
+        ("header:Message-ID:asMessageIds", vec![ids(&["a@b"])], "a@b"),
+        (
+            "header:Message-ID:asMessageIds",
+            vec![ids(&["a@b", "c@d"])],
+            "no",
+        ),
+        (
+            "header:Message-ID:asMessageIds:all",
+            vec![ids(&["a@b"]); 2],
+            "no",
+        ),
+        (
+            "header:Message-ID:all",
+            vec![raw(" "), raw(" <a@b>")],
+            "a@b",
+        ),
+        ("header:Message-ID:all", vec![raw(" "), raw("")], generated),
+    ];
+    for (property, values, expected) in rows {
+        let header = NewHeader::new(property, values).unwrap();
+        let message = |is_root: bool| {
+            let mut message = NewMessage {
+                body_structure: Some(text_part("1", "text/plain")),
+                body_values: self::values(&[("1", "x")]),
+                ..NewMessage::default()
+            };
+            match is_root {
+                true => message.body_structure.as_mut().unwrap().headers = vec![header.clone()],
+                false => message.headers = vec![header.clone()],
+            }
+            message
+        };
+        // The root part's fields are the message's. Its properties are header properties alone.
+        for is_root in [false, true] {
+            if is_root && property == "messageId" {
+                continue;
+            }
+            let built = build(&message(is_root));
+            if expected == "no" {
+                let Err(BuildError::InvalidProperties(found)) = built else {
+                    panic!("{header:?}");
+                };
+                assert_eq!(found.len(), 1, "{found:?}");
+                assert_eq!(found[0].problem, Problem::NotOneMessageId);
+                continue;
+            }
+            let raw = built.unwrap();
+            let show = String::from_utf8_lossy(&raw).to_ascii_lowercase();
+            assert_eq!(show.matches("message-id:").count(), 1, "{show}");
+            assert_eq!(Summary::parse(&raw).message_id.unwrap(), [expected]);
+        }
+    }
+}
