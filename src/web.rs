@@ -10,8 +10,7 @@ use acme::Challenges;
 use admin::{Admin, Events};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
-use jmap::{Body, Client, Fallback, Problem};
+use jmap::{Body, Client, Fallback, Incoming, Problem};
 use wellknown::{BODY_OCTETS_MAX, Site};
 
 /// Time for a body to arrive.

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request as HttpRequest, Response as HttpResponse, StatusCode, header,
 };
-use hyper::body::Incoming;
 use jmap_types::Value;
 use tokio::task;
 
@@ -23,6 +22,7 @@ use crate::{
         problem::{Problem, RequestError},
         response::to_json,
     },
+    incoming::Incoming,
     parse::{
         headers::{self, Coding},
         request::{self, Request},

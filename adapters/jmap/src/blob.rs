@@ -11,7 +11,6 @@ use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{self, HeaderName},
 };
-use hyper::body::Incoming;
 use jmap_types::{AccountId, BlobId};
 use serde_json::json;
 
@@ -21,6 +20,7 @@ use crate::{
     bounds::RESPONSE_FREE_OCTETS,
     connection::Shared,
     encode::{body::Body, problem::Problem},
+    incoming::Incoming,
     parse::{
         headers::{self, Coding, Range},
         url,

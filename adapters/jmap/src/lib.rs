@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use jmap_core::Core;
 use net::{Listener, Network, Shutdown};
 
@@ -19,6 +18,7 @@ mod bounds;
 mod client;
 mod connection;
 mod encode;
+mod incoming;
 mod methods;
 mod parse;
 mod process;
@@ -35,6 +35,7 @@ pub use bounds::Bounds;
 pub use client::Client;
 pub use connection::{HEADER_FIELDS_MAX, HEADER_OCTETS_MAX, Jmap, STREAMS_MAX};
 pub use encode::{body::Body, problem::Problem};
+pub use incoming::Incoming;
 pub use methods::METHODS;
 pub use push::{inflow::MESSAGE_FREE_OCTETS, websocket::REQUEST_ID_OCTETS_MAX};
 pub use route::{SESSION_PATH, URI_OCTETS_MAX};

@@ -5,8 +5,9 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use jmap_core::bans::BanRule;
 
 use crate::{
@@ -16,7 +17,8 @@ use crate::{
     client::Client,
     connection::{Exchange, Shared},
     encode::{body::Body, problem::Problem},
-    parse::headers::accepted_coding,
+    incoming::{Incoming, Reading},
+    parse::{headers::accepted_coding, url},
     push::{event_source, websocket},
     receive, session,
 };
@@ -96,16 +98,29 @@ impl<'p> Route<'p> {
 pub async fn respond(
     shared: Arc<Shared>,
     exchange: Arc<Exchange>,
-    request: Request<Incoming>,
+    request: Request<hyper::body::Incoming>,
 ) -> Response<Body> {
     let busy = exchange.begin();
+    let version = request.version();
+    let (request, reading) = Incoming::of(request);
     let answer = AssertUnwindSafe(answer(&shared, &exchange, request)).catch_unwind();
     let mut response = answer.await.unwrap_or_else(|_| {
         tracing::error!("answering a request panicked");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed.").into_response()
     });
+    say_close(version, &reading, &mut response);
     busy.until_sent(response.body_mut());
     response
+}
+
+/// RFC 9112 §9.6: what is left of a request's body is in the way of the next request, so the connection ends. The client
+/// is told in the last response, or it would send another one in vain. HTTP/2 ends the stream alone.
+fn say_close(version: Version, reading: &Reading, response: &mut Response<Body>) {
+    let goes_on = reading.is_done() || response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if version < Version::HTTP_2 && !goes_on {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
 }
 
 async fn answer(
@@ -126,6 +141,11 @@ async fn answer(
             shared,
             Problem::new(StatusCode::FORBIDDEN, detail).into_response(),
         );
+    }
+    if !has_host(request.version(), request.headers()) {
+        let detail = "A request needs one Host field, with the name of a host.";
+        let problem = Problem::new(StatusCode::BAD_REQUEST, detail);
+        return finish(shared, problem.into_response());
     }
     let path = request.uri().path().to_owned();
     let Some(route) = Route::find(&path) else {
@@ -158,6 +178,19 @@ async fn answer(
         dispatch(shared, exchange, &client, route, request).await
     };
     finish(shared, response.unwrap_or_else(Problem::into_response))
+}
+
+/// RFC 9112 §3.2: a request of HTTP/1.1 says once for which host it is; one of HTTP/1.0 needn't, yet not twice.
+/// HTTP/2 has `:authority` for that.
+fn has_host(version: Version, fields: &HeaderMap) -> bool {
+    let mut hosts = fields.get_all(header::HOST).iter();
+    let is_good = |field: &HeaderValue| field.to_str().ok().and_then(url::host).is_some();
+    match (hosts.next(), hosts.next()) {
+        _ if version >= Version::HTTP_2 => true,
+        (None, _) => version < Version::HTTP_11,
+        (Some(host), None) => is_good(host),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Whether a browser says that a page of another site has asked for it: no page can have those banned who look at it.
@@ -301,6 +334,13 @@ fn finish(shared: &Shared, mut response: Response<Body>) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::BodyExt;
+    use hyper::{server::conn::http1, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
     use super::*;
 
     #[test]
@@ -344,5 +384,74 @@ mod tests {
         }
         assert!(Route::Api.allows(&Method::POST) && !Route::Api.allows(&Method::GET));
         assert!(Route::Session.allows(&Method::HEAD) && !Route::Session.allows(&Method::POST));
+    }
+
+    #[test]
+    fn hosts() {
+        let rows: [(&[&str], bool, bool); 8] = [
+            // The fields; whether HTTP/1.0 and HTTP/1.1 take them.
+            (&[], true, false),
+            (&[""], false, false),
+            (&["mail.example.org"], true, true),
+            (&["mail.example.org:8080"], true, true),
+            (&["[::1]:8080"], true, true),
+            (&["a", "a"], false, false),
+            (&["a/b"], false, false),
+            (&["a b"], false, false),
+        ];
+        for (hosts, old, new) in rows {
+            let mut fields = HeaderMap::new();
+            for host in hosts {
+                fields.append(header::HOST, HeaderValue::from_str(host).unwrap());
+            }
+            let has = |version| has_host(version, &fields);
+            assert_eq!(has(Version::HTTP_10), old, "{hosts:?}");
+            assert_eq!(has(Version::HTTP_11), new, "{hosts:?}");
+            assert!(has(Version::HTTP_2), "{hosts:?}");
+        }
+    }
+
+    /// Answers one request of HTTP/1.1, whose body is read or isn't, and gives the head of the answer.
+    async fn head_of_answer(request: &str, is_read: bool) -> String {
+        let (mut client, server) = duplex(4096);
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| async move {
+            let version = request.version();
+            let (request, reading) = Incoming::of(request);
+            if is_read {
+                request.into_body().collect().await.unwrap();
+            }
+            let mut response = Response::new(Body::empty());
+            say_close(version, &reading, &mut response);
+            Ok::<_, Infallible>(response)
+        });
+        let serving = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        tokio::spawn(serving);
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        String::from_utf8(head).unwrap().to_ascii_lowercase()
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_not_read_closes_and_says_so() {
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        let rows = [
+            // The rest of a request; whether its body is read; whether the connection ends.
+            ("\r\n", false, false),
+            ("Content-Length: 0\r\n\r\n", false, false),
+            ("Content-Length: 3\r\n\r\nabc", true, false),
+            ("Content-Length: 3\r\n\r\nabc", false, true),
+            ("Content-Length: 3\r\n\r\n", false, true),
+            (chunked, true, false),
+            (chunked, false, true),
+        ];
+        for (rest, is_read, closes) in rows {
+            let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{rest}");
+            let head = head_of_answer(&request, is_read).await;
+            let says = head.contains("\r\nconnection: close\r\n");
+            assert_eq!(says, closes, "{request:?}, read: {is_read}: {head}");
+        }
     }
 }

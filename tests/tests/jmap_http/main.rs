@@ -450,6 +450,60 @@ async fn offered(server: &Server, name: &str) -> bool {
         .is_some()
 }
 
+/// RFC 9112 §3.2, at every address, whoever asks.
+#[tokio::test]
+async fn requests_without_one_host_are_refused() {
+    let server = server().await;
+    let rows = [
+        ("HTTP/1.1", "", 400),
+        ("HTTP/1.1", "Host:\r\n", 400),
+        ("HTTP/1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("HTTP/1.1", "Host: a/b\r\n", 400),
+        ("HTTP/1.1", "Host: a\r\n", 200),
+        ("HTTP/1.0", "", 200),
+        ("HTTP/1.0", "Host: a\r\nHost: b\r\n", 400),
+    ];
+    for (version, hosts, status) in rows {
+        for path in ["/jmap/session", "/healthz", "/metrics"] {
+            let head = format!(
+                "GET {path} {version}\r\n{hosts}Connection: close\r\n{}\r\n",
+                authorization()
+            );
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut octets = Vec::new();
+            let read = stream.read_to_end(&mut octets);
+            timeout(PATIENCE, read).await.unwrap().unwrap();
+            assert_eq!(answer(octets).status, status, "{version} {hosts:?} {path}");
+        }
+    }
+}
+
+/// RFC 9112 §9.6: the client hears that the connection ends, and only where it does.
+#[tokio::test]
+async fn an_early_answer_tells_that_the_connection_ends() {
+    let server = server().await;
+    let good = format!("POST /jmap/upload/{}", server.account);
+    let rows = [
+        ("POST /jmap/upload/zz", "Content-Length: 100000\r\n", true),
+        ("POST /jmap/session", "Content-Length: 100000\r\n", true),
+        ("POST /elsewhere", "Content-Length: 100000\r\n", true),
+        ("GET /jmap/session", "", false),
+        ("GET /elsewhere", "", false),
+        (&good, "Content-Length: 0\r\n", false),
+    ];
+    for (line, length, closes) in rows {
+        let fields = format!("{length}{}", authorization());
+        let head = format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut read = String::new();
+        read_until(&mut stream, &mut read, "\r\n\r\n").await;
+        let says = read.to_ascii_lowercase().contains("connection: close");
+        assert_eq!(says, closes, "{line}: {read}");
+    }
+}
+
 #[tokio::test]
 async fn event_source() {
     let server = server().await;
@@ -466,6 +520,9 @@ async fn event_source() {
     let mut read = String::new();
     read_until(&mut stream, &mut read, "id: ").await;
     assert!(read.contains("text/event-stream"));
+    read_until(&mut stream, &mut read, "\n\n").await;
+    // RFC 8620 §7.3: a ping has no id, and there is none where it isn't asked for.
+    assert!(!read.contains("event:"), "{read}");
     if offered(&server, "mail").await {
         make_mailbox(&server, "one").await;
         read_until(&mut stream, &mut read, "\"@type\":\"StateChange\"").await;

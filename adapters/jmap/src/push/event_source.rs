@@ -8,7 +8,6 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use jmap_core::{
     bus::StateChange,
     sessions::{OpenSession, SessionKind},
@@ -27,6 +26,7 @@ use crate::{
     auth::Login,
     connection::{Exchange, Shared},
     encode::{body::Body, problem::Problem},
+    incoming::Incoming,
     parse::{headers, url},
     translate::{BUSY_WAIT, states_problem},
 };
@@ -164,11 +164,7 @@ impl Events {
         }
         match self.first.take() {
             Some(Some(missed)) => return Some(self.state(&missed)),
-            // An id without data, which is no event by the standard: the client knows it, and shows it when it comes
-            // back. Parsers that take it for one all the same know what to do with a ping.
-            Some(None) => {
-                return Some(format!("event: ping\nid: {}\n\n", self.following.seen).into());
-            }
+            Some(None) => return Some(beginning(&self.following.seen)),
             None => {}
         }
         loop {
@@ -215,6 +211,12 @@ impl Events {
     }
 }
 
+/// An id without data. By the standard it is no event, yet the client knows the id from now on, and shows it when it
+/// comes back. RFC 8620 §7.3: it can't be a ping, which has no id.
+fn beginning(seen: &Seen) -> Bytes {
+    format!("id: {seen}\n\n").into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +230,12 @@ mod tests {
         });
         let expected = expected.map(|(names, close, ping)| (names.to_owned(), close, ping));
         assert_eq!(wanted, expected, "{query}");
+    }
+
+    #[test]
+    fn the_beginning_is_an_id_and_no_event() {
+        let seen = Seen::parse("a1.9-a2.4").unwrap();
+        assert_eq!(beginning(&seen), "id: a1.9-a2.4\n\n");
     }
 
     #[test]

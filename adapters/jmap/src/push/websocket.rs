@@ -12,7 +12,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use hyper::{body::Incoming, upgrade::Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use jmap_core::{
     bus::StateChange,
@@ -49,6 +49,7 @@ use crate::{
         problem::{Problem, RequestError},
         response::{WebSocketResponse, to_json},
     },
+    incoming::Incoming,
     parse::{headers, request},
     room::Held,
     translate::BUSY_WAIT,

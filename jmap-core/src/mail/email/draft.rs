@@ -124,7 +124,11 @@ impl Reader {
                     return self.wrong(name);
                 }
                 match property {
-                    Property::MessageId => draft.given.message_id = value != Value::Null,
+                    // None is given either where the list is empty: one is generated.
+                    Property::MessageId => {
+                        let is_empty = value == Value::Array(Vec::new());
+                        draft.given.message_id = value != Value::Null && !is_empty;
+                    }
                     Property::SentAt => draft.given.sent_at = value != Value::Null,
                     _ => {}
                 }

@@ -165,7 +165,7 @@ async fn from_view(
     ids.iter().map(found).collect()
 }
 
-/// A property that the view has; null for others.
+/// A property that the view has, or that needs no reading; null for others.
 fn from_row(
     view: &View,
     who: &Caller,
@@ -185,6 +185,8 @@ fn from_row(
         Property::Size => row.size.into(),
         Property::ReceivedAt => UtcDate(row.received_at).to_string().into(),
         Property::HasAttachment => row.has_attachment.into(),
+        // RFC 8621 §4.1.4: it is never null. `complete` writes over it what is to be fetched.
+        Property::BodyValues => Value::Object(Map::with_capacity(0)),
         _ => Value::Null,
     }
 }

@@ -100,6 +100,8 @@ pub enum Problem {
     Field(#[from] HeaderPropertyError),
     #[error("the value is not valid for this header field")]
     BadValue,
+    #[error("a message has exactly one Message-ID, in angle brackets")]
+    NotOneMessageId,
     #[error("Content-* header fields can be set on body parts only")]
     ContentFieldOnEmail,
     #[error("bodyStructure can't be given together with textBody, htmlBody or attachments")]
@@ -118,7 +120,9 @@ pub enum Problem {
     SizeWithPartId,
     #[error("Content-Transfer-Encoding can't be set")]
     TransferEncodingGiven,
-    #[error("a multipart has subParts and no content, any other part has content and no subParts")]
+    #[error(
+        "a multipart has at least one part in subParts and no content, any other part has content and no subParts"
+    )]
     MultipartContent,
     #[error("isEncodingProblem and isTruncated must be false")]
     FlagOnBodyValue,
@@ -145,6 +149,9 @@ pub enum BuildError {
     #[error("blobs not found")]
     BlobNotFound(Vec<String>),
 }
+
+/// Octets of a message id that fits into a line, whatever the field is called (RFC 5322 §2.1.1).
+pub const MESSAGE_ID_OCTETS_MAX: usize = 900;
 
 /// Field name and form of a convenience property (RFC 8621 §4.1.3).
 pub fn convenience(property: &str) -> Option<(&'static str, Form)> {
@@ -230,8 +237,9 @@ impl NewMessage {
             given
                 .iter()
                 .filter(|h| is_it(h))
-                .any(|h| !h.values.is_empty())
+                .any(|h| !h.values.iter().all(is_blank))
         };
+        // RFC 8621 §4.6: what is not included, or is no more than white space, comes from here.
         if !has("Date") {
             emit::raw_field(out, "Date", &format!(" {}", context.now.to_rfc5322()));
         }
@@ -308,12 +316,31 @@ fn has_field(headers: &[NewHeader], name: &str) -> bool {
         .any(|header| header.name.eq_ignore_ascii_case(name))
 }
 
+/// Whether a field would say nothing.
+fn is_blank(value: &NewHeaderValue) -> bool {
+    match value {
+        NewHeaderValue::Raw(text) | NewHeaderValue::Text(text) => text.trim().is_empty(),
+        NewHeaderValue::Addresses(list) => list.is_empty(),
+        NewHeaderValue::GroupedAddresses(list) => list.is_empty(),
+        NewHeaderValue::MessageIds(list) | NewHeaderValue::Urls(list) => list.is_empty(),
+        NewHeaderValue::Date(_) => false,
+    }
+}
+
+/// Fields that a message has in any case.
+const GENERATED: [&str; 3] = ["Date", "Message-ID", "MIME-Version"];
+
 fn write_header(header: &NewHeader, out: &mut Vec<u8>) {
+    let is_it = |name: &&str| name.eq_ignore_ascii_case(&header.name);
+    let is_generated = GENERATED.iter().any(is_it);
     for value in &header.values {
+        if is_generated && is_blank(value) {
+            continue;
+        }
         let name = header.name.as_str();
         match value {
             NewHeaderValue::Raw(value) => emit::raw_field(out, name, value),
-            NewHeaderValue::Text(value) => emit::field(out, name, emit::text(value)),
+            NewHeaderValue::Text(value) => emit::text_field(out, name, value),
             NewHeaderValue::Date(value) => {
                 if let Some(at) = SentAt::parse_rfc3339(value) {
                     emit::raw_field(out, name, &format!(" {}", at.to_rfc5322()));
@@ -329,6 +356,27 @@ fn write_header(header: &NewHeader, out: &mut Vec<u8>) {
             NewHeaderValue::Urls(list) => emit::field(out, name, emit::urls(list)),
         }
     }
+}
+
+/// The Content-Type of a part, with parameters of ours and those that were given.
+fn write_type(
+    part: &NewPart,
+    media_type: &str,
+    params: &[(&str, Option<&str>)],
+    out: &mut Vec<u8>,
+) {
+    let given = given_type(part);
+    let mut all: Vec<(&str, Option<&str>)> = params.to_vec();
+    if let Some(given) = &given {
+        let is_new = |name: &str| {
+            !params
+                .iter()
+                .any(|(known, value)| *known == name && value.is_some())
+        };
+        let more = given.params.iter().filter(|(name, _)| is_new(name));
+        all.extend(more.map(|(name, value)| (name.as_str(), Some(value.as_str()))));
+    }
+    emit::field(out, "Content-Type", emit::parameterized(media_type, &all));
 }
 
 fn has_prefix(text: &str, prefix: &str) -> bool {
@@ -461,18 +509,7 @@ impl PartWriter<'_> {
         params: &[(&str, Option<&str>)],
         out: &mut Vec<u8>,
     ) {
-        let given = given_type(part);
-        let mut all: Vec<(&str, Option<&str>)> = params.to_vec();
-        if let Some(given) = &given {
-            let is_new = |name: &str| {
-                !params
-                    .iter()
-                    .any(|(known, value)| *known == name && value.is_some())
-            };
-            let more = given.params.iter().filter(|(name, _)| is_new(name));
-            all.extend(more.map(|(name, value)| (name.as_str(), Some(value.as_str()))));
-        }
-        emit::field(out, "Content-Type", emit::parameterized(media_type, &all));
+        write_type(part, media_type, params, out);
         if let Some(disposition) = &part.disposition {
             let params = [("filename", part.name.as_deref())];
             emit::field(

@@ -18,6 +18,9 @@ const LINE_OCTETS_MAX: usize = 998;
 /// Longest encoded line (RFC 2045 §6.7 and §6.8).
 const ENCODED_LINE_OCTETS_MAX: usize = 76;
 
+/// Octets of a parameter that the header writer leaves in one piece.
+const QUOTED_PARAMETER_OCTETS_MAX: usize = 78;
+
 /// A transfer encoding that was chosen, and the octets in it.
 pub(super) struct Encoded {
     pub name: &'static str,
@@ -39,6 +42,49 @@ pub(super) fn raw_field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes one header field of text.
+pub(super) fn text_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    match looks_encoded(value) {
+        true => raw_field(out, name, &encoded_words(name.len() + 1, value)),
+        false => field(out, name, HeaderType::Text(Text::new(value))),
+    }
+}
+
+/// Whether a text would be written as it is, and read as something else: as encoded words (RFC 2047 §5).
+fn looks_encoded(text: &str) -> bool {
+    text.is_ascii() && text.contains("=?")
+}
+
+/// ASCII as encoded words (RFC 2047 §4.2), folded; `column` octets are before them.
+fn encoded_words(column: usize, text: &str) -> String {
+    const OPEN: &str = " =?us-ascii?Q?";
+    const CLOSE: &str = "?=";
+    const OCTET_LEN_MAX: usize = 3;
+    let (mut words, mut column) = (String::new(), column);
+    let mut is_open = false;
+    for octet in text.bytes() {
+        let opening = if is_open { 0 } else { OPEN.len() };
+        if column + opening + OCTET_LEN_MAX + CLOSE.len() > ENCODED_LINE_OCTETS_MAX {
+            words.push_str(if is_open { "?=\r\n" } else { "\r\n" });
+            (column, is_open) = (0, false);
+        }
+        if !is_open {
+            words.push_str(OPEN);
+            (column, is_open) = (column + OPEN.len(), true);
+        }
+        let before = words.len();
+        match octet {
+            // A TAB would be dropped where it is read (RFC 8621 §4.1.2.2).
+            b' ' | b'\t' => words.push('_'),
+            c if c.is_ascii_alphanumeric() || b"!*+-/".contains(&c) => words.push(c.into()),
+            c => words.push_str(&format!("={c:02X}")),
+        }
+        column += words.len() - before;
+    }
+    words.push_str(CLOSE);
+    words
+}
+
 /// Whether a Raw value is one field: each CRLF is a fold, no other control character than
 /// TAB, no line too long, and no line of a fold is empty (RFC 5322 §2.2.3 and §3.2.2).
 pub(super) fn is_raw_value(value: &str) -> bool {
@@ -51,10 +97,6 @@ pub(super) fn is_raw_value(value: &str) -> bool {
 /// Whether a text has no control character but TAB.
 pub(super) fn is_one_line(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() && c != '\t')
-}
-
-pub(super) fn text(value: &str) -> HeaderType<'_> {
-    HeaderType::Text(Text::new(value))
 }
 
 pub(super) fn message_ids(ids: &[String]) -> HeaderType<'_> {
@@ -89,9 +131,15 @@ fn address(address: &EmailAddress) -> Address<'_> {
 pub(super) fn parameterized(value: &str, params: &[(&str, Option<&str>)]) -> HeaderType<'static> {
     let mut out = ContentType::new(value.to_owned());
     for (name, value) in params {
-        if let Some(value) = value {
-            out = out.attribute((*name).to_owned(), (*value).to_owned());
-        }
+        let Some(value) = value else { continue };
+        // Many programs decode encoded words in a parameter, but in none that is in pieces (RFC 2231 §3): then it is in
+        // one. Long ones come in pieces anyway.
+        let in_pieces = looks_encoded(value) && value.len() <= QUOTED_PARAMETER_OCTETS_MAX;
+        let name = match in_pieces {
+            true => format!("{name}*0"),
+            false => (*name).to_owned(),
+        };
+        out = out.attribute(name, (*value).to_owned());
     }
     HeaderType::ContentType(out)
 }
@@ -158,7 +206,8 @@ fn is_seven_bit(octets: &[u8]) -> bool {
         && !octets.split(|c| *c == b'\n').any(|line| line.starts_with(b"From "))
 }
 
-fn lines_fit(octets: &[u8]) -> bool {
+/// Whether no line is longer than one may be.
+pub(super) fn lines_fit(octets: &[u8]) -> bool {
     octets
         .split(|c| *c == b'\n')
         .all(|line| line.len() <= LINE_OCTETS_MAX + 1)

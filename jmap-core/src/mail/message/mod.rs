@@ -28,7 +28,8 @@ mod tests;
 pub use address::{EmailAddress, EmailAddressGroup};
 pub use body::{BodyValue, SearchText, body_value, part_octets, part_text, search_text};
 pub use build::{
-    BuildContext, BuildError, NewBodyValue, NewHeader, NewHeaderValue, NewMessage, NewPart,
+    BuildContext, BuildError, MESSAGE_ID_OCTETS_MAX, NewBodyValue, NewHeader, NewHeaderValue,
+    NewMessage, NewPart,
 };
 pub use date::SentAt;
 pub use headers::{Form, HeaderProperty, HeaderValue, PropertyValue};

@@ -15,8 +15,8 @@ use crate::{
     mail::{
         identity::{self, IdentityRecord},
         message::{
-            BuildContext, EmailAddress, NewBodyValue, NewHeader, NewHeaderValue, NewMessage,
-            NewPart, SentAt, Summary, address,
+            BuildContext, EmailAddress, MESSAGE_ID_OCTETS_MAX, NewBodyValue, NewHeader,
+            NewHeaderValue, NewMessage, NewPart, SentAt, Summary, address,
         },
         sieve::{self, NoPlan},
         submission::{self, envelope::Envelope, records::EnvelopeAddress, stage},
@@ -394,9 +394,12 @@ fn headers(
     ];
     // RFC 3834 §3.1.6, RFC 5322 §3.6.4
     if let Some(ids) = &original.message_id {
+        // A reply without one of them is better than none.
+        let fits = |id: &&String| id.len() <= MESSAGE_ID_OCTETS_MAX;
+        let ids: Vec<String> = ids.iter().filter(fits).cloned().collect();
         headers.push(("inReplyTo", NewHeaderValue::MessageIds(ids.clone())));
-        let former = original.references.iter().flatten();
-        let mut references: Vec<String> = former.chain(ids).cloned().collect();
+        let former = original.references.iter().flatten().filter(fits).cloned();
+        let mut references: Vec<String> = former.chain(ids).collect();
         let surplus = references.len().saturating_sub(REFERENCES_MAX);
         references.drain(..surplus);
         headers.push(("references", NewHeaderValue::MessageIds(references)));

@@ -117,6 +117,21 @@ async fn a_reply_once_a_week() {
     assert_eq!(server.core.send_due().await.unwrap(), None);
 }
 
+/// RFC 5322 §2.1.1: an id that no line of the reply has room for.
+#[tokio::test]
+async fn a_reply_without_an_id_that_is_too_long() {
+    let server = Server::new().await;
+    away(&server, json!({"isEnabled": true})).await;
+    let long = "z".repeat(1_000);
+    let message = format!("Message-ID: <{long}@x>\nReferences: <0@x>\n{HELLO}");
+    arrives(&server, Some(ANN), &message).await;
+    let replies = server.inbox_messages(&server.ann).await;
+    assert_eq!(replies.len(), 1);
+    let summary = Summary::parse(&replies[0]);
+    assert_eq!(summary.in_reply_to, None);
+    assert_eq!(summary.references, Some(vec!["0@x".to_owned()]));
+}
+
 #[tokio::test]
 async fn whom_nobody_answers() {
     let rows: &[(Option<&str>, &str)] = &[

@@ -634,3 +634,20 @@ async fn all_ids_and_changes() {
         )
         .await;
 }
+
+/// Also where nothing has to be read for the answer.
+#[tokio::test]
+async fn body_values_are_never_null() {
+    let bench = Bench::new().await;
+    bench.deliver(rich_mail()).await;
+    for properties in [
+        r#"["bodyValues"]"#,
+        r#"["id", "keywords", "bodyValues"]"#,
+        r#"["bodyValues", "subject"]"#,
+    ] {
+        let get = format!(r#"{{"accountId": "a1", "ids": ["e7"], "properties": {properties}}}"#);
+        bench
+            .check::<EmailGet>(&get, "/list/0/bodyValues", expect!["{}"])
+            .await;
+    }
+}

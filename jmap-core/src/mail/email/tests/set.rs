@@ -697,6 +697,39 @@ async fn creates_a_draft() {
         .await;
 }
 
+/// RFC 8621 §4.6, RFC 8620 §5.3: an id that the server has made is told.
+#[tokio::test]
+async fn creates_with_a_message_id_of_the_server() {
+    let bench = Bench::new().await;
+    for given in [
+        r#""subject": "x""#,
+        r#""messageId": []"#,
+        r#""messageId": null"#,
+        r#""header:Message-ID": " ""#,
+    ] {
+        let email = format!(r#""mailboxIds": {{"m2": true}}, {given}"#);
+        let answer = bench
+            .json::<EmailSet>(&caller(OWNER, &[]), &create(&email))
+            .await;
+        let ids = answer["created"]["k"]["messageId"].as_array();
+        assert_eq!(ids.map(Vec::len), Some(1), "{given}: {answer}");
+    }
+    bench
+        .check::<EmailSet>(
+            &create(r#""mailboxIds": {"m2": true}, "messageId": ["a@b", "c@d"]"#),
+            "/notCreated/k",
+            expect![[r#"
+                {
+                  "description": "messageId: a message has exactly one Message-ID, in angle brackets.",
+                  "properties": [
+                    "messageId"
+                  ],
+                  "type": "invalidProperties"
+                }"#]],
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn creates_with_blobs() {
     let bench = Bench::new().await;

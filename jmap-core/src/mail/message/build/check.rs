@@ -5,13 +5,16 @@
 
 use super::{
     InvalidProperty, NewHeader, NewHeaderValue, NewMessage, NewPart, Problem, given_type,
-    has_field, has_prefix, media_type,
+    has_field, has_prefix, is_blank, media_type, write_header, write_type,
 };
 use crate::mail::message::address::EmailAddress;
 use crate::mail::message::date::SentAt;
-use crate::mail::message::headers::{Form, HeaderPropertyError, is_field_name};
+use crate::mail::message::headers::{Form, HeaderPropertyError, is_field_name, message_ids};
 use crate::mail::message::{MIME_DEPTH_MAX, MIME_PARTS_MAX, emit};
 use std::collections::BTreeSet;
+
+/// What a line has room for besides the name of a Content-* field (RFC 5322 §2.1.1).
+const WORD_OCTETS_MAX: usize = 900;
 
 /// Collects what is not valid.
 #[derive(Default)]
@@ -92,8 +95,10 @@ impl Check {
             let is_allowed = |value| form_of(value).is_allowed_for(&header.name);
             if !header.values.iter().all(is_allowed) {
                 self.add(path, Problem::Field(HeaderPropertyError::FormNotAllowed));
-            } else if !header.values.iter().all(is_valid) {
+            } else if !header.values.iter().all(is_valid) || !fits(header) {
                 self.add(path, Problem::BadValue);
+            } else if header.name.eq_ignore_ascii_case("Message-ID") && !is_one_id(header) {
+                self.add(path, Problem::NotOneMessageId);
             }
         }
     }
@@ -119,6 +124,7 @@ impl Check {
         }
         self.part_fields(part, &path, names);
         self.headers(&part.headers, &format!("{path}/"), names);
+        self.given_type(part, &path);
         self.part_content(message, part, &path);
         for (at, sub) in part.sub_parts.iter().flatten().enumerate() {
             let path = format!("{path}/subParts/{at}");
@@ -144,7 +150,7 @@ impl Check {
                 .is_some_and(|(main, sub)| token(main) && token(sub))
         };
         let one_word = |text: &str| {
-            !text.is_empty()
+            (1..WORD_OCTETS_MAX).contains(&text.len())
                 && text
                     .bytes()
                     .all(|c| c.is_ascii_graphic() && !b"<>;,\"".contains(&c))
@@ -185,14 +191,15 @@ impl Check {
                 "language",
                 "content-language",
                 part.language.is_some(),
-                tags.iter().all(|tag| one_word(tag)),
+                tags.iter().all(|tag| one_word(tag)) && tags.join(", ").len() < WORD_OCTETS_MAX,
             ),
             (
                 "location",
                 "content-location",
                 part.location.is_some(),
                 part.location.as_deref().is_none_or(|uri| {
-                    !uri.is_empty() && uri.len() < 900 && uri.bytes().all(|c| c.is_ascii_graphic())
+                    (1..WORD_OCTETS_MAX).contains(&uri.len())
+                        && uri.bytes().all(|c| c.is_ascii_graphic())
                 }),
             ),
         ];
@@ -206,11 +213,26 @@ impl Check {
         }
     }
 
+    /// The Content-Type of a header property is not written as it came.
+    fn given_type(&mut self, part: &NewPart, path: &str) {
+        let is_it = |header: &&NewHeader| header.name.eq_ignore_ascii_case("Content-Type");
+        let Some(header) = part.headers.iter().find(is_it) else {
+            return;
+        };
+        let mut written = Vec::new();
+        write_type(part, &media_type(part), &[], &mut written);
+        if !emit::lines_fit(&written) {
+            self.add(format!("{path}/{}", header.property), Problem::BadValue);
+        }
+    }
+
     fn part_content(&mut self, message: &NewMessage, part: &NewPart, path: &str) {
         let has_content = part.part_id.is_some() || part.blob_id.is_some();
         let is_multipart = has_prefix(&media_type(part), "multipart/");
         if is_multipart || part.sub_parts.is_some() {
-            if !is_multipart || part.sub_parts.is_none() || has_content {
+            // RFC 2046 §5.1.1: a multipart has at least one part.
+            let is_empty = part.sub_parts.as_deref().is_none_or(<[_]>::is_empty);
+            if !is_multipart || is_empty || has_content {
                 self.add(format!("{path}/subParts"), Problem::MultipartContent);
             }
             return;
@@ -234,6 +256,27 @@ impl Check {
             self.add(format!("{path}/size"), Problem::SizeWithPartId);
         }
     }
+}
+
+/// RFC 5322 §3.6.4: whether a Message-ID is one id; none at all will be generated.
+fn is_one_id(header: &NewHeader) -> bool {
+    let mut given = header.values.iter().filter(|value| !is_blank(value));
+    let is_one = |value: &NewHeaderValue| match value {
+        NewHeaderValue::MessageIds(ids) => ids.len() == 1,
+        NewHeaderValue::Raw(text) => {
+            let ids = message_ids(text.as_bytes());
+            text.contains('<') && ids.is_some_and(|ids| ids.len() == 1)
+        }
+        _ => false,
+    };
+    given.next().is_none_or(is_one) && given.next().is_none()
+}
+
+/// RFC 5322 §2.1.1: whether no line of the field is too long: what has no space in it can't be folded.
+fn fits(header: &NewHeader) -> bool {
+    let mut written = Vec::new();
+    write_header(header, &mut written);
+    emit::lines_fit(&written)
 }
 
 /// Whether a value can be written as one field of the form.

@@ -349,6 +349,29 @@ fn what_is_refused() {
         problems(|m| m.attachments = Some(vec![blob_part("text", "multipart/mixed")])),
         "attachments/0/subParts MultipartContent"
     );
+    for sub_parts in [None, Some(vec![])] {
+        for media_type in [Some("multipart/mixed".to_owned()), None] {
+            if media_type.is_none() && sub_parts.is_none() {
+                continue;
+            }
+            let empty = NewPart {
+                media_type,
+                sub_parts: sub_parts.clone(),
+                ..NewPart::default()
+            };
+            assert_eq!(
+                problems(|m| {
+                    m.text_body = None;
+                    m.body_structure = Some(empty.clone());
+                }),
+                "bodyStructure/subParts MultipartContent"
+            );
+            assert_eq!(
+                problems(|m| m.attachments = Some(vec![empty.clone()])),
+                "attachments/0/subParts MultipartContent"
+            );
+        }
+    }
     assert_eq!(
         problems(|m| m.attachments = Some(vec![blob_part("text", "a/b\r\nX: y")])),
         "attachments/0/type BadValue"
@@ -474,5 +497,194 @@ fn any_text_comes_back() {
         let name = summary.parts[0].name.clone().unwrap_or_default();
         assert_eq!(normal(&name), normal(&text), "seed {seed}: {show}");
         assert_eq!(body_value(&raw, &summary.parts[0], 0).value, text);
+    }
+}
+
+/// What looks like encoded words is no less a text (RFC 2047).
+#[test]
+fn a_text_that_looks_encoded_comes_back() {
+    let long = "=?utf-8?q?a?= and more of it, ".repeat(20);
+    let rows = [
+        "=?utf-8?q?a?= b",
+        "=?utf-8?B?YQ==?=",
+        "a =?iso-8859-1?Q?b_c?=  =?us-ascii?q?d?= e",
+        "=?",
+        "2 =? 1+1",
+        "ä =?utf-8?q?a?= b",
+        long.trim_end(),
+    ];
+    for text in rows {
+        let long_name = format!("header:X-{}:asText", "x".repeat(70));
+        let mut file = text_part("1", "text/plain");
+        file.name = Some(text.to_owned());
+        file.disposition = Some("attachment".to_owned());
+        let message = NewMessage {
+            headers: vec![
+                header("subject", NewHeaderValue::Text(text.to_owned())),
+                header(&long_name, NewHeaderValue::Text(text.to_owned())),
+                header(
+                    "from",
+                    NewHeaderValue::Addresses(vec![address(Some(text), "a@b.c")]),
+                ),
+            ],
+            body_structure: Some(file),
+            body_values: values(&[("1", "x")]),
+            ..NewMessage::default()
+        };
+        let raw = build(&message).unwrap();
+        let show = String::from_utf8_lossy(&raw);
+        let is_short = |line: &str| line.len() <= 78 || line.starts_with("X-");
+        assert!(show.lines().all(is_short), "{show}");
+        let summary = Summary::parse(&raw);
+        assert_eq!(summary.subject.as_deref(), Some(text), "{show}");
+        let other = HeaderProperty::parse(&long_name).unwrap();
+        assert_eq!(
+            other.value(&raw, &summary.fields),
+            PropertyValue::One(HeaderValue::Text(text.to_owned())),
+            "{show}"
+        );
+        let from = summary.from.unwrap();
+        assert_eq!(from[0].addresses[0].name.as_deref(), Some(text), "{show}");
+        assert_eq!(summary.parts[0].name.as_deref(), Some(text), "{show}");
+    }
+}
+
+/// RFC 5322 §2.1.1: no line has more than 998 octets, whatever the value is given as.
+#[test]
+fn lines_that_would_be_too_long_are_refused() {
+    let long = "z".repeat(1200);
+    let raw = NewHeaderValue::Raw;
+    let addresses = NewHeaderValue::Addresses(vec![address(None, &format!("{long}@b.c"))]);
+    let group = EmailAddressGroup {
+        addresses: vec![address(None, &format!("{long}@b.c"))],
+        name: None,
+    };
+    let rows = [
+        (
+            "header:List-Post:asURLs",
+            NewHeaderValue::Urls(vec![format!("http://x/{long}")]),
+        ),
+        (
+            "references",
+            NewHeaderValue::MessageIds(vec![format!("{long}@x")]),
+        ),
+        ("to", addresses),
+        (
+            "header:Cc:asGroupedAddresses",
+            NewHeaderValue::GroupedAddresses(vec![group]),
+        ),
+        // The name of the field is part of the line.
+        ("header:X-Long", raw(format!(" {}", "z".repeat(997)))),
+    ];
+    for (property, value) in rows {
+        let header = header(property, value);
+        assert_eq!(
+            problems(|m| m.headers = vec![header.clone()]),
+            format!("{property} BadValue")
+        );
+        assert_eq!(
+            problems(|m| part(m).headers = vec![header.clone()]),
+            format!("textBody/0/{property} BadValue")
+        );
+    }
+    let fits = header("header:X-Long", raw(format!(" {}", "z".repeat(990))));
+    assert_eq!(problems(|m| m.headers = vec![fits.clone()]), "ok");
+    let text = header("subject", NewHeaderValue::Text(long.clone()));
+    assert_eq!(problems(|m| m.headers = vec![text.clone()]), "ok");
+    assert_eq!(problems(|m| part(m).name = Some(long.clone())), "ok");
+    assert_eq!(
+        problems(|m| part(m).cid = Some(long.clone())),
+        "textBody/0/cid BadValue"
+    );
+    assert_eq!(
+        problems(|m| part(m).disposition = Some(long.clone())),
+        "textBody/0/disposition BadValue"
+    );
+    assert_eq!(
+        problems(|m| part(m).language = Some(vec!["de".to_owned(); 400])),
+        "textBody/0/language BadValue"
+    );
+    let given = format!(" text/plain;\r\n {}=x", "y".repeat(995));
+    let given = header("header:Content-Type", raw(given));
+    assert_eq!(
+        problems(|m| {
+            part(m).media_type = None;
+            part(m).headers = vec![given.clone()];
+        }),
+        "textBody/0/header:Content-Type BadValue"
+    );
+}
+
+/// RFC 8621 §4.6, RFC 5322 §3.6.4.
+#[test]
+fn a_message_has_one_message_id() {
+    let ids = |list: &[&str]| {
+        let list = list.iter().map(|id| (*id).to_owned());
+        NewHeaderValue::MessageIds(list.collect())
+    };
+    let raw = |value: &str| NewHeaderValue::Raw(value.into());
+    let generated = "abababababababababababababababab@example.com";
+    let rows = [
+        ("messageId", vec![], generated),
+        ("messageId", vec![ids(&[])], generated),
+        ("messageId", vec![ids(&["a@b"])], "a@b"),
+        ("messageId", vec![ids(&["a@b", "c@d"])], "no"),
+        ("header:Message-ID", vec![raw(" ")], generated),
+        ("header:message-id", vec![raw("")], generated),
+        ("header:Message-ID", vec![raw(" <a@b>")], "a@b"),
+        ("header:Message-ID", vec![raw(" <a@b> <c@d>")], "no"),
+        ("header:Message-ID", vec![raw(" a@b")], "no"),
+        ("header:Message-ID:asMessageIds", vec![ids(&[])], generated),
+        ("header:Message-ID:asMessageIds", vec![ids(&["a@b"])], "a@b"),
+        (
+            "header:Message-ID:asMessageIds",
+            vec![ids(&["a@b", "c@d"])],
+            "no",
+        ),
+        (
+            "header:Message-ID:asMessageIds:all",
+            vec![ids(&["a@b"]); 2],
+            "no",
+        ),
+        (
+            "header:Message-ID:all",
+            vec![raw(" "), raw(" <a@b>")],
+            "a@b",
+        ),
+        ("header:Message-ID:all", vec![raw(" "), raw("")], generated),
+    ];
+    for (property, values, expected) in rows {
+        let header = NewHeader::new(property, values).unwrap();
+        let message = |is_root: bool| {
+            let mut message = NewMessage {
+                body_structure: Some(text_part("1", "text/plain")),
+                body_values: self::values(&[("1", "x")]),
+                ..NewMessage::default()
+            };
+            match is_root {
+                true => message.body_structure.as_mut().unwrap().headers = vec![header.clone()],
+                false => message.headers = vec![header.clone()],
+            }
+            message
+        };
+        // The root part's fields are the message's. Its properties are header properties alone.
+        for is_root in [false, true] {
+            if is_root && property == "messageId" {
+                continue;
+            }
+            let built = build(&message(is_root));
+            if expected == "no" {
+                let Err(BuildError::InvalidProperties(found)) = built else {
+                    panic!("{header:?}");
+                };
+                assert_eq!(found.len(), 1, "{found:?}");
+                assert_eq!(found[0].problem, Problem::NotOneMessageId);
+                continue;
+            }
+            let raw = built.unwrap();
+            let show = String::from_utf8_lossy(&raw).to_ascii_lowercase();
+            assert_eq!(show.matches("message-id:").count(), 1, "{show}");
+            assert_eq!(Summary::parse(&raw).message_id.unwrap(), [expected]);
+        }
     }
 }
