@@ -1,382 +1,281 @@
 //! Mailbox/set (RFC 8621 §2.5).
+//!
+//! Holds: a call is one transaction. The id of a new mailbox is told once that is on disk.
+//! Other half: `plan` says what is to be done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jmap_types::{
-    AccountId, DataType, Id, MethodError, Property, SetError, SetErrorKind, Value,
-    mail::{Mailbox, MailboxSetArguments},
-    value::{Map, MapExt},
+    AccountId, DataType, MethodError, MethodErrorKind, Property, SetError, SetErrorKind, WireId,
+    mail::Mailbox,
+    method::{CreatedIds, Set, SetResponse},
+    value::Map,
 };
 use store::{Change, ChangeKind, account::Ticket, engine::Batch, keys};
 
 use super::{
-    get,
-    properties::{self, Given, ROLES, Shown},
+    plan::{self, Items, Plan, Planner, Seen},
+    properties,
+    tree::Tree,
 };
 use crate::{
-    Caller, Context, Core, Limits,
-    access::{MailboxRights, Standing},
+    Context, Handle,
     cluster::SHARING,
     mail::{
-        message::fold,
         records::{Grant, MailboxRecord},
-        view::MailboxCounts,
         write::{self, MailTxn},
     },
-    object::{Rejected, SetObject, Staged},
+    object::{GetObject as _, Guard, Rejected, Staged, States, add_updated},
 };
 
-/// All mailboxes as the transaction sees them.
-struct Mailboxes(Vec<(u64, MailboxRecord)>);
+/// The id of what an item has changed, and what the client doesn't know of it.
+type Outcome = Result<(WireId, Option<Map>), SetError>;
 
-/// The mailbox with a role, in lower case.
-pub(crate) async fn with_role(txn: &MailTxn, role: &str) -> Result<Option<u64>, store::Error> {
-    let mailboxes = Mailboxes::read(txn).await?;
-    let mut rows = mailboxes.0.iter();
-    let found = rows.find(|(_, record)| record.role.as_deref() == Some(role));
-    Ok(found.map(|(id, _)| *id))
+/// What has come of the items of a call.
+struct Outcomes {
+    creates: Vec<Outcome>,
+    updates: Vec<Outcome>,
+    destroys: Vec<Outcome>,
 }
 
-impl Mailboxes {
-    async fn read(txn: &MailTxn) -> Result<Self, store::Error> {
-        use store::Record as _;
-        let rows = txn
-            .scan(keys::objects(txn.account(), DataType::Mailbox))
+impl Handle for Set<Mailbox> {
+    async fn handle(self, context: Context) -> Result<SetResponse, MethodError> {
+        let count = self.create.len() + self.update.len() + self.destroy.len();
+        if count > context.core.limits().max_objects_in_set as usize {
+            return Err(MethodErrorKind::RequestTooLarge.into());
+        }
+        let account = context.account()?.clone();
+        let items = Items {
+            create: plan::parents_first(self.create),
+            update: self.update,
+            destroy: without_doubles(self.destroy, &self.created_ids),
+            on_destroy_remove_emails: self.arguments.on_destroy_remove_emails,
+            created_ids: self.created_ids,
+        };
+        let guard = Guard::new(account, DataType::Mailbox, self.if_in_state);
+        let mut staged = Err(store::Error::Conflict.into());
+        guard
+            .stage(async { staged = stage(&context, &items).await })
             .await?;
-        let decode = |(key, bytes): (bytes::Bytes, bytes::Bytes)| {
-            let (_, _, id) =
-                keys::decode_object(&key).ok_or_else(|| store::Error::bad_key("mailbox", &key))?;
-            Ok((id, MailboxRecord::from_bytes(&key, &bytes)?))
-        };
-        rows.into_iter()
-            .map(decode)
-            .collect::<Result<_, store::Error>>()
-            .map(Self)
-    }
-
-    fn get(&self, id: u64) -> Option<&MailboxRecord> {
-        self.0
-            .iter()
-            .find(|(other, _)| *other == id)
-            .map(|(_, record)| record)
-    }
-
-    /// As [`get::visible_parent`]; an owner sees also a parent that isn't there any more.
-    fn visible_parent(
-        &self,
-        who: &Caller,
-        standing: Standing,
-        record: &MailboxRecord,
-    ) -> Option<u64> {
-        let sees = |id: &u64| {
-            let parent = self.get(*id);
-            parent.is_some_and(|parent| get::is_visible(who, standing, parent))
-        };
-        record
-            .parent
-            .filter(|id| standing == Standing::Owner || sees(id))
-    }
-
-    fn has_child(&self, id: u64) -> bool {
-        self.0.iter().any(|(_, record)| record.parent == Some(id))
-    }
-
-    /// `id`'s parent, its parent, and so on; bounded, should records be damaged.
-    fn ancestors(&self, parent: Option<u64>) -> impl Iterator<Item = u64> {
-        let up = move |id: &u64| self.get(*id).and_then(|record| record.parent);
-        std::iter::successors(parent, up).take(self.0.len() + 1)
-    }
-
-    /// The levels below `id`, itself included.
-    fn height(&self, id: u64) -> usize {
-        let depth_of = |other: u64| {
-            self.ancestors(Some(other))
-                .position(|above| above == id)
-                .map(|at| at + 1)
-        };
-        self.0
-            .iter()
-            .filter_map(|(other, _)| depth_of(*other))
-            .max()
-            .unwrap_or(1)
+        let done = guard.durable(staged, || stage(&context, &items)).await;
+        let outcomes = done.unwrap_or_else(|error| Outcomes::all_refused(&items, &error));
+        let states = guard.states().await?;
+        Ok(respond(self.account_id, states, items, outcomes))
     }
 }
 
-/// What the inbox is called in a path, in any letter case (RFC 9051 §5.1).
-const INBOX_NAME: &str = "INBOX";
+/// One object under two names is destroyed once.
+fn without_doubles(mut destroy: Vec<String>, created_ids: &CreatedIds) -> Vec<String> {
+    let (mut seen, mut unknown) = (HashSet::new(), HashSet::new());
+    destroy.retain(|id| match plan::number_of(id, created_ids) {
+        Some(number) => seen.insert(number),
+        None => unknown.insert(id.clone()),
+    });
+    destroy
+}
 
-/// All mailboxes: number, name with `/` between the levels, role. The inbox is `INBOX`.
-pub(in crate::mail) async fn all_in(
-    txn: &MailTxn,
-) -> Result<Vec<(u64, String, Option<String>)>, store::Error> {
-    let mailboxes = Mailboxes::read(txn).await?;
-    let level = |id: u64| {
-        let record = mailboxes.get(id)?;
-        let is_inbox = record.parent.is_none() && record.is_inbox();
-        Some(if is_inbox { INBOX_NAME } else { &record.name })
+impl Outcomes {
+    fn of(plan: Plan) -> Self {
+        let outcome = |planned: Result<plan::Change, SetError>| {
+            planned.map(|change| (Mailbox::wire_id(change.id), change.server_set))
+        };
+        let of = |planned: Vec<_>| planned.into_iter().map(outcome).collect();
+        Self {
+            creates: of(plan.creates),
+            updates: of(plan.updates),
+            destroys: of(plan.destroys),
+        }
+    }
+
+    fn all_refused(items: &Items, error: &SetError) -> Self {
+        let all = |count: usize| vec![Err(error.clone()); count];
+        Self {
+            creates: all(items.create.len()),
+            updates: all(items.update.len()),
+            destroys: all(items.destroy.len()),
+        }
+    }
+}
+
+/// Once all is on disk.
+fn respond(account_id: AccountId, states: States, items: Items, outcomes: Outcomes) -> SetResponse {
+    let mut response = SetResponse {
+        account_id,
+        old_state: states.old,
+        new_state: states.new,
+        created: Vec::new(),
+        updated: Vec::new(),
+        destroyed: Vec::new(),
+        not_created: Vec::new(),
+        not_updated: Vec::new(),
+        not_destroyed: Vec::new(),
+        implicit: Vec::new(),
     };
-    let path = |(id, record): &(u64, MailboxRecord)| {
-        let mut levels: Vec<&str> = mailboxes.ancestors(Some(*id)).filter_map(level).collect();
-        levels.reverse();
-        (*id, levels.join("/"), record.role.clone())
-    };
-    Ok(mailboxes.0.iter().map(path).collect())
-}
-
-/// Makes the mailbox with this name, and those above it that aren't there yet. With a role, if no other mailbox has it.
-pub(in crate::mail) async fn create_path(
-    core: &Core,
-    txn: &mut MailTxn,
-    path: &str,
-    role: Option<&str>,
-) -> Result<u64, Rejected> {
-    let levels: Vec<&str> = path.split('/').collect();
-    create_levels(core, txn, &levels, role, true)
-        .await
-        .map(|(id, _)| id)
-}
-
-/// The same, of a name whose levels are given; and whether the last one was made. New ones are subscribed to, if they are to be.
-pub(crate) async fn create_levels(
-    core: &Core,
-    txn: &mut MailTxn,
-    levels: &[&str],
-    role: Option<&str>,
-    is_subscribed: bool,
-) -> Result<(u64, bool), Rejected> {
-    use unicode_normalization::UnicodeNormalization as _;
-    let levels: Vec<String> = levels.iter().map(|level| level.nfc().collect()).collect();
-    let mut parent = None;
-    let mut is_new = false;
-    for (at, level) in levels.iter().enumerate() {
-        let mailboxes = Mailboxes::read(txn).await?;
-        let is_level = |record: &MailboxRecord| {
-            record.parent == parent
-                && (record.name == *level
-                    || (parent.is_none()
-                        && record.is_inbox()
-                        && level.eq_ignore_ascii_case(INBOX_NAME)))
-        };
-        if let Some((known, _)) = mailboxes.0.iter().find(|(_, record)| is_level(record)) {
-            parent = Some(*known);
-            continue;
-        }
-        if mailboxes.0.len() as u64 >= core.limits().max_mailboxes {
-            let why = "There are too many mailboxes.";
-            return Err(SetError::describe(SetErrorKind::OverQuota, why).into());
-        }
-        let is_last = at + 1 == levels.len();
-        let is_free = |role: &&str| {
-            let has_role = |record: &MailboxRecord| record.role.as_deref() == Some(*role);
-            ROLES.contains(role) && !mailboxes.0.iter().any(|(_, record)| has_role(record))
-        };
-        let record = MailboxRecord {
-            name: level.clone(),
-            parent,
-            role: role
-                .filter(|role| is_last && is_free(role))
-                .map(str::to_owned),
-            sort_order: 0,
-            is_subscribed,
-            share_with: Vec::new(),
-            uid_validity: write::uid_validity(txn, core.clock.now()),
-        };
-        check_place(&core.limits(), &mailboxes, None, &record, |_| true)?;
-        parent = Some(write::insert_mailbox(txn, record));
-        is_new = is_last;
-    }
-    let id = parent.ok_or_else(|| SetError::invalid_property("name", "It is empty."))?;
-    Ok((id, is_new))
-}
-
-impl SetObject for Mailbox {
-    async fn create(
-        context: &Context,
-        _: &MailboxSetArguments,
-        properties: Map,
-    ) -> Staged<(u64, Map)> {
-        let account = context.account()?.clone();
-        let mut txn = account.writer.begin().await?;
-        let mailboxes = Mailboxes::read(&txn).await?;
-        if mailboxes.0.len() as u64 >= context.core.limits().max_mailboxes {
-            return Err(SetError::describe(
-                SetErrorKind::OverQuota,
-                "There are too many mailboxes.",
-            )
-            .into());
-        }
-        let mut record = MailboxRecord {
-            name: String::new(),
-            parent: None,
-            role: None,
-            sort_order: 0,
-            is_subscribed: false,
-            share_with: Vec::new(),
-            uid_validity: write::uid_validity(&mut txn, context.core.clock.now()),
-        };
-        let given = Given::read(properties, &mut record)?;
-        if !given.name {
-            return Err(SetError::invalid_property("name", "A mailbox has a name.").into());
-        }
-        let (who, standing) = (&context.who, context.standing()?);
-        check_parent(who, standing, &mailboxes, record.parent)?;
-        let sees = |record: &MailboxRecord| get::is_visible(who, standing, record);
-        check_place(&context.core.limits(), &mailboxes, None, &record, sees)?;
-        check_grants(context, &[], &record).await?;
-        if standing == Standing::Guest {
-            if given.share_with {
-                let why = "You may not choose whom a mailbox of others is shared with.";
-                return Err(SetError::forbidden(why).into());
+    for ((name, _), outcome) in items.create.into_iter().zip(outcomes.creates) {
+        match outcome {
+            Ok((id, server_set)) => {
+                let server_set = server_set.unwrap_or_else(Map::new);
+                let mut map = Map::with_capacity(server_set.len() + 1);
+                map.insert_unchecked(Property::Id, id.to_string());
+                map.as_mut_vec().extend(server_set.into_vec());
+                items.created_ids.insert(name.clone(), id);
+                response.created.push((name, map));
             }
-            // It belongs to those who had the parent.
-            let parent = record.parent.and_then(|id| mailboxes.get(id));
-            record.share_with = parent.map_or_else(Vec::new, |above| above.share_with.clone());
+            Err(error) => response.not_created.push((name, error)),
         }
-        let (subscribed, role, sort_order) =
-            (record.is_subscribed, record.role.clone(), record.sort_order);
-        let concerned = share(&mut txn, &[], &record.share_with).await?;
-        let id = write::insert_mailbox(&mut txn, record.clone());
-        let rights = get::my_rights(who, standing, id, &record);
-        let mut server_set = get::server_set(MailboxCounts::default(), rights);
-        // Properties that the client left out have these values now (RFC 8620 §5.3).
-        if !given.sort_order {
-            server_set.set(Property::SortOrder, sort_order);
-        }
-        if !given.role {
-            server_set.set(Property::Role, role);
-        }
-        if !given.is_subscribed {
-            server_set.set(Property::IsSubscribed, subscribed);
-        }
-        if !given.parent {
-            server_set.set(Property::ParentId, Value::Null);
-        }
-        Ok(((id, server_set), hand_in(context, txn, concerned).await?))
     }
-
-    async fn update(
-        context: &Context,
-        _: &MailboxSetArguments,
-        id: u64,
-        mut patch: Map,
-    ) -> Staged<Option<Map>> {
-        let account = context.account()?.clone();
-        let (who, standing) = (&context.who, context.standing()?);
-        let has_server_set = properties::has_server_set(&patch);
-        let counts = match has_server_set {
-            true => account.view().await?.counts(id),
-            false => MailboxCounts::default(),
-        };
-        let mut txn = account.writer.begin().await?;
-        let mailboxes = Mailboxes::read(&txn).await?;
-        let Some(old) = mailboxes
-            .get(id)
-            .filter(|record| get::is_visible(who, standing, record))
-        else {
-            return Err(SetError::not_found().into());
-        };
-        let rights = get::my_rights(who, standing, id, old);
-        if has_server_set {
-            let shown = get::server_set(counts, rights)
-                .with(Property::Id, Id::<Mailbox>::new(id).to_string());
-            patch = properties::take_server_set(patch, shown)?;
+    for ((id, _), outcome) in items.update.into_iter().zip(outcomes.updates) {
+        match outcome {
+            Ok((id, server_set)) => add_updated(&mut response.updated, id, server_set),
+            Err(error) => response.not_updated.push((id, error)),
         }
-        let mut record = old.clone();
-        if standing == Standing::Guest {
-            // A guest's subscription is in the grant.
-            record.is_subscribed = get::is_subscribed(who, standing, old);
-        }
-        let shown = Shown {
-            parent: mailboxes.visible_parent(who, standing, old),
-            may_share: rights.contains(MailboxRights::SHARE),
-        };
-        let is_moved = properties::apply_patch(&mut record, shown, patch)?;
-        check_rights(context, id, old, &record)?;
-        if is_moved {
-            check_parent(who, standing, &mailboxes, record.parent)?;
-        }
-        let sees = |record: &MailboxRecord| get::is_visible(who, standing, record);
-        check_place(&context.core.limits(), &mailboxes, Some(id), &record, sees)?;
-        check_grants(context, &old.share_with, &record).await?;
-        if standing == Standing::Guest {
-            subscribe_guest(context, &mut record);
-            record.is_subscribed = old.is_subscribed;
-        }
-        if record == *old {
-            return Ok((None, txn.stage_or_seen()));
-        }
-        let concerned = share(&mut txn, &old.share_with, &record.share_with).await?;
-        if is_trash(old) != is_trash(&record) {
-            // RFC 8621 §2 `unreadThreads`: emails in the trash don't count elsewhere.
-            for (other, _) in mailboxes.0.iter().filter(|(other, _)| *other != id) {
-                txn.changed(Change::new(DataType::Mailbox, *other, ChangeKind::Counts));
-            }
-        }
-        write::put_mailbox(&mut txn, id, record, ChangeKind::Updated);
-        Ok((None, hand_in(context, txn, concerned).await?))
     }
-
-    async fn destroy(context: &Context, arguments: &MailboxSetArguments, id: u64) -> Staged<()> {
-        // What is in the mailbox is read from the view: nothing may come into it in between.
-        let account = context.account()?.clone();
-        let in_turn = destroy_in_turn(context, arguments, id);
-        account.writer.in_turn(in_turn).await
+    for (id, outcome) in items.destroy.into_iter().zip(outcomes.destroys) {
+        match outcome {
+            Ok((id, _)) => response.destroyed.push(id),
+            Err(error) => response.not_destroyed.push((id, error)),
+        }
     }
+    response
 }
 
-async fn destroy_in_turn(
-    context: &Context,
-    arguments: &MailboxSetArguments,
-    id: u64,
-) -> Staged<()> {
+async fn stage(context: &Context, items: &Items) -> Staged<Outcomes> {
+    // What is in a mailbox is read from the view: nothing may come into it in between.
     let account = context.account()?;
-    let standing = context.standing()?;
-    account.writer.drained().await;
-    account.look().await?;
-    let (emails, sequence) = emails_of(context, id).await?;
-    let mut txn = account.writer.begin().await?;
-    if txn.head.sequence != sequence {
+    let in_turn = stage_in_turn(context, items);
+    account.writer.in_turn(in_turn).await
+}
+
+async fn stage_in_turn(context: &Context, items: &Items) -> Staged<Outcomes> {
+    let account = context.account()?;
+    let does_destroy = !items.destroy.is_empty();
+    if does_destroy {
+        account.writer.drained().await;
+        account.look().await?;
+    }
+    let (seen, sequence) = look(context, items).await?;
+    let txn = account.writer.begin().await?;
+    if does_destroy && Some(txn.head.sequence) != sequence {
         // Another node was faster.
         return Err(store::Error::Conflict.into());
     }
-    let mailboxes = Mailboxes::read(&txn).await?;
-    let Some(record) = mailboxes
-        .get(id)
-        .filter(|record| get::is_visible(&context.who, standing, record))
-    else {
-        return Err(SetError::not_found().into());
+    let planner = Planner::new(context, &txn, &seen, items)?;
+    let plan = planner.plan().await?;
+    let ticket = carry_out(context, txn, &plan, &seen).await?;
+    Ok((Outcomes::of(plan), ticket))
+}
+
+/// What the view has to say, and the sequence as of which that is so.
+async fn look(context: &Context, items: &Items) -> Result<(Seen, Option<u64>), Rejected> {
+    let mut seen = Seen::default();
+    let patches = items.update.iter();
+    let patches = patches.filter(|(_, patch)| properties::has_server_set(patch));
+    let shown: Vec<&String> = patches.map(|(id, _)| id).collect();
+    if shown.is_empty() && items.destroy.is_empty() {
+        return Ok((seen, None));
+    }
+    let view = context.account()?.view().await?;
+    let number = |id: &String| plan::number_of(id, &items.created_ids);
+    for id in shown.into_iter().filter_map(number) {
+        seen.counts.insert(id, view.counts(id));
+    }
+    for id in items.destroy.iter().filter_map(number) {
+        let row = view.mailbox(id);
+        let emails = row.map(|row| row.by_uid().iter().map(|(_, email)| email).collect());
+        seen.emails.insert(id, emails.unwrap_or_default());
+    }
+    Ok((seen, Some(view.head.sequence)))
+}
+
+/// A mailbox before the call and after it.
+type Ends = (Option<MailboxRecord>, Option<MailboxRecord>);
+
+async fn carry_out(
+    context: &Context,
+    mut txn: MailTxn,
+    plan: &Plan,
+    seen: &Seen,
+) -> Result<Option<Ticket>, Rejected> {
+    let done = plan.creates.iter().chain(&plan.updates);
+    let done = done.chain(&plan.destroys).flatten();
+    let mut mailboxes: BTreeMap<u64, Ends> = BTreeMap::new();
+    for change in done {
+        let first = || (change.before.clone(), None);
+        mailboxes.entry(change.id).or_insert_with(first).1 = change.after.clone();
+    }
+    for (id, ends) in &mailboxes {
+        let emails = seen.emails.get(id).filter(|_| ends.1.is_none());
+        remove_emails(context, &mut txn, *id, emails.map_or(&[], Vec::as_slice)).await?;
+    }
+    tell_of_trash(&mut txn, &mailboxes, &plan.tree);
+    let mut concerned = Vec::new();
+    for (id, (before, after)) in mailboxes {
+        concerned.extend(share(&mut txn, grants(before.as_ref()), grants(after.as_ref())).await?);
+        put(context, &mut txn, id, before, after).await?;
+    }
+    if plan.creates.iter().all(Result::is_err) && !txn.has_changes() {
+        return Ok(txn.stage_or_seen());
+    }
+    hand_in(context, txn, concerned).await
+}
+
+fn grants(record: Option<&MailboxRecord>) -> &[Grant] {
+    record.map_or(&[], |record| &record.share_with)
+}
+
+/// Writes what has become of a mailbox. New ones come in the order of their numbers.
+async fn put(
+    context: &Context,
+    txn: &mut MailTxn,
+    id: u64,
+    before: Option<MailboxRecord>,
+    after: Option<MailboxRecord>,
+) -> Result<(), store::Error> {
+    match (before, after) {
+        (None, after) => {
+            // Numbers of what was refused stay without an object.
+            while txn.head.last_id + 1 < id {
+                txn.new_id();
+            }
+            match after {
+                Some(mut record) => {
+                    record.uid_validity = write::uid_validity(txn, context.core.clock.now());
+                    write::insert_mailbox(txn, record);
+                }
+                // It is gone again; its number has been told.
+                None => {
+                    txn.new_id();
+                }
+            }
+        }
+        (Some(_), None) => write::remove_mailbox(txn, id).await?,
+        (Some(before), Some(after)) if before != after => {
+            write::put_mailbox(txn, id, after, ChangeKind::Updated);
+        }
+        (Some(_), Some(_)) => {}
+    }
+    Ok(())
+}
+
+/// RFC 8621 §2 `unreadThreads`: emails in the trash don't count elsewhere. Where another mailbox is the trash, all counts may have changed.
+fn tell_of_trash(txn: &mut MailTxn, mailboxes: &BTreeMap<u64, Ends>, tree: &Tree) {
+    let is_trash = |record: &MailboxRecord| record.role.as_deref() == Some("trash");
+    let is_changed = |ends: &Ends| match ends {
+        (Some(before), Some(after)) => is_trash(before) != is_trash(after),
+        _ => false,
     };
-    if !get::my_rights(&context.who, standing, id, record).contains(MailboxRights::DELETE) {
-        return Err(SetError::forbidden("This mailbox may not be destroyed.").into());
+    if !mailboxes.values().any(is_changed) {
+        return;
     }
-    if mailboxes.has_child(id) {
-        return Err(SetError::new(SetErrorKind::MailboxHasChild).into());
+    let last = txn.head.last_id;
+    let is_told = |id: &u64| {
+        let ends = mailboxes.get(id);
+        *id > last || ends.is_some_and(|(before, after)| before != after)
+    };
+    let ids = tree.iter().map(|(id, _)| id);
+    for id in ids.filter(|id| !is_told(id)) {
+        txn.changed(Change::new(DataType::Mailbox, id, ChangeKind::Counts));
     }
-    let old = record.clone();
-    remove_emails(
-        context,
-        &mut txn,
-        id,
-        &emails,
-        arguments.on_destroy_remove_emails,
-    )
-    .await?;
-    let concerned = share(&mut txn, &old.share_with, &[]).await?;
-    write::remove_mailbox(&mut txn, id).await?;
-    Ok(((), hand_in(context, txn, concerned).await?))
-}
-
-fn is_trash(record: &MailboxRecord) -> bool {
-    record.role.as_deref() == Some("trash")
-}
-
-/// The emails in a mailbox, and the sequence as of which that is so.
-async fn emails_of(context: &Context, id: u64) -> Result<(Vec<u64>, u64), Rejected> {
-    let account = context.account()?;
-    let view = account.view().await?;
-    let row = view.mailbox(id);
-    let emails = row.map(|row| row.by_uid().iter().map(|(_, email)| email).collect());
-    Ok((emails.unwrap_or_default(), view.head.sequence))
 }
 
 /// RFC 8621 §2.5 `onDestroyRemoveEmails`: emails leave the mailbox, and those that are in no other go.
@@ -385,183 +284,21 @@ async fn remove_emails(
     txn: &mut MailTxn,
     mailbox: u64,
     emails: &[u64],
-    allowed: bool,
-) -> Result<(), Rejected> {
+) -> Result<(), store::Error> {
     let removal = context.core.removal();
     for &id in emails {
         let Some(record) = write::any_email(txn, id).await? else {
             continue;
         };
-        let mut places = record.all_places.iter();
-        let Some(place) = places.find(|place| place.mailbox == mailbox) else {
-            continue;
-        };
-        // RFC 8621 §4.1.1: JMAP doesn't see what has `\Deleted` there; it doesn't keep the mailbox, and goes with it.
-        if !allowed && !place.is_deleted {
-            return Err(SetError::new(SetErrorKind::MailboxHasEmail).into());
-        }
-        write::leave_mailbox(txn, id, record, mailbox, removal).await?;
-    }
-    Ok(())
-}
-
-fn check_rights(
-    context: &Context,
-    id: u64,
-    old: &MailboxRecord,
-    new: &MailboxRecord,
-) -> Result<(), Rejected> {
-    let standing = context.standing()?;
-    let rights = get::my_rights(&context.who, standing, id, old);
-    let renamed = old.name != new.name || old.parent != new.parent;
-    if renamed && !rights.contains(MailboxRights::RENAME) {
-        return Err(SetError::forbidden("You may not rename or move this mailbox.").into());
-    }
-    let shared = old.share_with != new.share_with;
-    if shared && !rights.contains(MailboxRights::SHARE) {
-        return Err(SetError::forbidden("You may not share this mailbox.").into());
-    }
-    let owners = old.role != new.role || old.sort_order != new.sort_order;
-    if owners && standing == Standing::Guest {
-        return Err(SetError::forbidden("Only the owner may change this.").into());
-    }
-    if id == write::INBOX && new.role.as_deref() != Some("inbox") {
-        return Err(SetError::invalid_property("role", "The inbox stays the inbox.").into());
-    }
-    Ok(())
-}
-
-/// RFC 9670 §4: those that a mailbox is newly shared with are there, and its owner isn't among them.
-async fn check_grants(
-    context: &Context,
-    old: &[Grant],
-    new: &MailboxRecord,
-) -> Result<(), Rejected> {
-    let owner = context.account()?.id.number();
-    let is_new = |grant: &&Grant| !old.iter().any(|known| known.account == grant.account);
-    for grant in new.share_with.iter().filter(is_new) {
-        let id = AccountId::new(grant.account);
-        let why = match grant.account == owner {
-            true => "The owner's rights are implied.",
-            false if context.core.account_record(id).await?.is_none() => {
-                "There is no such account."
-            }
-            false => continue,
-        };
-        return Err(SetError::invalid_property(format!("shareWith/{id}"), why).into());
-    }
-    Ok(())
-}
-
-/// RFC 8621 §2 `mayCreateChild`: guests put mailboxes below those where they may, and never at the top. A mailbox that
-/// they don't see isn't there.
-fn check_parent(
-    who: &Caller,
-    standing: Standing,
-    mailboxes: &Mailboxes,
-    parent: Option<u64>,
-) -> Result<(), SetError> {
-    if standing == Standing::Owner {
-        return Ok(());
-    }
-    let Some(id) = parent else {
-        return Err(SetError::forbidden("The top is the owner's alone."));
-    };
-    let Some(parent) = mailboxes
-        .get(id)
-        .filter(|parent| get::is_visible(who, standing, parent))
-    else {
-        return Err(no_parent());
-    };
-    if !get::my_rights(who, standing, id, parent).contains(MailboxRights::CREATE_CHILD) {
-        return Err(SetError::forbidden("You may not put a mailbox there."));
-    }
-    Ok(())
-}
-
-fn no_parent() -> SetError {
-    SetError::invalid_property("parentId", "There is no such mailbox.")
-}
-
-/// Name, parent and role, as seen by the other mailboxes. `sees`: which of those the caller does.
-fn check_place(
-    limits: &Limits,
-    mailboxes: &Mailboxes,
-    id: Option<u64>,
-    record: &MailboxRecord,
-    sees: impl Fn(&MailboxRecord) -> bool,
-) -> Result<(), SetError> {
-    let name = record.name.as_str();
-    if name.trim().is_empty() || name.chars().any(char::is_control) {
-        return Err(SetError::invalid_property(
-            "name",
-            "It must not be empty or have control characters.",
-        ));
-    }
-    if name.len() as u64 > limits.max_size_mailbox_name {
-        return Err(SetError::invalid_property("name", "It is too long."));
-    }
-    if let Some(parent) = record.parent {
-        if mailboxes.get(parent).is_none() {
-            return Err(no_parent());
-        }
-        if mailboxes
-            .ancestors(Some(parent))
-            .any(|above| Some(above) == id)
+        if record
+            .all_places
+            .iter()
+            .any(|place| place.mailbox == mailbox)
         {
-            return Err(SetError::invalid_property(
-                "parentId",
-                "A mailbox can't be below itself.",
-            ));
+            write::leave_mailbox(txn, id, record, mailbox, removal).await?;
         }
     }
-    let above = mailboxes.ancestors(record.parent).count();
-    let below = id.map_or(1, |id| mailboxes.height(id));
-    if (above + below) as u64 > limits.max_mailbox_depth {
-        return Err(SetError::invalid_property(
-            "parentId",
-            "The mailboxes would be too deep.",
-        ));
-    }
-    let others = || mailboxes.0.iter().filter(|(other, _)| Some(*other) != id);
-    // IMAP names are compared as they are, but INBOX is INBOX in any case (RFC 9051 §5.1).
-    let same_name = |other: &MailboxRecord| {
-        other.parent == record.parent
-            && (other.name == name
-                || (record.parent.is_none() && other.is_inbox() && fold(name) == "inbox"))
-    };
-    if let Some((existing, other)) = others().find(|(_, other)| same_name(other)) {
-        return Err(match sees(other) {
-            true => SetError::already_exists(Id::<Mailbox>::new(*existing).to_wire()),
-            false => SetError::new(SetErrorKind::AlreadyExists),
-        });
-    }
-    if record.role.is_some() && others().any(|(_, other)| other.role == record.role) {
-        return Err(SetError::invalid_property(
-            "role",
-            "Another mailbox has this role.",
-        ));
-    }
     Ok(())
-}
-
-fn subscribe_guest(context: &Context, record: &mut MailboxRecord) {
-    let wanted = record.is_subscribed;
-    let me = context.who.account.number();
-    match record
-        .share_with
-        .iter_mut()
-        .find(|grant| grant.account == me)
-    {
-        Some(grant) => grant.is_subscribed = wanted,
-        // Shared through a group: a grant without rights holds the subscription.
-        None if wanted => record.share_with.push(Grant {
-            account: me,
-            rights: 0,
-            is_subscribed: true,
-        }),
-        None => {}
-    }
 }
 
 /// Keeps the list of who shares with whom, so that a login knows the accounts it can see. Gives those who see more

@@ -1,6 +1,8 @@
 //! Mailbox/changes: applying its replies to the old state gives the new one, however few changes a reply takes.
 
+mod names;
 mod set;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 
