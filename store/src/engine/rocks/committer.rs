@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{error::engine_error, fence::Fence, read::Reader};
+use super::{error::engine_error, fence::Fence, garbage::Garbage, read::Reader};
 use crate::engine::{Batch, CommitError, EngineError, Write, overlay::Overlay};
 
 /// Batches that are written at once.
@@ -64,6 +64,7 @@ struct Writer {
     fence: Fence,
     /// How long a write takes, on the average of the last ones.
     usual: Duration,
+    garbage: Garbage,
 }
 
 impl Committer {
@@ -76,6 +77,7 @@ impl Committer {
                 write_options,
                 fence,
                 usual: Duration::ZERO,
+                garbage: Garbage::default(),
             }),
             waiting: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
@@ -217,7 +219,10 @@ impl Writer {
                 tracing::info!("the database can be written again");
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.garbage.written(&self.db);
+                Ok(())
+            }
             Err(error) => {
                 let error = engine_error(error);
                 self.failed(sequence, &error, failing);

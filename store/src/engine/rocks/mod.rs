@@ -8,6 +8,7 @@
 mod committer;
 mod error;
 mod fence;
+mod garbage;
 mod options;
 mod read;
 #[cfg(test)]

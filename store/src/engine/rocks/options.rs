@@ -50,6 +50,11 @@ const ZSTD_STRATEGY: i32 = 0;
 const ZSTD_DICTIONARY_OCTETS: i32 = 0;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 const BLOCK_OCTETS: usize = 8 * 1024;
+/// RocksDB's default number of levels; the first of them are packed by LZ4: new tables, and those that they are merged with.
+const LEVELS: usize = 7;
+const FAST_LEVELS: usize = 2;
+/// Where blob files are cleared, those of which more than this is garbage come first.
+const GARBAGE_OF_FILE_MAX: f64 = 0.5;
 const BLOB_FILE_OCTETS: u64 = 64 * MIB;
 /// Files of logs that are kept to be written over. One is enough as long as tables are written as fast as logs.
 const REUSED_LOGS_MAX: usize = 2;
@@ -114,14 +119,15 @@ impl RocksOptions {
     }
 
     fn set_files(&self, options: &mut Options) {
-        options.set_compression_type(DBCompressionType::Lz4);
-        options.set_bottommost_compression_type(DBCompressionType::Zstd);
-        options.set_bottommost_compression_options(
+        // What is merged often is packed fast; most of a large database is below that.
+        let mut levels = [DBCompressionType::Zstd; LEVELS];
+        levels[..FAST_LEVELS].fill(DBCompressionType::Lz4);
+        options.set_compression_per_level(&levels);
+        options.set_compression_options(
             ZSTD_WINDOW_BITS,
             ZSTD_LEVEL,
             ZSTD_STRATEGY,
             ZSTD_DICTIONARY_OCTETS,
-            true,
         );
         options.set_enable_blob_files(true);
         options.set_min_blob_size(self.blob_octets_min);
@@ -131,7 +137,10 @@ impl RocksOptions {
             Compression::Lz4 => DBCompressionType::Lz4,
             Compression::Zstd => DBCompressionType::Zstd,
         });
+        // When, `garbage` says.
         options.set_enable_blob_gc(true);
+        options.set_blob_gc_age_cutoff(0.0);
+        options.set_blob_gc_force_threshold(GARBAGE_OF_FILE_MAX);
         options.set_bytes_per_sync(MIB);
         options.set_avoid_unnecessary_blocking_io(true);
         options.set_is_fd_close_on_exec(true);
