@@ -65,6 +65,7 @@ impl Held {
         self.share.shrink_to(octets);
     }
 
+    #[cfg(test)]
     pub fn octets(&self) -> u64 {
         self.share.octets()
     }
