@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// Octets that all bodies being received or processed may take together; and as many all responses until they are sent. An
-/// account has no more than a quarter of either.
+/// account has no more than a half of either: as many uploads as it may have at once.
 pub const BODIES_OCTETS_MAX: usize = 512 << 20;
 /// Octets of memory that the responses of one request may take before further calls are refused.
 pub const RESPONSES_OCTETS_MAX: usize = 256 << 20;

@@ -168,7 +168,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_announced_takes_nothing_from_others() {
-        let room = Room::new(64 * KIB, WAIT);
+        let room = Room::new(32 * KIB, WAIT);
         // Each announces all that there is, and sends next to nothing of it.
         let slow: Vec<_> = (0..16).map(|of| begin(&room, of, 64 * KIB)).collect();
         for (client, _) in &slow {
@@ -186,14 +186,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_account_leaves_room_for_others() {
-        let room = Room::new(64 * KIB, WAIT);
+        let room = Room::new(32 * KIB, WAIT);
         // What has come of these is the account's part.
         let slow: Vec<_> = (0..4).map(|_| begin(&room, 1, 64 * KIB)).collect();
         for (client, _) in &slow {
             send(client, 4 * KIB);
         }
         tokio::task::yield_now().await;
-        assert_eq!(room.free_octets(), 48 * KIB as u64);
+        assert_eq!(room.free_octets(), 16 * KIB as u64);
         for (account, expected) in [(1, Err(ReceiveError::NoRoom)), (2, Ok(300))] {
             let (client, receiving) = begin(&room, account, 300);
             send(&client, 300);
@@ -205,9 +205,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bodies_that_wait_for_one_another_end() {
-        let room = Room::new(64 * KIB, WAIT);
+        let room = Room::new(32 * KIB, WAIT);
         let mut half = Vec::new();
-        for account in 0..8 {
+        for account in 0..4 {
             let (client, receiving) = begin(&room, account, 16 * KIB);
             send(&client, 8 * KIB);
             half.push((client, receiving));
@@ -228,14 +228,14 @@ mod tests {
             }
         }
         assert!(begun.elapsed() <= 2 * WAIT, "{:?}", begun.elapsed());
-        assert!(whole <= 8);
-        assert_eq!(room.free_octets(), 64 * KIB as u64);
+        assert!(whole <= 4);
+        assert_eq!(room.free_octets(), 32 * KIB as u64);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_room_is_not_late() {
-        let room = Room::new(64 * KIB, BODY_PACE.stall * 4);
-        let mut others: Vec<_> = (0..4).map(|of| room.of(AccountId::new(of))).collect();
+        let room = Room::new(32 * KIB, BODY_PACE.stall * 4);
+        let mut others: Vec<_> = (0..2).map(|of| room.of(AccountId::new(of))).collect();
         for other in &mut others {
             other.have(16 * KIB as u64).await.unwrap();
         }

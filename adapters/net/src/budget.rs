@@ -23,7 +23,7 @@ pub const IN_FLIGHT_WAIT: Duration = Duration::from_secs(20);
 pub const CLIENT_ONE_IN: u64 = 4;
 pub const NETWORK_ONE_IN: u64 = 2;
 /// One user has no more than one in so many of the octets, where users are told apart.
-pub const USER_ONE_IN: u64 = 4;
+pub const USER_ONE_IN: u64 = 2;
 /// What counts as one network here: what one customer of a provider is given at the most (RFC 6177), and the smallest that is routed.
 pub const IPV4_NETWORK_PREFIX_BITS: u8 = 24;
 pub const IPV6_NETWORK_PREFIX_BITS: u8 = 48;

@@ -249,8 +249,8 @@ mod tests {
     ];
 
     fn check_id(id: &str, is_creation_id: bool, is_reference: bool) {
-        let keys = format!(r#"{{"create":{{"ok":{{}},"{id}":{{}}}}}}"#).leak();
-        let items = format!(r#"{{"create":["ok","{id}"]}}"#).leak();
+        let keys: &'static str = format!(r#"{{"create":{{"ok":{{}},"{id}":{{}}}}}}"#).leak();
+        let items: &'static str = format!(r#"{{"create":["ok","{id}"]}}"#).leak();
         let [creations, required, patches] =
             KEYS.map(|read| read(&mut arguments(keys), Property::Create));
         let [references, required_references] =

@@ -490,7 +490,7 @@ async fn an_early_answer_tells_that_the_connection_ends() {
         ("POST /elsewhere", "Content-Length: 100000\r\n", true),
         ("GET /jmap/session", "", false),
         ("GET /elsewhere", "", false),
-        (&good, "Content-Length: 0\r\n", false),
+        (good.as_str(), "Content-Length: 0\r\n", false),
     ];
     for (line, length, closes) in rows {
         let fields = format!("{length}{}", authorization());

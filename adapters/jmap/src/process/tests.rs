@@ -55,7 +55,7 @@ async fn answers_take_room_and_small_ones_are_kept_without() {
 
     let wait = Duration::from_secs(10);
     let large = 4 * RESPONSE_WAITING_OCTETS_MAX;
-    let room = Room::new(4 * large as usize, wait);
+    let room = Room::new(2 * large as usize, wait);
     let space = |account| Space {
         room: room.of(AccountId::new(account)),
         octets: 0,
@@ -82,7 +82,7 @@ async fn answers_take_room_and_small_ones_are_kept_without() {
     let mut other = space(2);
     assert!(other.admits(large).await);
     drop((first, second, third, other));
-    assert_eq!(room.free_octets(), 4 * large);
+    assert_eq!(room.free_octets(), 2 * large);
 }
 
 #[test]

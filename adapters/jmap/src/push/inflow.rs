@@ -246,7 +246,7 @@ mod tests {
         Places {
             slots: Slots::new(2, 0, WAIT),
             account: ALICE,
-            room: Room::new(8 * STEP_OCTETS as usize, WAIT),
+            room: Room::new(4 * STEP_OCTETS as usize, WAIT),
             octets: MESSAGE,
         }
     }
@@ -310,7 +310,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_message_takes_room_as_it_comes() {
         let places = places();
-        let taken = || 8 * STEP_OCTETS - places.room.free_octets();
+        let taken = || 4 * STEP_OCTETS - places.room.free_octets();
         let (mut alice, mut first) = inflow(&places, ALICE);
         for octets in [MESSAGE_FREE_OCTETS, STEP_OCTETS - MESSAGE_FREE_OCTETS] {
             come(&mut alice, &mut first, octets).await.unwrap();

@@ -88,7 +88,9 @@ mod tests {
         let mut random = 1_u64;
         let mut value = || -> Vec<u8> {
             let mut next = || {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 (random >> 56) as u8
             };
             (0..5000).map(|_| next()).collect()
