@@ -205,7 +205,8 @@ async fn carry_out(
     }
     for (id, ends) in &mailboxes {
         let emails = seen.emails.get(id).filter(|_| ends.1.is_none());
-        remove_emails(context, &mut txn, *id, emails.map_or(&[], Vec::as_slice)).await?;
+        let emails = emails.map(Vec::as_slice).unwrap_or_default();
+        remove_emails(context, &mut txn, *id, emails).await?;
     }
     tell_of_trash(&mut txn, &mailboxes, &plan.tree);
     let mut concerned = Vec::new();
@@ -220,7 +221,8 @@ async fn carry_out(
 }
 
 fn grants(record: Option<&MailboxRecord>) -> &[Grant] {
-    record.map_or(&[], |record| &record.share_with)
+    let grants = record.map(|record| record.share_with.as_slice());
+    grants.unwrap_or_default()
 }
 
 /// Writes what has become of a mailbox. New ones come in the order of their numbers.

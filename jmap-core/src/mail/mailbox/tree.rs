@@ -124,7 +124,7 @@ impl Tree {
     }
 
     fn inbox_at_top(&self) -> impl Iterator<Item = u64> {
-        let is_at_top = |id: &u64| self.get(*id).is_some_and(|record| record.parent.is_none());
+        let is_at_top = move |id: &u64| self.get(*id).is_some_and(|record| record.parent.is_none());
         self.with_role("inbox").filter(is_at_top)
     }
 
