@@ -382,7 +382,7 @@ fn in_two(octets: usize) -> [Message; 2] {
 #[tokio::test]
 async fn messages_over_websocket_take_the_room_of_bodies() {
     let server = bounded(Bounds {
-        bodies_octets: 1 << 20,
+        bodies_octets: 512 << 10,
         ..Bounds::default()
     })
     .await;
@@ -393,7 +393,7 @@ async fn messages_over_websocket_take_the_room_of_bodies() {
     let [first, rest] = in_two(free / 2);
     small.send(first).await.unwrap();
     assert_eq!(server.post(request).await.status, 200);
-    // What is larger takes as much as it may become: here, all.
+    // What is larger takes room in steps: here, all that its account may have.
     let mut large = websocket(&server).await;
     let [first, rest_of_large] = in_two(2 * free);
     large.send(first).await.unwrap();
