@@ -238,9 +238,8 @@ const REFUSED: &[Refused] = &[
         "A B P P/C",
         &[
             ("n", "alreadyExists"),
-            ("o", "invalidProperties"),
+            // Where it would be doesn't matter: it is gone in the end.
             ("#n", "notFound"),
-            ("#o", "notFound"),
         ],
     ),
     (

@@ -286,6 +286,7 @@ async fn holds_and_undoing() {
         .send(&HELLO.replace("hello", "second"), held("600"))
         .await;
     let id = answer["created"]["k"]["id"].as_str().unwrap();
+    let send_at = answer["created"]["k"]["sendAt"].clone();
     // RFC 8620 §5.3: paths that can't be.
     for patch in [
         json!({"undoStatus": "canceled", "undoStatus/x": 1}),
@@ -301,7 +302,7 @@ async fn holds_and_undoing() {
     let same = json!({"update": {id: {"envelope/mailFrom/email": ANN}}});
     let answer = server.call::<Set<EmailSubmission>>(&server.ann, same).await;
     assert_eq!(answer["updated"], json!({id: null}), "{answer}");
-    let cancel = json!({"update": {id: {"undoStatus": "canceled", "sendAt": answer["created"]["k"]["sendAt"]}}});
+    let cancel = json!({"update": {id: {"undoStatus": "canceled", "sendAt": send_at}}});
     let answer = server
         .call::<Set<EmailSubmission>>(&server.ann, cancel)
         .await;

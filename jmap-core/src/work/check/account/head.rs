@@ -155,6 +155,7 @@ impl Checker<'_> {
         let mut expected = head.log_trimmed + 1;
         let mut rows = Rows::new(of_account(Subspace::Log, account));
         let mut damaged: Vec<(Bytes, Bytes)> = Vec::new();
+        let mut first = None;
         while let Some(page) = rows.next(&self.snapshot).await? {
             for (key, bytes) in page {
                 let Some((_, sequence)) = keys::decode_log(&key) else {
@@ -166,6 +167,7 @@ impl Checker<'_> {
                     self.problem(Code::LogGap, &key, why);
                 }
                 expected = sequence + 1;
+                first.get_or_insert(sequence);
                 let row = self.record::<LogRow>(&key, &bytes);
                 if row.is_none() {
                     damaged.push((key, bytes));
@@ -197,14 +199,17 @@ impl Checker<'_> {
         for (key, bytes) in damaged {
             self.put_aside(Code::Record, &key, &bytes).await?;
         }
-        if head != found {
+        let is_mended = head != found;
+        if is_mended {
             let mended = head.clone();
             self.mend_head(|head| *head = mended);
-            if self.is_repair() {
-                // As trimming does: rows from before a gap are of no use, and clients begin anew.
-                self.trim_log(head.log_trimmed);
-                self.flush().await?;
-            }
+        }
+        // A head that was lost has been made anew as of the last gap, with the rows from before it still there.
+        let is_cut = first.is_some_and(|first| first <= head.log_trimmed);
+        if (is_mended || is_cut) && self.is_repair() {
+            // As trimming does: rows from before a gap are of no use, and clients begin anew.
+            self.trim_log(head.log_trimmed);
+            self.flush().await?;
         }
         Ok(head)
     }
