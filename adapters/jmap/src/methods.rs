@@ -77,7 +77,7 @@ fn run<C: Handle>(
     Box::pin(async move {
         let mut call = C::from_arguments(Arguments::new(arguments))?;
         let standing = |id| access::standing(&who, id).ok();
-        let (to, from) = (call.account_id(), call.from_account_id());
+        let (to, from) = (call.account_id(), call.source_account_id());
         method.check_accounts(
             &core.limits(),
             to.and_then(standing),
@@ -373,7 +373,7 @@ mod tests {
         let copy = Copy::<Email>::from_arguments(arguments(r#""create":{}"#)).unwrap();
         let of_blobs = BlobCopy::from_arguments(arguments(r#""blobIds":[]"#)).unwrap();
         let from = AccountId::parse("a7");
-        assert_eq!(copy.from_account_id(), from);
-        assert_eq!(MethodCall::from_account_id(&of_blobs), from);
+        assert_eq!(copy.source_account_id(), from);
+        assert_eq!(MethodCall::source_account_id(&of_blobs), from);
     }
 }

@@ -184,7 +184,7 @@ impl MethodCall for BlobCopy {
         Some(self.account_id)
     }
 
-    fn from_account_id(&self) -> Option<AccountId> {
+    fn source_account_id(&self) -> Option<AccountId> {
         self.from_account_id
     }
 

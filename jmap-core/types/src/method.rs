@@ -37,7 +37,7 @@ pub trait MethodCall: Sized + Send + 'static {
 
     fn account_id(&self) -> Option<AccountId>;
     /// The account that it copies from, if it does (RFC 8620 §5.4, §6.3).
-    fn from_account_id(&self) -> Option<AccountId> {
+    fn source_account_id(&self) -> Option<AccountId> {
         None
     }
     fn from_arguments(arguments: Arguments) -> Result<Self, MethodError>;
@@ -515,7 +515,7 @@ impl<O: Object> MethodCall for Copy<O> {
         Some(self.account_id)
     }
 
-    fn from_account_id(&self) -> Option<AccountId> {
+    fn source_account_id(&self) -> Option<AccountId> {
         Some(self.from_account_id)
     }
 
