@@ -723,7 +723,7 @@ impl Core {
             told.actions.push("forward".to_owned());
         }
         if !told.mailboxes.is_empty() {
-            self.search.has_arrived(&delivery.message);
+            self.search.has_arrived(account, &delivery.message);
         }
         told.reported = has_success.then_some(success);
         delivery.told.lock().push((account, told));

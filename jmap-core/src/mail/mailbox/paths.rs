@@ -6,7 +6,7 @@ use jmap_types::{SetError, SetErrorKind};
 
 use super::{
     properties::ROLES,
-    tree::{INBOX_NAME, Tree, Wanted, check_name, normal},
+    tree::{INBOX_NAME, Tree, Wanted, check_name, normal, records},
 };
 use crate::{
     Core,
@@ -19,8 +19,10 @@ use crate::{
 
 /// The mailbox with a role, in lower case.
 pub(crate) async fn with_role(txn: &MailTxn, role: &str) -> Result<Option<u64>, store::Error> {
-    let tree = Tree::read(txn).await?;
-    Ok(tree.with_role(role).next())
+    // Each delivery to a mailbox with a role asks: the rest of the tree isn't needed for it.
+    let mut records = records(txn).await?.into_iter();
+    let has_role = |(_, record): &(u64, MailboxRecord)| record.role.as_deref() == Some(role);
+    Ok(records.find(has_role).map(|(id, _)| id))
 }
 
 /// All mailboxes: number, name with `/` between the levels, role. The inbox is `INBOX`.

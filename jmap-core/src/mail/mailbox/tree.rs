@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bytes::Bytes;
 use jmap_types::{DataType, Id, SetError, SetErrorKind, mail::Mailbox};
-use store::keys;
+use store::{Record as _, keys};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{
@@ -61,17 +62,24 @@ pub(super) struct Wanted<'s> {
     pub after: &'s MailboxRecord,
 }
 
+/// All mailboxes, by their numbers.
+pub(super) async fn records(txn: &MailTxn) -> Result<Vec<(u64, MailboxRecord)>, store::Error> {
+    let rows = txn
+        .scan(keys::objects(txn.account(), DataType::Mailbox))
+        .await?;
+    let read = |(key, bytes): &(Bytes, Bytes)| {
+        let (_, _, id) =
+            keys::decode_object(key).ok_or_else(|| store::Error::bad_key("mailbox", key))?;
+        Ok((id, MailboxRecord::from_bytes(key, bytes)?))
+    };
+    rows.iter().map(read).collect()
+}
+
 impl Tree {
     pub async fn read(txn: &MailTxn) -> Result<Self, store::Error> {
-        use store::Record as _;
-        let rows = txn
-            .scan(keys::objects(txn.account(), DataType::Mailbox))
-            .await?;
         let mut tree = Self::default();
-        for (key, bytes) in rows {
-            let (_, _, id) =
-                keys::decode_object(&key).ok_or_else(|| store::Error::bad_key("mailbox", &key))?;
-            tree.put(id, Some(MailboxRecord::from_bytes(&key, &bytes)?));
+        for (id, record) in records(txn).await? {
+            tree.put(id, Some(record));
         }
         Ok(tree)
     }

@@ -179,8 +179,11 @@ impl Search {
     }
 
     /// A message has come in, and is to be indexed soon: it needn't be read again for that.
-    pub fn has_arrived(&self, message: &Message) {
-        self.arrivals.note(message);
+    pub fn has_arrived(&self, account: AccountId, message: &Message) {
+        // Another node indexes it.
+        if self.shared().is_none_or(|shared| shared.builds(account)) {
+            self.arrivals.note(message);
+        }
     }
 
     /// Accounts whose index is behind: a metric.
